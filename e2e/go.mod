@@ -1,0 +1,13 @@
+module github.com/gotapi/gotapi-ws/e2e
+
+go 1.26
+
+require (
+	github.com/gotapi/gotapi-ws/proto v0.0.0
+	github.com/gotapi/gotapi-ws/wire v0.0.0
+)
+
+replace (
+	github.com/gotapi/gotapi-ws/proto => ../proto
+	github.com/gotapi/gotapi-ws/wire => ../wire
+)

@@ -1,0 +1,3 @@
+module github.com/gotapi/gotapi-ws/services
+
+go 1.26

@@ -1,0 +1,3 @@
+module github.com/gotapi/gotapi-ws/wire
+
+go 1.26
