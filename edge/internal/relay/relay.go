@@ -16,11 +16,16 @@ type Publication struct {
 	// Of a Message; may be "".
 	UUID    string
 	Payload []byte
-	// The session that sent it; 0 for HTTP.
-	Session uint32
-	// Called exactly once, from a goroutine of the relay: it must not block.
+	// The session that sent it (0 for HTTP) and the session's own number for
+	// it: together its id, which comes back as the Origin of the event.
+	Session, Number uint32
+	// Called exactly once: by a goroutine of the relay, or by Publish itself
+	// when it is refused at once. It must not block, nor call the Client.
 	Done func(Receipt)
 }
+
+// ID is the publish id that the history service sees.
+func (p *Publication) ID() uint64 { return uint64(p.Session)<<32 | uint64(p.Number) }
 
 // Outcome is what became of a publication.
 type Outcome uint8
@@ -51,8 +56,29 @@ type Receipt struct {
 	Reason string
 }
 
+// Start says where Read begins: after the message AfterUUID if it is set, else
+// after the position After.
+type Start struct {
+	AfterUUID string
+	After     stream.Position
+}
+
+// Batch is a piece of a group's stream as the store remembers it.
+type Batch struct {
+	Epoch  stream.Epoch
+	Events []stream.Event
+	// The place after the last event.
+	Position stream.Position
+	// The start is unknown, or part of what follows it is lost: Events begin
+	// with the oldest message that is retained.
+	Gap bool
+	// More can be read from Position at once. When false, Position was the
+	// end of the stream at the moment of the read.
+	More bool
+}
+
 // Handler hears what happens to channels. Its calls come from one goroutine,
-// one after another, and must not block.
+// one after another, and must not block. They may call the Client.
 type Handler interface {
 	// Restored: a new stream is up, and no channel is open. Attach what is wanted.
 	Restored()
