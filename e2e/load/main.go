@@ -1,0 +1,71 @@
+// Load measures what a message costs. It starts a redis-server, a historysvc
+// and an edge of its own (built by `make build`), drives them over WebSocket
+// and HTTP from outside, and prints for each case the CPU seconds of all three
+// processes for a million messages, together and apart.
+//
+// Run it through `make load`, or
+//
+//	go run ./e2e/load -bin bin -for 10s -run 'rooms|idle'
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+	"time"
+)
+
+func main() {
+	bin := flag.String("bin", "bin", "folder with the built `edge` and `historysvc`")
+	redisServer := flag.String("redis-server", "redis-server", "the redis-server program")
+	duration := flag.Duration("for", 10*time.Second, "how long each case is measured")
+	run := flag.String("run", ".", "run the cases whose name matches this regular expression")
+	idle := flag.Int("idle", 10000, "connections of the idle case")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := measure(ctx, *bin, *redisServer, *run, *duration, *idle); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+func measure(ctx context.Context, bin, redisServer, run string, d time.Duration, idle int) error {
+	match, err := regexp.Compile(run)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%-34s %12s %10s %10s %10s %10s  %s\n", "case", "per second", "CPU s/M", "edge", "historysvc", "redis", "")
+	for _, c := range cases(d, idle) {
+		if !match.MatchString(c.name) {
+			continue
+		}
+		if err := measureOne(ctx, bin, redisServer, c); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	return nil
+}
+
+// measureOne runs one case on servers of its own, so that no case inherits
+// another's memory.
+func measureOne(ctx context.Context, bin, redisServer string, c loadCase) error {
+	s, err := startServers(ctx, bin, redisServer)
+	if err != nil {
+		return err
+	}
+	defer s.stop()
+	r, err := c.run(ctx, s)
+	if err != nil {
+		return err
+	}
+	perMillion := func(d time.Duration) float64 { return d.Seconds() / float64(r.count) * 1e6 }
+	fmt.Printf("%-34s %12.0f %10.1f %10.1f %10.1f %10.1f  %s\n", c.name, float64(r.count)/r.elapsed.Seconds(),
+		perMillion(r.cpu.total()), perMillion(r.cpu.edge), perMillion(r.cpu.historysvc), perMillion(r.cpu.redis), r.note)
+	return nil
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// servers are the three processes under load, on loopback ports of their own.
+type servers struct {
+	addr  string // of the edge's HTTP
+	redis string // address of Redis
+
+	dir                           string
+	edgeCmd, historyCmd, redisCmd *exec.Cmd
+}
+
+// usage is CPU time, user and system, by process.
+type usage struct{ edge, historysvc, redis time.Duration }
+
+func (u usage) total() time.Duration { return u.edge + u.historysvc + u.redis }
+
+func (u usage) minus(v usage) usage {
+	return usage{u.edge - v.edge, u.historysvc - v.historysvc, u.redis - v.redis}
+}
+
+func startServers(ctx context.Context, bin, redisServer string) (_ *servers, err error) {
+	ports, err := freePorts(3)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "gotapi-load-")
+	if err != nil {
+		return nil, err
+	}
+	s := &servers{addr: ports[0], redis: ports[2], dir: dir}
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
+	_, redisPort, _ := net.SplitHostPort(ports[2])
+	if s.redisCmd, err = s.start(redisServer, "--port", redisPort, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir); err != nil {
+		return nil, err
+	}
+	if err = waitFor(ctx, func() error { return dialable(ports[2]) }); err != nil {
+		return nil, err
+	}
+	if s.historyCmd, err = s.start(filepath.Join(bin, "historysvc"), "-listen", ports[1], "-redis", "redis://"+ports[2]+"/0", "-log-level", "warn"); err != nil {
+		return nil, err
+	}
+	if s.edgeCmd, err = s.start(filepath.Join(bin, "edge"), "-listen", ports[0], "-history", ports[1], "-log-level", "warn"); err != nil {
+		return nil, err
+	}
+	return s, waitFor(ctx, s.ready)
+}
+
+// start runs a server whose output goes to stderr.
+func (s *servers) start(name string, args ...string) (*exec.Cmd, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Stderr = os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd, cmd.Start()
+}
+
+// ready says whether a message can go all the way.
+func (s *servers) ready() error {
+	resp, err := http.Post("http://"+s.addr+"/ready", "", strings.NewReader(`{"type":2,"uuid":"ready"}`))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("publish answered %s", resp.Status)
+	}
+	return nil
+}
+
+func (s *servers) stop() {
+	for _, cmd := range []*exec.Cmd{s.edgeCmd, s.historyCmd, s.redisCmd} {
+		if cmd != nil && cmd.Process != nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}
+	_ = os.RemoveAll(s.dir)
+}
+
+func (s *servers) cpu() (u usage, err error) {
+	for _, p := range []struct {
+		cmd *exec.Cmd
+		to  *time.Duration
+	}{{s.edgeCmd, &u.edge}, {s.historyCmd, &u.historysvc}, {s.redisCmd, &u.redis}} {
+		if *p.to, err = processCPU(p.cmd.Process.Pid); err != nil {
+			return u, err
+		}
+	}
+	return u, nil
+}
+
+// processCPU reads utime and stime, fields 14 and 15 of proc_pid_stat(5), in
+// ticks of 10 ms (USER_HZ is 100 on every Linux that Go runs on).
+func processCPU(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	// The second field is the program's name in parentheses and may hold spaces.
+	_, rest, ok := strings.Cut(string(b), ") ")
+	f := strings.Fields(rest)
+	if !ok || len(f) < 13 {
+		return 0, errors.New("cannot read /proc/PID/stat")
+	}
+	utime, err1 := strconv.ParseInt(f[11], 10, 64)
+	stime, err2 := strconv.ParseInt(f[12], 10, 64)
+	return time.Duration(utime+stime) * 10 * time.Millisecond, errors.Join(err1, err2)
+}
+
+// rss is the resident memory of the edge in bytes.
+func (s *servers) rss() (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.edgeCmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	f := strings.Fields(string(b))
+	if len(f) < 2 {
+		return 0, errors.New("cannot read /proc/PID/statm")
+	}
+	pages, err := strconv.ParseInt(f[1], 10, 64)
+	return pages * int64(os.Getpagesize()), err
+}
+
+func freePorts(n int) ([]string, error) {
+	addrs := make([]string, n)
+	for i := range addrs {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		addrs[i] = l.Addr().String()
+	}
+	return addrs, nil
+}
+
+func dialable(addr string) error {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return err
+	}
+	return c.Close()
+}
+
+// waitFor tries until try succeeds or ten seconds have passed.
+func waitFor(ctx context.Context, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w; last: %w", ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}
