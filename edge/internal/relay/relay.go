@@ -14,13 +14,14 @@ type Publication struct {
 	// Message, Text or Binary.
 	Kind stream.Kind
 	// Of a Message; may be "".
-	UUID    string
+	UUID string
+	// Not to be changed from here on, even after Done.
 	Payload []byte
 	// The session that sent it (0 for HTTP) and the session's own number for
 	// it: together its id, which comes back as the Origin of the event.
 	Session, Number uint32
 	// Called exactly once: by a goroutine of the relay, or by Publish itself
-	// when it is refused at once. It must not block, nor call the Client.
+	// when it is refused at once. It must not block.
 	Done func(Receipt)
 }
 

@@ -1,0 +1,73 @@
+package relay
+
+import (
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+func encodeKind(k stream.Kind) relayv1.PacketKind {
+	switch k {
+	case stream.Message:
+		return relayv1.PacketKind_PACKET_KIND_DATA
+	case stream.Text:
+		return relayv1.PacketKind_PACKET_KIND_TEXT
+	case stream.Binary:
+		return relayv1.PacketKind_PACKET_KIND_BINARY
+	default: // Tombstone and Recall are made by the history service alone.
+		return relayv1.PacketKind_PACKET_KIND_UNSPECIFIED
+	}
+}
+
+func encodePosition(p *stream.Position) *relayv1.Position {
+	if p == nil {
+		return nil
+	}
+	return &relayv1.Position{Epoch: uint64(p.Epoch), Seq: p.Seq, Recalls: p.Recalls, Link: uint32(p.Link)}
+}
+
+func decodePosition(p *relayv1.Position) stream.Position {
+	return stream.Position{
+		Epoch:   stream.Epoch(p.GetEpoch()),
+		Seq:     p.GetSeq(),
+		Recalls: p.GetRecalls(),
+		Link:    stream.Link(p.GetLink()),
+	}
+}
+
+// decodeEvents shares the payloads with all.
+func decodeEvents(all []*relayv1.Event) []stream.Event {
+	events := make([]stream.Event, len(all))
+	for i, e := range all {
+		events[i] = stream.Event{
+			Kind:    stream.Kind(e.GetKind()), // the same numbers
+			Seq:     e.GetSeq(),
+			Recalls: e.GetRecalls(),
+			Prev:    stream.Link(e.GetPrev()),
+			Link:    stream.Link(e.GetLink()),
+			Origin:  stream.Origin{Edge: e.GetOriginEdge(), ID: e.GetOriginId()},
+			Target:  e.GetTarget(),
+			Silent:  e.GetSilent(),
+			UUID:    e.GetUuid(),
+			Payload: e.GetPayload(),
+		}
+	}
+	return events
+}
+
+// decodeOutcome takes what it does not know for Unknown.
+func decodeOutcome(o relayv1.Outcome) Outcome {
+	switch o {
+	case relayv1.Outcome_OUTCOME_ACCEPTED:
+		return Accepted
+	case relayv1.Outcome_OUTCOME_DUPLICATE:
+		return Duplicate
+	case relayv1.Outcome_OUTCOME_INVALID:
+		return Invalid
+	case relayv1.Outcome_OUTCOME_BUSY:
+		return Busy
+	case relayv1.Outcome_OUTCOME_UNAVAILABLE:
+		return Unavailable
+	default:
+		return Unknown
+	}
+}

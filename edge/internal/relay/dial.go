@@ -1,0 +1,97 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // lets connections watch the health service
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
+)
+
+// maxAnswer is the largest answer of a history service, bytes: a page of 8 MiB
+// of texts, and what surrounds them.
+const maxAnswer = 32 << 20
+
+// serviceConfig spreads calls over all history services that say they are well.
+const serviceConfig = `{
+	"loadBalancingConfig": [{"round_robin": {}}],
+	"healthCheckConfig": {"serviceName": ""}
+}`
+
+// Dial prepares a connection to the history services; it does not wait for it.
+// target is one "host:port" (all addresses of the host are used), several with
+// commas between them, or any gRPC target such as "dns:///historysvc:5998".
+// opts come last and may replace what Dial sets.
+func Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
+	if err := CheckTarget(target); err != nil {
+		return nil, err
+	}
+	all := []grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultServiceConfig(serviceConfig),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
+		// A dead peer is found after 13 s; a dead connection is retried within 3 s.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{
+			Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true,
+		}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           connectBackoff,
+			MinConnectTimeout: 3 * time.Second,
+		}),
+	}
+	if addresses := strings.Split(target, ","); len(addresses) > 1 {
+		list := manual.NewBuilderWithScheme("list")
+		list.InitialState(resolver.State{Endpoints: endpoints(addresses)})
+		all = append(all, grpc.WithResolvers(list))
+		target = "list:///history"
+	}
+	conn, err := grpc.NewClient(target, append(all, opts...)...)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to the history service: %w", err)
+	}
+	return conn, nil
+}
+
+func endpoints(addresses []string) []resolver.Endpoint {
+	all := make([]resolver.Endpoint, len(addresses))
+	for i, a := range addresses {
+		all[i].Addresses = []resolver.Address{{Addr: strings.TrimSpace(a)}}
+	}
+	return all
+}
+
+// CheckTarget says whether Dial can understand target.
+func CheckTarget(target string) error {
+	if target == "" {
+		return errors.New("no address of a history service")
+	}
+	if strings.Contains(target, ":///") || strings.HasPrefix(target, "unix:") {
+		return nil
+	}
+	for a := range strings.SplitSeq(target, ",") {
+		if err := checkAddress(strings.TrimSpace(a)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkAddress(a string) error {
+	host, port, err := net.SplitHostPort(a)
+	if err != nil || host == "" {
+		return fmt.Errorf("%q is not host:port", a)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("%q: the port is not a number from 1 to 65535", a)
+	}
+	return nil
+}

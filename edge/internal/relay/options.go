@@ -1,0 +1,52 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// Limits of the protocol (proto/gotapi/relay/v1/relay.proto).
+const (
+	// Frames of publishes on the way.
+	maxFramesOnTheWay = 2
+	// Publishes in a frame.
+	maxFrameItems = 128
+	// Packets in a frame, bytes; a larger packet travels alone. Interests and
+	// member counts have the same bound.
+	maxFrameBytes = 256 << 10
+)
+
+// Options of a Client. A zero field means the default.
+type Options struct {
+	// How long an answer is worth having; 5 s.
+	PublishTimeout time.Duration
+	// Bounds of what waits to be answered: 65,536 publications, 64 MiB. One
+	// group may have a quarter of it. Beyond that: Busy.
+	MaxItems, MaxBytes int
+	// How long Read may take; 5 s.
+	ReadTimeout time.Duration
+	// What Run gives unanswered publications when its context has ended; 1 s.
+	LastMoment time.Duration
+	// Members returns how many members each group has on this edge. It is
+	// asked every ReportEvery (2 s). nil: nothing is reported.
+	Members     func() map[group.Name]uint32
+	ReportEvery time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.PublishTimeout, 5*time.Second)
+	setDefault(&o.MaxItems, 65_536)
+	setDefault(&o.MaxBytes, 64<<20)
+	setDefault(&o.ReadTimeout, 5*time.Second)
+	setDefault(&o.LastMoment, time.Second)
+	setDefault(&o.ReportEvery, 2*time.Second)
+	return o
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

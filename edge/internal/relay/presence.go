@@ -1,0 +1,93 @@
+package relay
+
+import (
+	"time"
+
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// reporter makes the member reports of one stream: all counts first, then what
+// has changed. An empty report is a report too: it keeps the counts alive.
+type reporter struct {
+	members  func() map[group.Name]uint32
+	ticker   *time.Ticker
+	first    chan time.Time
+	reported map[group.Name]uint32
+}
+
+func newReporter(opts Options) *reporter {
+	if opts.Members == nil {
+		return &reporter{}
+	}
+	r := &reporter{
+		members: opts.Members,
+		ticker:  time.NewTicker(opts.ReportEvery),
+		first:   make(chan time.Time, 1),
+	}
+	r.first <- time.Now()
+	return r
+}
+
+// tick fires when a report is due: at once, then regularly.
+func (r *reporter) tick() <-chan time.Time {
+	switch {
+	case r.ticker == nil:
+		return nil
+	case r.reported == nil:
+		return r.first
+	default:
+		return r.ticker.C
+	}
+}
+
+func (r *reporter) stop() {
+	if r.ticker != nil {
+		r.ticker.Stop()
+	}
+}
+
+// presence returns the next report, in pieces that fit into frames: if the
+// first is full, the others add to it.
+func (r *reporter) presence() []*relayv1.Presence {
+	members := r.members()
+	full := r.reported == nil
+	changes := changed(r.reported, members)
+	r.reported = members
+	if r.reported == nil {
+		r.reported = map[group.Name]uint32{}
+	}
+	return split(changes, full)
+}
+
+// changed returns what differs in now, with 0 for the groups that are gone.
+func changed(before, now map[group.Name]uint32) map[group.Name]uint32 {
+	changes := make(map[group.Name]uint32)
+	for g, n := range now {
+		if n != before[g] {
+			changes[g] = n
+		}
+	}
+	for g := range before {
+		if _, ok := now[g]; !ok {
+			changes[g] = 0
+		}
+	}
+	return changes
+}
+
+func split(members map[group.Name]uint32, full bool) []*relayv1.Presence {
+	piece := &relayv1.Presence{Full: full, Members: make(map[string]uint32)}
+	pieces := []*relayv1.Presence{piece}
+	size := 0
+	for g, n := range members {
+		size += len(g) + interestOverhead
+		if size > maxFrameBytes {
+			piece = &relayv1.Presence{Members: make(map[string]uint32)}
+			pieces = append(pieces, piece)
+			size = len(g) + interestOverhead
+		}
+		piece.Members[string(g)] = n
+	}
+	return pieces
+}

@@ -1,0 +1,87 @@
+package relay
+
+import (
+	"errors"
+
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// read serves what the history service sends, until the stream ends. lived
+// says whether anything came.
+func (c *Client) read(s relayv1.RelayService_ConnectClient) (lived bool, err error) {
+	for {
+		frame, err := s.Recv()
+		if err != nil {
+			return lived, err
+		}
+		lived = true
+		c.confirm(frame.GetReceived())
+		c.attached(frame.GetAttached())
+		// Deliveries first: the delivery of a message is its sender's ack, and
+		// a result without a delivery makes the room look for a hole.
+		c.deliver(frame.GetDeliveries())
+		c.results(frame.GetResults())
+	}
+}
+
+// confirm opens the window for the frames that the service has received.
+func (c *Client) confirm(received uint64) {
+	c.mu.Lock()
+	wake := received > c.link.received && c.list.hasUnsent()
+	c.link.received = max(c.link.received, min(received, c.link.sent))
+	c.mu.Unlock()
+	if wake {
+		c.wakeWriter()
+	}
+}
+
+func (c *Client) attached(all []*relayv1.Attached) {
+	for _, a := range all {
+		var err error
+		if reason := a.GetError(); reason != "" {
+			err = errors.New(reason)
+		}
+		c.handler.Attached(a.GetChannel(), decodePosition(a.GetPosition()), a.GetGap(), err)
+	}
+}
+
+func (c *Client) deliver(all []*relayv1.Delivery) {
+	for _, d := range all {
+		c.metrics.deliveries.Add(float64(len(d.GetEvents())))
+		c.handler.Deliver(d.GetChannel(), stream.Epoch(d.GetEpoch()), decodeEvents(d.GetEvents()))
+	}
+}
+
+func (c *Client) results(all []*relayv1.Result) {
+	if len(all) == 0 {
+		return
+	}
+	answered := make([]*entry, len(all))
+	c.mu.Lock()
+	for i, r := range all {
+		answered[i] = c.list.answered(r.GetId())
+	}
+	c.removed()
+	c.mu.Unlock()
+	for i, e := range answered {
+		if e != nil { // nil: it was given up before
+			c.finish(e, e.receipt(all[i]))
+		}
+	}
+}
+
+// receipt is what a result means for e. A refusal says nothing about what
+// became of e on an earlier stream.
+func (e *entry) receipt(r *relayv1.Result) Receipt {
+	outcome := decodeOutcome(r.GetOutcome())
+	if e.written > 1 && (outcome == Unavailable || outcome == Busy) {
+		outcome = Unknown
+	}
+	return Receipt{
+		Outcome: outcome,
+		Epoch:   stream.Epoch(r.GetEpoch()),
+		Seq:     r.GetSeq(),
+		Reason:  r.GetReason(),
+	}
+}
