@@ -1,0 +1,156 @@
+package config_test
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gotapi/gotapi-ws/services/config"
+)
+
+type settings struct {
+	Listen string
+	Limit  int
+	Wait   time.Duration
+	Quiet  bool
+}
+
+func newFlags(s *settings) *flag.FlagSet {
+	fs := flag.NewFlagSet("prog", flag.ContinueOnError)
+	fs.StringVar(&s.Listen, "listen", ":1", "`address` to listen on")
+	fs.IntVar(&s.Limit, "read-limit", 10, "bytes")
+	fs.DurationVar(&s.Wait, "wait", time.Second, "how long")
+	fs.BoolVar(&s.Quiet, "quiet", false, "say less")
+	return fs
+}
+
+func yamlFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "settings.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestOneAndTwoDashesMeanTheSame(t *testing.T) {
+	want := settings{Listen: ":2", Limit: 20, Wait: time.Minute, Quiet: true}
+	for _, args := range [][]string{
+		{"-listen", ":2", "-read-limit=20", "-wait", "1m", "-quiet"},
+		{"--listen", ":2", "--read-limit=20", "--wait", "1m", "--quiet"},
+	} {
+		var got settings
+		if err := config.Parse(newFlags(&got), args); err != nil {
+			t.Fatalf("Parse(%q): %v", args, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("Parse(%q) (-want +got):\n%s", args, diff)
+		}
+	}
+}
+
+func TestCommandLineBeatsEnvironmentBeatsFile(t *testing.T) {
+	t.Setenv("GOTAPI_READ_LIMIT", "30")
+	t.Setenv("GOTAPI_LISTEN", ":3")
+	t.Setenv("GOTAPI_NOT_OURS", "x")
+	path := yamlFile(t, "read-limit: 40\nlisten: ':4'\nwait: 4s\n")
+
+	var got settings
+	if err := config.Parse(newFlags(&got), []string{"-listen", ":2", "-config", path}); err != nil {
+		t.Fatal(err)
+	}
+	want := settings{Listen: ":2", Limit: 30, Wait: 4 * time.Second}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("settings (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfigFileCanComeFromTheEnvironment(t *testing.T) {
+	t.Setenv("GOTAPI_CONFIG", yamlFile(t, "quiet: true\n"))
+	var got settings
+	if err := config.Parse(newFlags(&got), nil); err != nil {
+		t.Fatal(err)
+	}
+	if !got.Quiet {
+		t.Error("quiet: true in the file was not read")
+	}
+}
+
+func TestBadSettingIsOneLineThatNamesIt(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+		env  string
+		want string
+	}{
+		{name: "unknown flag", args: []string{"-nope"}, want: "nope"},
+		{name: "bad flag value", args: []string{"-read-limit", "many"}, want: "read-limit"},
+		{name: "argument", args: []string{"start"}, want: `"start"`},
+		{name: "bad variable", env: "many", want: "GOTAPI_READ_LIMIT"},
+		{name: "missing file", args: []string{"-config", "no/such/file"}, want: "no/such/file"},
+		{name: "unknown key", args: []string{"-config", yamlFile(t, "nope: 1\n")}, want: "nope"},
+		{name: "bad key value", args: []string{"-config", yamlFile(t, "wait: long\n")}, want: "wait"},
+		{name: "not YAML", args: []string{"-config", yamlFile(t, "a: b: c\n- d\n")}, want: "YAML"},
+		{name: "not settings", args: []string{"-config", yamlFile(t, "- a\n- b\n")}, want: "YAML"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("GOTAPI_READ_LIMIT", tt.env)
+			var s settings
+			err := config.Parse(newFlags(&s), tt.args)
+			if err == nil {
+				t.Fatal("Parse: no error")
+			}
+			if got := err.Error(); !strings.Contains(got, tt.want) || strings.Contains(got, "\n") {
+				t.Errorf("Parse: %q, want one line with %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestActionsComeFromTheCommandLineOnly(t *testing.T) {
+	t.Setenv("GOTAPI_VERSION", "1.2.3")
+	for _, tt := range []struct {
+		args []string
+		want bool
+	}{{nil, false}, {[]string{"-version"}, true}, {[]string{"--version"}, true}} {
+		fs := newFlags(&settings{})
+		version := config.Action(fs, "version", "print the version")
+		if err := config.Parse(fs, tt.args); err != nil {
+			t.Fatalf("Parse(%q): %v", tt.args, err)
+		}
+		if *version != tt.want {
+			t.Errorf("Parse(%q): version %t, want %t", tt.args, *version, tt.want)
+		}
+	}
+}
+
+func TestHelpNamesDefaultsAndVariables(t *testing.T) {
+	fs := newFlags(&settings{})
+	config.Action(fs, "version", "print the version")
+	if err := config.Parse(fs, []string{"-h"}); !errors.Is(err, config.ErrHelp) {
+		t.Fatalf("Parse(-h) = %v, want ErrHelp", err)
+	}
+	var b strings.Builder
+	if err := config.WriteHelp(&b, fs, "does a thing"); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"prog: does a thing",
+		"-listen address\n        address to listen on\n        default :1, environment GOTAPI_LISTEN\n",
+		"default 1s, environment GOTAPI_WAIT",
+		"default none, environment GOTAPI_CONFIG",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("help lacks %q:\n%s", want, b.String())
+		}
+	}
+	if strings.Contains(b.String(), "GOTAPI_VERSION") {
+		t.Errorf("help offers a variable for an action:\n%s", b.String())
+	}
+}

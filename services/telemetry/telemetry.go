@@ -1,0 +1,69 @@
+// Package telemetry makes a program's logger and metrics registry.
+package telemetry
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// Log formats. Auto is Text on a terminal and JSON elsewhere.
+const (
+	FormatAuto = "auto"
+	FormatText = "text"
+	FormatJSON = "json"
+)
+
+// LogConfig says how to log.
+type LogConfig struct {
+	Level  slog.Level
+	Format string
+}
+
+// RegisterFlags defines -log-level and -log-format.
+func (c *LogConfig) RegisterFlags(fs *flag.FlagSet) {
+	fs.TextVar(&c.Level, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn or error")
+	fs.StringVar(&c.Format, "log-format", FormatAuto, "`format` of the log: text, json, or auto (text on a terminal)")
+}
+
+// Validate checks the format.
+func (c *LogConfig) Validate() error {
+	switch c.Format {
+	case FormatAuto, FormatText, FormatJSON:
+		return nil
+	}
+	return fmt.Errorf("-log-format %q: not text, json or auto", c.Format)
+}
+
+// NewLogger returns a logger that writes to w.
+func NewLogger(w io.Writer, c LogConfig) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: c.Level}
+	if c.Format == FormatText || c.Format == FormatAuto && isTerminal(w) {
+		return slog.New(slog.NewTextHandler(w, opts))
+	}
+	return slog.New(slog.NewJSONHandler(w, opts))
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// NewRegistry returns a registry with the metrics that every Go process has.
+func NewRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return reg
+}
