@@ -1,0 +1,37 @@
+// Command historysvc is the history service of gotapi-ws: it owns Redis, and
+// edges and internal services call it over gRPC. Run it with -h.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/historysvc"
+	"github.com/gotapi/gotapi-ws/services/health"
+	"github.com/gotapi/gotapi-ws/services/program"
+)
+
+func main() {
+	var cfg historysvc.Config
+	os.Exit(program.Program{
+		Name:          "historysvc",
+		Summary:       "stores the messages of groups in Redis and carries them between edges",
+		RegisterFlags: cfg.RegisterFlags,
+		Validate:      func() error { return cfg.Validate() },
+		Probe:         func(ctx context.Context) error { return probe(ctx, cfg.Listen) },
+		Run: func(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) error {
+			return historysvc.Run(ctx, cfg, log, reg)
+		},
+	}.Main())
+}
+
+func probe(ctx context.Context, listen string) error {
+	addr, err := health.Local(listen)
+	if err != nil {
+		return err
+	}
+	return health.GRPC(ctx, addr)
+}
