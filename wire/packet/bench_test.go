@@ -1,0 +1,42 @@
+package packet
+
+import (
+	"strings"
+	"testing"
+)
+
+var (
+	small = []byte(`{"type":2,"uuid":"02108001177667145695","body":{"data":"hello world, this is a message","hash":"eb2ef7838a7a57d","sent":false}}`)
+	large = []byte(`{"type":2,"uuid":"02108001177667145695","body":{"data":"` + strings.Repeat("hello, 世界. ", 2180) + `"}}`)
+)
+
+var sink Packet
+
+func BenchmarkClassify(b *testing.B) {
+	for _, bb := range []struct {
+		name string
+		msg  []byte
+	}{
+		{"data 128 B", small},
+		{"data 32 KiB", large},
+		{"ping", []byte(`{"type":1,"command":5,"uuid":"a"}`)},
+		{"low text", []byte("hello world, this is a chat message that no one stores")},
+		{"lookalike 32 KiB", []byte("{" + strings.Repeat(`"type":2,`, 3600))},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(bb.msg)))
+			for b.Loop() {
+				sink = Classify(bb.msg)
+			}
+		})
+	}
+}
+
+func BenchmarkAppendAck(b *testing.B) {
+	b.ReportAllocs()
+	var dst []byte
+	for b.Loop() {
+		dst = AppendAck(dst[:0], "02108001177667145695")
+	}
+}

@@ -1,0 +1,167 @@
+package packet
+
+import (
+	"bytes"
+	"unicode"
+	"unicode/utf8"
+)
+
+// mayBeCommand says whether a reader that is more lenient than RFC 8259 could
+// find an object with the number 1 as its type in b, which is not a valid
+// document. It errs on the side of yes. Readers that exist and are covered:
+//
+//   - those that read the first of several documents, or one after the other;
+//   - those that skip a byte order mark, guess UTF-16 or UTF-32 (Python), stop at
+//     a NUL (C), replace or ignore invalid UTF-8;
+//   - those that accept comments, trailing commas, names in single quotes or in
+//     none, "=" for ":", other numbers (01, +1, 1., 0x1), other escapes, control
+//     characters in strings, or a text that is cut off (JSON5, Json.NET, Gson).
+//
+// Such readers disagree about where strings and containers end, so the name is
+// looked for anywhere in a text that begins as an object. A text that begins
+// otherwise is nobody's object: "hello {"type":1}" is no command.
+func mayBeCommand(b []byte) bool {
+	if objectSaysOne(b) {
+		return true
+	}
+	// UTF-16 and UTF-32 put NULs between the characters that matter here.
+	return bytes.IndexByte(b, 0) >= 0 && objectSaysOne(bytes.ReplaceAll(b, []byte{0}, nil))
+}
+
+// objectSaysOne looks for the first document that begins as an object, after
+// any number of well-formed others.
+func objectSaysOne(b []byte) bool {
+	for {
+		b = skipProlog(b)
+		if len(b) == 0 {
+			return false
+		}
+		if b[0] == '{' {
+			return saysTypeOne(b)
+		}
+		s := scanner{b: b}
+		if !s.value() {
+			return false
+		}
+		b = b[s.i:]
+	}
+}
+
+// skipProlog skips what lenient readers allow before a document: white space of
+// any kind, marks, bytes that are not UTF-8, comments, and the guard )]}'.
+func skipProlog(b []byte) []byte {
+	for {
+		b = bytes.TrimLeftFunc(b, func(r rune) bool {
+			return unicode.IsSpace(r) || unicode.IsControl(r) || r == '\ufeff' || r == utf8.RuneError
+		})
+		switch {
+		case bytes.HasPrefix(b, []byte("/*")):
+			_, b, _ = bytes.Cut(b, []byte("*/"))
+		case bytes.HasPrefix(b, []byte("//")), bytes.HasPrefix(b, []byte("#")):
+			_, b, _ = bytes.Cut(b, []byte("\n"))
+		case bytes.HasPrefix(b, []byte(")]}'")):
+			b = b[len(")]}'"):]
+		default:
+			return b
+		}
+	}
+}
+
+// saysTypeOne takes a text that begins with a brace. It looks for the name type, followed by a number that can be read
+// as 1, or by a comment that might hide one.
+func saysTypeOne(b []byte) bool {
+	for i := 1; i < len(b); i++ {
+		if isNamePart(b[i-1]) {
+			continue
+		}
+		if n := typeName(b[i:]); n > 0 && valueMayBeOne(b[i+n:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// typeName returns the length of the name type, if b begins with it: each
+// letter plain or escaped, with or without noise between them. Noise before
+// the first letter is not looked over, so that a long run of it is not read
+// again from each of its bytes.
+func typeName(b []byte) int {
+	i := 0
+	if b[0] == '\\' {
+		i = 1
+	}
+	for k, letter := range []byte("type") {
+		for k > 0 && i < len(b) && isNoise(b[i]) {
+			i++
+		}
+		n := letterLen(b[i:], letter)
+		if n == 0 {
+			return 0
+		}
+		i += n
+	}
+	return i
+}
+
+// letterLen returns the length of a letter that b begins with: itself, or as
+// it stands in an escape after the backslash: u0074, u{74}, x74.
+func letterLen(b []byte, letter byte) int {
+	if len(b) == 0 {
+		return 0
+	}
+	if b[0] == letter {
+		return 1
+	}
+	if b[0] != 'u' && b[0] != 'U' && b[0] != 'x' {
+		return 0
+	}
+	i := 1
+	for i < len(b) && (b[i] == '{' || b[i] == '0') {
+		i++
+	}
+	if i+2 > len(b) || !isHex(b[i]) || !isHex(b[i+1]) || byte(hex4(b[i:i+2])) != letter {
+		return 0
+	}
+	i += 2
+	if i < len(b) && b[i] == '}' {
+		i++
+	}
+	return i
+}
+
+// valueMayBeOne looks at what follows a name.
+func valueMayBeOne(b []byte) bool {
+	b = skipNoise(b)
+	if len(b) > 0 && (b[0] == '"' || b[0] == '\'' || b[0] == '`') {
+		b = skipNoise(b[1:])
+	}
+	if len(b) == 0 {
+		return false
+	}
+	switch b[0] {
+	case '/', '#':
+		return true
+	case ':', '=':
+		b = skipNoise(b[1:])
+		if len(b) > 0 && b[0] == '>' {
+			b = skipNoise(b[1:])
+		}
+		return len(b) > 0 && (b[0] == '/' || b[0] == '#' || nearOne(b))
+	}
+	return false
+}
+
+func skipNoise(b []byte) []byte {
+	for len(b) > 0 && (isNoise(b[0]) || b[0] == ' ') {
+		b = b[1:]
+	}
+	return b
+}
+
+// isNoise: bytes that some reader ignores between two characters of a name.
+func isNoise(c byte) bool { return c < ' ' || c >= 0x7f || c == '\\' }
+
+// isNamePart: bytes after which "type" is only the end of a longer name.
+func isNamePart(c byte) bool {
+	return isDigit(c) || 'a' <= c|0x20 && c|0x20 <= 'z' || c == '_' || c == '-' || c == '.' || c == '$'
+}
