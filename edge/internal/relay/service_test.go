@@ -1,0 +1,265 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/test/bufconn"
+
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// service is a history service whose every answer the test gives.
+type service struct {
+	relayv1.UnimplementedRelayServiceServer
+	conns chan *connection
+	read  func(*relayv1.ReadRequest) (*relayv1.ReadResponse, error)
+}
+
+// connection is one Connect call as the service sees it.
+type connection struct {
+	t      testing.TB
+	stream relayv1.RelayService_ConnectServer
+	frames chan *relayv1.ConnectRequest // closed when the edge has ended its half
+	end    chan error
+	// Frames with publishes so far.
+	received uint64
+}
+
+func (s *service) Connect(stream relayv1.RelayService_ConnectServer) error {
+	conn := &connection{stream: stream, frames: make(chan *relayv1.ConnectRequest), end: make(chan error, 1)}
+	go func() {
+		defer close(conn.frames)
+		for {
+			frame, err := stream.Recv()
+			if err != nil {
+				return
+			}
+			select {
+			case conn.frames <- frame:
+			case <-stream.Context().Done():
+				return
+			}
+		}
+	}()
+	select {
+	case s.conns <- conn:
+	case <-stream.Context().Done():
+		return stream.Context().Err()
+	}
+	select {
+	case err := <-conn.end:
+		return err
+	case <-stream.Context().Done():
+		return stream.Context().Err()
+	}
+}
+
+func (s *service) Read(_ context.Context, r *relayv1.ReadRequest) (*relayv1.ReadResponse, error) {
+	return s.read(r)
+}
+
+// next waits for the edge's next stream and its hello.
+func (s *service) next(t testing.TB) *connection {
+	t.Helper()
+	conn := receive(t, s.conns)
+	conn.t = t
+	if hello := conn.frame().GetHello(); hello.GetEdge() == 0 {
+		t.Fatalf("first frame: got hello %v, want one with an edge", hello)
+	}
+	return conn
+}
+
+func (c *connection) frame() *relayv1.ConnectRequest {
+	c.t.Helper()
+	f := receive(c.t, c.frames)
+	if len(f.GetPublishes()) > 0 {
+		c.received++
+	}
+	return f
+}
+
+func (c *connection) send(r *relayv1.ConnectResponse) {
+	c.t.Helper()
+	r.Received = c.received
+	if err := c.stream.Send(r); err != nil {
+		c.t.Errorf("sending to the edge: %v", err)
+	}
+}
+
+// answer confirms what was received and gives every publish the outcome.
+func (c *connection) answer(outcome relayv1.Outcome, publishes ...*relayv1.Publish) {
+	c.t.Helper()
+	r := &relayv1.ConnectResponse{}
+	for _, p := range publishes {
+		r.Results = append(r.Results, &relayv1.Result{Id: p.GetId(), Outcome: outcome, Epoch: 7, Seq: p.GetId()})
+	}
+	c.send(r)
+}
+
+func receive[T any](t testing.TB, from <-chan T) T {
+	t.Helper()
+	select {
+	case v, ok := <-from:
+		if !ok {
+			t.Fatal("the channel was closed, want a value")
+		}
+		return v
+	case <-time.After(10 * time.Second):
+		t.Fatal("nothing came within 10 s")
+		panic("unreachable")
+	}
+}
+
+// recorder is a Handler that tells the test of every call.
+type recorder struct{ calls chan any }
+
+type (
+	restored  struct{}
+	lost      struct{}
+	delivered struct {
+		Channel uint32
+		Epoch   stream.Epoch
+		Events  []stream.Event
+	}
+	attached struct {
+		Channel uint32
+		At      stream.Position
+		Gap     bool
+		Err     string
+	}
+)
+
+func newRecorder() *recorder { return &recorder{calls: make(chan any, 1000)} }
+
+func (r *recorder) Restored() { r.calls <- restored{} }
+func (r *recorder) Lost()     { r.calls <- lost{} }
+func (r *recorder) Attached(channel uint32, at stream.Position, gap bool, err error) {
+	call := attached{Channel: channel, At: at, Gap: gap}
+	if err != nil {
+		call.Err = err.Error()
+	}
+	r.calls <- call
+}
+
+func (r *recorder) Deliver(channel uint32, epoch stream.Epoch, events []stream.Event) {
+	r.calls <- delivered{channel, epoch, events}
+}
+
+// rig is a client that runs against a service.
+type rig struct {
+	*Client
+	service *service
+	handler *recorder
+	// Ends Run and waits for it.
+	stop func()
+}
+
+// newRig starts everything; opts are those of the client.
+func newRig(t testing.TB, opts Options) *rig {
+	t.Helper()
+	s := &service{conns: make(chan *connection)}
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer()
+	relayv1.RegisterRelayServiceServer(server, s)
+	healthgrpc.RegisterHealthServer(server, health.NewServer())
+	var all sync.WaitGroup
+	all.Go(func() { _ = server.Serve(listener) })
+
+	conn, err := Dial("passthrough:///service", grpc.WithContextDialer(
+		func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newRecorder()
+	c := New(conn, opts, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	c.SetHandler(h)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = c.Run(ctx) })
+	stop := func() { cancel(); running.Wait() }
+	t.Cleanup(func() {
+		stop()
+		_ = conn.Close()
+		server.Stop()
+		all.Wait()
+	})
+	return &rig{Client: c, service: s, handler: h, stop: stop}
+}
+
+// answers collects receipts by publish number, and finds second calls of Done.
+type answers struct {
+	t    testing.TB
+	mu   sync.Mutex
+	seen map[uint32]Receipt
+	came chan uint32
+}
+
+func newAnswers(t testing.TB) *answers {
+	return &answers{t: t, seen: make(map[uint32]Receipt), came: make(chan uint32, 100_000)}
+}
+
+// publication makes one whose receipt is collected.
+func (a *answers) publication(number uint32, kind stream.Kind) *Publication {
+	return &Publication{
+		Group: "/room/", Kind: kind, Session: 1, Number: number, Payload: []byte("x"),
+		Done: func(r Receipt) {
+			a.mu.Lock()
+			if first, twice := a.seen[number]; twice {
+				a.t.Errorf("publication %d was answered twice: %v, then %v", number, first, r)
+			}
+			a.seen[number] = r
+			a.mu.Unlock()
+			a.came <- number
+		},
+	}
+}
+
+// next waits for one more answer.
+func (a *answers) next() (uint32, Receipt) {
+	a.t.Helper()
+	number := receive(a.t, a.came)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return number, a.seen[number]
+}
+
+// want waits for one more answer, and checks it.
+func (a *answers) want(number uint32, outcome Outcome) {
+	a.t.Helper()
+	got, r := a.next()
+	if got != number || r.Outcome != outcome {
+		a.t.Fatalf("answer: got number %d with outcome %v, want number %d with outcome %v", got, r.Outcome, number, outcome)
+	}
+}
+
+func numbers(publishes []*relayv1.Publish) []uint32 {
+	all := make([]uint32, len(publishes))
+	for i, p := range publishes {
+		all[i] = uint32(p.GetId())
+	}
+	return all
+}
+
+func from(first, last uint32) []uint32 {
+	var all []uint32
+	for n := first; n <= last; n++ {
+		all = append(all, n)
+	}
+	return all
+}
+
+// soon ends tests in real time whose service does not end its streams.
+const soon = 10 * time.Millisecond
+
+const room group.Name = "/room/"
