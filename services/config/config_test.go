@@ -23,7 +23,7 @@ type settings struct {
 
 func newFlags(s *settings) *flag.FlagSet {
 	fs := flag.NewFlagSet("prog", flag.ContinueOnError)
-	fs.StringVar(&s.Listen, "listen", ":1", "`address` to listen on")
+	fs.StringVar(&s.Listen, "listen", ":1", "where to listen, an `address`")
 	fs.IntVar(&s.Limit, "read-limit", 10, "bytes")
 	fs.DurationVar(&s.Wait, "wait", time.Second, "how long")
 	fs.BoolVar(&s.Quiet, "quiet", false, "say less")
@@ -142,7 +142,7 @@ func TestHelpNamesDefaultsAndVariables(t *testing.T) {
 	}
 	for _, want := range []string{
 		"prog: does a thing",
-		"-listen address\n        address to listen on\n        default :1, environment GOTAPI_LISTEN\n",
+		"-listen address\n        where to listen, an address\n        default :1, environment GOTAPI_LISTEN\n",
 		"default 1s, environment GOTAPI_WAIT",
 		"default none, environment GOTAPI_CONFIG",
 	} {

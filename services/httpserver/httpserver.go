@@ -26,6 +26,8 @@ func Serve(ctx context.Context, srv *http.Server, ln net.Listener, drain time.Du
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = srv.Close()
 	}
-	<-served
+	if serveErr := <-served; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
 	return err
 }

@@ -41,7 +41,7 @@ func TestRequestUnderWayIsFinishedBeforeServeReturns(t *testing.T) {
 		served <- httpserver.Serve(ctx, &http.Server{Handler: h, ReadHeaderTimeout: time.Second}, ln, time.Minute)
 	}()
 	body := make(chan string, 1)
-	go func() { body <- fetch(t, ln.Addr()) }()
+	go func() { body <- fetch(t.Context(), ln.Addr()) }()
 
 	<-h.entered
 	cancel()
@@ -68,7 +68,7 @@ func TestRequestLongerThanTheDrainIsCut(t *testing.T) {
 	go func() {
 		served <- httpserver.Serve(ctx, &http.Server{Handler: h, ReadHeaderTimeout: time.Second}, ln, time.Millisecond)
 	}()
-	go fetch(t, ln.Addr())
+	go fetch(t.Context(), ln.Addr())
 	<-h.entered
 	cancel()
 	if err := <-served; err != nil {
@@ -87,8 +87,8 @@ func TestServeReturnsTheErrorOfItsListener(t *testing.T) {
 }
 
 // fetch returns "" when the request fails.
-func fetch(t *testing.T, addr net.Addr) string {
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr.String(), http.NoBody)
+func fetch(ctx context.Context, addr net.Addr) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr.String(), http.NoBody)
 	if err != nil {
 		return ""
 	}

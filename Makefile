@@ -1,0 +1,142 @@
+# gotapi-ws. `make` lists what there is to do.
+#
+# Needs Go and a POSIX shell; `make test` also redis-server, which it installs
+# on Debian when it runs as root. No target downloads anything but Go modules
+# and Debian packages.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+MODULES := proto wire services edge historysvc standalone e2e
+PACKAGES := $(MODULES:%=./%/...)
+MAINS := ./edge/cmd/edge ./historysvc/cmd/historysvc ./standalone/cmd/gotapi-ws
+BIN := $(CURDIR)/.bin
+
+# ---- tools: pinned, from the Go module proxy, installed into .bin on first use
+
+BUF_VERSION           := v1.75.0
+PROTOC_GO_VERSION     := v1.36.12
+PROTOC_GRPC_VERSION   := v1.6.2
+GATEWAY_VERSION       := v2.33.0
+GOLANGCI_VERSION      := v2.15.0
+GOTESTSUM_VERSION     := v1.13.0
+BENCHSTAT_VERSION     := v0.0.0-20260908200009-22c9c6c9d4da
+DEADCODE_VERSION      := v0.52.0
+GRPCURL_VERSION       := v1.9.4
+
+# $(call tool,name,module path,version): a stamp that stands for the tool.
+TOOLS :=
+define tool
+$(1)_TOOL := $(BIN)/.$(1)-$(3)
+TOOLS += $$($(1)_TOOL)
+$$($(1)_TOOL):
+	@mkdir -p $(BIN); rm -f $(BIN)/.$(1)-*
+	GOBIN=$(BIN) GOFLAGS= go install $(2)@$(3)
+	@touch $$@
+endef
+$(eval $(call tool,buf,github.com/bufbuild/buf/cmd/buf,$(BUF_VERSION)))
+$(eval $(call tool,protoc-gen-go,google.golang.org/protobuf/cmd/protoc-gen-go,$(PROTOC_GO_VERSION)))
+$(eval $(call tool,protoc-gen-go-grpc,google.golang.org/grpc/cmd/protoc-gen-go-grpc,$(PROTOC_GRPC_VERSION)))
+$(eval $(call tool,protoc-gen-grpc-gateway,github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway,$(GATEWAY_VERSION)))
+$(eval $(call tool,protoc-gen-openapiv2,github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2,$(GATEWAY_VERSION)))
+$(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION)))
+$(eval $(call tool,gotestsum,gotest.tools/gotestsum,$(GOTESTSUM_VERSION)))
+$(eval $(call tool,benchstat,golang.org/x/perf/cmd/benchstat,$(BENCHSTAT_VERSION)))
+$(eval $(call tool,deadcode,golang.org/x/tools/cmd/deadcode,$(DEADCODE_VERSION)))
+$(eval $(call tool,grpcurl,github.com/fullstorydev/grpcurl/cmd/grpcurl,$(GRPCURL_VERSION)))
+GENERATORS := $(protoc-gen-go_TOOL) $(protoc-gen-go-grpc_TOOL) $(protoc-gen-grpc-gateway_TOOL) $(protoc-gen-openapiv2_TOOL)
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: tools
+tools: $(TOOLS) ## install all pinned tools into .bin
+
+# ---- build and run
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
+DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
+PROGRAM_PKG := github.com/gotapi/gotapi-ws/services/program
+LDFLAGS := -s -w -X $(PROGRAM_PKG).version=$(VERSION) -X $(PROGRAM_PKG).commit=$(COMMIT) -X $(PROGRAM_PKG).date=$(DATE)
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+
+.PHONY: build
+build: ## build bin/edge, bin/historysvc and bin/gotapi-ws (both in one process)
+	$(GO_BUILD) -o bin/ $(MAINS)
+
+.PHONY: run
+run: ## build and run both services in one process, no Redis needed (ARGS='-listen ...')
+	$(GO_BUILD) -o bin/gotapi-ws ./standalone/cmd/gotapi-ws
+	@exec bin/gotapi-ws $(ARGS)
+
+# ---- the contract between the services
+
+.PHONY: gen
+gen: $(buf_TOOL) $(GENERATORS) ## generate Go and OpenAPI from proto/
+	PATH="$(BIN):$$PATH" buf generate
+
+.PHONY: gen-check
+gen-check: $(buf_TOOL) $(GENERATORS) ## fail if the generated code is not what `make gen` makes
+	@tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+	PATH="$(BIN):$$PATH" buf generate -o "$$tmp"; \
+	diff -r "$$tmp/proto/gen" proto/gen || { echo 'proto/gen is not current: run `make gen`' >&2; exit 1; }
+
+.PHONY: proto-check
+proto-check: $(buf_TOOL) ## lint and format of proto/, and no breaking change against main
+	PATH="$(BIN):$$PATH" buf lint
+	PATH="$(BIN):$$PATH" buf format --diff --exit-code
+	PATH="$(BIN):$$PATH" scripts/proto-breaking.sh
+
+# ---- checks and tests
+
+.PHONY: lint
+lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone
+	$(BIN)/golangci-lint run $(PACKAGES)
+	scripts/deadcode.sh $(BIN)/deadcode $(MAINS)
+	scripts/modules.sh $(MODULES)
+
+.PHONY: fmt
+fmt: $(golangci-lint_TOOL) $(buf_TOOL) ## format Go and proto files
+	$(BIN)/golangci-lint fmt $(MODULES)
+	$(BIN)/buf format -w
+
+.PHONY: redis
+redis: # redis-server is there, or is installed
+	@scripts/ensure-redis.sh
+
+# gotestsum shows one line per package, and at the end what failed or was skipped.
+GO_TEST := $(BIN)/gotestsum --format pkgname --format-hide-empty-pkg -- -race -shuffle=on
+
+.PHONY: test
+test: redis build $(gotestsum_TOOL) ## everything: unit, contract, integration (real Redis), end to end with the built binaries
+	$(GO_TEST) -timeout 5m $(filter-out ./e2e/...,$(PACKAGES))
+	$(GO_TEST) -timeout 8m ./e2e/...
+
+.PHONY: check
+check: lint proto-check gen-check test ## all that must pass before a change lands
+
+FUZZTIME ?= 10s
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (default 10s)
+	scripts/fuzz.sh $(FUZZTIME) $(MODULES)
+
+BENCH ?= .
+COUNT ?= 6
+OUT ?= bin/bench.txt
+.PHONY: bench
+bench: $(benchstat_TOOL) redis ## benchmarks matching BENCH, COUNT times, into OUT; compared with OLD if that is given
+	@mkdir -p $(dir $(OUT))
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PACKAGES) | tee $(OUT)
+	$(BIN)/benchstat $(OLD) $(OUT)
+
+.PHONY: test-compose
+test-compose: ## prove docker-compose.yml with a real Docker engine (Linux, root)
+	deploy/compose-test.sh
+
+.PHONY: clean
+clean: ## remove what was built; the tools in .bin stay
+	rm -rf bin

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# deadcode.sh BINARY PACKAGE...: fails if a function of ours, in any package
+# that the given mains are made of, cannot be reached from them. Tests do not
+# count as users. Generated code is left out.
+set -euo pipefail
+
+deadcode=$1
+shift
+out=$("$deadcode" -filter '^github.com/gotapi/gotapi-ws' "$@")
+if [ -n "$out" ]; then
+	echo "functions that no program reaches:" >&2
+	echo "$out" >&2
+	exit 1
+fi
