@@ -45,7 +45,9 @@ type Publication struct {
 	Payload []byte
 	// After this the answer is not worth having.
 	Deadline time.Time
-	// Called exactly once, from the store's own goroutine: it must not block.
+	// Called exactly once: by a goroutine of the store, or, when the publication
+	// is refused at once, by Submit before it returns. It must not block, nor
+	// need a lock that the caller of Submit holds.
 	Done func(Receipt)
 }
 
