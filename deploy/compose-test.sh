@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Proves docker-compose.yml with a real Docker engine: builds the images, brings
+# everything up, runs the commands of the README, scales, restarts, stops Redis,
+# and takes everything down.
+#
+# If an engine answers, it is used as it is, with the official base images.
+# Otherwise the script (as root, on Debian) starts one with a data folder of its
+# own, with base images made from this machine's programs: nothing is pulled.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export PORT=${PORT:-4998} VERSION=compose-test
+export COMPOSE_PROJECT_NAME=gotapi-test-$$
+work=$(mktemp -d)
+engine=
+
+say() { echo "compose-test: $*"; }
+fail() {
+	say "FAILED: $*" >&2
+	compose ps >&2 || true
+	compose logs --no-color --tail=40 >&2 || true
+	exit 1
+}
+
+# ---- the engine
+
+install_packages() {
+	[ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null ||
+		{ say "needs a Docker engine and docker-compose; as root on Debian it installs them" >&2; exit 1; }
+	say "installing $*"
+	apt-get update -qq
+	# RUNLEVEL=1 keeps packages from starting their services.
+	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+start_engine() {
+	local missing=()
+	for need in dockerd:docker.io docker-compose:docker-compose redis-server:redis-server haproxy:haproxy curl:curl; do
+		command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
+	done
+	[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+
+	export DOCKER_HOST=unix://$work/docker.sock
+	dockerd --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/dockerd.pid" \
+		-H "$DOCKER_HOST" >"$work/dockerd.log" 2>&1 </dev/null &
+	engine=$!
+	for _ in $(seq 100); do
+		docker version >/dev/null 2>&1 && break
+		kill -0 "$engine" 2>/dev/null || { tail -20 "$work/dockerd.log" >&2; say "dockerd does not start" >&2; exit 1; }
+		sleep 0.2
+	done
+	say "started $(docker version --format 'engine {{.Server.Version}}')"
+	deploy/local-images.sh redis redis:7-alpine
+	deploy/local-images.sh haproxy haproxy:2.6-alpine
+	deploy/local-images.sh golang golang:1.26-bookworm
+}
+
+compose() {
+	if command -v docker-compose >/dev/null; then docker-compose "$@"; else docker compose "$@"; fi
+}
+
+clean_up() {
+	trap - EXIT INT TERM
+	jobs -p | grep -vx "${engine:-none}" | xargs -r kill 2>/dev/null || true
+	compose down --volumes --rmi local --timeout 10 >/dev/null 2>&1 || true
+	if [ -n "$engine" ]; then
+		kill "$engine" 2>/dev/null || true
+		wait "$engine" 2>/dev/null || true
+	fi
+	# Unmounts come late sometimes.
+	rm -rf "$work" 2>/dev/null || { sleep 2; rm -rf "$work"; }
+}
+
+# ---- what is checked
+
+url=http://127.0.0.1:$PORT
+
+# until_true SECONDS WHAT COMMAND...: tries the command until it succeeds.
+until_true() {
+	local deadline=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $deadline ] || fail "$what"
+		sleep 0.2
+	done
+}
+
+serves() { [ "$(curl -sf --max-time 2 "$url/__status")" = 'status ok!' ]; }
+publishes() { curl -sf --max-time 8 -d "$2" "$url$1" | grep -q '"code":200'; }
+history() { curl -sf --max-time 8 -X POST -d "groupName=$1&position=0&size=1000" "$url/__/history"; }
+in_history() { history "$1" | grep -qF "$2"; }
+not_in_history() { ! in_history "$1" "$2"; }
+
+# expect WHAT TEXT OUTPUT
+expect() {
+	case $3 in
+	*"$2"*) say "ok: $1" ;;
+	*) fail "$1: got $3, want $2" ;;
+	esac
+}
+
+# member FILE GROUP: a WebSocket member that writes what it receives to FILE.
+# A server's text frames are two to ten bytes and then the text itself.
+member() {
+	curl -sN --max-time 60 -o "$1" -H 'Connection: Upgrade' -H 'Upgrade: websocket' \
+		-H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' "$url$2" &
+}
+
+received() { grep -aqF "$2" "$1"; }
+
+# commands: the literal ones that the README promises, but for the port.
+commands() {
+	member "$work/told" /room/9527/
+	# The member is there once it hears what is said.
+	until_true 20 'a member hears the group' hears "$work/told" /room/9527/
+	expect 'publish' '{"code":200,"group":"/room/9527/","stored":true' \
+		"$(curl -s -X POST -d '{"type":2,"uuid":"thisisuuid","body":{"hash":"hello1234","data":"hello world","sent":false}}' "$url/room/9527/")"
+	expect 'history' '{"code":200,"position":-50,"msg":"","data":["{\"type\":2,\"uuid\":\"thisisuuid\",' \
+		"$(curl -s -X POST -d 'groupName=/room/9527/&position=-50&size=50' "$url/__/history")"
+	expect 'recall' '{"code":200' "$(curl -s -X POST -d 'groupName=/room/9527/&uuid=thisisuuid' "$url/__/cancel")"
+	not_in_history /room/9527/ hello1234 || fail 'the recalled message is still in the history'
+	until_true 10 'the member got the message' received "$work/told" '"hash":"hello1234"'
+	until_true 10 'the member was told of the recall' received "$work/told" '{"type":1,"command":6,"uuid":"thisisuuid"}'
+	say 'ok: the member got the message and the recall'
+}
+
+hears() {
+	publishes "$2" 'knock knock' && sleep 0.2 && received "$1" 'knock knock'
+}
+
+# edges_with_members prints how many edges have an open connection on their port.
+edges_with_members() {
+	local count=0 id pid
+	for id in $(compose ps -q edge); do
+		pid=$(docker inspect -f '{{.State.Pid}}' "$id")
+		# Local port 4998 is 1386 in hex; state 01 is "established".
+		cat "/proc/$pid/net/tcp" "/proc/$pid/net/tcp6" | awk '$2 ~ /:1386$/ && $4 == "01" {found = 1} END {exit !found}' &&
+			count=$((count + 1))
+	done
+	echo $count
+}
+
+scaled() {
+	compose up -d --no-recreate --scale edge=2 --scale historysvc=2
+	[ "$(compose ps -q edge | wc -l)" -eq 2 ] && [ "$(compose ps -q historysvc | wc -l)" -eq 2 ] || fail 'not two of each'
+	until_true 60 'both edges are healthy' both_healthy
+	# Until the balancer has heard of the second edge, all members land on the first.
+	local i
+	for i in $(seq 20); do
+		member "$work/scaled$i" /scaled
+		sleep 0.2
+	done
+	[ -z "$engine" ] || [ "$(edges_with_members)" -eq 2 ] || fail 'the members are not spread over two edges'
+	for i in $(seq 20); do until_true 20 "member $i hears the group" hears "$work/scaled$i" /scaled; done
+	publishes /scaled '{"type":2,"uuid":"to-all","body":{"data":1}}' || fail 'publish with two of each'
+	for i in $(seq 20); do until_true 10 "member $i of 20 got it" received "$work/scaled$i" '"uuid":"to-all"'; done
+	say 'ok: two edges, two history services: 20 members on both edges got the message'
+}
+
+both_healthy() {
+	local id
+	for id in $(compose ps -q edge) $(compose ps -q historysvc); do
+		[ "$(docker inspect -f '{{.State.Health.Status}}' "$id")" = healthy ] || return 1
+	done
+}
+
+restarted() {
+	publishes /kept '{"type":2,"uuid":"kept","body":{"data":"survives"}}' || fail 'publish before the restart'
+	# Redis writes its file once a second.
+	sleep 2
+	compose restart --timeout 20
+	until_true 60 'serves after the restart' serves
+	until_true 60 'the history is there after the restart' in_history /kept survives
+	until_true 60 'publish after the restart' publishes /kept '{"type":2,"uuid":"after","body":{"data":"works"}}'
+	say 'ok: restart of everything: the history is kept, and it works on'
+}
+
+redis_away() {
+	compose stop --timeout 20 redis
+	expect 'without Redis a publish is refused' '"code":50' \
+		"$(curl -s --max-time 20 -d '{"type":2,"uuid":"refused","body":{}}' "$url/kept")"
+	compose start redis
+	until_true 60 'works when Redis is back' publishes /kept '{"type":2,"uuid":"back","body":{"data":"back"}}'
+	in_history /kept survives || fail 'the history is not there after Redis came back'
+	say 'ok: Redis away and back: nothing acked is missing, no restart needed'
+}
+
+hardened() {
+	local id
+	for id in $(compose ps -q); do
+		expect "$(docker inspect -f '{{.Name}}' "$id"): read-only root, not root, memory limit" 'true false true' \
+			"$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}} {{eq .Config.User ""}} {{gt .HostConfig.Memory 0}}' "$id")"
+	done
+}
+
+# ---- the test
+
+trap 'exit 130' INT TERM
+trap clean_up EXIT
+if docker info >/dev/null 2>&1; then
+	say 'using the engine that is here'
+else
+	start_engine
+fi
+compose version | head -1
+compose build
+compose up -d
+until_true 90 "serves on port $PORT" serves
+commands
+hardened
+scaled
+restarted
+redis_away
+say 'PASS'
