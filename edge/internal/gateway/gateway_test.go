@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// historyService answers as the test says.
+type historyService struct {
+	historyv1.UnimplementedHistoryServiceServer
+	page   func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
+	cancel func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
+	ttl    func(context.Context, *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error)
+	groups func(context.Context, *historyv1.ListGroupsRequest) (*historyv1.ListGroupsResponse, error)
+}
+
+func (s *historyService) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+	return s.page(ctx, r)
+}
+
+func (s *historyService) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
+	return s.cancel(ctx, r)
+}
+
+func (s *historyService) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
+	return s.ttl(ctx, r)
+}
+
+func (s *historyService) ListGroups(ctx context.Context, r *historyv1.ListGroupsRequest) (*historyv1.ListGroupsResponse, error) {
+	return s.groups(ctx, r)
+}
+
+// rig is a Handler behind a real HTTP server.
+type rig struct {
+	t       testing.TB
+	address string
+	history *historyService
+	// What was published, and what it is answered with.
+	published []*relay.Publication
+	receipt   relay.Receipt
+	// Groups whose upgrade was asked for.
+	upgraded []group.Name
+}
+
+func newRig(t testing.TB, opts Options) *rig {
+	t.Helper()
+	rig := &rig{t: t, history: &historyService{}, receipt: relay.Receipt{Outcome: relay.Accepted}}
+	if opts.MaxMessageBytes == 0 {
+		opts.MaxMessageBytes = 1000
+	}
+	h, err := New(Backends{
+		Publish: func(p *relay.Publication) {
+			rig.published = append(rig.published, p)
+			p.Done(rig.receipt)
+		},
+		History: historyv1.NewHistoryServiceClient(serve(t, rig.history)),
+		Upgrade: func(w http.ResponseWriter, _ *http.Request, g group.Name) {
+			rig.upgraded = append(rig.upgraded, g)
+			w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says
+		},
+	}, opts, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	rig.address = server.Listener.Addr().String()
+	return rig
+}
+
+// serve puts s behind a connection in memory.
+func serve(t testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
+	t.Helper()
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer()
+	historyv1.RegisterHistoryServiceServer(server, s)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = server.Serve(listener) }()
+	conn, err := grpc.NewClient("passthrough:///history",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = conn.Close()
+		server.Stop()
+		<-done
+	})
+	return conn
+}
+
+type answer struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+// do sends a request whose target is exactly that; headers are "Name: value".
+func (r *rig) do(method, target, body string, headers ...string) answer {
+	r.t.Helper()
+	request := method + " " + target + " HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n"
+	for _, h := range headers {
+		if strings.HasPrefix(h, "Connection:") {
+			request = strings.Replace(request, "Connection: close\r\n", "", 1)
+		}
+		request += h + "\r\n"
+	}
+	if body != "" {
+		request += "Content-Length: " + itoa(len(body)) + "\r\n"
+	}
+	return r.raw(method, request+"\r\n"+body)
+}
+
+// raw sends those bytes.
+func (r *rig) raw(method, request string) answer {
+	r.t.Helper()
+	conn, err := net.Dial("tcp", r.address)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	// The server may answer, and hang up, before it has read everything.
+	go func() { _, _ = io.WriteString(conn, request) }()
+	response, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	if err != nil {
+		r.t.Fatalf("%s: %v", strings.SplitN(request, "\r\n", 2)[0], err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return answer{response.StatusCode, response.Header, string(body)}
+}
+
+func itoa(n int) string { return string(appendInt(nil, int32(n))) }
+
+const form = "Content-Type: application/x-www-form-urlencoded"

@@ -1,0 +1,213 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/cors"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// Options of a Handler.
+type Options struct {
+	// Largest body of a publish, bytes.
+	MaxMessageBytes int64
+	// Opens the admin endpoints; "" keeps them shut.
+	AdminSecret string
+	// Origins whose pages may read answers, as in rs/cors: "*", or a list in
+	// which each entry may hold one "*".
+	AllowedOrigins []string
+}
+
+// Backends are what the Handler hands requests to.
+type Backends struct {
+	// Publish is relay.Client.Publish.
+	Publish func(*relay.Publication)
+	History historyv1.HistoryServiceClient
+	// Upgrade answers a request to open a WebSocket in a group.
+	Upgrade func(w http.ResponseWriter, r *http.Request, g group.Name)
+}
+
+// Handler serves everything that comes over HTTP.
+type Handler struct {
+	opts      Options
+	backends  Backends
+	log       *slog.Logger
+	metrics   *metrics
+	cors      *cors.Cors
+	endpoints map[string]endpoint
+	// The number of the last publication over HTTP.
+	published atomic.Uint32
+}
+
+// endpoint is one of the server's own paths under /__/.
+type endpoint struct {
+	label string
+	// Upper case, as in the header Allow.
+	methods []string
+	// Admin endpoints need the secret and are not for other origins' pages.
+	admin bool
+	serve http.HandlerFunc
+}
+
+// New makes a Handler. The only error is a fault of the generated code.
+func New(b Backends, opts Options, log *slog.Logger, reg prometheus.Registerer) (*Handler, error) {
+	h := &Handler{
+		opts:     opts,
+		backends: b,
+		log:      log,
+		metrics:  newMetrics(reg),
+		cors: cors.New(cors.Options{
+			AllowedOrigins: opts.AllowedOrigins,
+			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+			AllowedHeaders: []string{"*"},
+			ExposedHeaders: []string{"Retry-After"},
+			MaxAge:         600, // seconds; what browsers accept at most differs
+		}),
+	}
+	rest, err := newREST(b.History, log)
+	if err != nil {
+		return nil, err
+	}
+	get := []string{http.MethodGet, http.MethodHead}
+	post := []string{http.MethodPost}
+	h.endpoints = map[string]endpoint{
+		"/__/history": {"history", append(get, post...), false, rest.ServeHTTP},
+		"/__/cancel":  {"cancel", post, false, rest.ServeHTTP},
+		"/__/ttl":     {"ttl", post, true, h.requireSecret(rest)},
+		groupsPath:    {"groups", get, true, h.requireSecret(rest)},
+	}
+	return h, nil
+}
+
+// ServeHTTP finds what the request is for.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	path := r.URL.Path
+	switch {
+	case path == "/__status":
+		h.counted("status", w, r, h.public(serveStatus))
+	case strings.HasPrefix(path, "/__/"):
+		h.serveEndpoint(w, r, strings.TrimSuffix(path, "/"))
+	case isUpgrade(r):
+		h.upgrade(w, r)
+	default:
+		h.counted("group", w, r, h.public(h.serveGroup))
+	}
+}
+
+func serveStatus(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-store")
+	_, _ = w.Write([]byte("status ok!")) // the client may have gone
+}
+
+func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, path string) {
+	e, ok := h.endpoints[path]
+	if !ok {
+		h.counted("other", w, r, h.public(func(w http.ResponseWriter, _ *http.Request) {
+			writeError(w, http.StatusNotFound, "there is nothing under this path")
+		}))
+		return
+	}
+	serve := allowing(e.methods, func(w http.ResponseWriter, r *http.Request) {
+		e.serve(w, at(path, r))
+	})
+	if !e.admin {
+		serve = h.public(serve)
+	}
+	h.counted(e.label, w, r, serve)
+}
+
+// at is r under exactly that path.
+func at(path string, r *http.Request) *http.Request {
+	r2 := r.WithContext(r.Context())
+	url := *r.URL
+	url.Path, url.RawPath = path, ""
+	r2.URL = &url
+	return r2
+}
+
+// allowing answers other methods with 405, and a plain OPTIONS with what is
+// allowed.
+func allowing(methods []string, serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for _, m := range methods {
+			if r.Method == m {
+				serve(w, r)
+				return
+			}
+		}
+		w.Header().Set("Allow", strings.Join(methods, ", ")+", OPTIONS")
+		if r.Method == http.MethodOptions {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		writeError(w, http.StatusMethodNotAllowed, "this method is not allowed here")
+	}
+}
+
+// public lets pages of other origins call serve, and answers their preflights.
+func (h *Handler) public(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		h.cors.ServeHTTP(w, r, serve)
+	}
+}
+
+// groupMethods are those of a group's path. OPTIONS is added by allowing.
+var groupMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost}
+
+func (h *Handler) serveGroup(w http.ResponseWriter, r *http.Request) {
+	g, err := group.Parse(r.URL.Path)
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	allowing(groupMethods, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			h.publish(w, r, g)
+			return
+		}
+		serveNoUpgrade(w)
+	})(w, r)
+}
+
+// serveNoUpgrade answers a GET of a group that does not ask for a WebSocket.
+func serveNoUpgrade(w http.ResponseWriter) {
+	w.Header().Set("Upgrade", "websocket")
+	w.Header().Set("Connection", "Upgrade")
+	writeError(w, http.StatusUpgradeRequired, "a group is joined over a WebSocket; POST publishes to it")
+}
+
+func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) {
+	g, err := group.Parse(r.URL.Path)
+	if err != nil {
+		h.metrics.count("upgrade", http.StatusBadRequest)
+		writeError(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	h.backends.Upgrade(w, r, g)
+}
+
+// isUpgrade says whether r asks for a WebSocket.
+func isUpgrade(r *http.Request) bool {
+	return r.Method == http.MethodGet &&
+		hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
+}
+
+// hasToken looks for a token, in any case, in a header that is a list.
+func hasToken(values []string, token string) bool {
+	for _, v := range values {
+		for item := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.TrimSpace(item), token) {
+				return true
+			}
+		}
+	}
+	return false
+}

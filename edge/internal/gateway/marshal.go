@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"io"
+	"strconv"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+)
+
+// jsonMarshaler writes answers exactly as docs/protocol.md says: all keys, in
+// this order, numbers as numbers, no null, no spaces. (protojson writes 64-bit
+// numbers as strings, and spaces at random.) Other types are protojson's.
+type jsonMarshaler struct{ runtime.JSONPb }
+
+// ContentType implements runtime.Marshaler.
+func (*jsonMarshaler) ContentType(any) string { return contentTypeJSON }
+
+// Marshal implements runtime.Marshaler.
+func (m *jsonMarshaler) Marshal(v any) ([]byte, error) {
+	switch r := v.(type) {
+	case *historyv1.GetHistoryResponse:
+		return marshalHistory(r), nil
+	case *historyv1.CancelResponse:
+		return marshalDone(r.GetCode(), r.GetMsg()), nil
+	case *historyv1.SetTTLResponse:
+		return marshalDone(r.GetCode(), r.GetMsg()), nil
+	case *historyv1.ListGroupsResponse:
+		return marshalGroups(r), nil
+	default:
+		return m.JSONPb.Marshal(v)
+	}
+}
+
+// NewEncoder implements runtime.Marshaler.
+func (m *jsonMarshaler) NewEncoder(w io.Writer) runtime.Encoder { return encoder(m, w) }
+
+// linesMarshaler writes a list of groups as text, one name a line. (A name has
+// no control characters.)
+type linesMarshaler struct{ jsonMarshaler }
+
+// ContentType implements runtime.Marshaler.
+func (*linesMarshaler) ContentType(any) string { return contentTypeText }
+
+// Marshal implements runtime.Marshaler.
+func (m *linesMarshaler) Marshal(v any) ([]byte, error) {
+	r, ok := v.(*historyv1.ListGroupsResponse)
+	if !ok {
+		return m.jsonMarshaler.Marshal(v)
+	}
+	b := []byte{}
+	for _, g := range r.GetGroups() {
+		b = append(b, g.GetName()...)
+		b = append(b, '\n')
+	}
+	return b, nil
+}
+
+// NewEncoder implements runtime.Marshaler.
+func (m *linesMarshaler) NewEncoder(w io.Writer) runtime.Encoder { return encoder(m, w) }
+
+func encoder(m runtime.Marshaler, w io.Writer) runtime.Encoder {
+	return runtime.EncoderFunc(func(v any) error {
+		b, err := m.Marshal(v)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(b)
+		return err
+	})
+}
+
+func marshalHistory(r *historyv1.GetHistoryResponse) []byte {
+	size := 96
+	for _, text := range r.GetData() {
+		// Packets are JSON: each quote gets a backslash.
+		size += len(text) + len(text)/4 + 8
+	}
+	b := make([]byte, 0, size)
+	b = append(b, `{"code":`...)
+	b = appendInt(b, r.GetCode())
+	b = append(b, `,"position":`...)
+	b = appendInt(b, r.GetPosition())
+	b = append(b, `,"msg":`...)
+	b = appendString(b, r.GetMsg())
+	b = append(b, `,"data":[`...)
+	for i, text := range r.GetData() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = appendString(b, text)
+	}
+	b = append(b, ']')
+	if r.Next != nil {
+		b = append(b, `,"next":`...)
+		b = appendInt(b, r.GetNext())
+	}
+	return append(b, '}')
+}
+
+func marshalDone(code int32, msg string) []byte {
+	b := append([]byte(nil), `{"code":`...)
+	b = appendInt(b, code)
+	b = append(b, `,"msg":`...)
+	b = appendString(b, msg)
+	return append(b, '}')
+}
+
+func marshalGroups(r *historyv1.ListGroupsResponse) []byte {
+	b := append([]byte(nil), `{"code":`...)
+	b = appendInt(b, r.GetCode())
+	b = append(b, `,"groups":[`...)
+	for i, g := range r.GetGroups() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"name":`...)
+		b = appendString(b, g.GetName())
+		b = append(b, `,"members":`...)
+		b = appendInt(b, g.GetMembers())
+		b = append(b, '}')
+	}
+	return append(b, `]}`...)
+}
+
+func appendInt(b []byte, n int32) []byte { return strconv.AppendInt(b, int64(n), 10) }

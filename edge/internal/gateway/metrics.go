@@ -1,0 +1,45 @@
+package gateway
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct{ requests *prometheus.CounterVec }
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "gotapi_edge_http_requests_total",
+		Help: "HTTP requests that were answered, upgrades apart, by endpoint and status.",
+	}, []string{"endpoint", "code"})}
+	reg.MustRegister(m.requests)
+	return m
+}
+
+func (m *metrics) count(endpoint string, code int) {
+	m.requests.WithLabelValues(endpoint, strconv.Itoa(code)).Inc()
+}
+
+// counted serves a request and counts its status.
+func (h *Handler) counted(endpoint string, w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+	rec := &recorder{ResponseWriter: w, code: http.StatusOK}
+	serve(rec, r)
+	h.metrics.count(endpoint, rec.code)
+}
+
+// recorder notes the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(code int) {
+	r.code = code
+	r.ResponseWriter.WriteHeader(code)
+}
+
+// Unwrap serves http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

@@ -1,0 +1,114 @@
+package gateway
+
+import (
+	"net/url"
+	"strconv"
+	"sync"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// maxPageSize is the largest size of a page (docs/protocol.md, section 4).
+const maxPageSize = 10000
+
+// installParser makes the parser below that of grpc-gateway, which has only one
+// for the whole process: once, so that several edges in one process do not race.
+var installParser = sync.OnceFunc(func() {
+	runtime.NewServeMux(runtime.SetQueryParameterParser(parser{}))
+})
+
+// parser fills requests from parameters. It is strict where the gateway's own
+// guesses: a parameter given twice is an error. It ignores what it does not know.
+type parser struct{}
+
+// Parse implements runtime.QueryParameterParser.
+func (parser) Parse(msg proto.Message, values url.Values, _ *utilities.DoubleArray) error {
+	p := params{values: values}
+	switch m := msg.(type) {
+	case *historyv1.GetHistoryRequest:
+		m.GroupName = p.group()
+		m.Position = p.int32("position", -1<<31, 1<<31-1, 0)
+		if p.given("size") {
+			m.Size = proto.Int32(p.int32("size", 0, maxPageSize, 0))
+		}
+		m.Before = p.text("before")
+	case *historyv1.CancelRequest:
+		m.GroupName = p.group()
+		m.Uuid = p.required("uuid")
+	case *historyv1.SetTTLRequest:
+		m.GroupName = p.group()
+		m.Ttl = p.seconds("ttl")
+	default:
+		return status.Errorf(codes.Internal, "no parameters are known for %T", msg)
+	}
+	return p.err
+}
+
+// params reads values and keeps the first error, which names the parameter.
+type params struct {
+	values url.Values
+	err    error
+}
+
+func (p *params) fail(name, why string) {
+	if p.err == nil {
+		p.err = status.Error(codes.InvalidArgument, name+": "+why)
+	}
+}
+
+func (p *params) given(name string) bool { return len(p.values[name]) > 0 }
+
+func (p *params) text(name string) string {
+	all := p.values[name]
+	if len(all) > 1 {
+		p.fail(name, "given more than once")
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return all[0]
+}
+
+func (p *params) required(name string) string {
+	s := p.text(name)
+	if s == "" {
+		p.fail(name, "missing")
+	}
+	return s
+}
+
+func (p *params) group() string {
+	const name = "groupName"
+	s := p.required(name)
+	if _, err := group.Parse(s); err != nil {
+		p.fail(name, err.Error())
+	}
+	return s
+}
+
+func (p *params) int32(name string, low, high, absent int64) int32 {
+	s := p.text(name)
+	if !p.given(name) {
+		return int32(absent)
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < low || n > high {
+		p.fail(name, "not a whole number from "+strconv.FormatInt(low, 10)+" to "+strconv.FormatInt(high, 10))
+	}
+	return int32(n)
+}
+
+func (p *params) seconds(name string) int64 {
+	n, err := strconv.ParseInt(p.required(name), 10, 64)
+	if err != nil || n < 1 {
+		p.fail(name, "not a whole number of seconds above 0")
+	}
+	return n
+}
