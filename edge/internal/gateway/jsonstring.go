@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -14,15 +15,17 @@ var plain = func() (table [utf8.RuneSelf]bool) {
 }()
 
 // appendString appends s as a JSON string, byte for byte as encoding/json
-// writes it without HTML escaping.
+// writes it without HTML escaping. Packets are full of quotes, so it goes byte
+// by byte: runs between escapes are too short to be worth a copy each.
 func appendString(b []byte, s string) []byte {
+	b = slices.Grow(b, len(s)+len(s)/4+2)
 	b = append(b, '"')
-	from := 0 // what stands before it has been appended
 	for i := 0; i < len(s); {
 		if c := s[i]; c < utf8.RuneSelf {
-			if !plain[c] {
-				b = appendEscape(append(b, s[from:i]...), c)
-				from = i + 1
+			if plain[c] {
+				b = append(b, c)
+			} else {
+				b = appendEscape(b, c)
 			}
 			i++
 			continue
@@ -30,16 +33,15 @@ func appendString(b []byte, s string) []byte {
 		r, size := utf8.DecodeRuneInString(s[i:])
 		switch {
 		case r == utf8.RuneError && size == 1:
-			b = append(append(b, s[from:i]...), `\ufffd`...)
-			from = i + size
+			b = append(b, `\ufffd`...)
 		case r == '\u2028' || r == '\u2029': // line ends to JavaScript before 2019
-			b = append(append(b, s[from:i]...), `\u202`...)
+			b = append(b, `\u202`...)
 			b = append(b, hexDigits[r&0xf])
-			from = i + size
+		default:
+			b = append(b, s[i:i+size]...)
 		}
 		i += size
 	}
-	b = append(b, s[from:]...)
 	return append(b, '"')
 }
 
