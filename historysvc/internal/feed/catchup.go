@@ -22,7 +22,7 @@ func (f *Follower) catchUp(why cause) {
 	f.phase = reading
 	f.missed = false
 	f.behind = nil
-	f.topic.hub.metrics.catchUps[why].Inc()
+	f.hub.metrics.catchUps[why].Inc()
 	f.askStore()
 }
 
@@ -42,7 +42,7 @@ func (f *Follower) askStore() {
 		return
 	}
 	f.job.pending = true
-	f.topic.hub.reads.add(f)
+	f.hub.reads.add(f)
 }
 
 // work makes one call of the store for f, and acts on the answer. It is called
@@ -77,7 +77,7 @@ func (f *Follower) callStore(call func()) {
 func (f *Follower) readHead() {
 	var head stream.Position
 	var err error
-	f.callStore(func() { head, err = f.topic.hub.head(f.topic.name) })
+	f.callStore(func() { head, err = f.hub.head(f.name) })
 	switch {
 	case f.phase != attaching:
 	case err != nil:
@@ -96,7 +96,7 @@ func (f *Follower) readPage() {
 	}
 	var batch history.Batch
 	var err error
-	f.callStore(func() { batch, err = f.topic.hub.read(f.topic.name, start) })
+	f.callStore(func() { batch, err = f.hub.read(f.name, start) })
 	switch {
 	case f.phase != reading:
 	case err != nil:
@@ -112,7 +112,7 @@ func (f *Follower) readPage() {
 
 // restart goes on at the head, because what stands before it is lost.
 func (f *Follower) restart(head stream.Position) {
-	f.topic.hub.metrics.gaps.Inc()
+	f.hub.metrics.gaps.Inc()
 	f.start = Start{}
 	f.skips = stream.Skips{}
 	f.pos = head
@@ -127,7 +127,7 @@ func (f *Follower) takePage(batch *history.Batch) {
 		f.sink.Attached(f.pos, false)
 	}
 	if len(batch.Events) > 0 && !f.deliver(batch.Epoch, batch.Events) {
-		f.buffer.take(&f.topic.hub.buffered)
+		f.buffer.take(&f.hub.buffered)
 		f.phase = full
 		return
 	}
@@ -165,7 +165,7 @@ func (f *Follower) tryAgain(err error) {
 		f.fail(err)
 		return
 	}
-	h := f.topic.hub
+	h := f.hub
 	h.noteFailure(err)
 	pause := min(firstPause<<min(f.failures, 10), maxPause)
 	f.failures++

@@ -3,6 +3,7 @@ package feed
 import (
 	"time"
 
+	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
@@ -56,8 +57,11 @@ const (
 
 // Follower passes the events of one group to one sink.
 type Follower struct {
+	hub  *Hub
+	name group.Name
+	sink Sink
+	// Set by Begin.
 	topic *topic
-	sink  Sink
 
 	// All that follows is guarded by topic.mu.
 
@@ -79,8 +83,12 @@ type Follower struct {
 	retry    *time.Timer
 }
 
-// Stop ends the follower. The sink is not called once Stop has returned.
-func (f *Follower) Stop() { f.topic.hub.remove(f) }
+// Begin starts the follower. The sink may be called before Begin returns.
+func (f *Follower) Begin() { f.hub.insert(f) }
+
+// Stop ends the follower. It is called after Begin, and the sink is not
+// called once it has returned.
+func (f *Follower) Stop() { f.hub.remove(f) }
 
 // Resume says that the sink has room again. It is of no effect on a follower
 // whose events the sink has not refused.
@@ -95,7 +103,7 @@ func (f *Follower) Resume() {
 // end makes f deaf. The caller holds topic.mu, as for everything below.
 func (f *Follower) end() {
 	f.phase = ended
-	f.buffer.take(&f.topic.hub.buffered)
+	f.buffer.take(&f.hub.buffered)
 	if f.retry != nil {
 		f.retry.Stop()
 	}
@@ -107,8 +115,8 @@ func (f *Follower) fail(err error) {
 	f.sink.Failed(err)
 }
 
-// begin starts f, now that the subscription holds.
-func (f *Follower) begin() {
+// open starts f, now that the subscription holds.
+func (f *Follower) open() {
 	switch {
 	case f.start.After != nil:
 		// What it asks for may be the head: that is found out first, together
@@ -129,7 +137,7 @@ func (f *Follower) begin() {
 func (f *Follower) subscribed() {
 	switch f.phase {
 	case subscribing:
-		f.begin()
+		f.open()
 	case attaching, live:
 		f.compareWithHead()
 	case reading:
@@ -166,7 +174,7 @@ func (f *Follower) heard(epoch stream.Epoch, events []stream.Event) {
 
 // keep lets live events wait.
 func (f *Follower) keep(epoch stream.Epoch, events []stream.Event) {
-	if len(events) == 0 || f.buffer.add(epoch, events, &f.topic.hub.buffered) {
+	if len(events) == 0 || f.buffer.add(epoch, events, &f.hub.buffered) {
 		return
 	}
 	f.drop(events)
@@ -177,7 +185,7 @@ func (f *Follower) keep(epoch stream.Epoch, events []stream.Event) {
 func (f *Follower) drop(events []stream.Event) {
 	for i := range events {
 		if !events[i].Kind.Stored() {
-			f.topic.hub.metrics.dropped.Inc()
+			f.hub.metrics.dropped.Inc()
 		}
 	}
 }
@@ -277,7 +285,7 @@ func (f *Follower) goLive() {
 		return
 	}
 	f.phase = live
-	waited := f.buffer.take(&f.topic.hub.buffered)
+	waited := f.buffer.take(&f.hub.buffered)
 	for i, h := range waited {
 		rest, ok := f.pass(h.epoch, h.events)
 		if !ok {

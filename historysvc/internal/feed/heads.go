@@ -27,14 +27,14 @@ func (f *Follower) compareWithHead() {
 		return
 	}
 	f.check = check{asked: true, from: f.pos}
-	f.topic.hub.heads.add(f)
+	f.hub.heads.add(f)
 }
 
 // checkHeads answers the questions of up to headsPerCall followers.
 func (h *Hub) checkHeads(followers []*Follower) {
 	names := make([]group.Name, len(followers))
 	for i, f := range followers {
-		names[i] = f.topic.name
+		names[i] = f.name
 	}
 	heads, err := h.readHeads(slices.Clone(names))
 	if err != nil {

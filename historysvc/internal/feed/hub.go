@@ -120,26 +120,30 @@ func (h *Hub) Run(ctx context.Context) error {
 	return nil
 }
 
-// Follow passes the events of g to sink until Stop. The sink may be called
-// before Follow returns.
-func (h *Hub) Follow(g group.Name, start Start, sink Sink) *Follower {
+// NewFollower makes a follower that will pass the events of g to sink. Nothing
+// happens before its Begin.
+func (h *Hub) NewFollower(g group.Name, start Start, sink Sink) *Follower {
+	return &Follower{hub: h, name: g, sink: sink, start: start}
+}
+
+// insert puts f into its topic; the first one makes it.
+func (h *Hub) insert(f *Follower) {
 	h.mu.Lock()
-	t := h.topics[g]
+	t := h.topics[f.name]
 	if t == nil {
-		t = &topic{hub: h, name: g}
-		h.topics[g] = t
-		h.change(g)
+		t = &topic{hub: h, name: f.name}
+		h.topics[f.name] = t
+		h.change(f.name)
 	}
 	t.mu.Lock() // before Hub.mu is let go, so that the topic is not given up meanwhile
 	defer t.mu.Unlock()
 	h.mu.Unlock()
 	h.metrics.followers.Inc()
-	f := &Follower{topic: t, sink: sink, start: start}
+	f.topic = t
 	t.followers = append(t.followers, f)
 	if t.confirmed {
-		f.begin()
+		f.open()
 	}
-	return f
 }
 
 // remove takes f out of its topic; the last one takes the topic along.

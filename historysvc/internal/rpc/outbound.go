@@ -1,0 +1,165 @@
+package rpc
+
+import (
+	"sync"
+
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// itemOverhead is about what an event or a notice occupies beside its packet,
+// in bytes.
+const itemOverhead = 128
+
+// outbound is what waits to be sent to one edge.
+//
+// Results are never refused: the edge bounds what it has unanswered. Notices
+// about channels are never refused either: there is one for each channel, and
+// one for each gap. Events are refused once maxBytes wait; channels that were
+// refused are resumed when half of that is sent.
+type outbound struct {
+	maxBytes int
+	metrics  *relayMetrics
+	// Holds a token when there may be something to send.
+	wake chan struct{}
+
+	mu     sync.Mutex
+	closed bool
+	// Frames with publishes: received, and confirmed to the edge.
+	received, confirmed uint64
+	// Publishes received whose results are not in results yet.
+	unanswered int
+	results    []result
+	items      []item
+	bytes      int
+	refused    []*channel
+}
+
+// result answers one publish.
+type result struct {
+	id      uint64
+	outcome relayv1.Outcome
+	epoch   stream.Epoch
+	seq     uint64
+	reason  string
+}
+
+// item is a notice about a channel, or events of it.
+type item struct {
+	channel uint32
+	notice  *relayv1.Attached
+	epoch   stream.Epoch
+	events  []stream.Event
+}
+
+func newOutbound(maxBytes int, m *relayMetrics) *outbound {
+	return &outbound{maxBytes: maxBytes, metrics: m, wake: make(chan struct{}, 1)}
+}
+
+func (o *outbound) wakeUp() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close makes o deaf.
+func (o *outbound) close() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed = true
+	o.results, o.items, o.refused = nil, nil, nil
+}
+
+// frameReceived counts a frame with that many publishes.
+func (o *outbound) frameReceived(publishes int) {
+	o.mu.Lock()
+	o.received++
+	o.unanswered += publishes
+	unconfirmed := o.received - o.confirmed
+	o.mu.Unlock()
+	if unconfirmed >= maxUnconfirmed {
+		o.wakeUp()
+	}
+}
+
+func (o *outbound) answer(r result) {
+	o.metrics.publishes[r.outcome].Inc()
+	o.mu.Lock()
+	o.unanswered--
+	if !o.closed {
+		o.results = append(o.results, r)
+	}
+	o.mu.Unlock()
+	o.wakeUp()
+}
+
+// allAnswered says whether every publish received has been answered on the stream.
+func (o *outbound) allAnswered() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.unanswered == 0 && len(o.results) == 0
+}
+
+func (o *outbound) attached(channel uint32, at stream.Position, gap bool) {
+	o.notify(&relayv1.Attached{Channel: channel, Position: relayPosition(at), Gap: gap})
+}
+
+func (o *outbound) failed(channel uint32, err error) {
+	o.notify(&relayv1.Attached{Channel: channel, Error: err.Error()})
+}
+
+func (o *outbound) notify(notice *relayv1.Attached) {
+	o.mu.Lock()
+	o.push(item{channel: notice.GetChannel(), notice: notice}, itemOverhead)
+	o.mu.Unlock()
+	o.wakeUp()
+}
+
+// deliver returns false, and notes that c waits, when there is no room.
+func (o *outbound) deliver(c *channel, epoch stream.Epoch, events []stream.Event) bool {
+	size := 0
+	for i := range events {
+		size += sizeOf(&events[i])
+	}
+	o.mu.Lock()
+	if o.bytes >= o.maxBytes {
+		if !c.waits {
+			c.waits = true
+			o.refused = append(o.refused, c)
+		}
+		o.mu.Unlock()
+		return false
+	}
+	o.push(item{channel: c.id, epoch: epoch, events: events}, size)
+	o.mu.Unlock()
+	o.wakeUp()
+	return true
+}
+
+func (o *outbound) push(i item, size int) {
+	if o.closed {
+		return
+	}
+	o.items = append(o.items, i)
+	o.bytes += size
+}
+
+// sent makes room, and returns the channels to be resumed.
+func (o *outbound) sent(bytes int) (resumed []*channel) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.bytes -= bytes
+	if len(o.refused) == 0 || o.bytes > o.maxBytes/2 {
+		return nil
+	}
+	resumed = o.refused
+	o.refused = nil
+	for _, c := range resumed {
+		c.waits = false
+	}
+	return resumed
+}
+
+func sizeOf(e *stream.Event) int { return itemOverhead + len(e.UUID) + len(e.Payload) }

@@ -1,0 +1,204 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// peer is an edge at the other end of one stream. Its reader takes frames in
+// and never waits for anything else; the handler's goroutine sends whatever
+// waits in out; a third one passes on member counts.
+type peer struct {
+	relay    *Relay
+	stream   relayv1.RelayService_ConnectServer
+	out      *outbound
+	reporter *reporter
+	// Holds the error that ended the reader.
+	readEnded chan error
+
+	// The reader's own.
+	edge     uint64
+	channels map[uint32]*channel
+}
+
+func newPeer(r *Relay, s relayv1.RelayService_ConnectServer) *peer {
+	return &peer{
+		relay:     r,
+		stream:    s,
+		out:       newOutbound(r.opts.QueueBytes, r.metrics),
+		reporter:  newReporter(r.presence, r.log),
+		readEnded: make(chan error, 1),
+		channels:  make(map[uint32]*channel),
+	}
+}
+
+// serve sends until the stream is over. It ends well when the edge has closed
+// its side or the service goes down, and all publishes are answered.
+func (p *peer) serve() error {
+	ctx, cancel := context.WithCancel(p.stream.Context())
+	defer cancel()
+	p.relay.tasks.Go(p.read) // ends when the stream does, which is after serve
+	p.relay.tasks.Go(func() { p.reporter.run(ctx) })
+	defer p.out.close()
+
+	frames := newFrames(p.out)
+	drain := p.relay.drain.done
+	finishing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-drain:
+			drain = nil
+			finishing = true
+		case err := <-p.readEnded:
+			if !errors.Is(err, io.EOF) {
+				return statusOf(ctx, p.relay.log, err)
+			}
+			p.reporter.leave()
+			finishing = true
+		case <-p.out.wake:
+			frame := frames.next()
+			if frame == nil {
+				break
+			}
+			if err := p.stream.Send(frame); err != nil {
+				return err
+			}
+			p.relay.metrics.frames.Inc()
+			p.out.wakeUp() // more may wait
+		}
+		if finishing && p.out.allAnswered() {
+			return nil
+		}
+	}
+}
+
+// read takes frames until the stream is over.
+func (p *peer) read() {
+	defer p.stopChannels()
+	for {
+		frame, err := p.stream.Recv()
+		if err == nil && !p.relay.drain.begun() {
+			err = p.take(frame)
+		}
+		if err != nil {
+			p.readEnded <- err
+			return
+		}
+		// Once the service goes down, frames are not taken and so not
+		// confirmed: the edge sends them again to another one.
+	}
+}
+
+func (p *peer) stopChannels() {
+	for _, c := range p.channels {
+		c.follower.Stop()
+	}
+}
+
+func (p *peer) take(frame *relayv1.ConnectRequest) error {
+	if err := p.greet(frame.GetHello()); err != nil {
+		return err
+	}
+	if len(frame.GetPublishes()) > 0 {
+		p.publish(frame.GetPublishes())
+	}
+	for _, i := range frame.GetInterests() {
+		p.interest(i)
+	}
+	if counts := frame.GetPresence(); counts != nil {
+		p.reporter.report(p.edge, counts)
+	}
+	return nil
+}
+
+// greet checks that the first frame, and only the first, says hello.
+func (p *peer) greet(hello *relayv1.Hello) error {
+	switch {
+	case p.edge == 0 && hello.GetEdge() == 0:
+		return status.Error(codes.InvalidArgument, "hello: the first frame must name the edge")
+	case p.edge != 0 && hello != nil:
+		return status.Error(codes.InvalidArgument, "hello: only the first frame has one")
+	case hello != nil:
+		p.edge = hello.GetEdge()
+	}
+	return nil
+}
+
+// publication is a relayed publish on its way.
+type publication struct {
+	history.Publication
+	peer *peer
+}
+
+func (p *peer) publish(messages []*relayv1.Publish) {
+	now := time.Now()
+	p.out.frameReceived(len(messages))
+	all := make([]publication, len(messages))
+	for i, m := range messages {
+		one := &all[i]
+		one.peer = p
+		one.Origin = stream.Origin{Edge: p.edge, ID: m.GetId()}
+		g, err := group.Parse(m.GetGroup())
+		kind := storedKind(m.GetKind())
+		if err != nil || kind == 0 || !g.Publishable() {
+			p.out.answer(result{id: m.GetId(), outcome: relayv1.Outcome_OUTCOME_INVALID, reason: "bad group or kind"})
+			continue
+		}
+		one.Group, one.Kind, one.UUID, one.Payload = g, kind, m.GetUuid(), m.GetPayload()
+		one.Deadline = deadline(now, m.GetTimeoutMs())
+		one.Done = one.done
+		p.relay.store.Submit(&one.Publication)
+	}
+}
+
+// done is called by the store: it must not block.
+func (p *publication) done(r history.Receipt) {
+	relay := p.peer.relay
+	outcome, reason := outcomeOf(relay.log, &r)
+	p.peer.out.answer(result{
+		id: p.Origin.ID, outcome: outcome, epoch: r.Epoch, seq: r.Seq, reason: reason,
+	})
+	if r.Err == nil && p.Kind == stream.Message {
+		relay.hub.Expect(p.Group, r.Epoch, r.Seq)
+	}
+}
+
+// interest opens or ends a channel.
+func (p *peer) interest(i *relayv1.Interest) {
+	id := i.GetChannel()
+	if c := p.channels[id]; c != nil {
+		c.follower.Stop()
+		delete(p.channels, id)
+	}
+	if i.GetGroup() == "" {
+		return
+	}
+	g, err := group.Parse(i.GetGroup())
+	if err != nil {
+		p.out.failed(id, err)
+		return
+	}
+	var start feed.Start
+	if from := i.GetFrom(); from != nil {
+		at := toPosition(from)
+		start.After = &at
+	}
+	c := &channel{id: id, out: p.out}
+	c.follower = p.relay.hub.NewFollower(g, start, c)
+	p.channels[id] = c
+	c.follower.Begin()
+}

@@ -1,0 +1,103 @@
+package rpc
+
+import (
+	"context"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// Publish implements historyv1.HistoryServiceServer.
+func (s *History) Publish(ctx context.Context, r *historyv1.PublishRequest) (*historyv1.PublishResponse, error) {
+	g, err := s.publishable(r)
+	if err != nil {
+		return nil, err
+	}
+	kind, uuid, err := classify(r.GetPacket())
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := s.submit(ctx, &history.Publication{
+		Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(),
+	})
+	if err != nil {
+		return nil, statusOf(ctx, s.log, err)
+	}
+	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
+	if kind == stream.Message {
+		resp.Stored, resp.Uuid, resp.Duplicate = true, &uuid, &receipt.Duplicate
+	}
+	return resp, nil
+}
+
+func (s *History) publishable(r *historyv1.PublishRequest) (group.Name, error) {
+	g, err := groupOf(r.GetGroupName())
+	switch {
+	case err != nil:
+		return "", err
+	case !g.Publishable():
+		return "", status.Error(codes.PermissionDenied, "nobody can publish to this group")
+	case len(r.GetPacket()) == 0:
+		return "", badField("packet", "must not be empty")
+	case len(r.GetPacket()) > s.opts.MaxMessageBytes:
+		return "", status.Errorf(codes.ResourceExhausted, "packet: larger than %d bytes", s.opts.MaxMessageBytes)
+	}
+	return g, nil
+}
+
+// classify says what to publish a packet as (docs/protocol.md, section 2).
+func classify(msg []byte) (kind stream.Kind, uuid string, err error) {
+	switch p := packet.Classify(msg); p.Kind {
+	case packet.Data:
+		return stream.Message, p.UUID, nil
+	case packet.Low, packet.Receipt:
+		if utf8.Valid(msg) {
+			return stream.Text, "", nil
+		}
+		return stream.Binary, "", nil
+	case packet.BadUUID:
+		return 0, "", badField("packet", "its uuid must be 1 to 128 bytes of printable text")
+	case packet.Ping, packet.Query:
+		return 0, "", badField("packet", "this command is answered on a WebSocket only")
+	default:
+		return 0, "", badField("packet", "commands of this kind are the server's own, or it is malformed")
+	}
+}
+
+// submit stores or broadcasts p and waits for the receipt. When ctx ends first,
+// the outcome is unknown.
+func (s *History) submit(ctx context.Context, p *history.Publication) (history.Receipt, error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	p.Deadline, _ = ctx.Deadline()
+	p.Origin = stream.Origin{Edge: s.edge, ID: s.published.Add(1)}
+	receipts := make(chan history.Receipt, 1)
+	p.Done = func(r history.Receipt) { receipts <- r }
+	s.store.Submit(p)
+	select {
+	case r := <-receipts:
+		if r.Err == nil && p.Kind == stream.Message {
+			s.hub.Expect(p.Group, r.Epoch, r.Seq)
+		}
+		return r, r.Err
+	case <-ctx.Done():
+		return history.Receipt{}, ctx.Err()
+	}
+}
+
+// deadline is when the answer to a relayed publish is no longer worth having.
+func deadline(now time.Time, timeoutMillis uint32) time.Time {
+	if timeoutMillis == 0 {
+		return now.Add(publishTimeout)
+	}
+	return now.Add(time.Duration(timeoutMillis) * time.Millisecond)
+}

@@ -1,0 +1,88 @@
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// RelayOptions are the settings of a Relay.
+type RelayOptions struct {
+	// Bytes that may wait for one edge. Beyond that, stored events wait in the
+	// store and others are dropped.
+	QueueBytes int
+}
+
+// Relay implements gotapi.relay.v1.RelayService.
+type Relay struct {
+	relayv1.UnimplementedRelayServiceServer
+
+	store    history.Log
+	presence history.Presence
+	hub      *feed.Hub
+	opts     RelayOptions
+	log      *slog.Logger
+	metrics  *relayMetrics
+	drain    drain
+	// The goroutines of streams, which may outlive their handler for a moment.
+	tasks sync.WaitGroup
+}
+
+// NewRelay makes a Relay.
+func NewRelay(store history.Log, presence history.Presence, hub *feed.Hub, opts RelayOptions, log *slog.Logger, reg prometheus.Registerer) *Relay {
+	return &Relay{
+		store: store, presence: presence, hub: hub, opts: opts, log: log,
+		metrics: newRelayMetrics(reg), drain: newDrain(),
+	}
+}
+
+// Drain makes every stream end as soon as the publishes that were received on
+// it are answered, and new ones at once. Edges go on elsewhere.
+func (s *Relay) Drain() { s.drain.begin() }
+
+// Wait waits for what streams left behind. It is called when the gRPC server
+// has stopped.
+func (s *Relay) Wait() { s.tasks.Wait() }
+
+// Connect implements relayv1.RelayServiceServer.
+func (s *Relay) Connect(stream relayv1.RelayService_ConnectServer) error {
+	s.metrics.streams.Inc()
+	defer s.metrics.streams.Dec()
+	return newPeer(s, stream).serve()
+}
+
+// Read implements relayv1.RelayServiceServer.
+func (s *Relay) Read(ctx context.Context, r *relayv1.ReadRequest) (*relayv1.ReadResponse, error) {
+	g, err := groupOf(r.GetGroup())
+	if err != nil {
+		return nil, err
+	}
+	if len(r.GetAfterUuid()) > packet.MaxUUID {
+		return nil, badField("after_uuid", uuidRule)
+	}
+	batch, err := s.store.Read(ctx, g, history.Start{AfterUUID: r.GetAfterUuid(), After: toPosition(r.GetAfter())})
+	if err != nil {
+		return nil, statusOf(ctx, s.log, err)
+	}
+	// Only the reader knows what earlier pages held; within this one, we do.
+	var skips stream.Skips
+	for i := range batch.Events {
+		skips.Mark(&batch.Events[i])
+	}
+	return &relayv1.ReadResponse{
+		Epoch:    uint64(batch.Epoch),
+		Events:   relayEvents(batch.Events),
+		Position: relayPosition(batch.Position),
+		Gap:      batch.Gap,
+		More:     batch.More,
+	}, nil
+}
