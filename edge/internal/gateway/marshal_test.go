@@ -44,4 +44,3 @@ func BenchmarkMarshalPageOf100(b *testing.B) {
 		b.SetBytes(int64(len(marshalHistory(page))))
 	}
 }
-

@@ -35,6 +35,7 @@ type Client struct {
 	metrics *metrics
 	// Set before Run.
 	handler Handler
+	members func() map[group.Name]uint32
 	// Holds a token when the writer has something to look at.
 	wake chan struct{}
 
@@ -74,6 +75,10 @@ func New(conn grpc.ClientConnInterface, opts Options, log *slog.Logger, reg prom
 
 // SetHandler says who hears of channels. It must be called before Run.
 func (c *Client) SetHandler(h Handler) { c.handler = h }
+
+// ReportMembers says who knows how many members each group has on this edge.
+// It must be called before Run; without it nothing is reported.
+func (c *Client) ReportMembers(members func() map[group.Name]uint32) { c.members = members }
 
 // Edge is the random name of this edge process, as in stream.Origin.
 func (c *Client) Edge() uint64 { return c.edge }

@@ -510,7 +510,7 @@ func TestFlushWaitsForAnswers(t *testing.T) {
 func TestMembersAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		counts := make(chan map[group.Name]uint32, 10)
-		rig := newRig(t, Options{Members: func() map[group.Name]uint32 { return <-counts }})
+		rig := newRig(t, Options{}, func() map[group.Name]uint32 { return <-counts })
 		report := func(conn *connection, members map[group.Name]uint32, full bool, want map[string]uint32) {
 			t.Helper()
 			counts <- members

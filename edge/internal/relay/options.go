@@ -1,10 +1,6 @@
 package relay
 
-import (
-	"time"
-
-	"github.com/gotapi/gotapi-ws/wire/group"
-)
+import "time"
 
 // Limits of the protocol (proto/gotapi/relay/v1/relay.proto).
 const (
@@ -28,9 +24,7 @@ type Options struct {
 	ReadTimeout time.Duration
 	// What Run gives unanswered publications when its context has ended; 1 s.
 	LastMoment time.Duration
-	// Members returns how many members each group has on this edge. It is
-	// asked every ReportEvery (2 s). nil: nothing is reported.
-	Members     func() map[group.Name]uint32
+	// How often member counts are reported; 2 s.
 	ReportEvery time.Duration
 }
 

@@ -16,13 +16,13 @@ type reporter struct {
 	reported map[group.Name]uint32
 }
 
-func newReporter(opts Options) *reporter {
-	if opts.Members == nil {
+func newReporter(members func() map[group.Name]uint32, every time.Duration) *reporter {
+	if members == nil {
 		return &reporter{}
 	}
 	r := &reporter{
-		members: opts.Members,
-		ticker:  time.NewTicker(opts.ReportEvery),
+		members: members,
+		ticker:  time.NewTicker(every),
 		first:   make(chan time.Time, 1),
 	}
 	r.first <- time.Now()

@@ -165,8 +165,9 @@ type rig struct {
 	stop func()
 }
 
-// newRig starts everything; opts are those of the client.
-func newRig(t testing.TB, opts Options) *rig {
+// newRig starts everything; opts are those of the client, which reports members
+// if it is told how.
+func newRig(t testing.TB, opts Options, members ...func() map[group.Name]uint32) *rig {
 	t.Helper()
 	s := &service{conns: make(chan *connection)}
 	listener := bufconn.Listen(1 << 20)
@@ -184,6 +185,9 @@ func newRig(t testing.TB, opts Options) *rig {
 	h := newRecorder()
 	c := New(conn, opts, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	c.SetHandler(h)
+	for _, m := range members {
+		c.ReportMembers(m)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = c.Run(ctx) })

@@ -12,7 +12,7 @@ import (
 // holds what came while the ones before it were on the way. When leaving ends,
 // it ends the edge's half of the stream.
 func (c *Client) write(ctx, leaving context.Context, s relayv1.RelayService_ConnectClient) {
-	report := newReporter(c.opts)
+	report := newReporter(c.members, c.opts.ReportEvery)
 	defer report.stop()
 	for {
 		if !c.flushFrames(s) {

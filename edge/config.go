@@ -1,0 +1,185 @@
+package edge
+
+import (
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+)
+
+// Limits of settings.
+const (
+	// What one frame of the relay can carry besides others.
+	maxMaxMessageBytes = 1 << 20
+	// A queue must hold the largest messages, and the answer to a query.
+	minQueueBytes = 64 << 10
+)
+
+// Config is what an edge can be told.
+type Config struct {
+	// Address of HTTP and WebSockets.
+	Listen string
+	// Target of the history services, as relay.Dial understands it.
+	History string
+
+	// The secret of the admin endpoints, or the file that holds it; at most one.
+	AdminSecret     string
+	AdminSecretFile string
+	// Origins whose pages may connect and read answers, with commas between
+	// them; "*" is any, and each may hold one "*".
+	AllowedOrigins string
+
+	// Largest message, bytes.
+	MaxMessageBytes int
+	// How long a publication may wait for its answer.
+	PublishTimeout time.Duration
+	// Bounds of what waits for answers, on the whole edge.
+	PublishQueue      int
+	PublishQueueBytes int
+	// Bound of what waits to be sent to one member, bytes.
+	MemberQueueBytes int
+	// Bound of WebSockets; 0: none.
+	MaxConnections int
+	// How long going down may take for the members.
+	Drain time.Duration
+
+	// Files with the certificate chain and its key; both or none.
+	TLSCert, TLSKey string
+	// Address of plain HTTP that redirects to Listen; "": none.
+	RedirectHTTP string
+
+	// Not flags.
+
+	// Serves instead of a new listener on Listen.
+	Listener net.Listener
+	// Come last when the history service is dialled.
+	DialOptions []grpc.DialOption
+	// Called when the edge listens; may be nil.
+	OnReady func(addr net.Addr)
+}
+
+// RegisterFlags defines the flags, with their defaults.
+func (c *Config) RegisterFlags(fs *flag.FlagSet) {
+	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4998", "`address` of HTTP and WebSockets")
+	fs.StringVar(&c.History, "history", "127.0.0.1:5998",
+		"history service: `host:port`, several with commas between them,\nor a gRPC target such as dns:///historysvc:5998")
+	fs.StringVar(&c.AdminSecret, "admin-secret", "", "`secret` of the admin endpoints; none: they are off")
+	fs.StringVar(&c.AdminSecretFile, "admin-secret-file", "", "`path` of a file that holds the admin secret")
+	fs.StringVar(&c.AllowedOrigins, "allowed-origins", "*",
+		"`origins` whose pages may connect and read answers, with commas between them;\neach may hold one *, as in https://*.example.com")
+	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "largest message, `bytes`")
+	fs.DurationVar(&c.PublishTimeout, "publish-timeout", 5*time.Second, "how long a publication may wait for its answer")
+	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "most publications that may wait for answers; one group may have a quarter")
+	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 64<<20, "the same, `bytes`")
+	fs.IntVar(&c.MemberQueueBytes, "member-queue-bytes", 1<<20, "most `bytes` that may wait for one member; beyond, it is disconnected")
+	fs.IntVar(&c.MaxConnections, "max-connections", 0, "most WebSockets; 0: no limit")
+	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "over how long the members are disconnected when the server goes down")
+	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain, PEM; with -tls-key the edge speaks TLS")
+	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")
+	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` of plain HTTP that redirects to HTTPS on the port of -listen")
+}
+
+// Validate returns all that is wrong with the settings, in one line.
+func (c *Config) Validate() error {
+	var all []string
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			all = append(all, fmt.Sprintf(format, args...))
+		}
+	}
+	check(c.Listener != nil || isAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:4998", c.Listen)
+	if err := relay.CheckTarget(c.History); err != nil {
+		check(false, "-history: %v", err)
+	}
+	check(c.AdminSecret == "" || c.AdminSecretFile == "", "-admin-secret and -admin-secret-file exclude each other")
+	for _, o := range c.origins() {
+		check(isOrigin(o), "-allowed-origins: %q is not an origin such as https://example.com", o)
+	}
+	check(c.MaxMessageBytes >= 1 && c.MaxMessageBytes <= maxMaxMessageBytes, "-max-message-bytes: not from 1 to %d", maxMaxMessageBytes)
+	check(c.PublishTimeout >= 100*time.Millisecond, "-publish-timeout: less than 100ms")
+	check(c.PublishQueue >= 4, "-publish-queue: less than 4")
+	check(c.PublishQueueBytes/4 >= c.MaxMessageBytes+4096, "-publish-queue-bytes: a quarter of it does not hold the largest message")
+	check(c.MemberQueueBytes >= minQueueBytes && c.MemberQueueBytes >= 2*c.MaxMessageBytes,
+		"-member-queue-bytes: less than %d, or than two of the largest messages", minQueueBytes)
+	check(c.MaxConnections >= 0, "-max-connections: negative")
+	check(c.Drain >= 0, "-drain: negative")
+	check((c.TLSCert == "") == (c.TLSKey == ""), "-tls-cert and -tls-key go together")
+	check(c.RedirectHTTP == "" || isAddress(c.RedirectHTTP), "-redirect-http: %q is not an address such as :80", c.RedirectHTTP)
+	check(c.RedirectHTTP == "" || c.TLSCert != "", "-redirect-http needs -tls-cert and -tls-key")
+	if len(all) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(all, "; "))
+}
+
+// isAddress says whether one can listen on a: host:port, of which the host may
+// be empty.
+func isAddress(a string) bool {
+	_, port, err := net.SplitHostPort(a)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// isOrigin says whether o is "*", or scheme://host without a path.
+func isOrigin(o string) bool {
+	if o == "*" {
+		return true
+	}
+	scheme, host, ok := strings.Cut(o, "://")
+	return ok && scheme != "" && host != "" && !strings.ContainsAny(host, "/ ") && strings.Count(o, "*") <= 1
+}
+
+func (c *Config) origins() []string {
+	var all []string
+	for o := range strings.SplitSeq(c.AllowedOrigins, ",") {
+		if o = strings.TrimSpace(o); o != "" {
+			all = append(all, o)
+		}
+	}
+	return all
+}
+
+// secret is the admin secret, wherever it stands.
+func (c *Config) secret() (string, error) {
+	if c.AdminSecretFile == "" {
+		return c.AdminSecret, nil
+	}
+	b, err := os.ReadFile(c.AdminSecretFile)
+	if err != nil {
+		return "", fmt.Errorf("-admin-secret-file: %w", err)
+	}
+	secret := strings.TrimSpace(string(b))
+	if secret == "" {
+		return "", fmt.Errorf("-admin-secret-file: %s is empty", c.AdminSecretFile)
+	}
+	return secret, nil
+}
+
+// tls is nil when the edge speaks plain HTTP.
+func (c *Config) tls() (*tls.Config, error) {
+	if c.TLSCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+	}
+	return &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{cert},
+		// WebSockets are HTTP/1.1; their clients do not offer h2.
+		NextProtos: []string{"h2", "http/1.1"},
+	}, nil
+}
