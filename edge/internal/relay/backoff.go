@@ -18,6 +18,9 @@ var connectBackoff = grpcbackoff.Config{
 const (
 	firstPause = 100 * time.Millisecond
 	maxPause   = 5 * time.Second
+	// A stream that lived this long was none of a series of failures. Waiting
+	// for a connection counts: that was a pause.
+	steady = time.Second
 )
 
 // backoff spaces out attempts: the first comes at once, then pauses double,

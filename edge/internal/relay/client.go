@@ -218,11 +218,12 @@ func (c *Client) close() {
 func (c *Client) keepConnected(leaving context.Context) {
 	var backoff backoff
 	for {
-		lived, err := c.serveStream(leaving)
+		start := time.Now()
+		err := c.serveStream(leaving)
 		if leaving.Err() != nil {
 			return
 		}
-		if lived {
+		if time.Since(start) > steady {
 			backoff.reset()
 		}
 		pause := backoff.next()
@@ -242,16 +243,16 @@ func (c *Client) logLoss(ctx context.Context, err error, pause time.Duration) {
 }
 
 // serveStream opens a stream and serves it until it breaks, or until leaving
-// ends and the service has agreed. lived says whether the service was heard.
-func (c *Client) serveStream(leaving context.Context) (lived bool, err error) {
+// ends and the service has agreed.
+func (c *Client) serveStream(leaving context.Context) (err error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(leaving))
 	defer cancel()
 	s, err := c.connect(leaving, ctx, cancel)
 	if err != nil {
-		return false, fmt.Errorf("opening a stream: %w", err)
+		return fmt.Errorf("opening a stream: %w", err)
 	}
 	c.open()
-	defer c.broke()
+	defer func() { c.broke(errors.Is(err, io.EOF)) }()
 	c.handler.Restored()
 
 	defer context.AfterFunc(leaving, func() { time.AfterFunc(c.opts.LastMoment, cancel) })()
@@ -260,10 +261,10 @@ func (c *Client) serveStream(leaving context.Context) (lived bool, err error) {
 		defer cancel() // a stream that cannot be written is of no use
 		c.write(ctx, leaving, s)
 	})
-	lived, err = c.read(s)
+	err = c.read(s)
 	cancel()
 	writer.Wait()
-	return lived, err
+	return err
 }
 
 // connect opens a stream under ctx, which cancel ends. It waits for a
@@ -304,11 +305,16 @@ func (c *Client) open() {
 }
 
 // broke closes the books of a stream: messages will be written again, other
-// packets that were written are given up.
-func (c *Client) broke() {
+// packets that were written are given up. A service that ended the stream in
+// order has answered what it took, and has taken no more than it confirmed.
+func (c *Client) broke(inOrder bool) {
 	c.mu.Lock()
+	taken := c.link.sent
+	if inOrder {
+		taken = c.link.received
+	}
 	c.link = linkState{}
-	lost := c.list.rewind()
+	lost := c.list.rewind(taken)
 	c.removed()
 	c.mu.Unlock()
 	c.metrics.up.Set(0)

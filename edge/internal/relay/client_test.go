@@ -203,13 +203,34 @@ func TestBroadcastsThatWereWrittenAreGivenUpAtALoss(t *testing.T) {
 	})
 }
 
+func TestBroadcastsThatADrainingServiceDidNotTakeAreSentAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rig, answers := newRig(t, Options{PublishTimeout: time.Second}), newAnswers(t)
+		conn := rig.service.next(t)
+		rig.Publish(answers.publication(1, stream.Text))
+		conn.answer(accepted, conn.frame().GetPublishes()...)
+		answers.want(1, Accepted)
+		rig.Publish(answers.publication(2, stream.Text))
+		synctest.Wait()
+		rig.Publish(answers.publication(3, stream.Message))
+		conn.frame() // and it is neither confirmed nor answered
+		conn.end <- nil
+		conn = rig.service.next(t)
+		first := conn.frame().GetPublishes()
+		wantNumbers(t, first, []uint32{2, 3})
+		conn.answer(accepted, first[:1]...)
+		answers.want(2, Accepted)
+		answers.want(3, Unknown) // it was written to the second stream
+	})
+}
+
 func TestRefusalOfAResentMessageIsUnknown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rig, answers := newRig(t, Options{}), newAnswers(t)
 		conn := rig.service.next(t)
 		rig.Publish(answers.publication(1, stream.Message))
 		conn.frame()
-		conn.end <- nil
+		conn.end <- status.Error(codes.Unavailable, "killed")
 		conn = rig.service.next(t)
 		conn.answer(unavailable, conn.frame().GetPublishes()...)
 		answers.want(1, Unknown)

@@ -19,8 +19,10 @@ type entry struct {
 	done     func(Receipt)
 	deadline time.Time
 	size     int
-	// How many streams it was written to.
+	// How many streams it was written to, and in which frame of publishes of
+	// the present one (from 1; 0: none).
 	written int
+	frame   uint64
 	// Neighbours in the ledger, in the order of publication.
 	prev, next *entry
 }
@@ -134,9 +136,9 @@ func (l *ledger) account(e *entry, sign int) {
 
 func (l *ledger) hasUnsent() bool { return l.unsent != nil }
 
-// write moves the unsent mark over what fits into a frame and appends that to
-// publishes.
-func (l *ledger) write(publishes []*relayv1.Publish, now time.Time) []*relayv1.Publish {
+// write moves the unsent mark over what fits into the stream's next frame of
+// publishes, and returns that.
+func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publish) {
 	size := 0
 	for e := l.unsent; e != nil && len(publishes) < maxFrameItems; e = e.next {
 		size += e.size
@@ -144,6 +146,7 @@ func (l *ledger) write(publishes []*relayv1.Publish, now time.Time) []*relayv1.P
 			break
 		}
 		e.written++
+		e.frame = frame
 		e.msg.TimeoutMs = uint32(max(e.deadline.Sub(now).Milliseconds(), 1))
 		publishes = append(publishes, &e.msg)
 		l.unsent = e.next
@@ -161,14 +164,20 @@ func (l *ledger) answered(id uint64) *entry {
 }
 
 // rewind makes all that is stored unsent again, for the next stream. It takes
-// out and returns the written entries that must not be written twice.
-func (l *ledger) rewind() (lost []*entry) {
+// out and returns the written entries that must not be written twice. Frames
+// after taken were not taken by the service: it is as if they had not been
+// written.
+func (l *ledger) rewind(taken uint64) (lost []*entry) {
 	for e := l.first; e != nil && e != l.unsent; {
 		next := e.next
-		if !e.stored() {
+		switch {
+		case e.frame > taken:
+			e.written--
+		case !e.stored():
 			l.remove(e)
 			lost = append(lost, e)
 		}
+		e.frame = 0
 		e = next
 	}
 	l.unsent = l.first

@@ -7,15 +7,13 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// read serves what the history service sends, until the stream ends. lived
-// says whether anything came.
-func (c *Client) read(s relayv1.RelayService_ConnectClient) (lived bool, err error) {
+// read serves what the history service sends, until the stream ends.
+func (c *Client) read(s relayv1.RelayService_ConnectClient) error {
 	for {
 		frame, err := s.Recv()
 		if err != nil {
-			return lived, err
+			return err
 		}
-		lived = true
 		c.confirm(frame.GetReceived())
 		c.attached(frame.GetAttached())
 		// Deliveries first: the delivery of a message is its sender's ack, and

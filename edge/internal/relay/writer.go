@@ -62,8 +62,8 @@ func (c *Client) nextFrame() *relayv1.ConnectRequest {
 	}
 	frame := &relayv1.ConnectRequest{Interests: interests}
 	if open {
-		frame.Publishes = c.list.write(nil, time.Now())
 		c.link.sent++
+		frame.Publishes = c.list.write(c.link.sent, time.Now())
 		c.metrics.frames.Inc()
 		c.metrics.frameItems.Add(float64(len(frame.GetPublishes())))
 	}
