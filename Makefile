@@ -114,7 +114,7 @@ GO_TEST := $(BIN)/gotestsum --format pkgname --format-hide-empty-pkg -- -race -s
 .PHONY: test
 test: redis build $(gotestsum_TOOL) ## everything: unit, contract, integration (real Redis), end to end with the built binaries
 	$(GO_TEST) -timeout 5m $(filter-out ./e2e/...,$(PACKAGES))
-	$(GO_TEST) -timeout 8m ./e2e/...
+	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 8m ./e2e/...
 
 .PHONY: check
 check: lint proto-check gen-check test ## all that must pass before a change lands
@@ -136,6 +136,11 @@ bench: $(benchstat_TOOL) redis ## benchmarks matching BENCH, COUNT times, into O
 .PHONY: test-compose
 test-compose: ## prove docker-compose.yml with a real Docker engine (Linux, root)
 	deploy/compose-test.sh
+
+ADDR ?= 127.0.0.1:4998
+.PHONY: conformance
+conformance: ## run the protocol's conformance suite against the server at ADDR (host:port)
+	go test -count=1 -v ./e2e/conformance -args -addr=$(ADDR)
 
 .PHONY: clean
 clean: ## remove what was built; the tools in .bin stay
