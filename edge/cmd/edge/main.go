@@ -21,17 +21,21 @@ func main() {
 		Summary:       "serves the members of groups over WebSockets and HTTP",
 		RegisterFlags: cfg.RegisterFlags,
 		Validate:      func() error { return cfg.Validate() },
-		Probe:         func(ctx context.Context) error { return probe(ctx, cfg.Listen) },
+		Probe:         func(ctx context.Context) error { return probe(ctx, &cfg) },
 		Run: func(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) error {
 			return edge.Run(ctx, cfg, log, reg)
 		},
 	}.Main())
 }
 
-func probe(ctx context.Context, listen string) error {
-	addr, err := health.Local(listen)
+func probe(ctx context.Context, cfg *edge.Config) error {
+	addr, err := health.Local(cfg.Listen)
 	if err != nil {
 		return err
 	}
-	return health.HTTP(ctx, "http://"+addr+"/__status")
+	scheme := "http"
+	if cfg.TLSCert != "" {
+		scheme = "https"
+	}
+	return health.HTTP(ctx, scheme+"://"+addr+"/__status")
 }
