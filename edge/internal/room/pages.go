@@ -1,0 +1,79 @@
+package room
+
+import (
+	"context"
+	"encoding/binary"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// maxReads bounds the reads of the store at one time. Others wait their turn.
+const maxReads = 16
+
+// page is a batch with its frames, shared by all who asked for it.
+type page struct {
+	relay.Batch
+	// Per event: what those get who did not send it, if anything.
+	frames []ws.Frame
+	public []bool
+}
+
+// pages reads the store for members that catch up. After a restart of an edge
+// thousands resume from the same place: they share one read.
+type pages struct {
+	relay  Relay
+	shared singleflight.Group
+	turns  chan struct{}
+}
+
+func newPages(r Relay) *pages {
+	return &pages{relay: r, turns: make(chan struct{}, maxReads)}
+}
+
+// read may return what a read that began a moment earlier has found. Then the
+// caller may have to read on, nothing worse.
+func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
+	v, err, _ := p.shared.Do(pageKey(g, start), func() (any, error) {
+		// The relay bounds the time of a read; that one of those who share it
+		// goes away is no reason to end it.
+		return p.load(context.WithoutCancel(ctx), g, start)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v.(*page), nil
+}
+
+func (p *pages) load(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
+	p.turns <- struct{}{}
+	defer func() { <-p.turns }()
+	batch, err := p.relay.Read(ctx, g, start)
+	if err != nil {
+		return nil, err
+	}
+	loaded := &page{
+		Batch:  batch,
+		frames: make([]ws.Frame, len(batch.Events)),
+		public: make([]bool, len(batch.Events)),
+	}
+	for i := range batch.Events {
+		loaded.frames[i], loaded.public[i] = publicFrame(&batch.Events[i])
+	}
+	return loaded, nil
+}
+
+func pageKey(g group.Name, start relay.Start) string {
+	key := append([]byte(g), 0) // no name has a zero byte
+	if start.AfterUUID != "" {
+		return string(append(append(key, 'u'), start.AfterUUID...))
+	}
+	key = append(key, 'p')
+	key = binary.BigEndian.AppendUint64(key, uint64(start.After.Epoch))
+	key = binary.BigEndian.AppendUint64(key, start.After.Seq)
+	key = binary.BigEndian.AppendUint64(key, start.After.Recalls)
+	return string(binary.BigEndian.AppendUint32(key, uint32(start.After.Link)))
+}

@@ -1,0 +1,64 @@
+package room
+
+import "github.com/gotapi/gotapi-ws/wire/stream"
+
+// Bounds of what a room keeps for members that are catching up. When full, the
+// oldest go: who needs them reads the store again (and misses broadcasts that
+// are not stored, which are delivered at most once).
+const (
+	maxRecent      = 512
+	maxRecentBytes = 256 << 10
+)
+
+// recent holds the last events that a room has passed on.
+type recent struct {
+	// The place before the first stored event held.
+	from    stream.Position
+	events  []recentEvent
+	bytes   int
+	running bool
+}
+
+type recentEvent struct {
+	delivery
+	// The room's count of events with it.
+	number uint64
+}
+
+// start begins to keep what comes after pos.
+func (c *recent) start(pos stream.Position) { *c = recent{from: pos, running: true} }
+
+// stop forgets everything.
+func (c *recent) stop() { *c = recent{} }
+
+// restart follows the room to another place.
+func (c *recent) restart(pos stream.Position) {
+	if c.running {
+		c.start(pos)
+	}
+}
+
+func (c *recent) add(number uint64, d *delivery) {
+	own := *d.event // the batch it came with is not to be kept
+	kept := recentEvent{delivery: *d, number: number}
+	kept.event = &own
+	c.events = append(c.events, kept)
+	c.bytes += kept.frame.Size()
+	for len(c.events) > maxRecent || c.bytes > maxRecentBytes {
+		c.drop()
+	}
+}
+
+// drop forgets the oldest.
+func (c *recent) drop() {
+	oldest := &c.events[0]
+	c.from.Next(oldest.epoch, oldest.event) // it follows: it did when it was added
+	c.bytes -= oldest.frame.Size()
+	*oldest = recentEvent{}
+	c.events = c.events[1:]
+}
+
+// covers says whether nothing after pos is missing here.
+func (c *recent) covers(pos stream.Position) bool {
+	return c.running && (c.from == pos || c.from.Before(pos) || c.from.Epoch == 0)
+}

@@ -1,0 +1,471 @@
+package room_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/room"
+	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+const chat group.Name = "/room/1"
+
+var limits = ws.Limits{Frames: 4096, Bytes: 1 << 20}
+
+// bench is a registry with its relay and some members, in a synctest bubble.
+type bench struct {
+	*testing.T
+	relay    *roomtest.Relay
+	registry *room.Registry
+	sessions uint32
+}
+
+// inBubble runs a test in a bubble, with a relay that does what it can at once.
+func inBubble(t *testing.T, test func(b *bench)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			b.relay.Run(ctx)
+		}()
+		test(b)
+		cancel()
+		<-done
+	})
+}
+
+func newBench(t *testing.T, seed uint64) *bench {
+	r := roomtest.New(seed, 3)
+	g := room.New(r, roomtest.Edge, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	r.SetHandler(g)
+	return &bench{T: t, relay: r, registry: g}
+}
+
+// member is a member with its far end.
+type member struct {
+	*room.Member
+	*roomtest.Peer
+	out     *ws.Outbox
+	session uint32
+	sent    uint32
+	acked   int
+}
+
+// join makes a member that has joined and whose outbox is open.
+func (b *bench) join(g group.Name, after string) *member {
+	b.Helper()
+	m := b.newMember(after)
+	if err := b.tryJoin(g, m); err != nil {
+		b.Fatalf("join %s: %v", g, err)
+	}
+	m.out.Start(m.Peer)
+	if m.Resumes() {
+		go b.registry.CatchUp(b.Context(), m.Member)
+	}
+	synctest.Wait()
+	return m
+}
+
+func (b *bench) newMember(after string) *member {
+	b.sessions++
+	m := &member{Peer: roomtest.NewPeer(), out: ws.NewOutbox(limits), session: b.sessions}
+	m.Member = room.NewMember(m.session, m.out, after, func() { m.acked++ })
+	return m
+}
+
+func (b *bench) tryJoin(g group.Name, m *member) error {
+	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Second)
+	defer cancel()
+	return b.registry.Join(ctx, g, m.Member)
+}
+
+// publish sends a packet as a member; from nil, as another edge.
+func (b *bench) publish(from *member, kind stream.Kind, uuid string, payload []byte) (receipt *relay.Receipt) {
+	receipt = new(relay.Receipt)
+	p := &relay.Publication{
+		Group: chat, Kind: kind, UUID: uuid, Payload: payload,
+		Done: func(r relay.Receipt) { *receipt = r },
+	}
+	if from == nil {
+		b.relay.PublishFrom(roomtest.OtherEdge, p)
+		return receipt
+	}
+	from.sent++
+	p.Session, p.Number = from.session, from.sent
+	b.relay.Publish(p)
+	return receipt
+}
+
+// data publishes data packets one after another.
+func (b *bench) data(from *member, uuids ...string) {
+	for _, uuid := range uuids {
+		b.publish(from, stream.Message, uuid, roomtest.Data(uuid))
+	}
+	synctest.Wait()
+}
+
+func (b *bench) wantGot(m *member, want ...string) {
+	b.Helper()
+	synctest.Wait()
+	if diff := cmp.Diff(want, m.Got()); diff != "" {
+		b.Errorf("member %d got (-want +got):\n%s", m.session, diff)
+	}
+}
+
+func TestMembersGetEventsInOrderAndTheSenderGetsTheAckInPlace(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one, two := b.join(chat, ""), b.join(chat, "")
+		b.data(nil, "a")
+		b.data(one, "b")
+		b.data(two, "c")
+		b.publish(one, stream.Text, "", []byte("hello"))
+		b.publish(two, stream.Binary, "", []byte{1, 2})
+		b.wantGot(one, "a", "ack b", "c", "binary \x01\x02")
+		b.wantGot(two, "a", "b", "ack c", "hello")
+		if one.acked != 1 || two.acked != 1 {
+			b.Errorf("acked was called %d and %d times, want 1 and 1", one.acked, two.acked)
+		}
+	})
+}
+
+func TestSessionsOfOtherEdgesAndHTTPAreNoSenders(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		b.relay.PublishFrom(roomtest.OtherEdge, &relay.Publication{
+			Group: chat, Kind: stream.Message, UUID: "a", Payload: roomtest.Data("a"), Session: one.session, Number: 1,
+		})
+		b.relay.PublishFrom(roomtest.Edge, &relay.Publication{
+			Group: chat, Kind: stream.Message, UUID: "b", Payload: roomtest.Data("b"), Number: 1,
+		})
+		b.wantGot(one, "a", "b")
+	})
+}
+
+func TestAckNeedsNoUUID(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		b.publish(one, stream.Message, "", []byte(`{"type":2}`))
+		b.wantGot(one, "ack ")
+	})
+}
+
+func TestRecallReachesMembersOnce(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one, two := b.join(chat, ""), b.join(chat, "")
+		b.data(one, "a")
+		b.relay.Recall(chat, "a")
+		b.relay.Recall(chat, "a")
+		b.wantGot(one, "ack a", "recall a")
+		b.wantGot(two, "a", "recall a")
+	})
+}
+
+func TestMessageRecalledBeforeDeliveryIsNotSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1)
+		one, two := b.start(chat), b.start(chat)
+		b.publish(one, stream.Message, "a", roomtest.Data("a"))
+		b.relay.Recall(chat, "a")
+		b.publish(nil, stream.Message, "b", roomtest.Data("b"))
+		b.settle()
+		// The sender had its message accepted, so it is told of the recall in the
+		// way of a message that nobody has got: not at all.
+		b.wantGot(one, "ack a", "b")
+		b.wantGot(two, "b")
+	})
+}
+
+// start is join when nobody runs the relay.
+func (b *bench) start(g group.Name) *member {
+	b.Helper()
+	m := b.newMember("")
+	joined := make(chan error, 1)
+	go func() { joined <- b.tryJoin(g, m) }()
+	synctest.Wait()
+	b.settle()
+	if err := <-joined; err != nil {
+		b.Fatalf("join %s: %v", g, err)
+	}
+	m.out.Start(m.Peer)
+	return m
+}
+
+// settle lets everything happen.
+func (b *bench) settle() {
+	for synctest.Wait(); b.relay.Step(); synctest.Wait() {
+	}
+}
+
+func TestWhatIsPublishedAfterJoinWaitsForTheOutbox(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		m := b.newMember("")
+		if err := b.tryJoin(chat, m); err != nil {
+			b.Fatal(err)
+		}
+		b.data(nil, "a", "b")
+		m.out.Start(m.Peer)
+		b.wantGot(m, "a", "b")
+	})
+}
+
+func TestJoinFailsInTimeWhenThereIsNoStream(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.relay.Break()
+		began := time.Now()
+		if err := b.tryJoin(chat, b.newMember("")); !errors.Is(err, room.ErrUnavailable) {
+			b.Errorf("join: %v, want ErrUnavailable", err)
+		}
+		if took := time.Since(began); took != 2*time.Second {
+			b.Errorf("took %v, want 2s", took)
+		}
+		if n := b.registry.Members(); len(n) != 0 {
+			b.Errorf("members: %v, want none", n)
+		}
+	})
+}
+
+func TestJoinFailsAtOnceWhenTheGroupIsRefused(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.relay.RefuseAttach(errors.New("not a list"))
+		began := time.Now()
+		if err := b.tryJoin(chat, b.newMember("")); !errors.Is(err, room.ErrUnavailable) {
+			b.Errorf("join: %v, want ErrUnavailable", err)
+		}
+		if took := time.Since(began); took != 0 {
+			b.Errorf("took %v, want no time", took)
+		}
+		b.relay.RefuseAttach(nil)
+		m := b.join(chat, "")
+		b.data(nil, "a")
+		b.wantGot(m, "a")
+	})
+}
+
+func TestJoinWaitsForTheStream(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.relay.Break()
+		m := b.newMember("")
+		joined := make(chan error, 1)
+		go func() { joined <- b.tryJoin(chat, m) }()
+		time.Sleep(time.Second)
+		b.relay.Restore()
+		if err := <-joined; err != nil {
+			b.Error(err)
+		}
+	})
+}
+
+func TestLastMemberDetachesTheGroup(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one, two := b.join(chat, ""), b.join(chat, "")
+		if n := b.relay.Open(); n != 1 {
+			b.Errorf("%d channels for one group, want 1", n)
+		}
+		if diff := cmp.Diff(map[group.Name]uint32{chat: 2}, b.registry.Members()); diff != "" {
+			b.Error(diff)
+		}
+		b.registry.Leave(one.Member)
+		b.data(nil, "a")
+		b.registry.Leave(two.Member)
+		if n := b.relay.Open(); n != 0 {
+			b.Errorf("%d channels without members, want 0", n)
+		}
+		b.data(nil, "b")
+		b.wantGot(one)
+		b.wantGot(two, "a")
+		three := b.join(chat, "")
+		b.data(nil, "c")
+		b.wantGot(three, "c")
+	})
+}
+
+func TestMembersMissNothingWhenTheStreamIsRestored(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		b.data(one, "a")
+		b.relay.Break()
+		b.data(one, "b")
+		b.data(nil, "c")
+		b.relay.Recall(chat, "a")
+		b.wantGot(one, "ack a")
+		b.relay.Restore()
+		b.wantGot(one, "ack a", "ack b", "c", "recall a")
+	})
+}
+
+func TestHoleIsFilled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1)
+		one := b.start(chat)
+		b.publish(nil, stream.Message, "a", roomtest.Data("a"))
+		b.relay.Lose()
+		b.publish(nil, stream.Message, "b", roomtest.Data("b"))
+		b.settle()
+		b.wantGot(one, "a", "b")
+	})
+}
+
+func TestMembersAreToldOfAGapAndClosed(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		b.data(nil, "a")
+		b.relay.Break()
+		b.data(nil, "b", "c")
+		b.relay.Log(chat).Trim(1)
+		b.relay.Restore()
+		b.wantGot(one, "a", "error 410 ", "close 1012")
+		two := b.join(chat, "")
+		b.data(nil, "d")
+		b.wantGot(two, "d")
+		b.wantGot(one, "a", "error 410 ", "close 1012")
+	})
+}
+
+func TestMemberThatJoinsALostRoomIsNotToldOfItsGap(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		b.data(nil, "a")
+		b.relay.Break()
+		b.data(nil, "b")
+		b.relay.Log(chat).Trim(0)
+		two := b.newMember("")
+		joined := make(chan error, 1)
+		go func() { joined <- b.tryJoin(chat, two) }()
+		synctest.Wait()
+		b.relay.Restore()
+		if err := <-joined; err != nil {
+			b.Fatal(err)
+		}
+		two.out.Start(two.Peer)
+		b.data(nil, "c")
+		b.wantGot(one, "a", "error 410 ", "close 1012")
+		b.wantGot(two, "c")
+	})
+}
+
+func TestForkIsAGap(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		b.data(nil, "a", "b")
+		b.relay.Break()
+		b.relay.Log(chat).Fork(1)
+		b.data(nil, "c")
+		b.relay.Restore()
+		b.wantGot(one, "a", "b", "error 410 ", "close 1012")
+	})
+}
+
+func TestRefusedRoomWithMembersIsTriedAgain(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		go func() { _ = b.registry.Run(ctx) }()
+		one := b.join(chat, "")
+		b.data(nil, "a")
+		b.relay.Break()
+		b.data(nil, "b")
+		b.relay.RefuseAttach(errors.New("not now"))
+		b.relay.Restore()
+		synctest.Wait()
+		b.relay.RefuseAttach(nil)
+		time.Sleep(time.Second)
+		b.wantGot(one, "a", "b")
+	})
+}
+
+func TestDuplicateIsAckedAtOnceWhenItsPlaceIsPassed(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		b.data(nil, "a", "b")
+		receipt := b.publish(one, stream.Message, "a", roomtest.Data("a"))
+		synctest.Wait()
+		if receipt.Outcome != relay.Duplicate {
+			b.Fatalf("outcome %v, want Duplicate", receipt.Outcome)
+		}
+		b.registry.AckAfter(one.Member, receipt.Epoch, receipt.Seq, "a")
+		b.wantGot(one, "a", "b", "ack a")
+	})
+}
+
+func TestDuplicateIsAckedInItsPlaceWhenThatIsStillToCome(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		b.data(nil, "a")
+		b.relay.Break()
+		b.data(nil, "b", "c", "d")
+		receipt := b.publish(one, stream.Message, "c", roomtest.Data("c"))
+		again := b.publish(one, stream.Message, "b", roomtest.Data("b"))
+		synctest.Wait()
+		b.registry.AckAfter(one.Member, receipt.Epoch, receipt.Seq, "c")
+		b.registry.AckAfter(one.Member, again.Epoch, again.Seq, "b")
+		b.wantGot(one, "a")
+		b.relay.Restore()
+		b.wantGot(one, "a", "b", "ack b", "c", "ack c", "d")
+	})
+}
+
+func TestAcksThatWaitAreBounded(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		for i := range 1000 {
+			if !b.registry.AckAfter(one.Member, 1, uint64(i+1), "x") {
+				return
+			}
+		}
+		b.Error("1000 acks wait, want a bound")
+	})
+}
+
+func TestTimerTellsWholeSeconds(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		ctx, cancel := context.WithCancel(b.Context())
+		defer cancel()
+		go func() { _ = b.registry.Run(ctx) }()
+		time.Sleep(300 * time.Millisecond)
+		one := b.join(group.Timer, "")
+		now := time.Now().Unix()
+		time.Sleep(2 * time.Second)
+		b.wantGot(one, fmt.Sprint(now+1), fmt.Sprint(now+2))
+		if diff := cmp.Diff(map[group.Name]uint32{group.Timer: 1}, b.registry.Members()); diff != "" {
+			b.Error(diff)
+		}
+		b.registry.Leave(one.Member)
+		time.Sleep(2 * time.Second)
+		b.wantGot(one, fmt.Sprint(now+1), fmt.Sprint(now+2))
+	})
+}
+
+func TestSlowMemberIsDisconnectedAndOthersGoOn(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		slow, quick := b.join(chat, ""), b.join(chat, "")
+		resume := slow.Stall()
+		for range 40 {
+			b.publish(nil, stream.Text, "", make([]byte, 32<<10))
+			synctest.Wait()
+		}
+		resume()
+		synctest.Wait()
+		if n := len(quick.Got()); n != 40 {
+			b.Errorf("the quick member got %d packets, want 40", n)
+		}
+		got := slow.Got()
+		if len(got) == 0 || len(got) >= 40 || got[len(got)-1] != "close 1013" {
+			b.Errorf("the slow member got %d frames, the last of them %.20q, want some, then close 1013", len(got), got[len(got)-1])
+		}
+	})
+}

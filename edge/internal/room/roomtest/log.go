@@ -1,0 +1,129 @@
+package roomtest
+
+import (
+	"math/rand/v2"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// Log is the stored stream of one group.
+type Log struct {
+	epoch   stream.Epoch
+	events  []stream.Event
+	places  []stream.Position // after each event
+	trimmed int               // events that are gone
+	seqs    map[string]uint64
+}
+
+// Head is the place after the last event.
+func (l *Log) Head() stream.Position {
+	if len(l.places) == 0 {
+		return stream.Position{}
+	}
+	return l.places[len(l.places)-1]
+}
+
+// Events returns what is stored, trimmed or not. A recalled message is a Tombstone.
+func (l *Log) Events() []stream.Event { return l.events }
+
+// Trim loses all but the last keep events.
+func (l *Log) Trim(keep int) { l.trimmed = max(l.trimmed, len(l.events)-keep) }
+
+// Fork loses the last n events, as an asynchronous failover does.
+func (l *Log) Fork(n int) {
+	l.events = l.events[:len(l.events)-n]
+	l.places = l.places[:len(l.places)-n]
+}
+
+func (l *Log) append(e stream.Event, r *rand.Rand) (seq uint64) {
+	if l.epoch == 0 {
+		l.epoch = stream.Epoch(r.Uint64() | 1)
+	}
+	head := l.Head()
+	e.Prev, e.Link = head.Link, stream.Link(r.Uint32())
+	head.Epoch, head.Link = l.epoch, e.Link
+	if e.Kind == stream.Recall {
+		head.Recalls++
+		e.Seq, e.Recalls = head.Seq, head.Recalls
+	} else {
+		head.Seq++
+		e.Seq = head.Seq
+		l.seqs[e.UUID] = e.Seq
+	}
+	l.events = append(l.events, e)
+	l.places = append(l.places, head)
+	return e.Seq
+}
+
+func (l *Log) recall(uuid string, r *rand.Rand) bool {
+	for i := range l.events {
+		e := &l.events[i]
+		if e.Kind == stream.Message && e.UUID == uuid {
+			// Others hold the event as it was.
+			e.Kind, e.Payload = stream.Tombstone, nil
+			l.append(stream.Event{Kind: stream.Recall, UUID: uuid, Target: e.Seq}, r)
+			return true
+		}
+	}
+	return false
+}
+
+// at returns the event as the store has it now. Live messages do not carry
+// their uuid.
+func (l *Log) at(it item) stream.Event {
+	if it.event != nil {
+		return *it.event
+	}
+	e := l.events[it.index]
+	if e.Kind == stream.Message {
+		e.UUID = ""
+	}
+	return e
+}
+
+// after returns the index of the event after a place; false if it does not
+// exist or what follows is lost.
+func (l *Log) after(p stream.Position) (next int, ok bool) {
+	if p == (stream.Position{}) {
+		return 0, l.trimmed == 0
+	}
+	for i, place := range l.places {
+		if place == p {
+			return i + 1, i+1 >= l.trimmed
+		}
+	}
+	return 0, false
+}
+
+func (l *Log) find(start relay.Start) (next int, ok bool) {
+	if start.AfterUUID == "" {
+		return l.after(start.After)
+	}
+	seq, ok := l.seqs[start.AfterUUID]
+	if !ok {
+		return 0, false
+	}
+	for i, e := range l.events {
+		if e.Kind != stream.Recall && e.Seq == seq {
+			return i + 1, i+1 >= l.trimmed
+		}
+	}
+	return 0, false
+}
+
+func (l *Log) read(start relay.Start, size int) relay.Batch {
+	next, ok := l.find(start)
+	if !ok {
+		next = l.trimmed
+	}
+	end := min(next+size, len(l.events))
+	b := relay.Batch{Epoch: l.epoch, Gap: !ok, More: end < len(l.events)}
+	for i := next; i < end; i++ {
+		b.Events = append(b.Events, l.at(item{index: i}))
+	}
+	if end > 0 {
+		b.Position = l.places[end-1]
+	}
+	return b
+}

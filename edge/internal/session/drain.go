@@ -1,0 +1,73 @@
+package session
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// settleTime is how long a leaving session waits for its answers: the publish
+// timeout and a little more.
+const settleTime = 6 * time.Second
+
+// Drain accepts no more connections and ends the sessions with 1001, spread
+// over a time so that their clients do not come back all at once. A session's
+// publishes are answered first. It returns when all have ended; when ctx ends
+// before, it cuts off those that are left and returns ctx's error.
+func (s *Server) Drain(ctx context.Context, over time.Duration) error {
+	defer s.cancel()
+	s.mu.Lock()
+	s.draining = true
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	s.spread(ctx, over)
+	if waitFor(ctx, ended, settleTime) {
+		return nil
+	}
+	for _, c := range s.all() {
+		c.out.Close(errGoingAway) // no answer will come any more
+	}
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	s.cancel()
+	for _, c := range s.all() {
+		c.out.Abort(errGoingAway)
+	}
+	<-ended
+	return ctx.Err()
+}
+
+// spread tells one session after another, in random order.
+func (s *Server) spread(ctx context.Context, over time.Duration) {
+	sessions := s.all()
+	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
+	start := time.Now()
+	for i, c := range sessions {
+		due := start.Add(over * time.Duration(i) / time.Duration(len(sessions)))
+		if early := time.Until(due); early > 0 {
+			waitFor(ctx, nil, early)
+		}
+		c.goAway()
+	}
+}
+
+// waitFor waits for done, but not longer than d and ctx. It returns whether
+// done came.
+func waitFor(ctx context.Context, done <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return false
+}

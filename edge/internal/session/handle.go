@@ -1,0 +1,138 @@
+package session
+
+import (
+	"bytes"
+	"net/http"
+	"strings"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// handle does what a message asks for. The message is the reader's and valid
+// only until handle returns.
+func (c *session) handle(op ws.Opcode, message []byte) {
+	switch {
+	case c.deaf():
+	case c.group == group.Lobby:
+		c.handleInLobby(op, message)
+	default:
+		c.handlePacket(op, message)
+	}
+}
+
+var errBadJoin = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "no such group can be joined"}
+
+// handleInLobby waits for "join:NAME".
+func (c *session) handleInLobby(op ws.Opcode, message []byte) {
+	name, ok := strings.CutPrefix(string(message), "join:")
+	if !ok || op != ws.OpText {
+		return
+	}
+	if !strings.HasPrefix(name, "/") {
+		name = "/" + name
+	}
+	g, err := group.Parse(name)
+	if err != nil || g == group.Lobby {
+		c.out.Close(errBadJoin)
+		return
+	}
+	if err := c.join(c.server.base, g); err != nil {
+		c.out.Close(&ws.CloseError{Code: packet.CloseTryAgainLater, Reason: "the group cannot be had now"})
+		return
+	}
+	c.resume()
+}
+
+func (c *session) handlePacket(op ws.Opcode, message []byte) {
+	p := packet.Classify(message)
+	c.server.metrics.count(p.Kind)
+	if !c.group.Publishable() && p.Kind != packet.Ping {
+		return // the clock speaks, and answers pings
+	}
+	switch p.Kind {
+	case packet.Data:
+		c.publish(stream.Message, p.UUID, message)
+	case packet.Receipt:
+		c.publish(stream.Text, "", message)
+	case packet.Low:
+		c.publish(lowKind(op), "", message)
+	case packet.Ping:
+		c.out.Send(ws.Seal(ws.OpText, packet.AppendPong(ws.Reserve(48+len(p.UUID)), p.UUID)))
+	case packet.Query:
+		c.query(p)
+	case packet.BadUUID:
+		c.refuse(p.UUID, http.StatusBadRequest, "a uuid is 1 to 128 bytes of printable text")
+	case packet.Dropped:
+	}
+}
+
+func lowKind(op ws.Opcode) stream.Kind {
+	if op == ws.OpBinary {
+		return stream.Binary
+	}
+	return stream.Text
+}
+
+// publish sends a packet to the group. It waits while too much is unanswered.
+func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
+	size := len(message)
+	if !c.enter(size) {
+		return
+	}
+	c.published++
+	c.server.publisher.Publish(&relay.Publication{
+		Group: c.group, Kind: kind, UUID: uuid, Payload: bytes.Clone(message),
+		Session: c.id, Number: c.published,
+		Done: func(r relay.Receipt) {
+			c.exit(size, c.answer(kind, uuid, r))
+		},
+	})
+}
+
+// answer tells the peer what became of a packet, where the room does not. It
+// returns whether an ack has come or will.
+func (c *session) answer(kind stream.Kind, uuid string, r relay.Receipt) (stored bool) {
+	if kind != stream.Message {
+		// There is no uuid to answer with: broadcasts are at most once.
+		if r.Outcome != relay.Accepted {
+			c.server.metrics.lostBroadcasts.Inc()
+		}
+		return false
+	}
+	switch r.Outcome {
+	case relay.Accepted:
+		return true // the ack comes in the message's place
+	case relay.Duplicate:
+		if c.server.rooms.AckAfter(c.member, r.Epoch, r.Seq, uuid) {
+			return true
+		}
+		c.refuse(uuid, http.StatusGatewayTimeout, "too many acks wait: send it again")
+	default:
+		c.refuse(uuid, code(r.Outcome), r.Reason)
+	}
+	return false
+}
+
+func code(o relay.Outcome) int {
+	switch o {
+	case relay.Invalid:
+		return http.StatusBadRequest
+	case relay.Busy:
+		return http.StatusTooManyRequests
+	case relay.Unavailable:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusGatewayTimeout
+	}
+}
+
+// refuse sends command 7.
+func (c *session) refuse(uuid string, code int, why string) {
+	c.server.metrics.refuse(code)
+	buf := ws.Reserve(96 + len(uuid) + len(why))
+	c.out.Send(ws.Seal(ws.OpText, packet.AppendError(buf, uuid, code, why)))
+}

@@ -1,0 +1,61 @@
+package session
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+type metrics struct {
+	messages        [packet.BadUUID + 1]prometheus.Counter
+	refusals        *prometheus.CounterVec
+	refusedUpgrades prometheus.Counter
+	lostBroadcasts  prometheus.Counter
+	slow            prometheus.Counter
+}
+
+var kindNames = map[packet.Kind]string{
+	packet.Low: "low", packet.Data: "data", packet.Ping: "ping", packet.Receipt: "receipt",
+	packet.Query: "query", packet.Dropped: "dropped", packet.BadUUID: "bad_uuid",
+}
+
+func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
+	opts := func(name, help string) prometheus.Opts {
+		return prometheus.Opts{Namespace: "gotapi", Subsystem: "edge", Name: name, Help: help}
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts(opts(name, help)))
+	}
+	messages := prometheus.NewCounterVec(prometheus.CounterOpts(
+		opts("messages_total", "WebSocket messages that came in, by what they are.")), []string{"kind"})
+	m := &metrics{
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts(
+			opts("refusals_total", "Packets answered with command 7, by code.")), []string{"code"}),
+		refusedUpgrades: counter("refused_upgrades_total", "WebSocket requests answered with 503."),
+		lostBroadcasts:  counter("lost_broadcasts_total", "Packets from WebSockets that are not stored and were not taken on."),
+		slow:            counter("slow_disconnects_total", "Connections ended because the peer did not read fast enough."),
+	}
+	for kind, name := range kindNames {
+		m.messages[kind] = messages.WithLabelValues(name)
+	}
+	reg.MustRegister(messages, m.refusals, m.refusedUpgrades, m.lostBroadcasts, m.slow,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("sessions", "Open WebSockets.")),
+			func() float64 { return float64(len(s.all())) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("queue_bytes", "Bytes that wait to be sent to peers.")),
+			func() float64 { return float64(s.queued()) }))
+	return m
+}
+
+func (m *metrics) count(k packet.Kind) { m.messages[k].Inc() }
+
+func (m *metrics) refuse(code int) { m.refusals.WithLabelValues(strconv.Itoa(code)).Inc() }
+
+func (s *Server) queued() int {
+	n := 0
+	for _, c := range s.all() {
+		n += c.out.Queued()
+	}
+	return n
+}

@@ -1,0 +1,94 @@
+package session
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+const (
+	// Pages of history that are fetched at one time, over all sessions.
+	maxQueries = 32
+	// How long a query may take until its page is there.
+	queryTimeout = 5 * time.Second
+)
+
+// query answers command 2. A session has one query at a time, until its page
+// has been written: so the pages that wait are bounded, too.
+func (c *session) query(p packet.Packet) {
+	if !c.querying.CompareAndSwap(false, true) {
+		c.refuse(p.UUID, http.StatusTooManyRequests, "one query at a time")
+		return
+	}
+	c.do(func(ctx context.Context) {
+		defer c.querying.Store(false)
+		c.answerQuery(ctx, p)
+	})
+}
+
+func (c *session) answerQuery(ctx context.Context, p packet.Packet) {
+	if c.out.Await(ctx) != nil {
+		return // it is ending
+	}
+	page, err := c.fetch(ctx, p.Query)
+	if err != nil {
+		code, why := refusalOf(err)
+		c.refuse(p.UUID, code, why)
+		return
+	}
+	buf := ws.Reserve(128 + len(p.UUID) + sizeOf(page.GetData()))
+	buf = packet.AppendHistory(buf, p.UUID, int(page.GetPosition()), page.GetData())
+	_ = c.out.SendAndWait(ctx, ws.Seal(ws.OpText, buf)) // it is ending
+}
+
+// sizeOf estimates the texts as JSON strings.
+func sizeOf(texts []string) int {
+	n := 0
+	for _, t := range texts {
+		n += len(t) + len(t)/4 + 8
+	}
+	return n
+}
+
+// fetch gets the page when it is this query's turn.
+func (c *session) fetch(ctx context.Context, q packet.QueryArgs) (*historyv1.GetHistoryResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	select {
+	case c.server.queries <- struct{}{}:
+		defer func() { <-c.server.queries }()
+	case <-ctx.Done():
+		return nil, status.Error(codes.ResourceExhausted, "too many queries")
+	}
+	size := int32(q.Size)
+	return c.server.history.GetHistory(ctx, &historyv1.GetHistoryRequest{
+		GroupName: string(c.group), Position: int32(q.Offset), Size: &size, After: q.After, Before: q.Before,
+	})
+}
+
+// refusalOf is the code and text of a failed query, for the client.
+func refusalOf(err error) (code int, why string) {
+	s := status.Convert(err)
+	switch s.Code() {
+	case codes.InvalidArgument, codes.FailedPrecondition:
+		return http.StatusBadRequest, s.Message()
+	case codes.NotFound:
+		return http.StatusNotFound, s.Message()
+	case codes.ResourceExhausted:
+		return http.StatusTooManyRequests, s.Message()
+	case codes.DeadlineExceeded:
+		return http.StatusGatewayTimeout, "the history did not answer in time"
+	case codes.Unavailable:
+		return http.StatusServiceUnavailable, "the history cannot be reached"
+	default:
+		return http.StatusInternalServerError, "the history cannot be read"
+	}
+}

@@ -1,0 +1,235 @@
+package session
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/room"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+// joinTimeout is how long a connection waits for its group's traffic.
+const joinTimeout = 2 * time.Second
+
+// Publisher takes packets on their way to a group; *relay.Client in production.
+type Publisher interface {
+	// Publish never blocks. It calls p.Done exactly once, within the publish
+	// timeout.
+	Publish(p *relay.Publication)
+}
+
+// History answers queries. Its errors are gRPC statuses.
+type History interface {
+	GetHistory(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
+}
+
+// Options of a Server. A zero field means the default.
+type Options struct {
+	// Origin says whether pages of this origin may connect; any by default.
+	Origin func(origin string) bool
+	// MaxMessage is the size of the largest message, bytes; 32 KiB.
+	MaxMessage int
+	// MaxConnections at one time; 0: no limit.
+	MaxConnections int
+	// Queue bounds what waits for one member; 4096 frames and 1 MiB. Bytes must
+	// be at least 4 times MaxMessage.
+	Queue ws.Limits
+	// Window bounds what one member has published and is not answered;
+	// 128 packets and 1 MiB.
+	Window ws.Limits
+	// WriteError answers a request that is refused, as the rest of the edge does.
+	WriteError func(w http.ResponseWriter, status int, msg string)
+}
+
+func (o Options) withDefaults() Options {
+	setDefault(&o.MaxMessage, 32<<10)
+	setDefault(&o.Queue, ws.Limits{Frames: 4096, Bytes: 1 << 20})
+	setDefault(&o.Window, ws.Limits{Frames: 128, Bytes: 1 << 20})
+	if o.WriteError == nil {
+		o.WriteError = func(w http.ResponseWriter, status int, msg string) { http.Error(w, msg, status) }
+	}
+	return o
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Server holds the WebSocket sessions of this edge.
+type Server struct {
+	opts      Options
+	upgrader  *ws.Upgrader
+	rooms     *room.Registry
+	publisher Publisher
+	history   History
+	log       *slog.Logger
+	metrics   *metrics
+	// Bounds the pages of history that are fetched at one time.
+	queries chan struct{}
+	// Ends what sessions wait for, when their time to end well is over.
+	base   context.Context
+	cancel context.CancelFunc
+	// Counts sessions, and requests that may become one.
+	running sync.WaitGroup
+
+	mu       sync.Mutex
+	draining bool
+	admitted int
+	lastID   uint32
+	buckets  [pingEvery]map[uint32]*session
+}
+
+// New returns a Server. It accepts connections at once; keepalive needs Run.
+func New(opts Options, rooms *room.Registry, p Publisher, h History, log *slog.Logger, reg prometheus.Registerer) *Server {
+	opts = opts.withDefaults()
+	s := &Server{
+		opts: opts,
+		upgrader: ws.NewUpgrader(ws.Options{
+			Origin: opts.Origin, MaxMessage: opts.MaxMessage, WriteError: opts.WriteError,
+		}),
+		rooms:     rooms,
+		publisher: p,
+		history:   h,
+		log:       log,
+		queries:   make(chan struct{}, maxQueries),
+	}
+	s.base, s.cancel = context.WithCancel(context.Background())
+	for i := range s.buckets {
+		s.buckets[i] = make(map[uint32]*session)
+	}
+	s.metrics = newMetrics(reg, s)
+	return s
+}
+
+// ServeHTTP upgrades a request for the group (or the lobby, or the clock) and
+// starts its session, or refuses it: 400, 403, 426, or 503 when the server goes
+// down, is full, or cannot get the group's traffic in time.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Name) {
+	after := r.URL.Query().Get("after")
+	if len(after) > packet.MaxUUID || !utf8.ValidString(after) {
+		s.opts.WriteError(w, http.StatusBadRequest, "after must be the uuid of a message")
+		return
+	}
+	if !s.upgrader.Check(w, r) {
+		return
+	}
+	id, refusal := s.admit()
+	if refusal != "" {
+		s.unavailable(w, refusal)
+		return
+	}
+	c := s.newSession(id, name, after)
+	if !s.start(w, r, c) {
+		s.release()
+	}
+}
+
+// start makes the member first and upgrades then: what is published after the
+// 101 was written is on the member's queue.
+func (s *Server) start(w http.ResponseWriter, r *http.Request, c *session) bool {
+	if c.group != group.Lobby {
+		if err := c.join(r.Context(), c.group); err != nil {
+			s.unavailable(w, "the group cannot be had now")
+			return false
+		}
+	}
+	conn, err := s.upgrader.Upgrade(w, r, c.out)
+	if err != nil {
+		c.leave()
+		s.log.DebugContext(r.Context(), "upgrade failed", "error", err)
+		return false
+	}
+	c.conn = conn
+	s.register(c)
+	go c.run()
+	return true
+}
+
+func (s *Server) unavailable(w http.ResponseWriter, msg string) {
+	s.metrics.refusedUpgrades.Inc()
+	w.Header().Set("Retry-After", "1")
+	s.opts.WriteError(w, http.StatusServiceUnavailable, msg)
+}
+
+// admit counts a connection in and numbers it, or says why not.
+func (s *Server) admit() (id uint32, refusal string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining:
+		return 0, "the server is going down"
+	case s.opts.MaxConnections > 0 && s.admitted >= s.opts.MaxConnections:
+		return 0, "too many connections"
+	}
+	s.admitted++
+	s.running.Add(1)
+	return s.nextID(), ""
+}
+
+// nextID returns a number that no living session has; 0 is HTTP's.
+func (s *Server) nextID() uint32 {
+	for {
+		s.lastID++
+		if s.lastID == 0 {
+			continue
+		}
+		if _, taken := s.bucket(s.lastID)[s.lastID]; !taken {
+			return s.lastID
+		}
+	}
+}
+
+func (s *Server) bucket(id uint32) map[uint32]*session { return s.buckets[id%pingEvery] }
+
+// register makes the session known to keepalive and to Drain.
+func (s *Server) register(c *session) {
+	s.mu.Lock()
+	s.bucket(c.id)[c.id] = c
+	draining := s.draining
+	s.mu.Unlock()
+	if draining {
+		c.goAway()
+	}
+}
+
+// release counts a connection out.
+func (s *Server) release() {
+	s.mu.Lock()
+	s.admitted--
+	s.mu.Unlock()
+	s.running.Done()
+}
+
+func (s *Server) forget(c *session) {
+	s.mu.Lock()
+	delete(s.bucket(c.id), c.id)
+	s.mu.Unlock()
+	s.release()
+}
+
+// all returns the sessions of now.
+func (s *Server) all() []*session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make([]*session, 0, s.admitted)
+	for _, bucket := range s.buckets {
+		for _, c := range bucket {
+			all = append(all, c)
+		}
+	}
+	return all
+}

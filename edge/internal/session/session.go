@@ -1,0 +1,112 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/room"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+var errGoingAway = &ws.CloseError{Code: packet.CloseGoingAway, Reason: "the server is going down"}
+
+// session is one connection.
+type session struct {
+	server *Server
+	id     uint32
+	out    *ws.Outbox
+	// Of ?after=; "": from now on.
+	after string
+
+	// The reader's, after start.
+	conn *ws.Conn
+	// Lobby until it has joined.
+	group  group.Name
+	member *room.Member
+	// Publishes so far.
+	published uint32
+
+	// A query is being answered.
+	querying atomic.Bool
+	// Pinged, and nothing came since; the keepalive's.
+	pinged bool
+	// It was ending when keepalive last looked; the keepalive's.
+	ending bool
+	// Goroutines that the session waits for.
+	tasks sync.WaitGroup
+
+	mu     sync.Mutex
+	window window
+	// The server goes down: nothing is taken any more, and the session ends
+	// when all is answered.
+	leaving bool
+}
+
+func (s *Server) newSession(id uint32, name group.Name, after string) *session {
+	return &session{server: s, id: id, group: name, after: after, out: ws.NewOutbox(s.opts.Queue)}
+}
+
+// join makes the session a member of a group, or of the clock.
+func (c *session) join(ctx context.Context, name group.Name) error {
+	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
+	defer cancel()
+	after := c.after
+	if name == group.Timer {
+		after = ""
+	}
+	m := room.NewMember(c.id, c.out, after, c.acked)
+	if err := c.server.rooms.Join(ctx, name, m); err != nil {
+		return err
+	}
+	c.group, c.member = name, m
+	return nil
+}
+
+func (c *session) leave() {
+	if c.member != nil {
+		c.server.rooms.Leave(c.member)
+	}
+}
+
+// run is the session's goroutine.
+func (c *session) run() {
+	defer c.server.forget(c)
+	c.resume()
+	var err error
+	for err == nil {
+		err = c.conn.Read(c.handle)
+	}
+	c.leave()
+	c.conn.Finish(err)
+	c.tasks.Wait() // those that wait for the outbox know that it has ended
+	c.report()
+}
+
+// resume lets a member that asked for it catch up, while the reader reads on.
+func (c *session) resume() {
+	if c.member != nil && c.member.Resumes() {
+		c.do(func(ctx context.Context) { c.server.rooms.CatchUp(ctx, c.member) })
+	}
+}
+
+// do runs a task that ends with the session's outbox. Only the reader calls it.
+func (c *session) do(task func(context.Context)) {
+	c.tasks.Go(func() { task(c.server.base) })
+}
+
+// report logs and counts the end.
+func (c *session) report() {
+	cause := c.out.Cause()
+	level := slog.LevelDebug
+	if errors.Is(cause, ws.ErrSlowConsumer) {
+		c.server.metrics.slow.Inc()
+		level = slog.LevelInfo
+	}
+	c.server.log.Log(context.Background(), level, "session ended",
+		"session", c.id, "group", c.group, "reason", cause)
+}

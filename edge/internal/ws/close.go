@@ -1,0 +1,39 @@
+package ws
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+// codeNone stands for a close frame without a code. Codes are packet.Close...
+const codeNone = websocket.CloseNoStatusReceived
+
+// CloseError is why a connection ends, in the words that the peer is told.
+type CloseError struct {
+	Code   int
+	Reason string
+}
+
+func (e *CloseError) Error() string {
+	return fmt.Sprintf("closed with %d %q", e.Code, e.Reason)
+}
+
+// ErrSlowConsumer ends a connection whose peer does not read fast enough.
+var ErrSlowConsumer = &CloseError{packet.CloseTryAgainLater, "slow consumer"}
+
+// ErrGone ends a connection without a word: the peer is not there any more.
+var ErrGone = errors.New("the peer is gone")
+
+var (
+	errInvalidText = &CloseError{packet.CloseInvalidPayload, "text is not valid UTF-8"}
+	errTooBig      = &CloseError{packet.CloseTooBig, "message too big"}
+)
+
+// PeerClosed is a close frame from the peer.
+type PeerClosed struct{ Code int }
+
+func (e *PeerClosed) Error() string { return fmt.Sprintf("peer closed with %d", e.Code) }
