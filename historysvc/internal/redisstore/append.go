@@ -1,0 +1,257 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// defaultDeadline is that of publications that have none.
+const defaultDeadline = 5 * time.Second
+
+// Submit implements history.Log.
+func (s *Store) Submit(p *history.Publication) {
+	if p.Deadline.IsZero() {
+		p.Deadline = time.Now().Add(defaultDeadline)
+	}
+	w := waiting{Publication: p}
+	if p.Kind == stream.Message {
+		w.id = identity(p)
+	}
+	s.laneOf(p.Group).submit(w)
+}
+
+// once is a command that go-redis does not send a second time after a failure
+// whose outcome is unknown. Redirections in a Cluster are followed.
+type once struct{ *redis.Cmd }
+
+// NoRetry overrides that of redis.Cmd.
+func (once) NoRetry() bool { return true }
+
+// execute carries batches out in one pipeline; in a second one with the source
+// of the script where Redis has forgotten it.
+func (s *Store) execute(ctx context.Context, batches []*batch) {
+	s.pipeline(ctx, batches, "evalsha", s.scripts.append.Hash())
+	var again []*batch
+	for _, b := range batches {
+		if b.fate == noScript {
+			again = append(again, b)
+		}
+	}
+	if len(again) > 0 {
+		s.pipeline(ctx, again, "eval", s.scripts.appendSource)
+	}
+}
+
+func (s *Store) pipeline(ctx context.Context, batches []*batch, verb, script string) {
+	pipe := s.client.Pipeline()
+	cmds := make([]once, len(batches))
+	settings := s.appendSettings()
+	for i, b := range batches {
+		if stores(b.items) {
+			cmds[i] = once{s.appendCommand(ctx, b, verb, script, settings)}
+		} else {
+			cmds[i] = once{s.looseCommand(ctx, b)}
+		}
+		_ = pipe.Process(ctx, cmds[i]) // only queues
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	for i, b := range batches {
+		s.conclude(b, cmds[i].Cmd)
+	}
+}
+
+func stores(items []waiting) bool {
+	for i := range items {
+		if items[i].Kind == stream.Message {
+			return true
+		}
+	}
+	return false
+}
+
+// looseCommand publishes packets that are not stored.
+func (s *Store) looseCommand(ctx context.Context, b *batch) *redis.Cmd {
+	payload := append(make([]byte, 0, len(looseHead)+payloadBytes(b.items)), looseHead...)
+	for i := range b.items {
+		w := &b.items[i]
+		payload = appendPacketHead(payload, w.Kind, w.Origin, len(w.Payload))
+		payload = append(payload, w.Payload...)
+	}
+	cmd := redis.NewCmd(ctx, s.publish, b.from.keys.channel, payload)
+	cmd.SetFirstKeyPos(1)
+	return cmd
+}
+
+func payloadBytes(items []waiting) int {
+	n := 0
+	for i := range items {
+		n += packetSize + len(items[i].Payload)
+	}
+	return n
+}
+
+// appendSettings are the arguments 1 to 6 of append.lua.
+func (s *Store) appendSettings() []any {
+	return []any{
+		s.opts.Cap, flag(s.opts.CapExplicit),
+		s.opts.Retention.Milliseconds(), flag(s.opts.RetentionExplicit),
+		s.opts.DedupeLimit,
+		s.now().UnixMilli(),
+	}
+}
+
+func flag(b bool) string {
+	if b {
+		return "1"
+	}
+	return "0"
+}
+
+// appendCommand is a call of append.lua. Each attempt draws new links: had the
+// one before been lost in a failover, its link must not come back.
+func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string, settings []any) *redis.Cmd {
+	k := &b.from.keys
+	args := make([]any, 0, 3+6+10+2*len(b.items))
+	args = append(args, verb, script, 6, k.list, k.meta, k.links, k.index0, k.index1, k.recalls)
+	args = append(args, settings...)
+	args = append(args, newEpoch(), newLink(), newLink(), s.publish)
+	heads := make([]byte, 0, (len(digest{})+packetSize)*len(b.items))
+	for i := range b.items {
+		w := &b.items[i]
+		from := len(heads)
+		heads = append(heads, w.id[:]...)
+		heads = appendPacketHead(heads, w.Kind, w.Origin, len(w.Payload))
+		args = append(args, heads[from:], w.Payload)
+	}
+	cmd := redis.NewCmd(ctx, args...)
+	cmd.SetFirstKeyPos(3)
+	return cmd
+}
+
+// conclude fills in what became of b.
+func (s *Store) conclude(b *batch, cmd *redis.Cmd) {
+	b.err = cmd.Err()
+	b.fate = fateOf(b.err)
+	if b.fate != done {
+		return
+	}
+	b.receipts = make([]history.Receipt, len(b.items))
+	if !stores(b.items) {
+		return
+	}
+	if err := s.readReceipts(b, cmd.Val()); err != nil {
+		// It was executed; what it did is not to be known.
+		b.fate, b.err = broken, err
+	}
+}
+
+func (s *Store) readReceipts(b *batch, reply any) error {
+	r := replyReader{reply: asSlice(reply)}
+	epoch, err := parseEpoch(r.text())
+	if err != nil {
+		return err
+	}
+	seq, cut := uint64(r.int()), r.int()
+	for len(r.reply) > 0 && r.err == nil {
+		at, known := r.int(), r.int()
+		if at < 0 || at >= int64(len(b.items)) {
+			return fmt.Errorf("append.lua: duplicate at %d of %d", at, len(b.items))
+		}
+		b.receipts[at] = history.Receipt{Duplicate: true, Seq: uint64(known)}
+	}
+	if r.err != nil {
+		return r.err
+	}
+	stored := 0
+	for i := range b.items {
+		if b.items[i].Kind != stream.Message {
+			continue
+		}
+		b.receipts[i].Epoch = epoch
+		if !b.receipts[i].Duplicate {
+			b.receipts[i].Seq = seq
+			seq++
+			stored++
+		}
+	}
+	s.stats.appended.Add(float64(stored))
+	s.stats.calls.Inc()
+	if cut == 1 {
+		s.stats.dedupeCut.Inc()
+	}
+	return nil
+}
+
+// replyReader takes a script's reply apart.
+type replyReader struct {
+	reply []any
+	err   error
+}
+
+func asSlice(v any) []any {
+	s, _ := v.([]any)
+	return s
+}
+
+func (r *replyReader) next() any {
+	if len(r.reply) == 0 {
+		if r.err == nil {
+			r.err = fmt.Errorf("script reply is too short")
+		}
+		return nil
+	}
+	v := r.reply[0]
+	r.reply = r.reply[1:]
+	return v
+}
+
+func (r *replyReader) text() string {
+	s, ok := r.next().(string)
+	if !ok && r.err == nil {
+		r.err = fmt.Errorf("script reply: want a string")
+	}
+	return s
+}
+
+// int reads a number, which a hash field brings as a string.
+func (r *replyReader) int() int64 {
+	switch v := r.next().(type) {
+	case int64:
+		return v
+	case string:
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil && r.err == nil {
+			r.err = fmt.Errorf("script reply: want a number: %w", err)
+		}
+		return n
+	}
+	if r.err == nil {
+		r.err = fmt.Errorf("script reply: want a number")
+	}
+	return 0
+}
+
+// texts reads a list of strings.
+func (r *replyReader) texts() []string {
+	v := asSlice(r.next())
+	texts := make([]string, 0, len(v))
+	for _, e := range v {
+		s, _ := e.(string)
+		texts = append(texts, s)
+	}
+	return texts
+}
+
+// rest reads all that is left, as strings.
+func (r *replyReader) rest() []string {
+	left := replyReader{reply: []any{r.reply}}
+	r.reply = nil
+	return left.texts()
+}

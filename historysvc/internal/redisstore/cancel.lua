@@ -1,0 +1,48 @@
+#!lua
+-- Recalls a message: overwrites its texts if they are still the ones that were
+-- read, and, if told to, counts and announces the recall.
+--
+-- KEYS  list, meta, index0, index1, recalls
+-- ARGV  1 epoch   2 seq of the message   3 uuid   4 tombstone   5 digest of the uuid
+--       6 link of the recall   7 cap of the list of recalls
+--       8 PUBLISH or SPUBLISH, "" to overwrite only
+--       9.. per place: seq, text
+-- Reply 1; 0 if something is not as it was read: nothing was done.
+local call = redis.call
+local m = call('HMGET', KEYS[2], 'epoch', 'seq', 'recalls', 'link', 'gen')
+if m[1] ~= ARGV[1] then
+  return 0
+end
+local head = tonumber(m[2])
+local len = call('LLEN', KEYS[1])
+for i = 9, #ARGV, 2 do
+  local at = head - tonumber(ARGV[i])
+  if at < 0 or at >= len or call('LINDEX', KEYS[1], at) ~= ARGV[i + 1] then
+    return 0
+  end
+end
+for i = 9, #ARGV, 2 do
+  call('LSET', KEYS[1], head - tonumber(ARGV[i]), ARGV[4])
+end
+if ARGV[8] == '' then
+  return 1
+end
+
+local number = tonumber(m[3]) + 1
+local facts = string.format('%016d%016d', head, tonumber(ARGV[2]))
+call('HSET', KEYS[2], 'recalls', number, 'link', ARGV[6])
+call('LPUSH', KEYS[5], ARGV[6] .. facts .. ARGV[3])
+call('LTRIM', KEYS[5], 0, tonumber(ARGV[7]))
+-- A resend must not bring the message back, even if the index never knew it.
+if call('HEXISTS', KEYS[3], ARGV[5]) == 0 and call('HEXISTS', KEYS[4], ARGV[5]) == 0 then
+  call('HSET', KEYS[3 + tonumber(m[5])], ARGV[5], tonumber(ARGV[2]))
+end
+local left = call('PTTL', KEYS[2])
+if left > 0 then
+  for i = 3, #KEYS do
+    call('PEXPIRE', KEYS[i], left)
+  end
+end
+call(ARGV[8], '{' .. KEYS[1] .. '}',
+  'R' .. m[1] .. facts .. string.format('%016d', number) .. m[4] .. ARGV[6] .. ARGV[3])
+return 1

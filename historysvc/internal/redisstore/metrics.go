@@ -1,0 +1,37 @@
+package redisstore
+
+import (
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	appended, calls, retries, dedupeCut, resubscribed, malformed prometheus.Counter
+	adopted, recalled                                            prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{}
+	for _, c := range []struct {
+		counter    *prometheus.Counter
+		name, help string
+	}{
+		{&m.appended, "appended_total", "Messages stored."},
+		{&m.calls, "append_calls_total", "Script calls that stored them: messages per call is the group commit's gain."},
+		{&m.retries, "append_failures_total", "Pipelines of which a part failed and was tried again."},
+		{&m.dedupeCut, "dedupe_cut_total", "Times that a flood of messages made a group forget uuids that were not yet 10 minutes old."},
+		{&m.resubscribed, "bus_reconnects_total", "Subscription connections that had to be made anew."},
+		{&m.malformed, "bus_malformed_total", "Bus messages that could not be decoded."},
+		{&m.adopted, "adopted_total", "Lists that were there before this service and have been adopted."},
+		{&m.recalled, "recalled_total", "Messages recalled."},
+	} {
+		*c.counter = prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "gotapi", Subsystem: "history", Name: c.name, Help: c.help,
+		})
+		if err := reg.Register(*c.counter); err != nil {
+			return nil, fmt.Errorf("metric %s: %w", c.name, err)
+		}
+	}
+	return m, nil
+}

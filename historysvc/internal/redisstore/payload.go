@@ -1,0 +1,164 @@
+package redisstore
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// A payload of the bus is one of
+//
+//	"M" epoch(16) first(16) prev(4) link(4) packet...
+//	"R" epoch(16) head(16) target(16) recalls(16) prev(4) link(4) uuid
+//
+// with packets of the form
+//
+//	kind(1) edge(8) id(8) length(4) bytes
+//
+// Epochs are hexadecimal digits and numbers decimal ones, as Lua writes them;
+// the rest is binary, big endian. Messages are numbered from first on; all
+// carry link, and all but the first have it as that of their predecessor, too.
+// Packets that are not stored stand between them, or alone: then epoch and
+// first are 0.
+const (
+	payloadMessages = 'M'
+	payloadRecall   = 'R'
+
+	headSize    = 1 + 16 + 16 + 4 + 4
+	recallSize  = 1 + 16 + 3*16 + 4 + 4
+	packetSize  = 1 + 16 + 4
+	numberWidth = 16
+)
+
+var errPayload = errors.New("malformed bus payload")
+
+// looseHead begins a payload of nothing but packets that are not stored.
+var looseHead = func() []byte {
+	b := make([]byte, headSize)
+	for i := range b[:1+2*numberWidth] {
+		b[i] = '0'
+	}
+	b[0] = payloadMessages
+	return b
+}()
+
+// appendPacketHead appends what stands before a packet.
+func appendPacketHead(dst []byte, kind stream.Kind, o stream.Origin, length int) []byte {
+	var b [packetSize]byte
+	b[0] = byte(kind)
+	putOrigin(b[1:], o)
+	binary.BigEndian.PutUint32(b[17:], uint32(length))
+	return append(dst, b[:]...)
+}
+
+// decodePayload returns the events of a payload. They refer to b.
+func decodePayload(b []byte) (stream.Epoch, []stream.Event, error) {
+	switch {
+	case len(b) >= headSize && b[0] == payloadMessages:
+		return decodeMessages(b)
+	case len(b) >= recallSize && b[0] == payloadRecall:
+		return decodeRecall(b)
+	}
+	return 0, nil, errPayload
+}
+
+func decodeMessages(b []byte) (stream.Epoch, []stream.Event, error) {
+	epoch, err := parseEpoch(string(b[1:17]))
+	if err != nil {
+		return 0, nil, err
+	}
+	seq, err := parseNumber(string(b[17:33]))
+	if err != nil {
+		return 0, nil, err
+	}
+	prev := stream.Link(binary.BigEndian.Uint32(b[33:]))
+	link := stream.Link(binary.BigEndian.Uint32(b[37:]))
+	var events []stream.Event
+	for b = b[headSize:]; len(b) > 0; {
+		if len(b) < packetSize {
+			return 0, nil, errPayload
+		}
+		e := stream.Event{Kind: stream.Kind(b[0]), Origin: parseOrigin(b[1:])}
+		end := packetSize + uint64(binary.BigEndian.Uint32(b[17:]))
+		if uint64(len(b)) < end {
+			return 0, nil, errPayload
+		}
+		e.Payload, b = b[packetSize:end:end], b[end:]
+		switch {
+		case e.Kind == stream.Message && epoch != 0 && seq != 0:
+			e.Seq, e.Prev, e.Link = seq, prev, link
+			seq, prev = seq+1, link
+		case e.Kind != stream.Text && e.Kind != stream.Binary:
+			return 0, nil, errPayload
+		}
+		events = append(events, e)
+	}
+	return epoch, events, nil
+}
+
+func decodeRecall(b []byte) (stream.Epoch, []stream.Event, error) {
+	epoch, err := parseEpoch(string(b[1:17]))
+	if err != nil {
+		return 0, nil, err
+	}
+	e := stream.Event{Kind: stream.Recall, UUID: string(b[recallSize:])}
+	for i, n := range []*uint64{&e.Seq, &e.Target, &e.Recalls} {
+		from := 17 + i*numberWidth
+		if *n, err = parseNumber(string(b[from : from+numberWidth])); err != nil {
+			return 0, nil, err
+		}
+	}
+	e.Prev = stream.Link(binary.BigEndian.Uint32(b[recallSize-8:]))
+	e.Link = stream.Link(binary.BigEndian.Uint32(b[recallSize-4:]))
+	return epoch, []stream.Event{e}, nil
+}
+
+// parseRecall reads an entry of the list of recalls:
+//
+//	link(4) head(16) target(16) uuid
+//
+// number is the recall's own.
+func parseRecall(s string, number uint64) (stream.Event, error) {
+	const size = 4 + 2*numberWidth
+	if len(s) < size {
+		return stream.Event{}, errPayload
+	}
+	e := stream.Event{Kind: stream.Recall, Recalls: number, Link: parseLink(s), UUID: s[size:]}
+	var err error
+	if e.Seq, err = parseNumber(s[4 : 4+numberWidth]); err != nil {
+		return stream.Event{}, err
+	}
+	if e.Target, err = parseNumber(s[4+numberWidth : size]); err != nil {
+		return stream.Event{}, err
+	}
+	return e, nil
+}
+
+func parseNumber(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%w: number %q", errPayload, s)
+	}
+	return n, nil
+}
+
+func parseEpoch(s string) (stream.Epoch, error) {
+	var b [8]byte
+	if len(s) != 16 {
+		return 0, fmt.Errorf("%w: epoch %q", errPayload, s)
+	}
+	if _, err := hex.Decode(b[:], []byte(s)); err != nil {
+		return 0, fmt.Errorf("%w: epoch %q", errPayload, s)
+	}
+	return stream.Epoch(binary.BigEndian.Uint64(b[:])), nil
+}
+
+func formatEpoch(e stream.Epoch) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(e))
+	return hex.EncodeToString(b[:])
+}

@@ -1,0 +1,248 @@
+// Package redistest starts real Redis servers for tests: private ones, on
+// loopback, that end with the test. A machine without redis-server fails.
+package redistest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// How long a server may take to start, and a cluster to form.
+const startTimeout = 20 * time.Second
+
+// Server is one redis-server.
+type Server struct {
+	// Addr is host:port.
+	Addr string
+	// Socket is the path of its unix socket.
+	Socket string
+
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+}
+
+// Start starts a server that ends with tb. args are further settings, such as
+// "--appendonly", "yes".
+func Start(tb testing.TB, args ...string) *Server {
+	tb.Helper()
+	s, err := New(args...)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Close)
+	return s
+}
+
+// New starts a server for a TestMain, which must Close it.
+func New(args ...string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	// A socket's path must be short, so the folder is not below the test's own.
+	dir, err := os.MkdirTemp("", "redistest")
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		Addr:   net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		Socket: filepath.Join(dir, "s"),
+		dir:    dir,
+	}
+	s.args = append([]string{
+		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--unixsocket", s.Socket,
+		"--dir", dir, "--save", "", "--daemonize", "no",
+	}, args...)
+	if err := s.Restart(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// URL is the server's address for redisstore.
+func (s *Server) URL() string { return "redis://" + s.Addr }
+
+// SocketURL is URL over the unix socket, which is faster.
+func (s *Server) SocketURL() string { return "unix://" + s.Socket }
+
+// Restart starts the server again after Kill, on the same address and files.
+func (s *Server) Restart() error {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return errors.New("redis-server is not installed: these tests need one (apt-get install redis-server)")
+	}
+	s.cmd = exec.Command(path, s.args...) //nolint:gosec,noctx // a test's own server, ended by Close
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		return fmt.Errorf("start redis-server: %w", err)
+	}
+	return waitFor(func() error {
+		answer, err := s.Do("PING")
+		if err == nil && answer != "+PONG" {
+			err = fmt.Errorf("redis-server answers %q", answer)
+		}
+		return err
+	})
+}
+
+// Kill ends the server at once, as a crash would.
+func (s *Server) Kill() {
+	if s.cmd != nil && s.cmd.Process != nil {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		s.cmd = nil
+	}
+}
+
+// Pause freezes the server: it accepts connections and answers nothing.
+func (s *Server) Pause() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume ends Pause.
+func (s *Server) Resume() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
+
+// Close ends the server and removes its files.
+func (s *Server) Close() {
+	s.Kill()
+	_ = os.RemoveAll(s.dir)
+}
+
+// Do sends one inline command and returns the first line of the answer.
+func (s *Server) Do(command string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", s.Addr)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	if _, err := fmt.Fprintf(conn, "%s\r\n", command); err != nil {
+		return "", err
+	}
+	line, err := bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSpace(line), err
+}
+
+// Cluster is a Redis Cluster of three masters.
+type Cluster struct {
+	Nodes []*Server
+}
+
+// StartCluster starts a cluster that ends with tb.
+func StartCluster(tb testing.TB) *Cluster {
+	tb.Helper()
+	c, err := NewCluster()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(c.Close)
+	return c
+}
+
+// NewCluster starts a cluster for a TestMain, which must Close it.
+func NewCluster() (*Cluster, error) {
+	c := &Cluster{}
+	args := []string{"--cluster", "create"}
+	for range 3 {
+		n, err := New("--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no")
+		if err != nil {
+			c.Close()
+			return nil, err
+		}
+		c.Nodes = append(c.Nodes, n)
+		args = append(args, n.Addr)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "redis-cli", append(args, "--cluster-replicas", "0", "--cluster-yes")...).CombinedOutput() //nolint:gosec // our own addresses
+	if err != nil {
+		c.Close()
+		return nil, fmt.Errorf("create the cluster: %w: %s", err, out)
+	}
+	for _, n := range c.Nodes {
+		if err := waitFor(func() error { return n.clusterReady() }); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+func (s *Server) clusterReady() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, port, _ := net.SplitHostPort(s.Addr)
+	out, err := exec.CommandContext(ctx, "redis-cli", "-p", port, "cluster", "info").Output() //nolint:gosec // our own port
+	if err != nil {
+		return err
+	}
+	text := string(out)
+	if !strings.Contains(text, "cluster_state:ok") || !strings.Contains(text, "cluster_slots_ok:16384") ||
+		!strings.Contains(text, "cluster_known_nodes:3") {
+		return errors.New("the cluster does not form")
+	}
+	return nil
+}
+
+// URL is the cluster's address for redisstore.
+func (c *Cluster) URL() string {
+	addrs := make([]string, len(c.Nodes))
+	for i, n := range c.Nodes {
+		addrs[i] = n.Addr
+	}
+	return "redis+cluster://" + strings.Join(addrs, ",")
+}
+
+// Close ends all nodes.
+func (c *Cluster) Close() {
+	for _, n := range c.Nodes {
+		n.Close()
+	}
+}
+
+// freePort finds a port that is free, and whose cluster bus port is, too.
+func freePort() (int, error) {
+	for range 50 {
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+		if err != nil {
+			return 0, err
+		}
+		port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of a TCP listener
+		l.Close()
+		if port+10000 > 65535 {
+			continue
+		}
+		bus, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+10000))) //nolint:noctx // returns at once
+		if err != nil {
+			continue
+		}
+		bus.Close()
+		return port, nil
+	}
+	return 0, errors.New("no free port")
+}
+
+func waitFor(f func() error) error {
+	deadline := time.Now().Add(startTimeout)
+	for {
+		err := f()
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
