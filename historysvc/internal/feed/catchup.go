@@ -73,11 +73,16 @@ func (f *Follower) callStore(call func()) {
 	f.job.pending = false
 }
 
-// readHead attaches f by itself, after it could not be had together with others.
+// readHead attaches f by itself, after its head could not be had together with
+// those of others.
 func (f *Follower) readHead() {
 	var head stream.Position
 	var err error
-	f.callStore(func() { head, err = f.hub.head(f.name) })
+	getHead := f.hub.head
+	if f.unknown {
+		getHead = f.hub.firstHead
+	}
+	f.callStore(func() { head, err = getHead(f.name) })
 	switch {
 	case f.phase != attaching:
 	case err != nil:
@@ -191,6 +196,17 @@ func (h *Hub) head(g group.Name) (stream.Position, error) {
 		return stream.Position{}, err
 	}
 	return heads[0], nil
+}
+
+// firstHead returns the head of a group without counters. There may be a list
+// of an older server: it gets its counters when it is read. A follower that
+// began before that would take the first new message for a loss.
+func (h *Hub) firstHead(g group.Name) (stream.Position, error) {
+	batch, err := h.read(g, history.Start{})
+	if err != nil || !batch.More {
+		return batch.Position, err
+	}
+	return h.head(g)
 }
 
 // noteFailure logs at most one failure a second: thousands of followers may

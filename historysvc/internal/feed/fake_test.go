@@ -47,6 +47,8 @@ type fakeGroup struct {
 	trimmed    int             // events at the front of log that are gone
 	head       stream.Position
 	subscribed bool
+	// Makes counters for a list that was there before; called by the first Read.
+	adopted func()
 }
 
 // run starts a Hub and calls test in a synctest bubble.
@@ -182,6 +184,11 @@ func (w *world) read(g group.Name, start history.Start) history.Batch {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	fg := w.group(g)
+	if fg.adopted != nil {
+		fg.adopted()
+		fg.adopted = nil
+		return history.Batch{Epoch: fg.epoch, Position: fg.head}
+	}
 	from, pos := fg.find(start)
 	batch := history.Batch{Epoch: fg.epoch, Gap: from < fg.trimmed}
 	if batch.Gap {

@@ -74,6 +74,8 @@ type Follower struct {
 	// fit, or may have been missed, so that another read is needed.
 	buffer buffer
 	missed bool
+	// attaching: the store has no counters for the group yet.
+	unknown bool
 	// The place of the last poll at which the head was elsewhere.
 	behind *stream.Position
 	check  check

@@ -61,6 +61,11 @@ func (f *Follower) compare(head stream.Position) {
 	}
 	switch f.phase {
 	case attaching:
+		if head == (stream.Position{}) {
+			f.unknown = true
+			f.askStore()
+			return
+		}
 		f.attach(head)
 	case live:
 		moved := f.pos != c.from && head.Before(f.pos)

@@ -1,0 +1,145 @@
+package historysvc
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
+)
+
+// Limits of settings.
+const (
+	// Larger packets would not fit into the frames of the relay.
+	maxMaxMessageBytes = 1 << 20
+	// What waits for an edge holds at least a page of the store.
+	minEdgeQueueBytes = 1 << 20
+)
+
+// Config is what a history service can be told.
+type Config struct {
+	// Address of gRPC.
+	Listen string
+	// URL of Redis, as redisstore.Open understands it.
+	Redis string
+
+	// Messages that a group keeps, and whether somebody chose it: then it holds
+	// for the lists of an older server too.
+	HistoryCap       int
+	HistoryCapChosen bool
+	// How long a group's history outlives its last message; 0: for ever. And
+	// whether somebody chose it, as above.
+	HistoryRetention       time.Duration
+	HistoryRetentionChosen bool
+
+	// Largest packet that internal services can publish, bytes.
+	MaxMessageBytes int
+	// Bounds of the messages that wait for Redis, in all and of one group.
+	PublishQueue, PublishQueueBytes           int
+	PublishQueueGroup, PublishQueueGroupBytes int
+	// Bound of what waits to be sent to one edge, bytes.
+	EdgeQueueBytes int
+	// How long going down may take.
+	Drain time.Duration
+
+	// Not flags.
+
+	// Redis is an imitation in this very process.
+	Embedded bool
+	// Serves instead of a new listener on Listen.
+	Listener net.Listener
+	// Served as well.
+	ExtraListeners []net.Listener
+	// Called when the service listens; may be nil.
+	OnReady func(addr net.Addr)
+}
+
+// RegisterFlags defines the flags, with their defaults.
+func (c *Config) RegisterFlags(fs *flag.FlagSet) {
+	fs.StringVar(&c.Listen, "listen", "127.0.0.1:5998", "`address` of gRPC, for edges and internal services")
+	fs.StringVar(&c.Redis, "redis", "",
+		"`URL` of Redis: redis://host:6379/0, redis+cluster://host:port[,...],\nredis+sentinel://host:port[,...]/0?master_name=NAME; rediss with TLS")
+	note(fs, &c.HistoryCapChosen, func(fs *flag.FlagSet) {
+		fs.IntVar(&c.HistoryCap, "history-cap", redisstore.DefaultCap,
+			"`messages` that a group keeps; lists of an older server are trimmed only if this is set")
+	})
+	note(fs, &c.HistoryRetentionChosen, func(fs *flag.FlagSet) {
+		fs.DurationVar(&c.HistoryRetention, "history-retention", 0,
+			"how `long` a group's history outlives its last message, as 720h; 0s: for ever;\nlists of an older server expire only if this is set")
+	})
+	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "largest packet that internal services can publish, `bytes`")
+	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "most publications that may wait for Redis")
+	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 128<<20, "the same, `bytes`")
+	fs.IntVar(&c.PublishQueueGroup, "publish-queue-group", 8192, "most publications of one group that may wait for Redis")
+	fs.IntVar(&c.PublishQueueGroupBytes, "publish-queue-group-bytes", 8<<20, "the same, `bytes`")
+	fs.IntVar(&c.EdgeQueueBytes, "edge-queue-bytes", 16<<20, "most `bytes` that may wait for one edge; beyond, stored messages wait in Redis")
+	fs.DurationVar(&c.Drain, "drain", 5*time.Second, "how long publishes under way may take to finish when the service goes down")
+}
+
+// Validate returns all that is wrong with the settings, in one line.
+func (c *Config) Validate() error {
+	var all []string
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			all = append(all, fmt.Sprintf(format, args...))
+		}
+	}
+	check(c.Listener != nil || isAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:5998", c.Listen)
+	check(c.Redis != "", "-redis: must be given")
+	check(c.Redis == "" || strings.Contains(c.Redis, "://"), "-redis: not a URL such as redis://127.0.0.1:6379/0")
+	check(c.HistoryCap >= 1, "-history-cap: less than 1")
+	check(c.HistoryRetention == 0 || c.HistoryRetention >= time.Second, "-history-retention: less than 1s")
+	check(c.MaxMessageBytes >= 1 && c.MaxMessageBytes <= maxMaxMessageBytes, "-max-message-bytes: not from 1 to %d", maxMaxMessageBytes)
+	check(c.PublishQueue >= 128, "-publish-queue: less than 128")
+	check(c.PublishQueueGroup >= 1, "-publish-queue-group: less than 1")
+	check(c.PublishQueueGroupBytes >= c.MaxMessageBytes+4096, "-publish-queue-group-bytes: does not hold the largest message")
+	check(c.PublishQueueBytes >= c.PublishQueueGroupBytes, "-publish-queue-bytes: less than -publish-queue-group-bytes")
+	check(c.EdgeQueueBytes >= minEdgeQueueBytes, "-edge-queue-bytes: less than %d", minEdgeQueueBytes)
+	check(c.Drain >= 0, "-drain: negative")
+	if len(all) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(all, "; "))
+}
+
+// isAddress says whether one can listen on a: host:port, of which the host may
+// be empty.
+func isAddress(a string) bool {
+	_, port, err := net.SplitHostPort(a)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// noted is a flag.Value that notes whether somebody chose its value.
+type noted struct {
+	flag.Value
+	chosen *bool
+}
+
+func (n noted) Set(s string) error {
+	*n.chosen = true
+	return n.Value.Set(s)
+}
+
+// String works on the zero value too, as package flag asks for.
+func (n noted) String() string {
+	if n.Value == nil {
+		return ""
+	}
+	return n.Value.String()
+}
+
+// note defines in fs the flags that define defines. chosen is set when one of
+// them is.
+func note(fs *flag.FlagSet, chosen *bool, define func(*flag.FlagSet)) {
+	own := flag.NewFlagSet("", flag.ContinueOnError)
+	define(own)
+	own.VisitAll(func(f *flag.Flag) { fs.Var(noted{f.Value, chosen}, f.Name, f.Usage) })
+}

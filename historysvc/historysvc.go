@@ -1,0 +1,88 @@
+// Package historysvc is the history service: the owner of Redis. Edges reach it
+// by their relay, internal services by gotapi.history.v1.HistoryService. Any
+// number of them serve one Redis, and none of them keeps anything.
+package historysvc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/services/run"
+)
+
+const (
+	// How long Redis may take to answer when the service starts.
+	openTimeout = 10 * time.Second
+	// What is left of going down when gRPC has stopped.
+	stopTimeout = 5 * time.Second
+)
+
+// Run serves until ctx ends. Then it takes no more requests, ends the streams
+// of edges and watchers, answers the publishes that it has received, and gives
+// Redis up last.
+func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) error {
+	opening, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	store, err := redisstore.Open(opening, cfg.store(), log, reg)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+
+	listeners, err := cfg.listen(ctx)
+	if err != nil {
+		return err
+	}
+	hub := feed.New(store, store, log, reg)
+	history := rpc.NewHistory(store, store, hub, rpc.HistoryOptions{MaxMessageBytes: cfg.MaxMessageBytes}, log)
+	relay := rpc.NewRelay(store, store, hub, rpc.RelayOptions{QueueBytes: cfg.EdgeQueueBytes}, log, reg)
+	srv := newServer(history, relay, listeners, cfg.Drain, log, reg)
+
+	addr := listeners[0].Addr()
+	log.InfoContext(ctx, "history service listens", "address", addr.String())
+	if cfg.OnReady != nil {
+		cfg.OnReady(addr)
+	}
+	return run.All(ctx, log, cfg.Drain+stopTimeout,
+		run.Part{Name: "store", Serve: func(ctx context.Context) error { return store.Run(ctx, hub) }},
+		run.Part{Name: "feed", Serve: hub.Run},
+		run.Part{Name: "readiness", Serve: func(ctx context.Context) error { return srv.watchStore(ctx, store.Ping) }},
+		run.Part{Name: "grpc", Serve: srv.serve},
+	)
+}
+
+// store is the store's part of the settings.
+func (c *Config) store() redisstore.Options {
+	return redisstore.Options{
+		URL:               c.Redis,
+		Embedded:          c.Embedded,
+		Cap:               c.HistoryCap,
+		CapExplicit:       c.HistoryCapChosen,
+		Retention:         c.HistoryRetention,
+		RetentionExplicit: c.HistoryRetentionChosen,
+		WaitingItems:      c.PublishQueue,
+		WaitingBytes:      c.PublishQueueBytes,
+		WaitingGroupItems: c.PublishQueueGroup,
+		WaitingGroupBytes: c.PublishQueueGroupBytes,
+	}
+}
+
+// listen returns all listeners, the main one first.
+func (c *Config) listen(ctx context.Context) ([]net.Listener, error) {
+	main := c.Listener
+	if main == nil {
+		var err error
+		if main, err = new(net.ListenConfig).Listen(ctx, "tcp", c.Listen); err != nil {
+			return nil, fmt.Errorf("-listen: %w", err)
+		}
+	}
+	return append([]net.Listener{main}, c.ExtraListeners...), nil
+}
