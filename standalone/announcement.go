@@ -1,0 +1,72 @@
+package standalone
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+)
+
+// announcement waits until both services listen, then tells the user.
+type announcement struct {
+	cfg Config
+
+	mu         sync.Mutex
+	http, grpc net.Addr
+}
+
+func (a *announcement) httpReady(addr net.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.http = addr
+	a.whenComplete()
+}
+
+func (a *announcement) grpcReady(addr net.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.grpc = addr
+	a.whenComplete()
+}
+
+// whenComplete is called with mu held, once for each service.
+func (a *announcement) whenComplete() {
+	if a.http == nil || a.grpc == nil {
+		return
+	}
+	if a.cfg.Out != nil {
+		writeBanner(a.cfg.Out, a.http.String(), a.grpc.String(), &a.cfg)
+	}
+	if a.cfg.OnReady != nil {
+		a.cfg.OnReady(a.http, a.grpc)
+	}
+}
+
+const banner = `
+gotapi-ws listens on
+  {http}://{addr}   WebSocket and HTTP; any path is a group, such as /room/9527/
+  {grpc}          gRPC, for internal services
+{store}
+Try, in other terminals:
+  npx wscat -c {ws}://{addr}/room/9527/
+  curl -X POST -d '{"type":2,"uuid":"thisisuuid","body":{"hash":"hello1234","data":"hello world","sent":false}}' {http}://{addr}/room/9527/
+  curl -X POST -d 'groupName=/room/9527/&position=-50&size=50' {http}://{addr}/__/history
+
+`
+
+// writeBanner tells a person what is there and what to try. The caller has
+// nothing better to do about a failed write than to go on serving.
+func writeBanner(w io.Writer, http, grpc string, cfg *Config) {
+	store := "The history is in Redis."
+	if cfg.embedded() {
+		store = "The history is in the memory of this process: IT KEEPS NOTHING AFTER EXIT. Use -redis URL to keep it."
+	}
+	tls := ""
+	if cfg.Edge.TLSCert != "" {
+		tls = "s"
+	}
+	fmt.Fprint(w, strings.NewReplacer(
+		"{http}", "http"+tls, "{ws}", "ws"+tls, "{addr}", http, "{grpc}", grpc, "{store}", store,
+	).Replace(banner))
+}

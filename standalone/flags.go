@@ -1,0 +1,56 @@
+package standalone
+
+import "flag"
+
+// RegisterFlags defines the flags of both services. Where both have a flag of
+// one name it is the edge's, and the history service's begins with "grpc-".
+// Otherwise they are as the services define them, but for these:
+// -max-message-bytes is for both, -redis may be empty, and -history does not
+// exist.
+func (c *Config) RegisterFlags(fs *flag.FlagSet) {
+	face, history := flagsOf(c.Edge.RegisterFlags), flagsOf(c.History.RegisterFlags)
+	face.VisitAll(func(f *flag.Flag) {
+		switch f.Name {
+		case "history":
+		case "max-message-bytes":
+			fs.Var(both{f.Value, history.Lookup(f.Name).Value}, f.Name, f.Usage)
+		default:
+			fs.Var(f.Value, f.Name, f.Usage)
+		}
+	})
+	history.VisitAll(func(f *flag.Flag) {
+		switch {
+		case f.Name == "max-message-bytes":
+		case f.Name == "redis":
+			fs.Var(f.Value, f.Name, f.Usage+";\nnone: an embedded store, which keeps nothing after exit")
+		case face.Lookup(f.Name) != nil:
+			fs.Var(f.Value, "grpc-"+f.Name, "history service: "+f.Usage)
+		default:
+			fs.Var(f.Value, f.Name, f.Usage)
+		}
+	})
+}
+
+func flagsOf(register func(*flag.FlagSet)) *flag.FlagSet {
+	fs := flag.NewFlagSet("", flag.ContinueOnError)
+	register(fs)
+	return fs
+}
+
+// both is one flag for two settings of the same kind and default.
+type both struct{ one, other flag.Value }
+
+func (b both) Set(s string) error {
+	if err := b.one.Set(s); err != nil {
+		return err
+	}
+	return b.other.Set(s)
+}
+
+// String works on the zero value too, as package flag asks for.
+func (b both) String() string {
+	if b.one == nil {
+		return ""
+	}
+	return b.one.String()
+}

@@ -1,0 +1,105 @@
+// Package standalone runs an edge and a history service in one process, with
+// an embedded store unless there is a Redis. The two talk as they do apart,
+// gRPC and all, over a pipe in memory.
+package standalone
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/test/bufconn"
+
+	"github.com/gotapi/gotapi-ws/edge"
+	"github.com/gotapi/gotapi-ws/historysvc"
+	"github.com/gotapi/gotapi-ws/services/run"
+)
+
+// pipeBytes is how much each direction of the pipe between the two services
+// holds before the writer waits.
+const pipeBytes = 1 << 20
+
+// parts is what the two services are given by this package.
+type parts struct {
+	http, grpc net.Listener
+	pipe       *bufconn.Listener
+	redis      string
+	announce   *announcement
+}
+
+// Run serves until ctx ends: then the edge stops first, the store last.
+func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	p := parts{redis: cfg.History.Redis, pipe: bufconn.Listen(pipeBytes), announce: &announcement{cfg: cfg}}
+	defer p.pipe.Close()
+	var err error
+	if p.http, err = listen(ctx, "-listen", cfg.Edge.Listen); err != nil {
+		return err
+	}
+	defer p.http.Close()
+	if p.grpc, err = listen(ctx, "-grpc-listen", cfg.History.Listen); err != nil {
+		return err
+	}
+	defer p.grpc.Close()
+
+	var all []run.Part
+	if cfg.embedded() {
+		store, err := startEmbedded()
+		if err != nil {
+			return fmt.Errorf("embedded store: %w", err)
+		}
+		p.redis = store.url
+		all = append(all, run.Part{Name: "embedded store", Serve: store.serve})
+	}
+	history, face := cfg.history(p), cfg.edge(p)
+	all = append(all,
+		run.Part{Name: "historysvc", Serve: func(ctx context.Context) error {
+			return historysvc.Run(ctx, history, log.With("service", "historysvc"), reg)
+		}},
+		run.Part{Name: "edge", Serve: func(ctx context.Context) error {
+			return edge.Run(ctx, face, log.With("service", "edge"), reg)
+		}},
+	)
+	// No deadline here: each service has its own.
+	return run.All(ctx, log, 0, all...)
+}
+
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
+	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", flag, err)
+	}
+	return ln, nil
+}
+
+func (c *Config) embedded() bool { return c.History.Redis == "" }
+
+// history is the history service's own configuration.
+func (c *Config) history(p parts) historysvc.Config {
+	h := c.History
+	h.Redis, h.Embedded = p.redis, c.embedded()
+	if p.pipe != nil {
+		h.Listener, h.ExtraListeners = p.grpc, []net.Listener{p.pipe}
+		h.OnReady = p.announce.grpcReady
+	}
+	return h
+}
+
+// edge is the edge's own configuration.
+func (c *Config) edge(p parts) edge.Config {
+	e := c.Edge
+	e.History = "passthrough:///historysvc"
+	if p.pipe != nil {
+		e.Listener = p.http
+		e.DialOptions = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+			return p.pipe.DialContext(ctx)
+		})}
+		e.OnReady = p.announce.httpReady
+	}
+	return e
+}
