@@ -1,0 +1,452 @@
+package historysvc_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+
+	"github.com/gotapi/gotapi-ws/historysvc"
+)
+
+const room = "/room/9527/"
+
+// service is a running history service and a connection to it.
+type service struct {
+	history historyv1.HistoryServiceClient
+	relay   relayv1.RelayServiceClient
+	health  healthv1.HealthClient
+	redis   *miniredis.Miniredis
+	// stop ends Run; done gets its error.
+	stop context.CancelFunc
+	done chan error
+}
+
+func settings(t *testing.T, args ...string) historysvc.Config {
+	t.Helper()
+	var cfg historysvc.Config
+	fs := flag.NewFlagSet("historysvc", flag.ContinueOnError)
+	cfg.RegisterFlags(fs)
+	if err := fs.Parse(args); err != nil {
+		t.Fatalf("settings: %v", err)
+	}
+	return cfg
+}
+
+// start runs a service on port 0 over an imitation of Redis.
+func start(t *testing.T) *service {
+	t.Helper()
+	redis := miniredis.RunT(t)
+	cfg := settings(t, "-listen", "127.0.0.1:0", "-redis", "redis://"+redis.Addr()+"/0")
+	cfg.Embedded = true
+	return startWith(t, cfg, redis)
+}
+
+func startWith(t *testing.T, cfg historysvc.Config, redis *miniredis.Miniredis) *service {
+	t.Helper()
+	if err := cfg.Validate(); err != nil {
+		t.Fatalf("settings: %v", err)
+	}
+	ready := make(chan net.Addr, 1)
+	cfg.OnReady = func(addr net.Addr) { ready <- addr }
+	ctx, stop := context.WithCancel(context.Background())
+	s := &service{redis: redis, stop: stop, done: make(chan error, 1)}
+	go func() { s.done <- historysvc.Run(ctx, cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry()) }()
+	t.Cleanup(func() { s.end(t) })
+	select {
+	case addr := <-ready:
+		s.connect(t, addr.String())
+	case err := <-s.done:
+		s.done <- nil
+		t.Fatalf("start: %v", err)
+	}
+	return s
+}
+
+func (s *service) connect(t *testing.T, target string, opts ...grpc.DialOption) {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+target, append(opts, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	s.history = historyv1.NewHistoryServiceClient(conn)
+	s.relay = relayv1.NewRelayServiceClient(conn)
+	s.health = healthv1.NewHealthClient(conn)
+}
+
+// end stops the service and waits for it.
+func (s *service) end(t *testing.T) {
+	t.Helper()
+	s.stop()
+	if err := <-s.done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	s.done <- nil
+}
+
+func data(uuid string) []byte {
+	return fmt.Appendf(nil, `{"type":2,"uuid":%q,"body":{"data":"hello"}}`, uuid)
+}
+
+func (s *service) publish(t *testing.T, packet []byte) *historyv1.PublishResponse {
+	t.Helper()
+	resp, err := s.history.Publish(t.Context(), &historyv1.PublishRequest{GroupName: room, Packet: packet})
+	if err != nil {
+		t.Fatalf("Publish %s: %v", packet, err)
+	}
+	return resp
+}
+
+func (s *service) texts(t *testing.T) []string {
+	t.Helper()
+	resp, err := s.history.GetHistory(t.Context(), &historyv1.GetHistoryRequest{GroupName: room})
+	if err != nil {
+		t.Fatalf("GetHistory: %v", err)
+	}
+	return resp.GetData()
+}
+
+func TestMessagesArePublishedReadAndRecalled(t *testing.T) {
+	s := start(t)
+	first := s.publish(t, data("u1"))
+	again := s.publish(t, data("u1"))
+	low := s.publish(t, []byte("hello"))
+	if !first.GetStored() || first.GetDuplicate() || first.GetUuid() != "u1" || first.GetGroup() != room {
+		t.Errorf("first publish: %v", first)
+	}
+	if !again.GetStored() || !again.GetDuplicate() {
+		t.Errorf("second publish: %v", again)
+	}
+	if low.GetStored() || low.Uuid != nil || low.Duplicate != nil {
+		t.Errorf("low-level publish: %v", low)
+	}
+	s.publish(t, data("u2"))
+	if diff := cmp.Diff([]string{string(data("u2")), string(data("u1"))}, s.texts(t)); diff != "" {
+		t.Errorf("history, want (-), got (+):\n%s", diff)
+	}
+	for range 2 {
+		if _, err := s.history.Cancel(t.Context(), &historyv1.CancelRequest{GroupName: room, Uuid: "u1"}); err != nil {
+			t.Errorf("Cancel: %v", err)
+		}
+	}
+	if diff := cmp.Diff([]string{string(data("u2"))}, s.texts(t)); diff != "" {
+		t.Errorf("history after the recall, want (-), got (+):\n%s", diff)
+	}
+	_, err := s.history.Cancel(t.Context(), &historyv1.CancelRequest{GroupName: room, Uuid: "nobody"})
+	if status.Code(err) != codes.NotFound {
+		t.Errorf("Cancel of an unknown message: %v, want NotFound", err)
+	}
+}
+
+func TestHistoryIsReadInPages(t *testing.T) {
+	s := start(t)
+	for _, u := range []string{"u1", "u2", "u3", "u4"} {
+		s.publish(t, data(u))
+	}
+	size := int32(2)
+	read := func(r *historyv1.GetHistoryRequest) *historyv1.GetHistoryResponse {
+		r.GroupName, r.Size = room, &size
+		resp, err := s.history.GetHistory(t.Context(), r)
+		if err != nil {
+			t.Fatalf("GetHistory %v: %v", r, err)
+		}
+		return resp
+	}
+	for _, tt := range []struct {
+		request *historyv1.GetHistoryRequest
+		want    []string
+	}{
+		{&historyv1.GetHistoryRequest{}, []string{"u4", "u3"}},
+		{&historyv1.GetHistoryRequest{Position: 3}, []string{"u1"}},
+		{&historyv1.GetHistoryRequest{Position: -2}, []string{"u2", "u1"}},
+		{&historyv1.GetHistoryRequest{Before: "u3"}, []string{"u2", "u1"}},
+		{&historyv1.GetHistoryRequest{After: "u1"}, []string{"u2", "u3"}},
+	} {
+		resp := read(tt.request)
+		var want []string
+		for _, u := range tt.want {
+			want = append(want, string(data(u)))
+		}
+		if diff := cmp.Diff(want, resp.GetData()); diff != "" {
+			t.Errorf("%v: want (-), got (+):\n%s", tt.request, diff)
+		}
+		if resp.GetPosition() != tt.request.GetPosition() || resp.GetCode() != 200 {
+			t.Errorf("%v: answered %v", tt.request, resp)
+		}
+	}
+	if resp := read(&historyv1.GetHistoryRequest{}); resp.GetNext() != 2 {
+		t.Errorf("next of the first page: %v, want 2", resp.Next)
+	}
+}
+
+func TestWatchReplaysAndGoesOn(t *testing.T) {
+	s := start(t)
+	s.publish(t, data("u1"))
+	s.publish(t, data("u2"))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	watch, err := s.history.Watch(ctx, &historyv1.WatchRequest{Groups: []*historyv1.WatchedGroup{
+		{GroupName: room, Start: &historyv1.WatchedGroup_AfterUuid{AfterUuid: "u1"}},
+		{GroupName: "/other"},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string][]string)
+	var last *historyv1.Position
+	next := func(n int) {
+		t.Helper()
+		for range n {
+			r, err := watch.Recv()
+			if err != nil {
+				t.Fatalf("Watch: %v", err)
+			}
+			got[r.GetGroupName()] = append(got[r.GetGroupName()], said(r))
+			if r.GetGroupName() == room {
+				last = r.GetPosition()
+			}
+		}
+	}
+	next(3) // started twice, u2
+	s.publish(t, []byte("low"))
+	next(1)
+	if _, err := s.history.Cancel(t.Context(), &historyv1.CancelRequest{GroupName: room, Uuid: "u1"}); err != nil {
+		t.Fatal(err)
+	}
+	next(1)
+	s.publish(t, data("u3"))
+	next(1)
+	want := map[string][]string{
+		room:     {"started", string(data("u2")), "low", "recalled u1", string(data("u3"))},
+		"/other": {"started"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("watch, want (-), got (+):\n%s", diff)
+	}
+
+	// From the last position on, there is nothing but what comes now.
+	watch, err = s.history.Watch(ctx, &historyv1.WatchRequest{Groups: []*historyv1.WatchedGroup{
+		{GroupName: room, Start: &historyv1.WatchedGroup_After{After: last}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(got)
+	next(1)
+	s.publish(t, data("u4"))
+	next(1)
+	if diff := cmp.Diff(map[string][]string{room: {"started", string(data("u4"))}}, got); diff != "" {
+		t.Errorf("second watch, want (-), got (+):\n%s", diff)
+	}
+}
+
+func said(r *historyv1.WatchResponse) string {
+	switch e := r.GetEvent().(type) {
+	case *historyv1.WatchResponse_Message:
+		return string(e.Message)
+	case *historyv1.WatchResponse_Packet:
+		return string(e.Packet)
+	case *historyv1.WatchResponse_Recalled:
+		return "recalled " + e.Recalled
+	case *historyv1.WatchResponse_Started:
+		return "started"
+	case *historyv1.WatchResponse_Gap:
+		return "gap"
+	default:
+		return "nothing"
+	}
+}
+
+func TestRequestsAreRefusedWithTheFieldThatIsBad(t *testing.T) {
+	s := start(t)
+	big := int32(10001)
+	watch := func(groups ...*historyv1.WatchedGroup) func() error {
+		return func() error {
+			w, err := s.history.Watch(t.Context(), &historyv1.WatchRequest{Groups: groups})
+			if err == nil {
+				_, err = w.Recv()
+			}
+			return err
+		}
+	}
+	publish := func(group, packet string) func() error {
+		return func() error {
+			_, err := s.history.Publish(t.Context(), &historyv1.PublishRequest{GroupName: group, Packet: []byte(packet)})
+			return err
+		}
+	}
+	history := func(r *historyv1.GetHistoryRequest) func() error {
+		return func() error { _, err := s.history.GetHistory(t.Context(), r); return err }
+	}
+	for _, tt := range []struct {
+		name string
+		call func() error
+		code codes.Code
+		text string
+	}{
+		{"publish to a bad name", publish("room", "x"), codes.InvalidArgument, "group_name"},
+		{"publish to the timer", publish("/timer", "x"), codes.PermissionDenied, ""},
+		{"publish to the lobby", publish("/", "x"), codes.PermissionDenied, ""},
+		{"empty packet", publish(room, ""), codes.InvalidArgument, "packet"},
+		{"large packet", publish(room, strings.Repeat("x", 32<<10+1)), codes.ResourceExhausted, "packet"},
+		{"forged ack", publish(room, `{"type":1,"command":1,"uuid":"u"}`), codes.InvalidArgument, "packet"},
+		{"ping", publish(room, `{"type":1,"command":5,"uuid":"u"}`), codes.InvalidArgument, "packet"},
+		{"bad uuid", publish(room, `{"type":2,"uuid":"a\u0000b"}`), codes.InvalidArgument, "packet"},
+		{"history of a bad name", history(&historyv1.GetHistoryRequest{GroupName: "/a{b"}), codes.InvalidArgument, "group_name"},
+		{"size too large", history(&historyv1.GetHistoryRequest{GroupName: room, Size: &big}), codes.InvalidArgument, "size"},
+		{"before and after", history(&historyv1.GetHistoryRequest{GroupName: room, Before: "a", After: "b"}), codes.InvalidArgument, "after"},
+		{"position and before", history(&historyv1.GetHistoryRequest{GroupName: room, Before: "a", Position: 1}), codes.InvalidArgument, "position"},
+		{"unknown before", history(&historyv1.GetHistoryRequest{GroupName: room, Before: "nobody"}), codes.NotFound, ""},
+		{"recall without uuid", func() error {
+			_, err := s.history.Cancel(t.Context(), &historyv1.CancelRequest{GroupName: room})
+			return err
+		}, codes.InvalidArgument, "uuid"},
+		{"ttl of 0", func() error {
+			_, err := s.history.SetTTL(t.Context(), &historyv1.SetTTLRequest{GroupName: room})
+			return err
+		}, codes.InvalidArgument, "ttl"},
+		{"ttl of ages", func() error {
+			_, err := s.history.SetTTL(t.Context(), &historyv1.SetTTLRequest{GroupName: room, Ttl: 1 << 62})
+			return err
+		}, codes.InvalidArgument, "ttl"},
+		{"watch of nothing", watch(), codes.InvalidArgument, "groups"},
+		{"watch of the timer", watch(&historyv1.WatchedGroup{GroupName: "/timer"}), codes.InvalidArgument, "group_name"},
+		{"watch of a group twice", watch(&historyv1.WatchedGroup{GroupName: room}, &historyv1.WatchedGroup{GroupName: room}), codes.InvalidArgument, "groups"},
+		{"watch of 1001 groups", watch(make([]*historyv1.WatchedGroup, 1001)...), codes.InvalidArgument, "groups"},
+		{"read of a bad name", func() error {
+			_, err := s.relay.Read(t.Context(), &relayv1.ReadRequest{Group: "x"})
+			return err
+		}, codes.InvalidArgument, "group"},
+	} {
+		err := tt.call()
+		if status.Code(err) != tt.code || !strings.HasPrefix(status.Convert(err).Message(), tt.text) {
+			t.Errorf("%s: %v, want %v that begins with %q", tt.name, err, tt.code, tt.text)
+		}
+	}
+}
+
+func TestTTLHoldsForTheGroup(t *testing.T) {
+	s := start(t)
+	s.publish(t, data("u1"))
+	if _, err := s.history.SetTTL(t.Context(), &historyv1.SetTTLRequest{GroupName: room, Ttl: 60}); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.redis.TTL(room); got <= 0 || got > time.Minute {
+		t.Errorf("the list expires in %v, want a minute", got)
+	}
+}
+
+func TestKeyOfAnotherTypeIsRefused(t *testing.T) {
+	s := start(t)
+	if err := s.redis.Set(room, "a string"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.history.Publish(t.Context(), &historyv1.PublishRequest{GroupName: room, Packet: data("u1")})
+	if status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("Publish: %v, want FailedPrecondition", err)
+	}
+	w, err := s.history.Watch(t.Context(), &historyv1.WatchRequest{Groups: []*historyv1.WatchedGroup{{GroupName: room}}})
+	if err == nil {
+		_, err = w.Recv()
+	}
+	if status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("Watch: %v, want FailedPrecondition", err)
+	}
+}
+
+func TestHealthTellsWhetherRedisAnswers(t *testing.T) {
+	s := start(t)
+	w, err := s.health.Watch(t.Context(), &healthv1.HealthCheckRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(want healthv1.HealthCheckResponse_ServingStatus) {
+		t.Helper()
+		r, err := w.Recv()
+		if err != nil || r.GetStatus() != want {
+			t.Fatalf("health: %v, %v, want %v", r.GetStatus(), err, want)
+		}
+	}
+	want(healthv1.HealthCheckResponse_SERVING)
+	s.redis.SetError("ERR down")
+	want(healthv1.HealthCheckResponse_NOT_SERVING)
+	s.redis.SetError("")
+	want(healthv1.HealthCheckResponse_SERVING)
+}
+
+func TestExtraListenersAreServed(t *testing.T) {
+	redis := miniredis.RunT(t)
+	pipe := bufconn.Listen(1 << 16)
+	cfg := settings(t, "-listen", "127.0.0.1:0", "-redis", "redis://"+redis.Addr()+"/0")
+	cfg.Embedded, cfg.ExtraListeners = true, []net.Listener{pipe}
+	s := startWith(t, cfg, redis)
+	s.connect(t, "pipe", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+		return pipe.DialContext(ctx)
+	}))
+	s.publish(t, data("u1"))
+}
+
+func TestUnreachableRedisIsOneClearLine(t *testing.T) {
+	cfg := settings(t, "-listen", "127.0.0.1:0", "-redis", "redis://127.0.0.1:1/0")
+	err := historysvc.Run(t.Context(), cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), "redis") {
+		t.Errorf("got %v, want one line that names redis", err)
+	}
+}
+
+func TestStopEndsStreamsAndAnswersPublishesUnderWay(t *testing.T) {
+	s := start(t)
+	e := s.edge(t, 7)
+	watch, err := s.history.Watch(t.Context(), &historyv1.WatchRequest{Groups: []*historyv1.WatchedGroup{{GroupName: room}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := watch.Recv(); err != nil { // started
+		t.Fatal(err)
+	}
+	const n = 100
+	publishes := make([]*relayv1.Publish, n)
+	for i := range publishes {
+		publishes[i] = e.data(uint64(i+1), fmt.Sprint("u", i))
+	}
+	e.send(&relayv1.ConnectRequest{Publishes: publishes})
+	e.until(func() bool { return e.received > 0 })
+	began := time.Now()
+	s.stop()
+	e.until(func() bool { return e.err != nil })
+	if !errors.Is(e.err, io.EOF) || len(e.results) != n {
+		t.Errorf("the stream ended with %v and %d results, want EOF and %d", e.err, len(e.results), n)
+	}
+	for {
+		if _, err = watch.Recv(); err != nil {
+			break
+		}
+	}
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("the watch ended with %v, want Unavailable", err)
+	}
+	s.end(t)
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}
