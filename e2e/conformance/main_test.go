@@ -1,9 +1,12 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -32,7 +35,8 @@ var target struct {
 }
 
 var (
-	addrFlag   = flag.String("addr", os.Getenv("CONFORMANCE_ADDR"), "HTTP `addresses` of the edges under test, comma-separated; none: start gotapi-ws")
+	addrFlag   = flag.String("addr", os.Getenv("CONFORMANCE_ADDR"), "HTTP `addresses` of the edges under test, comma-separated; none: start a system")
+	systemFlag = flag.String("system", "", "what to start when there is no -addr: `one of` embedded (the default), redis, cluster, replicas")
 	grpcFlag   = flag.String("grpc", os.Getenv("CONFORMANCE_GRPC"), "`address` of a history service")
 	redisFlag  = flag.String("redis", os.Getenv("CONFORMANCE_REDIS"), "`addresses` of the Redis behind it, comma-separated for a Cluster")
 	secretFlag = flag.String("secret", os.Getenv("CONFORMANCE_SECRET"), "admin secret")
@@ -45,12 +49,19 @@ func TestMain(m *testing.M) {
 	os.Exit(testbed.Main(m, aim))
 }
 
+// systems are what the tests can start.
+var systems = map[string]testbed.Config{
+	"embedded": {Store: testbed.Embedded},
+	"redis":    {Store: testbed.Single},
+	"cluster":  {Store: testbed.Cluster},
+	"replicas": {Store: testbed.Single, Edges: 2, Services: 2},
+}
+
 // aim sets the target.
 func aim(tb testbed.TB) {
 	target.cap, target.limit = *capFlag, *limitFlag
 	if *addrFlag == "" {
-		p := testbed.StartAllInOne(tb)
-		target.edges, target.grpc, target.secret = []string{p.Addr}, p.GRPC, testbed.AdminSecret
+		start(tb, cmp.Or(*systemFlag, "embedded"))
 		return
 	}
 	target.edges, target.grpc, target.secret = strings.Split(*addrFlag, ","), *grpcFlag, *secretFlag
@@ -61,6 +72,42 @@ func aim(tb testbed.TB) {
 	tb.Cleanup(func() { _ = target.redis.Close() })
 	if err := target.redis.Ping(context.Background()).Err(); err != nil {
 		tb.Fatalf("redis: %v", err)
+	}
+}
+
+// start starts a system and makes it the target.
+func start(tb testbed.TB, name string) {
+	cfg, ok := systems[name]
+	if !ok {
+		tb.Fatalf("-system %q is unknown", name)
+	}
+	s := testbed.Start(tb, cfg)
+	target.edges, target.grpc, target.secret = s.Addrs(), s.Services[0].GRPC, testbed.AdminSecret
+	if s.Redis != nil {
+		target.redis = s.Redis.Client
+	}
+}
+
+// TestOnEverySystem runs all the other tests on the systems that plain
+// `go test` does not start. What takes long is
+// left out there: once is enough.
+func TestOnEverySystem(t *testing.T) {
+	if *addrFlag != "" || *systemFlag != "" || testing.Short() {
+		t.Skip("one system is enough")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"redis", "cluster", "replicas"} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), self, "-system", name, "-test.short", "-test.timeout", "5m")
+			cmd.Env = append(os.Environ(), testbed.BinEnv+"="+filepath.Dir(testbed.Binary(t, "edge")))
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Errorf("%v\n%s", err, out)
+			}
+		})
 	}
 }
 

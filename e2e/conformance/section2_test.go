@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -18,7 +19,10 @@ type packetVector struct {
 	Section string
 	Kind    string
 	UUID    string
-	Query   struct{ Offset int }
+	Query   struct {
+		Offset        int
+		After, Before string
+	}
 }
 
 func Test2_PacketsOverWebSocket(t *testing.T) {
@@ -53,9 +57,9 @@ func overSocket(t *testing.T, v *packetVector, msg client.Message) {
 	case "ping":
 		wantCommand(t, sender, 5, v.UUID)
 	case "query":
-		if position, texts := sender.Answer(v.UUID); position != v.Query.Offset || len(texts) > 1 {
-			t.Errorf("answer to %v: position %d, %d texts", msg, position, len(texts))
-		}
+		receiver.Want(client.Data(marker, "marker"))
+		wantAnswerAndAck(t, sender, v, marker)
+		return
 	case "bad-uuid":
 		if uuid, code := sender.Refusal(); code != http.StatusBadRequest || uuid != v.UUID {
 			t.Errorf("refusal of %v: uuid %q, code %d, want %q, 400", msg, uuid, code, v.UUID)
@@ -66,6 +70,23 @@ func overSocket(t *testing.T, v *packetVector, msg client.Message) {
 	}
 	receiver.Want(client.Data(marker, "marker"))
 	wantCommand(t, sender, 1, marker)
+}
+
+// wantAnswerAndAck takes two messages: the answer to a query of a group without
+// history, and an ack. Their order is free.
+func wantAnswerAndAck(t *testing.T, m *client.Member, v *packetVector, acked string) {
+	t.Helper()
+	want := map[int]string{2: v.UUID, 1: acked}
+	if v.Query.After+v.Query.Before != "" {
+		want = map[int]string{7: v.UUID, 1: acked} // 404: no such message
+	}
+	for range 2 {
+		p := client.Parse(t, m.Next().Data)
+		if uuid, ok := want[p.Command]; !ok || p.Type != 1 || p.UUID != uuid {
+			t.Fatalf("got %+v, want one of %v", p, want)
+		}
+		delete(want, p.Command)
+	}
 }
 
 // wantCommand takes the next message and checks that it is this command.
@@ -543,22 +564,13 @@ func Test2_5_PacketsAreNeverJoined(t *testing.T) {
 
 func Test2_5_ASlowMemberIsClosedAndNeverGivenHoles(t *testing.T) {
 	t.Parallel()
+	// More than the server's queue and the kernels' buffers take together.
+	n := 16 << 20 / target.limit
 	g := client.Group()
-	slow := client.JoinDeaf(t, here(), g, client.ReceiveBuffer(4096))
-	control := client.Join(t, here(), g)
-	// Members on other connections keep up, so the count of members that is left
-	// tells when the slow one has gone.
+	slow := client.JoinDeaf(t, here(), g, client.ReceiveBuffer(256<<10))
 	filler := strings.Repeat("x", target.limit-200)
-	sent := 0
-	for ; sent < 2000; sent++ {
-		client.Publish(t, there(), g, client.Data(uuidOf(sent), filler))
-		control.Want(client.Data(uuidOf(sent), filler))
-		if sent%50 == 49 && target.secret != "" && members(t, g) == 1 {
-			break
-		}
-	}
-	if sent == 2000 && target.secret != "" {
-		t.Fatalf("after %d MiB, the member that reads nothing is still there", sent*target.limit>>20)
+	for i := range n {
+		client.Publish(t, here(), g, client.Data(uuidOf(i), filler))
 	}
 	slow.Listen()
 	err := slow.Ended()
@@ -568,11 +580,13 @@ func Test2_5_ASlowMemberIsClosedAndNeverGivenHoles(t *testing.T) {
 			t.Fatalf("message %d of the slow member is %.80v", i, msg)
 		}
 	}
-	if len(got) > sent {
-		t.Errorf("the slow member got all %d messages", len(got))
+	if len(got) == n {
+		t.Errorf("the slow member got all %d messages", n)
 	}
-	// The close frame may have found no room in the buffers between.
-	if end, ok := err.(*websocket.CloseError); ok && end.Code != 1013 && end.Code != 1006 {
+	// If the member sleeps longer than the server is ready to wait for it, the
+	// close frame is lost with the connection.
+	var end *websocket.CloseError
+	if errors.As(err, &end) && end.Code != 1013 && end.Code != websocket.CloseAbnormalClosure {
 		t.Errorf("closed with %v, want 1013", err)
 	}
 }

@@ -47,7 +47,7 @@ func StartRedisCluster(tb TB, args ...string) *Redis {
 	for i, p := range r.Nodes {
 		joinCluster(tb, p.Addr, addrs[0], i*slots/masters, (i+1)*slots/masters-1)
 	}
-	r.URL = fmt.Sprintf("redis://%s?addr=%s&addr=%s", addrs[0], addrs[1], addrs[2])
+	r.URL = "redis+cluster://" + strings.Join(addrs, ",")
 	r.Client = redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs})
 	tb.Cleanup(func() { _ = r.Client.Close() })
 	for _, addr := range addrs {
