@@ -1,6 +1,8 @@
 package room
 
 import (
+	"slices"
+
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -24,9 +26,9 @@ type round struct {
 	frames []ws.Frame
 	// Who gets something else.
 	senders []uint32
-	// There are recalls that are silent for the room, but may not be for
-	// members that have resumed.
-	silent bool
+	// There are recalls: members that have resumed may need others than the
+	// room does.
+	recalls bool
 	// For one member that gets something else.
 	own []ws.Frame
 }
@@ -36,7 +38,7 @@ func (b *round) reset() {
 	clear(b.frames)
 	clear(b.own)
 	b.deliveries, b.frames, b.senders = b.deliveries[:0], b.frames[:0], b.senders[:0]
-	b.silent = false
+	b.recalls = false
 }
 
 // deliver passes on what follows.
@@ -89,10 +91,8 @@ func (b *round) add(d *delivery) {
 	if d.sender != 0 {
 		b.senders = append(b.senders, d.sender)
 	}
-	switch {
-	case d.event.Silent:
-		b.silent = true
-	case d.public:
+	b.recalls = b.recalls || d.event.Kind == stream.Recall
+	if d.public && !d.event.Silent {
 		b.frames = append(b.frames, d.frame)
 	}
 }
@@ -118,7 +118,7 @@ func (r *Room) fanOut(b *round) {
 
 // common says whether m gets what everybody gets.
 func (b *round) common(m *Member) bool {
-	if m.state != live || len(m.owed) > 0 || b.silent && m.resumed != nil {
+	if m.state != live || len(m.owed) > 0 || b.recalls && (m.resumed != nil || m.recalled != nil) {
 		return false
 	}
 	for _, s := range b.senders {
@@ -167,6 +167,9 @@ func (v *view) add(d *delivery) {
 			v.frames = append(v.frames, f)
 			v.acks++
 		}
+		if e.Kind == stream.Tombstone {
+			m.recalled = append(m.recalled, e.Seq)
+		}
 	case e.Kind == stream.Recall && m.silent(e):
 	case d.public:
 		v.frames = append(v.frames, d.frame)
@@ -178,6 +181,10 @@ func (v *view) add(d *delivery) {
 
 // silent says whether m need not hear of a recall.
 func (m *Member) silent(e *stream.Event) bool {
+	if i := slices.Index(m.recalled, e.Target); i >= 0 {
+		m.recalled = slices.Delete(m.recalled, i, i+1)
+		return false
+	}
 	if m.resumed == nil || e.Target == 0 || e.Target > m.resumed.upTo {
 		return e.Silent
 	}

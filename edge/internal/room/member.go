@@ -49,6 +49,9 @@ type Member struct {
 	resumed *resumed
 	// Acks of duplicates, by seq, that wait until the member has got the message.
 	owed []owed
+	// Its own messages that were recalled before they came back: it has them, so
+	// it hears of the recall as nobody else does. Emptied by the recalls.
+	recalled []uint64
 }
 
 // owed is an ack that is due when the member has got message seq.

@@ -16,6 +16,7 @@ type recent struct {
 	from    stream.Position
 	events  []recentEvent
 	bytes   int
+	limit   int
 	running bool
 }
 
@@ -25,8 +26,10 @@ type recentEvent struct {
 	number uint64
 }
 
-// start begins to keep what comes after pos.
-func (c *recent) start(pos stream.Position) { *c = recent{from: pos, running: true} }
+// start begins to keep what comes after pos, up to limit events.
+func (c *recent) start(pos stream.Position, limit int) {
+	*c = recent{from: pos, limit: limit, running: true}
+}
 
 // stop forgets everything.
 func (c *recent) stop() { *c = recent{} }
@@ -34,7 +37,7 @@ func (c *recent) stop() { *c = recent{} }
 // restart follows the room to another place.
 func (c *recent) restart(pos stream.Position) {
 	if c.running {
-		c.start(pos)
+		c.start(pos, c.limit)
 	}
 }
 
@@ -44,7 +47,7 @@ func (c *recent) add(number uint64, d *delivery) {
 	kept.event = &own
 	c.events = append(c.events, kept)
 	c.bytes += kept.frame.Size()
-	for len(c.events) > maxRecent || c.bytes > maxRecentBytes {
+	for len(c.events) > c.limit || c.bytes > maxRecentBytes {
 		c.drop()
 	}
 }

@@ -40,6 +40,7 @@ type Registry struct {
 	metrics *metrics
 	pages   *pages
 	clock   clock
+	recent  int // what rooms keep for members that catch up, at most
 	// Used by the Handler's calls, which come one after another.
 	round round
 
@@ -48,6 +49,15 @@ type Registry struct {
 	channels map[uint32]*Room
 	// Rooms whose channel was refused although they have members.
 	refused map[*Room]struct{}
+	// Rooms that had not passed on a stored message when its receipt came, since
+	// the last second and since the one before.
+	stored, overdue map[*Room]place
+}
+
+// place is where a message stands.
+type place struct {
+	epoch stream.Epoch
+	seq   uint64
 }
 
 // New returns a Registry for the edge process with this name, as in stream.Origin.
@@ -57,16 +67,18 @@ func New(r Relay, edge uint64, log *slog.Logger, reg prometheus.Registerer) *Reg
 		edge:     edge,
 		log:      log,
 		pages:    newPages(r),
+		recent:   maxRecent,
 		rooms:    make(map[group.Name]*Room),
 		channels: make(map[uint32]*Room),
 		refused:  make(map[*Room]struct{}),
+		stored:   make(map[*Room]place),
 	}
 	g.metrics = newMetrics(reg, g)
 	return g
 }
 
-// Run serves the clock, and tries again what the relay has refused, once a
-// second until ctx ends.
+// Run serves the clock, tries again what the relay has refused, and fills holes
+// that no event has shown, once a second until ctx ends.
 func (g *Registry) Run(ctx context.Context) error {
 	for {
 		now := time.Now()
@@ -76,6 +88,7 @@ func (g *Registry) Run(ctx context.Context) error {
 		}
 		g.clock.strike(next)
 		g.retry()
+		g.fillHoles()
 	}
 }
 
@@ -132,6 +145,33 @@ func (g *Registry) AckAfter(m *Member, epoch stream.Epoch, seq uint64, uuid stri
 		v.send()
 	}
 	return true
+}
+
+// Stored notes that a message which m has sent stands at seq. It will be
+// delivered, if it is not already; if that takes longer than a second or two,
+// the delivery was lost, and the room reads on from where it is.
+func (g *Registry) Stored(m *Member, epoch stream.Epoch, seq uint64) {
+	r := m.room
+	at := place{epoch, seq}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.has(at) {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stored[r] = at
+}
+
+// fillHoles looks after the rooms that have been waiting for a second.
+func (g *Registry) fillHoles() {
+	g.mu.Lock()
+	overdue := g.overdue
+	g.overdue, g.stored = g.stored, make(map[*Room]place)
+	g.mu.Unlock()
+	for r, at := range overdue {
+		r.fill(at)
+	}
 }
 
 // Members returns how many members each group has here.

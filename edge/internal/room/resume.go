@@ -38,7 +38,7 @@ var (
 
 func (r *Room) startCatching() {
 	if r.catchers == 0 {
-		r.recent.start(r.pos)
+		r.recent.start(r.pos, r.registry.recent)
 	}
 	r.catchers++
 }
@@ -127,15 +127,16 @@ func (g *Registry) sendPage(ctx context.Context, m *Member, p *page, skips *stre
 	acks := 0
 	for i := range p.Events {
 		e := p.Events[i] // Mark changes it
-		skips.Mark(&e)
 		if g.sender(&e) == m.session {
-			// It was sent on this connection while it was catching up.
+			// It was sent on this connection while it was catching up. If it has
+			// been recalled, the member is to hear of that.
 			if f, ok := senderFrame(&e); ok {
 				frames = append(frames, f)
 				acks++
 			}
 			continue
 		}
+		skips.Mark(&e)
 		if p.public[i] && !e.Silent {
 			frames = append(frames, p.frames[i])
 		}

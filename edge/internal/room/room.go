@@ -10,7 +10,7 @@ import (
 
 // maxBroken is how often in a row a room attaches anew because what it gets
 // does not follow, before it gives its position up.
-const maxBroken = 3
+const maxBroken = 10
 
 // Room is one group on this edge. It exists while it has members.
 type Room struct {
@@ -212,4 +212,20 @@ func (r *Room) reattach() {
 	}
 	r.detach()
 	r.attach()
+}
+
+// has says whether the room has passed on the message at a place.
+func (r *Room) has(at place) bool {
+	return r.known && r.pos.Epoch == at.epoch && r.pos.Seq >= at.seq
+}
+
+// fill attaches anew if the message at a place has not come.
+func (r *Room) fill(at place) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.dead && r.live && !r.has(at) {
+		r.registry.metrics.holes.Inc()
+		r.detach()
+		r.attach()
+	}
 }

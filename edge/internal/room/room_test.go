@@ -183,9 +183,8 @@ func TestMessageRecalledBeforeDeliveryIsNotSeen(t *testing.T) {
 		b.relay.Recall(chat, "a")
 		b.publish(nil, stream.Message, "b", roomtest.Data("b"))
 		b.settle()
-		// The sender had its message accepted, so it is told of the recall in the
-		// way of a message that nobody has got: not at all.
-		b.wantGot(one, "ack a", "b")
+		// The sender has the message without having received it.
+		b.wantGot(one, "ack a", "recall a", "b")
 		b.wantGot(two, "b")
 	})
 }
@@ -317,6 +316,24 @@ func TestHoleIsFilled(t *testing.T) {
 		b.publish(nil, stream.Message, "b", roomtest.Data("b"))
 		b.settle()
 		b.wantGot(one, "a", "b")
+	})
+}
+
+func TestHoleThatNoEventShowsIsFilledSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { _ = b.registry.Run(ctx) }()
+		one := b.start(chat)
+		receipt := b.publish(one, stream.Message, "a", roomtest.Data("a"))
+		b.relay.Lose()
+		b.settle()
+		b.registry.Stored(one.Member, receipt.Epoch, receipt.Seq)
+		b.wantGot(one)
+		time.Sleep(2 * time.Second)
+		b.settle()
+		b.wantGot(one, "ack a")
 	})
 }
 

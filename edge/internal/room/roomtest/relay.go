@@ -41,6 +41,7 @@ type Relay struct {
 	refuse  relay.Outcome
 	attach  error
 	readErr error
+	reads   int
 }
 
 // channel is an open subscription.
@@ -248,6 +249,7 @@ func (r *Relay) Read(ctx context.Context, g group.Name, start relay.Start) (rela
 	answers := make(chan answer, 1)
 	r.later(func() {
 		r.mu.Lock()
+		r.reads++
 		a := answer{err: r.readErr}
 		if a.err == nil {
 			a.batch = r.log(g).read(start, r.page)
@@ -261,6 +263,13 @@ func (r *Relay) Read(ctx context.Context, g group.Name, start relay.Start) (rela
 	case <-ctx.Done():
 		return relay.Batch{}, errCut
 	}
+}
+
+// Reads returns how often the store was read.
+func (r *Relay) Reads() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reads
 }
 
 func (r *Relay) later(action func()) {

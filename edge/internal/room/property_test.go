@@ -1,0 +1,345 @@
+package room_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// TestEveryMemberGetsTheStream lets members join, resume, publish, resend and
+// leave, recalls happen, deliveries, reads and whole streams get lost, all in an
+// order that a seed chooses. In the end every member must have got the stream
+// from its place on: in order, once, complete, its acks in place.
+func TestEveryMemberGetsTheStream(t *testing.T) {
+	seeds := uint64(300)
+	if testing.Short() {
+		seeds = 50
+	}
+	for seed := range seeds {
+		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{bench: newBench(t, seed), rand: rand.New(rand.NewPCG(seed, 2))}
+				w.registry.KeepRecent(w.rand.IntN(20))
+				w.run(400)
+				w.check()
+			})
+		})
+		if !ok {
+			return
+		}
+	}
+}
+
+type world struct {
+	*bench
+	rand    *rand.Rand
+	members []*actor
+	uuids   []string
+	low     int
+	broken  bool
+	quiet   bool
+}
+
+// actor is a member with what is to be expected of it.
+type actor struct {
+	*member
+	after  string
+	joined bool
+	left   bool
+	// Stored events when it had joined: what comes later it must get.
+	head int
+	// Duplicates of each uuid that were answered as such.
+	dups map[string]int
+	// Its own broadcasts.
+	low map[string]bool
+}
+
+func (w *world) run(steps int) {
+	for range steps {
+		w.act()
+		synctest.Wait()
+	}
+	w.quiet = true
+	w.relay.FailReads(nil)
+	if w.broken {
+		w.relay.Restore()
+	}
+	w.send(nil) // shows what was lost before
+	// Retries wait up to a second.
+	for idle := 0; idle < 3; idle++ {
+		for synctest.Wait(); w.relay.Step(); synctest.Wait() {
+			idle = 0
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func (w *world) act() {
+	switch n := w.rand.IntN(100); {
+	case n < 20:
+		w.send(w.anyone())
+	case n < 24:
+		w.broadcast(w.anyone())
+	case n < 28:
+		w.resend(w.anyone())
+	case n < 33 && len(w.uuids) > 0:
+		w.relay.Recall(chat, w.pick())
+	case n < 38 && len(w.members) < 12:
+		w.come()
+	case n < 40:
+		w.leave(w.anyone())
+	case n < 41:
+		w.relay.Lose()
+	case n < 42:
+		if w.broken {
+			w.relay.Restore()
+		} else {
+			w.relay.Break()
+		}
+		w.broken = !w.broken
+	case n < 43:
+		w.relay.FailReads(errors.New("the store is away"))
+	case n < 45:
+		w.relay.FailReads(nil)
+	default:
+		w.relay.Step()
+	}
+}
+
+// anyone is a member, or nil: another edge.
+func (w *world) anyone() *actor {
+	if len(w.members) == 0 || w.rand.IntN(4) == 0 {
+		return nil
+	}
+	if a := w.members[w.rand.IntN(len(w.members))]; a.joined && !a.left {
+		return a
+	}
+	return nil
+}
+
+func (w *world) pick() string { return w.uuids[w.rand.IntN(len(w.uuids))] }
+
+func (w *world) send(a *actor) {
+	uuid := fmt.Sprint("m", len(w.uuids))
+	w.uuids = append(w.uuids, uuid)
+	w.publishAs(a, stream.Message, uuid, roomtest.Data(uuid))
+}
+
+// resend sends what was sent before, by whomever.
+func (w *world) resend(a *actor) {
+	if a == nil || len(w.uuids) == 0 {
+		return
+	}
+	uuid := w.pick()
+	w.publishAs(a, stream.Message, uuid, roomtest.Data(uuid))
+}
+
+func (w *world) broadcast(a *actor) {
+	w.low++
+	text := fmt.Sprint("low ", w.low)
+	if a != nil {
+		a.low[text] = true
+	}
+	w.publishAs(a, stream.Text, "", []byte(text))
+}
+
+func (w *world) publishAs(a *actor, kind stream.Kind, uuid string, payload []byte) {
+	if a == nil {
+		w.publish(nil, kind, uuid, payload)
+		return
+	}
+	a.sent++
+	w.relay.Publish(&relay.Publication{
+		Group: chat, Kind: kind, UUID: uuid, Payload: payload, Session: a.session, Number: a.sent,
+		Done: func(r relay.Receipt) {
+			switch {
+			case kind != stream.Message:
+			case r.Outcome == relay.Accepted:
+				w.registry.Stored(a.Member, r.Epoch, r.Seq)
+			case r.Outcome == relay.Duplicate && w.registry.AckAfter(a.Member, r.Epoch, r.Seq, uuid):
+				a.dups[uuid]++
+			}
+		},
+	})
+}
+
+func (w *world) come() {
+	after := ""
+	if len(w.uuids) > 0 && w.rand.IntN(3) > 0 {
+		after = w.pick()
+	}
+	a := &actor{member: w.newMember(after), after: after, dups: make(map[string]int), low: make(map[string]bool)}
+	w.members = append(w.members, a)
+	go func() {
+		if err := w.registry.Join(w.Context(), chat, a.Member); err != nil {
+			w.Errorf("join: %v", err)
+			return
+		}
+		a.head = len(w.relay.Log(chat).Events())
+		a.joined = true
+		a.out.Start(a.Peer)
+		if a.Resumes() {
+			w.registry.CatchUp(w.Context(), a.Member)
+		}
+	}()
+}
+
+func (w *world) leave(a *actor) {
+	if a != nil {
+		a.left = true
+		w.registry.Leave(a.Member)
+	}
+}
+
+func (w *world) check() {
+	for _, a := range w.members {
+		if !a.joined || a.left {
+			continue
+		}
+		events := w.relay.Log(chat).Events()
+		got := w.withoutBroadcasts(a)
+		if a.after != "" {
+			if err := a.matches(events, w.indexAfter(a.after), got); err != nil {
+				w.Errorf("session %d, resumed after %s: %v\ngot %q", a.session, a.after, err, got)
+			}
+			continue
+		}
+		if err := a.matchesSomewhere(events, got); err != nil {
+			w.Errorf("session %d: %v\ngot %q", a.session, err, got)
+		}
+	}
+}
+
+// withoutBroadcasts checks broadcasts: at most once, never to their sender.
+func (w *world) withoutBroadcasts(a *actor) (rest []string) {
+	seen := make(map[string]bool)
+	for _, s := range a.Got() {
+		if !strings.HasPrefix(s, "low ") {
+			rest = append(rest, s)
+			continue
+		}
+		if seen[s] || a.low[s] {
+			w.Errorf("session %d got %q twice, or back", a.session, s)
+		}
+		seen[s] = true
+	}
+	return rest
+}
+
+func (w *world) indexAfter(uuid string) int {
+	for i, e := range w.relay.Log(chat).Events() {
+		if e.UUID == uuid && e.Kind != stream.Recall {
+			return i + 1
+		}
+	}
+	w.Fatalf("%s is not stored", uuid)
+	return 0
+}
+
+// matchesSomewhere finds the place from which on a got the stream: at the
+// latest where it was when it had joined.
+func (a *actor) matchesSomewhere(events []stream.Event, got []string) error {
+	err := a.matches(events, a.head, got)
+	for start := a.head - 1; err != nil && start >= 0; start-- {
+		if a.matches(events, start, got) == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// matches says whether got is the stream from start on.
+func (a *actor) matches(events []stream.Event, start int, got []string) error {
+	c := cursor{got: got, dups: make(map[string]int), had: make(map[string]bool), before: make(map[string]bool)}
+	for uuid, n := range a.dups {
+		c.dups[uuid] = n
+	}
+	for _, e := range events[:start] {
+		if e.Kind != stream.Recall {
+			c.had[e.UUID] = a.after != ""
+			c.before[e.UUID] = true
+		}
+	}
+	for _, e := range events[start:] {
+		own := e.Origin.Edge == roomtest.Edge && e.Origin.ID>>32 == uint64(a.session)
+		if err := c.expect(e, own); err != nil {
+			return err
+		}
+	}
+	c.acks()
+	if c.at != len(got) {
+		return fmt.Errorf("%q came too much", got[c.at:])
+	}
+	for uuid, n := range c.dups {
+		if n > 0 {
+			return fmt.Errorf("%d acks of the duplicate %s are missing", n, uuid)
+		}
+	}
+	return nil
+}
+
+type cursor struct {
+	got  []string
+	at   int
+	dups map[string]int
+	// Messages whose place is passed; true: the member has the text.
+	had map[string]bool
+	// Messages before its place. If it has not resumed, it may have them from a
+	// page of history or not: it may hear of their recall or not.
+	before map[string]bool
+}
+
+func (c *cursor) take(want string) bool {
+	if c.at < len(c.got) && c.got[c.at] == want {
+		c.at++
+		return true
+	}
+	return false
+}
+
+// acks takes acks of duplicates, which may stand anywhere after the message.
+func (c *cursor) acks() {
+	for c.at < len(c.got) {
+		uuid, ok := strings.CutPrefix(c.got[c.at], "ack ")
+		if _, passed := c.had[uuid]; !ok || !passed || c.dups[uuid] == 0 {
+			return
+		}
+		c.dups[uuid]--
+		c.at++
+	}
+}
+
+func (c *cursor) expect(e stream.Event, own bool) error {
+	c.acks()
+	want := e.UUID
+	switch {
+	case e.Kind == stream.Recall:
+		if !c.had[e.UUID] {
+			if c.before[e.UUID] {
+				c.take("recall " + e.UUID)
+			}
+			return nil // its text was gone before it could get it
+		}
+		want = "recall " + e.UUID
+	case own:
+		want = "ack " + e.UUID
+		c.had[e.UUID] = true
+	case e.Kind == stream.Tombstone:
+		c.had[e.UUID] = c.take(e.UUID)
+		return nil
+	default:
+		c.had[e.UUID] = true
+	}
+	if !c.take(want) {
+		return fmt.Errorf("want %q as number %d", want, c.at)
+	}
+	return nil
+}
