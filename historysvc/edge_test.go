@@ -2,8 +2,10 @@ package historysvc_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/google/go-cmp/cmp"
 
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
@@ -247,4 +249,35 @@ func (s *service) groups(t *testing.T, want map[string]int32) {
 		}
 		return cmp.Equal(want, got)
 	}, func() string { return cmp.Diff(want, got) })
+}
+
+func TestSlowEdgeGetsAllStoredMessages(t *testing.T) {
+	redis := miniredis.RunT(t)
+	cfg := settings(t, "-listen", "127.0.0.1:0", "-redis", "redis://"+redis.Addr()+"/0", "-edge-queue-bytes", "1048576")
+	cfg.Embedded = true
+	s := startWith(t, cfg, redis)
+	slow, sender := s.edge(t, 7), s.edge(t, 8)
+	slow.attach(1, room, nil)
+	const frames, perFrame = 20, 50
+	padding := strings.Repeat("x", 8<<10)
+	for f := range frames {
+		frame := &relayv1.ConnectRequest{}
+		for i := range perFrame {
+			p := sender.data(uint64(f*perFrame+i+1), fmt.Sprint("u", f*perFrame+i))
+			p.Payload = append(p.Payload, padding...)
+			frame.Publishes = append(frame.Publishes, p)
+		}
+		sender.send(frame)
+		sender.until(func() bool { return len(sender.results) == (f+1)*perFrame })
+	}
+	// Only now does the slow one read.
+	slow.until(func() bool { return len(slow.events[1]) >= frames*perFrame })
+	for i, e := range slow.events[1] {
+		if e.GetSeq() != uint64(i+1) {
+			t.Fatalf("event %d has number %d", i, e.GetSeq())
+		}
+	}
+	if n := len(slow.attached[1]); n != 1 {
+		t.Errorf("attached %d times, want once", n)
+	}
 }

@@ -450,3 +450,25 @@ func TestStopEndsStreamsAndAnswersPublishesUnderWay(t *testing.T) {
 		t.Errorf("stopping took %v", took)
 	}
 }
+
+func TestPublishesThatCannotFinishAreCutOffAfterTheDrainTime(t *testing.T) {
+	redis := miniredis.RunT(t)
+	cfg := settings(t, "-listen", "127.0.0.1:0", "-redis", "redis://"+redis.Addr()+"/0", "-drain", "100ms")
+	cfg.Embedded = true
+	s := startWith(t, cfg, redis)
+	e := s.edge(t, 7)
+	redis.SetError("LOADING for ever")
+	e.send(&relayv1.ConnectRequest{Publishes: []*relayv1.Publish{e.data(1, "u1")}})
+	e.send(&relayv1.ConnectRequest{Publishes: []*relayv1.Publish{e.data(2, "u2")}})
+	e.until(func() bool { return e.received == 2 })
+	began := time.Now()
+	s.stop()
+	e.until(func() bool { return e.err != nil })
+	s.end(t)
+	if errors.Is(e.err, io.EOF) {
+		t.Error("the stream ended well although publishes on it are not answered")
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("stopping took %v", took)
+	}
+}
