@@ -31,7 +31,11 @@ type Config struct {
 
 // Validate returns all that is wrong with the settings, in one line.
 func (c *Config) Validate() error {
-	face, history := c.edge(parts{}), c.history(parts{redis: anyRedis})
+	p := parts{redis: c.History.Redis}
+	if c.embedded() {
+		p.redis = anyRedis
+	}
+	face, history := c.edge(p), c.history(p)
 	var all []string
 	for _, err := range []error{
 		checkListen("-listen", c.Edge.Listen),

@@ -36,7 +36,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		return err
 	}
 	p := parts{redis: cfg.History.Redis, pipe: bufconn.Listen(pipeBytes), announce: &announcement{cfg: cfg}}
-	defer p.pipe.Close()
+	defer func() { _ = p.pipe.Close() }()
 	var err error
 	if p.http, err = listen(ctx, "-listen", cfg.Edge.Listen); err != nil {
 		return err

@@ -182,8 +182,7 @@ func TestHistoryInRedisSurvivesARestart(t *testing.T) {
 // startRedis runs a redis-server that listens on a socket only, and returns its URL.
 func startRedis(t *testing.T) string {
 	t.Helper()
-	// Socket paths are short: t.TempDir may be too long.
-	dir, err := os.MkdirTemp("", "redis")
+	dir, err := os.MkdirTemp("", "redis") //nolint:usetesting // paths of sockets are short, t.TempDir's can be too long
 	if err != nil {
 		t.Fatal(err)
 	}
