@@ -1,0 +1,58 @@
+/** What kind of failure it was. */
+export type FailureReason =
+  /** The server said no: `code` is its code. */
+  | "refused"
+  /** No answer in time; the message may or may not be stored. */
+  | "timeout"
+  /** The caller's AbortSignal, or a recall before the message was sent. */
+  | "aborted"
+  /** The bus was closed. */
+  | "closed"
+  /** The outbox is full. */
+  | "full"
+  /** The connection failed; it is tried again. */
+  | "network"
+  /** The arguments cannot be sent, or the answer cannot be read. */
+  | "invalid"
+  /** An event listener or callback of the program threw; `cause` is what. */
+  | "listener";
+
+/** Every failure that this package reports. */
+export class GotapiError extends Error {
+  override readonly name = "GotapiError";
+  readonly reason: FailureReason;
+  /** The server's code (an HTTP status, section 2.2 and 6 of the protocol), or 0. */
+  readonly code: number;
+  /** The message that it is about. */
+  readonly uuid: string | undefined;
+  override readonly cause: unknown;
+
+  constructor(
+    reason: FailureReason,
+    message: string,
+    more: { code?: number; uuid?: string; cause?: unknown } = {},
+  ) {
+    super(message);
+    this.reason = reason;
+    this.code = more.code ?? 0;
+    this.uuid = more.uuid;
+    this.cause = more.cause;
+  }
+}
+
+/** Refusals that another try with the same message cannot change. */
+export const isFinal = (code: number) => code === 400 || code === 401 || code === 403 || code === 413;
+
+/** Anything that was thrown, as a GotapiError. */
+export function asError(thrown: unknown, reason: FailureReason): GotapiError {
+  if (thrown instanceof GotapiError) return thrown;
+  return new GotapiError(reason, thrown instanceof Error ? thrown.message : String(thrown), {
+    cause: thrown,
+  });
+}
+
+/** Makes a promise whose rejection, when nobody looks at it, does not end a Node process. */
+export function quiet<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {});
+  return promise;
+}
