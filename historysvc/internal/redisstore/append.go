@@ -81,7 +81,7 @@ func (s *Store) looseCommand(ctx context.Context, b *batch) *redis.Cmd {
 	payload := append(make([]byte, 0, len(looseHead)+payloadBytes(b.items)), looseHead...)
 	for i := range b.items {
 		w := &b.items[i]
-		payload = appendPacketHead(payload, w.Kind, w.Origin, len(w.Payload))
+		payload = appendPacketHead(payload, "", w.Kind, w.Origin, len(w.Payload))
 		payload = append(payload, w.Payload...)
 	}
 	cmd := redis.NewCmd(ctx, s.publish, b.from.keys.channel, payload)
@@ -118,17 +118,17 @@ func flag(b bool) string {
 // one before been lost in a failover, its link must not come back.
 func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string, settings []any) *redis.Cmd {
 	k := &b.from.keys
-	args := make([]any, 0, 3+6+10+2*len(b.items))
+	link := newLink()
+	args := make([]any, 0, 3+6+10+3*len(b.items))
 	args = append(args, verb, script, 6, k.list, k.meta, k.links, k.index0, k.index1, k.recalls)
 	args = append(args, settings...)
-	args = append(args, newEpoch(), newLink(), newLink(), s.publish)
-	heads := make([]byte, 0, (len(digest{})+packetSize)*len(b.items))
+	args = append(args, newEpoch(), newLink(), link, s.publish)
+	heads := make([]byte, 0, packetSize*len(b.items))
 	for i := range b.items {
 		w := &b.items[i]
 		from := len(heads)
-		heads = append(heads, w.id[:]...)
-		heads = appendPacketHead(heads, w.Kind, w.Origin, len(w.Payload))
-		args = append(args, heads[from:], w.Payload)
+		heads = appendPacketHead(heads, link, w.Kind, w.Origin, len(w.Payload))
+		args = append(args, w.id[:], heads[from:], w.Payload)
 	}
 	cmd := redis.NewCmd(ctx, args...)
 	cmd.SetFirstKeyPos(3)

@@ -17,8 +17,9 @@ import (
 //
 // with packets of the form
 //
-//	kind(1) edge(8) id(8) length(4) bytes
+//	link(4) edge(8) id(8) kind(1) length(4) bytes
 //
+// of which the first 20 bytes are what the list of links keeps of a message.
 // Epochs are hexadecimal digits and numbers decimal ones, as Lua writes them;
 // the rest is binary, big endian. Messages are numbered from first on; all
 // carry link, and all but the first have it as that of their predecessor, too.
@@ -30,7 +31,7 @@ const (
 
 	headSize    = 1 + 16 + 16 + 4 + 4
 	recallSize  = 1 + 16 + 3*16 + 4 + 4
-	packetSize  = 1 + 16 + 4
+	packetSize  = 4 + 16 + 1 + 4
 	numberWidth = 16
 )
 
@@ -46,12 +47,14 @@ var looseHead = func() []byte {
 	return b
 }()
 
-// appendPacketHead appends what stands before a packet.
-func appendPacketHead(dst []byte, kind stream.Kind, o stream.Origin, length int) []byte {
+// appendPacketHead appends what stands before a packet. link is that of a
+// message as Redis keeps it, "" for other packets.
+func appendPacketHead(dst []byte, link string, kind stream.Kind, o stream.Origin, length int) []byte {
 	var b [packetSize]byte
-	b[0] = byte(kind)
-	putOrigin(b[1:], o)
-	binary.BigEndian.PutUint32(b[17:], uint32(length))
+	copy(b[:4], link)
+	putOrigin(b[4:], o)
+	b[20] = byte(kind)
+	binary.BigEndian.PutUint32(b[21:], uint32(length))
 	return append(dst, b[:]...)
 }
 
@@ -82,8 +85,8 @@ func decodeMessages(b []byte) (stream.Epoch, []stream.Event, error) {
 		if len(b) < packetSize {
 			return 0, nil, errPayload
 		}
-		e := stream.Event{Kind: stream.Kind(b[0]), Origin: parseOrigin(b[1:])}
-		end := packetSize + uint64(binary.BigEndian.Uint32(b[17:]))
+		e := stream.Event{Kind: stream.Kind(b[20]), Origin: parseOrigin(b[4:])}
+		end := packetSize + uint64(binary.BigEndian.Uint32(b[21:]))
 		if uint64(len(b)) < end {
 			return 0, nil, errPayload
 		}
