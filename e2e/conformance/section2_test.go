@@ -591,25 +591,6 @@ func Test2_5_ASlowMemberIsClosedAndNeverGivenHoles(t *testing.T) {
 	}
 }
 
-// members returns how many members the system says a group has.
-func members(t *testing.T, group string) int {
-	t.Helper()
-	a := client.Do(t, "GET", there(), "/__/groups", "", "Authorization: Bearer "+target.secret, "Accept: application/json")
-	var list struct {
-		Groups []struct {
-			Name    string
-			Members int
-		}
-	}
-	a.JSON(t, &list)
-	for _, g := range list.Groups {
-		if g.Name == group {
-			return g.Members
-		}
-	}
-	return 0
-}
-
 func Test2_6_TheLargestMessage(t *testing.T) {
 	t.Parallel()
 	g := client.Group()
