@@ -183,3 +183,62 @@ func TestResumeWaitsForASlowReaderInsteadOfDroppingIt(t *testing.T) {
 		}
 	})
 }
+
+func TestBroadcastsBeforeAMemberJoinedAreNotForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1)
+		b.data(nil, "a", "b")
+		b.start(chat)
+		one, two := b.newMember("a"), b.newMember("a")
+		if err := b.tryJoin(chat, one); err != nil {
+			t.Fatal(err)
+		}
+		b.publish(nil, stream.Text, "", []byte("first"))
+		b.settle()
+		if err := b.tryJoin(chat, two); err != nil {
+			t.Fatal(err)
+		}
+		b.publish(nil, stream.Text, "", []byte("second"))
+		b.settle()
+		for _, m := range []*member{one, two} {
+			m.out.Start(m.Peer)
+			go b.registry.CatchUp(t.Context(), m.Member)
+		}
+		b.settle()
+		b.wantGot(one, "b", "first", "second")
+		b.wantGot(two, "b", "second")
+	})
+}
+
+func TestRecentEventsAreKeptOnlyWhileSomebodyCatchesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1)
+		b.data(nil, "a", "b")
+		m := b.start(chat)
+		quick, gone := b.newMember("a"), b.newMember("a")
+		for _, n := range []*member{quick, gone} {
+			if err := b.tryJoin(chat, n); err != nil {
+				t.Fatal(err)
+			}
+			n.out.Start(n.Peer)
+		}
+		wantCatching := func(want int) {
+			t.Helper()
+			if n, keeps := m.Catching(); n != want || keeps != (want > 0) {
+				t.Errorf("%d catch up, recent events kept: %v; want %d", n, keeps, want)
+			}
+		}
+		wantCatching(2)
+		go b.registry.CatchUp(t.Context(), quick.Member)
+		b.settle()
+		wantCatching(1)
+		go b.registry.CatchUp(t.Context(), gone.Member)
+		synctest.Wait() // it reads
+		b.registry.Leave(gone.Member)
+		wantCatching(0)
+		b.settle()
+		wantCatching(0)
+		b.registry.Leave(quick.Member)
+		wantCatching(0)
+	})
+}

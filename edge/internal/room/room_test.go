@@ -486,3 +486,14 @@ func TestSlowMemberIsDisconnectedAndOthersGoOn(t *testing.T) {
 		}
 	})
 }
+
+func TestAttachedElsewhereThanAskedForIsAGap(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		b.data(nil, "a", "b")
+		head := b.relay.Log(chat).Head()
+		head.Seq++
+		b.registry.Attached(1, head, false, nil)
+		b.wantGot(one, "a", "b", "error 410 ", "close 1012")
+	})
+}

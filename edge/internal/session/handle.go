@@ -105,6 +105,7 @@ func (c *session) answer(kind stream.Kind, uuid string, r relay.Receipt) (stored
 	}
 	switch r.Outcome {
 	case relay.Accepted:
+		c.server.rooms.Stored(c.member, r.Epoch, r.Seq)
 		return true // the ack comes in the message's place
 	case relay.Duplicate:
 		if c.server.rooms.AckAfter(c.member, r.Epoch, r.Seq, uuid) {

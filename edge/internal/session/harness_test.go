@@ -1,0 +1,288 @@
+package session_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/room"
+	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
+	"github.com/gotapi/gotapi-ws/edge/internal/session"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// edge is a server with all that it needs, in a synctest bubble, on
+// connections in memory.
+type edge struct {
+	*testing.T
+	relay    *roomtest.Relay
+	rooms    *room.Registry
+	server   *session.Server
+	history  *fakeHistory
+	listener *listener
+}
+
+// fakeHistory answers what the test wants.
+type fakeHistory struct {
+	mu     sync.Mutex
+	answer func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
+}
+
+func (f *fakeHistory) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+	f.mu.Lock()
+	answer := f.answer
+	f.mu.Unlock()
+	return answer(ctx, r)
+}
+
+// listener hands out the server's ends of pipes.
+type listener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *listener) Close() error   { close(l.closed); return nil }
+func (l *listener) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (l *listener) dial(context.Context, string, string) (net.Conn, error) {
+	ours, theirs := net.Pipe()
+	l.conns <- theirs
+	return ours, nil
+}
+
+// inBubble runs a test against an edge whose relay does at once what it can.
+func inBubble(t *testing.T, opts session.Options, test func(e *edge)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		e := newEdge(t, opts)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { e.relay.Run(ctx) })
+		running.Go(func() { _ = e.rooms.Run(ctx) })
+		running.Go(func() { _ = e.server.Run(ctx) })
+		web := &http.Server{Handler: http.HandlerFunc(e.serve), ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0)}
+		running.Go(func() { _ = web.Serve(e.listener) })
+		defer running.Wait()
+		defer func() { _ = web.Close() }()
+		defer cancel()
+		defer func() {
+			over, stop := context.WithTimeout(context.Background(), 30*time.Second)
+			defer stop()
+			_ = e.server.Drain(over, 0)
+		}()
+		test(e)
+	})
+}
+
+func newEdge(t *testing.T, opts session.Options) *edge {
+	r := roomtest.New(1, 10)
+	log := slog.New(slog.DiscardHandler)
+	reg := prometheus.NewRegistry()
+	rooms := room.New(r, roomtest.Edge, log, reg)
+	r.SetHandler(rooms)
+	h := &fakeHistory{}
+	return &edge{
+		T: t, relay: r, rooms: rooms, history: h,
+		server:   session.New(opts, rooms, r, h, log, reg),
+		listener: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
+	}
+}
+
+func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
+	name, err := group.Parse(r.URL.Path)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	e.server.ServeHTTP(w, r, name)
+}
+
+// client is a connection as its user sees it.
+type client struct {
+	*websocket.Conn
+	e *edge
+
+	mu   sync.Mutex
+	got  []string
+	ping []time.Time // when pings came
+	code int // of the close frame
+	err  error
+}
+
+func (e *edge) tryDial(path string, header http.Header) (*websocket.Conn, *http.Response, error) {
+	d := websocket.Dialer{NetDialContext: e.listener.dial}
+	return d.Dial("ws://edge"+path, header)
+}
+
+// dial connects, and reads all that comes.
+func (e *edge) dial(path string) *client {
+	e.Helper()
+	c := e.dialDeaf(path)
+	c.listen()
+	synctest.Wait()
+	return c
+}
+
+// dialDeaf connects, and reads nothing.
+func (e *edge) dialDeaf(path string) *client {
+	e.Helper()
+	conn, _, err := e.tryDial(path, nil)
+	if err != nil {
+		e.Fatalf("dial %s: %v", path, err)
+	}
+	c := &client{Conn: conn, e: e}
+	conn.SetPingHandler(func(s string) error {
+		c.pinged()
+		return conn.WriteControl(websocket.PongMessage, []byte(s), time.Now().Add(time.Second))
+	})
+	e.Cleanup(func() { _ = conn.Close() })
+	return c
+}
+
+func (c *client) listen() {
+	go func() {
+		for {
+			op, b, err := c.ReadMessage()
+			if err != nil {
+				c.ended(err)
+				return
+			}
+			c.note(roomtest.Short(byte(op), b))
+		}
+	}()
+}
+
+func (c *client) note(s string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.got = append(c.got, s)
+}
+
+func (c *client) pinged() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ping = append(c.ping, time.Now())
+}
+
+func (c *client) ended(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.err = err
+	var closed *websocket.CloseError
+	if errors.As(err, &closed) {
+		c.code = closed.Code
+	}
+}
+
+func (c *client) send(op int, text string) {
+	c.e.Helper()
+	if err := c.WriteMessage(op, []byte(text)); err != nil {
+		c.e.Fatalf("send: %v", err)
+	}
+	synctest.Wait()
+}
+
+func (c *client) text(texts ...string) {
+	c.e.Helper()
+	for _, t := range texts {
+		c.send(websocket.TextMessage, t)
+	}
+}
+
+func (c *client) data(uuids ...string) {
+	c.e.Helper()
+	for _, uuid := range uuids {
+		c.text(string(roomtest.Data(uuid)))
+	}
+}
+
+func (c *client) wantGot(want ...string) {
+	c.e.Helper()
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if diff := cmp.Diff(want, c.got); diff != "" {
+		c.e.Errorf("got (-want +got):\n%s", diff)
+	}
+}
+
+// wantClosed checks the code of the close frame; 0 is none, but closed.
+func (c *client) wantClosed(code int) {
+	c.e.Helper()
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err == nil || c.code != code && (code != 0 || c.code != websocket.CloseAbnormalClosure) {
+		c.e.Errorf("closed with %d (%v), want %d", c.code, c.err, code)
+	}
+}
+
+func (c *client) wantOpen() {
+	c.e.Helper()
+	synctest.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		c.e.Errorf("closed: %v, want open", c.err)
+	}
+}
+
+// wantRefused checks an upgrade that is refused.
+func (e *edge) wantRefused(path string, header http.Header, status int) *http.Response {
+	e.Helper()
+	conn, resp, err := e.tryDial(path, header)
+	switch {
+	case err == nil:
+		_ = conn.Close()
+		e.Errorf("dial %s: no error, want status %d", path, status)
+	case resp == nil:
+		e.Errorf("dial %s: %v, want status %d", path, err, status)
+	case resp.StatusCode != status:
+		e.Errorf("dial %s: status %d, want %d", path, resp.StatusCode, status)
+	}
+	return resp
+}
+
+// do sends a request that need not be an upgrade, and returns the status.
+func (e *edge) do(method, path string, headers map[string]string) int {
+	e.Helper()
+	transport := &http.Transport{DialContext: e.listener.dial, DisableKeepAlives: true}
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(e.Context(), method, "http://edge"+path, strings.NewReader(""))
+	if err != nil {
+		e.Fatal(err)
+	}
+	for k, v := range headers {
+		req.Header.Set(k, v)
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		e.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, resp.Body)
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}
