@@ -35,7 +35,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	defer store.Close()
+	defer func() { _ = store.Close() }() // nothing waits to be written
 
 	listeners, err := cfg.listen(ctx)
 	if err != nil {

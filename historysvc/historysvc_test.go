@@ -22,10 +22,9 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/gotapi/gotapi-ws/historysvc"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
-	"github.com/gotapi/gotapi-ws/historysvc"
 )
 
 const room = "/room/9527/"
@@ -183,7 +182,7 @@ func TestHistoryIsReadInPages(t *testing.T) {
 		{&historyv1.GetHistoryRequest{After: "u1"}, []string{"u2", "u3"}},
 	} {
 		resp := read(tt.request)
-		var want []string
+		want := make([]string, 0, len(tt.want))
 		for _, u := range tt.want {
 			want = append(want, string(data(u)))
 		}

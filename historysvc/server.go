@@ -16,10 +16,9 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
-	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 )
 
 const (

@@ -47,16 +47,16 @@ func (f *Follower) askStore() {
 
 // work makes one call of the store for f, and acts on the answer. It is called
 // without locks.
-func (f *Follower) work() {
+func (f *Follower) work(ctx context.Context) {
 	f.topic.mu.Lock()
 	defer f.topic.mu.Unlock()
 	f.job.again = false
 	f.missed = false // what is heard from here on waits, or is missed
 	switch f.phase {
 	case attaching:
-		f.readHead()
+		f.readHead(ctx)
 	case reading:
-		f.readPage()
+		f.readPage(ctx)
 	default:
 		f.job.pending = false
 	}
@@ -75,14 +75,14 @@ func (f *Follower) callStore(call func()) {
 
 // readHead attaches f by itself, after its head could not be had together with
 // those of others.
-func (f *Follower) readHead() {
+func (f *Follower) readHead(ctx context.Context) {
 	var head stream.Position
 	var err error
 	getHead := f.hub.head
 	if f.unknown {
 		getHead = f.hub.firstHead
 	}
-	f.callStore(func() { head, err = getHead(f.name) })
+	f.callStore(func() { head, err = getHead(ctx, f.name) })
 	switch {
 	case f.phase != attaching:
 	case err != nil:
@@ -94,14 +94,14 @@ func (f *Follower) readHead() {
 }
 
 // readPage reads what comes next and passes it on.
-func (f *Follower) readPage() {
+func (f *Follower) readPage(ctx context.Context) {
 	start := history.Start{After: f.pos}
 	if f.start.AfterUUID != "" {
 		start = history.Start{AfterUUID: f.start.AfterUUID}
 	}
 	var batch history.Batch
 	var err error
-	f.callStore(func() { batch, err = f.hub.read(f.name, start) })
+	f.callStore(func() { batch, err = f.hub.read(ctx, f.name, start) })
 	switch {
 	case f.phase != reading:
 	case err != nil:
@@ -180,18 +180,18 @@ func (f *Follower) tryAgain(err error) {
 
 // read returns what is stored after start. When there is a gap, no events but
 // the head: what is retained is not replayed.
-func (h *Hub) read(g group.Name, start history.Start) (history.Batch, error) {
-	ctx, cancel := context.WithTimeout(h.ctx, callTimeout)
+func (h *Hub) read(ctx context.Context, g group.Name, start history.Start) (history.Batch, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	batch, err := h.store.Read(ctx, g, start)
 	if err == nil && batch.Gap && batch.More {
-		batch.Position, err = h.head(g)
+		batch.Position, err = h.head(ctx, g)
 	}
 	return batch, err
 }
 
-func (h *Hub) head(g group.Name) (stream.Position, error) {
-	heads, err := h.readHeads([]group.Name{g})
+func (h *Hub) head(ctx context.Context, g group.Name) (stream.Position, error) {
+	heads, err := h.readHeads(ctx, []group.Name{g})
 	if err != nil {
 		return stream.Position{}, err
 	}
@@ -201,12 +201,12 @@ func (h *Hub) head(g group.Name) (stream.Position, error) {
 // firstHead returns the head of a group without counters. There may be a list
 // of an older server: it gets its counters when it is read. A follower that
 // began before that would take the first new message for a loss.
-func (h *Hub) firstHead(g group.Name) (stream.Position, error) {
-	batch, err := h.read(g, history.Start{})
+func (h *Hub) firstHead(ctx context.Context, g group.Name) (stream.Position, error) {
+	batch, err := h.read(ctx, g, history.Start{})
 	if err != nil || !batch.More {
 		return batch.Position, err
 	}
-	return h.head(g)
+	return h.head(ctx, g)
 }
 
 // noteFailure logs at most one failure a second: thousands of followers may

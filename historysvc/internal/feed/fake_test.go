@@ -123,19 +123,19 @@ func after(epoch stream.Epoch, p stream.Position, e *stream.Event) stream.Positi
 	return p
 }
 
-// say delivers events on the bus.
-func (w *world) say(g group.Name, events ...stream.Event) {
+// say delivers events of room on the bus.
+func (w *world) say(events ...stream.Event) {
 	w.mu.Lock()
-	epoch := w.group(g).epoch
+	epoch := w.group(room).epoch
 	w.mu.Unlock()
-	w.hub.Heard(g, epoch, events)
+	w.hub.Heard(room, epoch, events)
 	synctest.Wait()
 }
 
-// publish stores a message and delivers it.
-func (w *world) publish(g group.Name, uuid string) stream.Event {
-	e := w.store(g, uuid)
-	w.say(g, e)
+// publish stores a message in room and delivers it.
+func (w *world) publish(uuid string) stream.Event {
+	e := w.store(room, uuid)
+	w.say(e)
 	return e
 }
 

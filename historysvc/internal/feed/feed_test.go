@@ -34,9 +34,9 @@ func TestFollowerFromNowOnStartsAtTheHead(t *testing.T) {
 		if got, want := s.position(), w.headOf(room); got != want {
 			t.Errorf("attached at %+v, want %+v", got, want)
 		}
-		w.publish(room, "u2")
-		w.say(room, packet("hi"))
-		w.publish(room, "u3")
+		w.publish("u2")
+		w.say(packet("hi"))
+		w.publish("u3")
 		s.want("after three live events", "u2", "packet hi", "u3")
 		s.stop()
 	})
@@ -45,7 +45,7 @@ func TestFollowerFromNowOnStartsAtTheHead(t *testing.T) {
 func TestFollowerOfAnUnknownGroupGetsItsFirstMessage(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
-		w.publish(room, "u1")
+		w.publish("u1")
 		s.want("first message", "u1")
 		s.stop()
 	})
@@ -62,7 +62,7 @@ func TestListOfAnOlderServerIsAdoptedBeforeItIsFollowed(t *testing.T) {
 		if got, want := s.position(), (stream.Position{Epoch: 7, Seq: 500}); got != want {
 			t.Errorf("attached at %+v, want %+v", got, want)
 		}
-		w.publish(room, "u501")
+		w.publish("u501")
 		s.want("first new message", "u501")
 		s.stop()
 	})
@@ -76,7 +76,7 @@ func TestFollowerFromAPositionIsReplayedToFirst(t *testing.T) {
 			w.store(room, fmt.Sprint("u", i))
 		}
 		s := w.follow(room, Start{After: &from})
-		w.publish(room, "u10")
+		w.publish("u10")
 		s.want("replay over several pages", "u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9", "u10")
 		if diff := cmp.Diff([]stream.Position{from}, s.starts); diff != "" {
 			t.Errorf("attached, want (-), got (+):\n%s", diff)
@@ -90,7 +90,7 @@ func TestFollowerFromTheHeadReadsNothing(t *testing.T) {
 		w.store(room, "u1")
 		from := w.headOf(room)
 		s := w.follow(room, Start{After: &from})
-		w.publish(room, "u2")
+		w.publish("u2")
 		s.want("live message", "u2")
 		if w.reads != 1 {
 			t.Errorf("%d calls of the store, want the one for the head", w.reads)
@@ -122,7 +122,7 @@ func TestUnknownUUIDIsAGapAtTheHead(t *testing.T) {
 			w.store(room, fmt.Sprint("u", i))
 		}
 		s := w.follow(room, Start{AfterUUID: "nobody"})
-		w.publish(room, "u10")
+		w.publish("u10")
 		s.want("what is retained is not replayed", "gap", "u10")
 		s.stop()
 	})
@@ -131,11 +131,11 @@ func TestUnknownUUIDIsAGapAtTheHead(t *testing.T) {
 func TestHoleIsFilledFromTheStore(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
-		w.publish(room, "u1")
+		w.publish("u1")
 		w.store(room, "u2")
 		w.store(room, "u3")
-		w.publish(room, "u4")
-		w.publish(room, "u5")
+		w.publish("u4")
+		w.publish("u5")
 		s.want("with u2 and u3 lost on the bus", "u1", "u2", "u3", "u4", "u5")
 		s.stop()
 	})
@@ -144,10 +144,10 @@ func TestHoleIsFilledFromTheStore(t *testing.T) {
 func TestEventsHeardTwiceAreDeliveredOnce(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
-		e1 := w.publish(room, "u1")
+		e1 := w.publish("u1")
 		e2 := w.store(room, "u2")
-		w.say(room, e1, packet("a"), e1, e2, packet("b"))
-		w.say(room, e1, e2)
+		w.say(e1, packet("a"), e1, e2, packet("b"))
+		w.say(e1, e2)
 		s.want("with repeats in the middle", "u1", "packet a", "u2", "packet b")
 		s.stop()
 	})
@@ -163,7 +163,7 @@ func TestEventsHeardDuringACatchUpWait(t *testing.T) {
 			e3 := w.store(room, "u3")
 			w.hub.Heard(room, w.groups[room].epoch, []stream.Event{e2, packet("p"), e3})
 		}
-		w.say(room, e2)
+		w.say(e2)
 		s.want("in the order of the stream", "u1", "u2", "packet p", "u3")
 		s.stop()
 	})
@@ -181,7 +181,7 @@ func TestMoreThanTheBufferHoldsIsReadAgain(t *testing.T) {
 				w.hub.Heard(room, w.groups[room].epoch, []stream.Event{w.store(room, fmt.Sprint("v", i))})
 			}
 		}
-		w.say(room, e2)
+		w.say(e2)
 		if got, want := len(s.received()), bufferItems+12; got != want {
 			t.Errorf("%d events, want %d", got, want)
 		}
@@ -195,10 +195,10 @@ func TestMoreThanTheBufferHoldsIsReadAgain(t *testing.T) {
 func TestStrayEventOfAnotherLifeChangesNothing(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
-		w.publish(room, "u1")
+		w.publish("u1")
 		w.hub.Heard(room, 77, []stream.Event{{Kind: stream.Message, Seq: 9, UUID: "stray"}, packet("p")})
 		synctest.Wait()
-		w.publish(room, "u2")
+		w.publish("u2")
 		s.want("with a stray event between", "u1", "packet p", "u2")
 		s.stop()
 	})
@@ -207,7 +207,7 @@ func TestStrayEventOfAnotherLifeChangesNothing(t *testing.T) {
 func TestLostLastMessageIsFoundWithinTwoSeconds(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
-		w.publish(room, "u1")
+		w.publish("u1")
 		time.Sleep(1234 * time.Millisecond)
 		w.store(room, "u2")
 		time.Sleep(2 * time.Second)
@@ -235,7 +235,7 @@ func TestExpectedMessageThatIsHeardCausesNoRead(t *testing.T) {
 		before := w.reads
 		e := w.store(room, "u1")
 		w.hub.Expect(room, w.groups[room].epoch, e.Seq)
-		w.say(room, e)
+		w.say(e)
 		time.Sleep(4 * sweepEvery)
 		synctest.Wait()
 		if w.reads != before {
@@ -251,7 +251,7 @@ func TestExpectedMessageThatIsHeardCausesNoRead(t *testing.T) {
 func TestRemadeSubscriptionIsCheckedAtOnce(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
-		w.publish(room, "u1")
+		w.publish("u1")
 		w.store(room, "u2")
 		w.hub.Subscribed(room)
 		synctest.Wait()
@@ -263,17 +263,17 @@ func TestRemadeSubscriptionIsCheckedAtOnce(t *testing.T) {
 func TestFullSinkGetsStoredEventsLaterAndLosesOthers(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
-		w.publish(room, "u1")
+		w.publish("u1")
 		s.room = 0
-		w.publish(room, "u2")
-		w.say(room, packet("lost"))
-		w.publish(room, "u3")
+		w.publish("u2")
+		w.say(packet("lost"))
+		w.publish("u3")
 		s.want("while full", "u1")
 		if s.refusals != 1 {
 			t.Errorf("offered %d times while full, want once", s.refusals)
 		}
 		s.makeRoom()
-		w.publish(room, "u4")
+		w.publish("u4")
 		s.want("with room again", "u1", "u2", "u3", "u4")
 		s.stop()
 	})
@@ -283,9 +283,9 @@ func TestPacketRefusedByAFullSinkDoesNotStopTheStream(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
 		s.room = 0
-		w.say(room, packet("lost"))
+		w.say(packet("lost"))
 		s.room = -1
-		w.publish(room, "u1")
+		w.publish("u1")
 		s.want("without Resume", "u1")
 		s.stop()
 	})
@@ -297,10 +297,10 @@ func TestRecallOfAMessageThatWasNotDeliveredIsSilent(t *testing.T) {
 		w.store(room, "u1") // lost
 		e2 := w.store(room, "u2")
 		r1 := w.recall(room, 1)
-		w.say(room, e2, r1) // the sink checks Silent
+		w.say(e2, r1) // the sink checks Silent
 		s.want("the message was recalled before it was read", "tombstone u1", "u2", "recall u1")
 		r2 := w.recall(room, 2)
-		w.say(room, r2)
+		w.say(r2)
 		s.want("a message that was delivered", "tombstone u1", "u2", "recall u1", "recall u2")
 		s.stop()
 	})
@@ -317,7 +317,7 @@ func TestLiveRecallOfATombstoneIsSilentAndTheSharedEventIsNotChanged(t *testing.
 		s.want("the place of the message", "tombstone u1")
 		s.room = 0
 		events := []stream.Event{w.recall(room, 1)}
-		w.say(room, events...)
+		w.say(events...)
 		if events[0].Silent {
 			t.Error("the shared event was changed")
 		}
@@ -330,13 +330,13 @@ func TestLiveRecallOfATombstoneIsSilentAndTheSharedEventIsNotChanged(t *testing.
 func TestTrimmedEventsAreAGap(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
-		w.publish(room, "u1")
+		w.publish("u1")
 		for i := 2; i <= 9; i++ {
 			w.store(room, fmt.Sprint("u", i))
 		}
 		w.groups[room].trimmed = 5
-		w.publish(room, "u10")
-		w.publish(room, "u11")
+		w.publish("u10")
+		w.publish("u11")
 		s.want("u2 to u5 are gone", "u1", "gap", "u11")
 		s.stop()
 	})
@@ -345,15 +345,15 @@ func TestTrimmedEventsAreAGap(t *testing.T) {
 func TestForkIsAGap(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
-		w.publish(room, "u1")
+		w.publish("u1")
 		before := *w.groups[room]
-		w.publish(room, "u2")
+		w.publish("u2")
 		// A failover loses u2; the counter goes on in the same epoch.
 		before.log = before.log[:1:1]
 		w.groups[room] = &before
-		w.publish(room, "other")
-		w.publish(room, "next") // shows that "other" was not an old event
-		w.publish(room, "last")
+		w.publish("other")
+		w.publish("next") // shows that "other" was not an old event
+		w.publish("last")
 		s.want("u2 was replaced by another message", "u1", "u2", "gap", "last")
 		s.stop()
 	})
@@ -372,7 +372,7 @@ func TestGroupOfAnotherTypeFails(t *testing.T) {
 
 func TestOneBadGroupDoesNotKeepOthersFromBeingAttached(t *testing.T) {
 	run(t, func(w *world) {
-		var sinks []*sink
+		sinks := make([]*sink, 0, 5)
 		w.fault = func() error {
 			if w.reads <= 2 {
 				return history.ErrUnavailable
@@ -398,7 +398,7 @@ func TestReadsAreTriedAgainUntilTheStoreIsBack(t *testing.T) {
 		s := w.follow(room, Start{})
 		w.fault = func() error { return history.ErrUnavailable }
 		w.store(room, "u1")
-		w.publish(room, "u2")
+		w.publish("u2")
 		time.Sleep(time.Minute)
 		w.mu.Lock()
 		w.fault = nil
@@ -413,16 +413,16 @@ func TestReadsAreTriedAgainUntilTheStoreIsBack(t *testing.T) {
 func TestFollowersOfAGroupShareOneSubscription(t *testing.T) {
 	run(t, func(w *world) {
 		a, b := w.follow(room, Start{}), w.follow(room, Start{})
-		w.publish(room, "u1")
+		w.publish("u1")
 		a.stop()
-		w.publish(room, "u2")
+		w.publish("u2")
 		a.want("stopped after u1", "u1")
 		b.want("still following", "u1", "u2")
 		b.stop()
 		synctest.Wait()
-		w.say(room, packet("nobody hears this"))
+		w.say(packet("nobody hears this"))
 		c := w.follow(room, Start{})
-		w.publish(room, "u3")
+		w.publish("u3")
 		c.want("a new follower", "u3")
 		c.stop()
 		synctest.Wait()
@@ -444,7 +444,7 @@ func TestFollowerThatReplacesTheLastOneAtOnceIsAttached(t *testing.T) {
 		b.Follower = w.hub.NewFollower(room, Start{}, b)
 		b.Begin()
 		synctest.Wait()
-		w.publish(room, "u1")
+		w.publish("u1")
 		b.want("live", "u1")
 		b.stop()
 	})

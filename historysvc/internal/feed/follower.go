@@ -144,6 +144,7 @@ func (f *Follower) subscribed() {
 		f.compareWithHead()
 	case reading:
 		f.missed = true
+	case full, ended: // it reads the store when there is room
 	}
 }
 

@@ -31,12 +31,12 @@ func (f *Follower) compareWithHead() {
 }
 
 // checkHeads answers the questions of up to headsPerCall followers.
-func (h *Hub) checkHeads(followers []*Follower) {
+func (h *Hub) checkHeads(ctx context.Context, followers []*Follower) {
 	names := make([]group.Name, len(followers))
 	for i, f := range followers {
 		names[i] = f.name
 	}
-	heads, err := h.readHeads(slices.Clone(names))
+	heads, err := h.readHeads(ctx, slices.Clone(names))
 	if err != nil {
 		h.noteFailure(err)
 	}
@@ -72,6 +72,7 @@ func (f *Follower) compare(head stream.Position) {
 		if head != f.pos && !moved {
 			f.catchUp(causeSubscribed)
 		}
+	default: // it reads the store anyway, or is over
 	}
 }
 
@@ -84,6 +85,7 @@ func (f *Follower) withoutHead() {
 		f.askStore()
 	case live:
 		f.catchUp(causeSubscribed)
+	default: // it reads the store anyway, or is over
 	}
 }
 
@@ -96,18 +98,18 @@ func (h *Hub) keepPolling(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			h.poll()
+			h.poll(ctx)
 		}
 	}
 }
 
-func (h *Hub) poll() {
+func (h *Hub) poll(ctx context.Context) {
 	for topics := range slices.Chunk(h.allTopics(), headsPerCall) {
 		names := make([]group.Name, len(topics))
 		for i, t := range topics {
 			names[i] = t.name
 		}
-		heads, err := h.readHeads(names)
+		heads, err := h.readHeads(ctx, names)
 		if err != nil {
 			// The next poll comes soon, and a store that is back is noticed by
 			// its subscriptions being made anew.
@@ -138,8 +140,8 @@ func (t *topic) poll(head stream.Position) {
 	}
 }
 
-func (h *Hub) readHeads(groups []group.Name) ([]stream.Position, error) {
-	ctx, cancel := context.WithTimeout(h.ctx, callTimeout)
+func (h *Hub) readHeads(ctx context.Context, groups []group.Name) ([]stream.Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	return h.bus.Heads(ctx, groups)
 }

@@ -62,9 +62,6 @@ type Hub struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	// Ends when Run does; all calls of the store are made under it.
-	ctx    context.Context
-	cancel context.CancelFunc
 	// Followers whose place is to be compared with the head, and followers that
 	// read the store. Each follower is at most once in each.
 	heads, reads *queue
@@ -100,23 +97,21 @@ func New(store history.Log, bus history.Bus, log *slog.Logger, reg prometheus.Re
 		held:         make(map[group.Name]bool),
 		changed:      make(map[group.Name]struct{}),
 	}
-	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.heads = newQueue(headCalls, headsPerCall, h.checkHeads)
-	h.reads = newQueue(readCalls, 1, func(f []*Follower) { f[0].work() })
+	h.reads = newQueue(readCalls, 1, func(ctx context.Context, f []*Follower) { f[0].work(ctx) })
 	return h
 }
 
-// Run serves the followers until ctx ends. After that nothing is passed on.
+// Run serves the followers until ctx ends. After that none of them starts or
+// catches up.
 func (h *Hub) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
-	parts.Go(func() { h.keepSubscribed(ctx) })
-	parts.Go(func() { h.keepPolling(ctx) })
-	parts.Go(func() { h.keepSweeping(ctx) })
-	<-ctx.Done()
-	h.cancel()
+	for _, part := range []func(context.Context){
+		h.keepSubscribed, h.keepPolling, h.keepSweeping, h.heads.run, h.reads.run,
+	} {
+		parts.Go(func() { part(ctx) })
+	}
 	parts.Wait()
-	h.heads.close()
-	h.reads.close()
 	return nil
 }
 

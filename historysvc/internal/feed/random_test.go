@@ -146,9 +146,9 @@ func (c *chaos) step() {
 
 // message stores up to three messages at once, as a group commit does.
 func (c *chaos) message(g group.Name) {
-	var events []stream.Event
-	for range 1 + c.rng.IntN(3) {
-		events = append(events, c.store(g, fmt.Sprint("u", c.rng.Uint32())))
+	events := make([]stream.Event, 1+c.rng.IntN(3))
+	for i := range events {
+		events[i] = c.store(g, fmt.Sprint("u", c.rng.Uint32()))
 	}
 	c.send(g, events...)
 	if c.rng.IntN(2) == 0 {

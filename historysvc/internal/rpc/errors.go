@@ -9,9 +9,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
 // errorTable says what callers are told about each error of the store: the

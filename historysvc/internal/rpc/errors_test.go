@@ -13,9 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
 func TestEveryErrorHasAStatusAndAnOutcome(t *testing.T) {
@@ -68,7 +67,7 @@ func TestUnknownErrorIsInternalAndItsTextStaysInTheLog(t *testing.T) {
 
 func TestStatusStaysAsItIs(t *testing.T) {
 	want := status.Error(codes.PermissionDenied, "no")
-	if got := statusOf(t.Context(), slog.New(slog.DiscardHandler), want); got != want {
+	if got := statusOf(t.Context(), slog.New(slog.DiscardHandler), want); !errors.Is(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 	if got := statusOf(t.Context(), slog.New(slog.DiscardHandler), nil); got != nil {

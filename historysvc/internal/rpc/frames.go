@@ -2,7 +2,6 @@ package rpc
 
 import (
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 

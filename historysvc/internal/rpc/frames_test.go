@@ -10,7 +10,6 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 

@@ -8,10 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
-
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )

@@ -4,7 +4,6 @@ import (
 	"sync"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 

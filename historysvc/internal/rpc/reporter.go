@@ -6,9 +6,8 @@ import (
 	"sync"
 	"time"
 
-	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 

@@ -12,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
