@@ -20,7 +20,7 @@ import (
 const (
 	// What one frame of the relay can carry besides others.
 	maxMaxMessageBytes = 1 << 20
-	// A queue must hold the largest messages, and the answer to a query.
+	// One frame counts at most a quarter of a member's queue.
 	minQueueBytes = 64 << 10
 )
 
@@ -108,8 +108,8 @@ func (c *Config) Validate() error {
 	check(c.PublishTimeout >= 100*time.Millisecond, "-publish-timeout: less than 100ms")
 	check(c.PublishQueue >= 4, "-publish-queue: less than 4")
 	check(c.PublishQueueBytes/4 >= c.MaxMessageBytes+4096, "-publish-queue-bytes: a quarter of it does not hold the largest message")
-	check(c.MemberQueueBytes >= minQueueBytes && c.MemberQueueBytes >= 2*c.MaxMessageBytes,
-		"-member-queue-bytes: less than %d, or than two of the largest messages", minQueueBytes)
+	check(c.MemberQueueBytes >= minQueueBytes && c.MemberQueueBytes >= 4*c.MaxMessageBytes,
+		"-member-queue-bytes: less than %d, or than four of the largest messages", minQueueBytes)
 	check(c.MaxConnections >= 0, "-max-connections: negative")
 	check(c.Drain >= 0, "-drain: negative")
 	check((c.TLSCert == "") == (c.TLSKey == ""), "-tls-cert and -tls-key go together")

@@ -26,17 +26,19 @@ const (
 
 // web is an HTTP server with its listener.
 type web struct {
+	name     string
 	server   *http.Server
 	listener net.Listener
 	// What requests under way get when the server stops.
 	drain time.Duration
 }
 
-func newWeb(h http.Handler, ln net.Listener, secure *tls.Config, drain time.Duration, log *slog.Logger) *web {
+func newWeb(name string, h http.Handler, ln net.Listener, secure *tls.Config, drain time.Duration, log *slog.Logger) *web {
 	if secure != nil {
 		ln = tls.NewListener(ln, secure)
 	}
 	return &web{
+		name:     name,
 		listener: ln,
 		drain:    drain,
 		server: &http.Server{

@@ -14,7 +14,7 @@ func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 	want := sha256.Sum256([]byte(h.opts.AdminSecret))
 	return func(w http.ResponseWriter, r *http.Request) {
 		if h.opts.AdminSecret == "" {
-			writeError(w, http.StatusForbidden, "the admin endpoints are off: no admin secret is configured")
+			WriteError(w, http.StatusForbidden, "the admin endpoints are off: no admin secret is configured")
 			return
 		}
 		if err := parseForm(w, r); err != nil {
@@ -26,19 +26,19 @@ func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 			p := params{values: r.Form}
 			secret = p.text("secret")
 			if p.err != nil {
-				writeError(w, http.StatusBadRequest, "secret: given more than once")
+				WriteError(w, http.StatusBadRequest, "secret: given more than once")
 				return
 			}
 		}
 		if secret == "" {
 			w.Header().Set("WWW-Authenticate", "Bearer")
-			writeError(w, http.StatusUnauthorized, "the admin secret is missing")
+			WriteError(w, http.StatusUnauthorized, "the admin secret is missing")
 			return
 		}
 		// Hashes have one length: the time tells nothing about the secret.
 		got := sha256.Sum256([]byte(secret))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			writeError(w, http.StatusForbidden, "the admin secret is wrong")
+			WriteError(w, http.StatusForbidden, "the admin secret is wrong")
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -72,8 +72,8 @@ func refusalText(code int, reason string) string {
 	}
 }
 
-// writeError writes {"code":C,"msg":"..."}.
-func writeError(w http.ResponseWriter, code int, msg string) {
+// WriteError answers with {"code":C,"msg":"..."}.
+func WriteError(w http.ResponseWriter, code int, msg string) {
 	if code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests {
 		w.Header().Set("Retry-After", "1") // seconds
 	}

@@ -15,30 +15,35 @@ import (
 // callTimeout bounds one call of the history service.
 const callTimeout = 5 * time.Second
 
-// forwarder hands calls on to a history service. It serves what has an HTTP
-// mapping and goes through the mux; the rest is Unimplemented.
-type forwarder struct {
+// Forwarder hands calls on to a history service, each with a deadline. It has
+// what the gateway and the sessions need; the rest is Unimplemented.
+type Forwarder struct {
 	historyv1.UnimplementedHistoryServiceServer
 	client historyv1.HistoryServiceClient
 }
 
+// NewForwarder returns a Forwarder that calls over conn.
+func NewForwarder(conn grpc.ClientConnInterface) *Forwarder {
+	return &Forwarder{client: historyv1.NewHistoryServiceClient(conn)}
+}
+
 // GetHistory implements HistoryServiceServer.
-func (f *forwarder) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+func (f *Forwarder) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
 	return call(ctx, f.client.GetHistory, r, reads)
 }
 
 // Cancel implements HistoryServiceServer.
-func (f *forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
+func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
 	return call(ctx, f.client.Cancel, r, changes)
 }
 
 // SetTTL implements HistoryServiceServer.
-func (f *forwarder) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
+func (f *Forwarder) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
 	return call(ctx, f.client.SetTTL, r, changes)
 }
 
 // ListGroups implements HistoryServiceServer.
-func (f *forwarder) ListGroups(ctx context.Context, r *historyv1.ListGroupsRequest) (*historyv1.ListGroupsResponse, error) {
+func (f *Forwarder) ListGroups(ctx context.Context, r *historyv1.ListGroupsRequest) (*historyv1.ListGroupsResponse, error) {
 	return call(ctx, f.client.ListGroups, r, reads)
 }
 

@@ -70,7 +70,7 @@ func newRig(t testing.TB, opts Options) *rig {
 			rig.published = append(rig.published, p)
 			p.Done(rig.receipt)
 		},
-		History: historyv1.NewHistoryServiceClient(serve(t, rig.history)),
+		History: NewForwarder(serve(t, rig.history)),
 		Upgrade: func(w http.ResponseWriter, _ *http.Request, g group.Name) {
 			rig.upgraded = append(rig.upgraded, g)
 			w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says

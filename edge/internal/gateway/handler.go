@@ -10,7 +10,6 @@ import (
 	"github.com/rs/cors"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
-	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -29,7 +28,7 @@ type Options struct {
 type Backends struct {
 	// Publish is relay.Client.Publish.
 	Publish func(*relay.Publication)
-	History historyv1.HistoryServiceClient
+	History *Forwarder
 	// Upgrade answers a request to open a WebSocket in a group.
 	Upgrade func(w http.ResponseWriter, r *http.Request, g group.Name)
 }
@@ -63,13 +62,7 @@ func New(b Backends, opts Options, log *slog.Logger, reg prometheus.Registerer) 
 		backends: b,
 		log:      log,
 		metrics:  newMetrics(reg),
-		cors: cors.New(cors.Options{
-			AllowedOrigins: opts.AllowedOrigins,
-			AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
-			AllowedHeaders: []string{"*"},
-			ExposedHeaders: []string{"Retry-After"},
-			MaxAge:         600, // seconds; what browsers accept at most differs
-		}),
+		cors:     newCORS(opts.AllowedOrigins),
 	}
 	rest, err := newREST(b.History, log)
 	if err != nil {
@@ -111,7 +104,7 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, path str
 	e, ok := h.endpoints[path]
 	if !ok {
 		h.counted("other", w, r, h.public(func(w http.ResponseWriter, _ *http.Request) {
-			writeError(w, http.StatusNotFound, "there is nothing under this path")
+			WriteError(w, http.StatusNotFound, "there is nothing under this path")
 		}))
 		return
 	}
@@ -148,7 +141,7 @@ func allowing(methods []string, serve http.HandlerFunc) http.HandlerFunc {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		writeError(w, http.StatusMethodNotAllowed, "this method is not allowed here")
+		WriteError(w, http.StatusMethodNotAllowed, "this method is not allowed here")
 	}
 }
 
@@ -165,7 +158,7 @@ var groupMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost}
 func (h *Handler) serveGroup(w http.ResponseWriter, r *http.Request) {
 	g, err := group.Parse(r.URL.Path)
 	if err != nil {
-		writeError(w, http.StatusBadRequest, err.Error())
+		WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	allowing(groupMethods, func(w http.ResponseWriter, r *http.Request) {
@@ -181,14 +174,14 @@ func (h *Handler) serveGroup(w http.ResponseWriter, r *http.Request) {
 func serveNoUpgrade(w http.ResponseWriter) {
 	w.Header().Set("Upgrade", "websocket")
 	w.Header().Set("Connection", "Upgrade")
-	writeError(w, http.StatusUpgradeRequired, "a group is joined over a WebSocket; POST publishes to it")
+	WriteError(w, http.StatusUpgradeRequired, "a group is joined over a WebSocket; POST publishes to it")
 }
 
 func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) {
 	g, err := group.Parse(r.URL.Path)
 	if err != nil {
 		h.metrics.count("upgrade", http.StatusBadRequest)
-		writeError(w, http.StatusBadRequest, err.Error())
+		WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	h.backends.Upgrade(w, r, g)

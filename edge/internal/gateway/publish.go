@@ -15,7 +15,7 @@ import (
 // publish sends the body to g as one packet, whatever its Content-Type.
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) {
 	if !g.Publishable() {
-		writeError(w, http.StatusForbidden, "only the server speaks in this group")
+		WriteError(w, http.StatusForbidden, "only the server speaks in this group")
 		return
 	}
 	body, err := readBody(w, r, h.opts.MaxMessageBytes)
@@ -25,7 +25,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 	}
 	p, refusal := publication(g, body)
 	if refusal != "" {
-		writeError(w, http.StatusBadRequest, refusal)
+		WriteError(w, http.StatusBadRequest, refusal)
 		return
 	}
 	p.Number = h.published.Add(1)
@@ -87,15 +87,15 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 func writeBodyError(w http.ResponseWriter, err error) {
 	var tooLarge *http.MaxBytesError
 	if errors.Is(err, errTooLarge) || errors.As(err, &tooLarge) {
-		writeError(w, http.StatusRequestEntityTooLarge, errTooLarge.Error())
+		WriteError(w, http.StatusRequestEntityTooLarge, errTooLarge.Error())
 		return
 	}
-	writeError(w, http.StatusBadRequest, "the body cannot be read")
+	WriteError(w, http.StatusBadRequest, "the body cannot be read")
 }
 
 func writeReceipt(w http.ResponseWriter, p *relay.Publication, r relay.Receipt) {
 	if code := outcomeCode(r.Outcome); code != http.StatusOK {
-		writeError(w, code, refusalText(code, r.Reason))
+		WriteError(w, code, refusalText(code, r.Reason))
 		return
 	}
 	stored := p.Kind == stream.Message

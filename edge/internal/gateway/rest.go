@@ -28,7 +28,7 @@ const (
 )
 
 // newREST serves what history.gateway.yaml maps under /__/.
-func newREST(client historyv1.HistoryServiceClient, log *slog.Logger) (http.Handler, error) {
+func newREST(history *Forwarder, log *slog.Logger) (http.Handler, error) {
 	installParser()
 	mux := runtime.NewServeMux(
 		runtime.WithDisablePathLengthFallback(),
@@ -41,7 +41,7 @@ func newREST(client historyv1.HistoryServiceClient, log *slog.Logger) (http.Hand
 		runtime.WithRoutingErrorHandler(routingError),
 	)
 	// The context is not used by an in-process registration.
-	err := historyv1.RegisterHistoryServiceHandlerServer(context.Background(), mux, &forwarder{client: client})
+	err := historyv1.RegisterHistoryServiceHandlerServer(context.Background(), mux, history)
 	if err != nil {
 		return nil, err
 	}
@@ -103,10 +103,10 @@ func parseForm(w http.ResponseWriter, r *http.Request) error {
 func writeFormError(w http.ResponseWriter, err error) {
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
-		writeError(w, http.StatusRequestEntityTooLarge, errTooLarge.Error())
+		WriteError(w, http.StatusRequestEntityTooLarge, errTooLarge.Error())
 		return
 	}
-	writeError(w, http.StatusBadRequest, "the parameters cannot be read: percent-encoding or form is broken")
+	WriteError(w, http.StatusBadRequest, "the parameters cannot be read: percent-encoding or form is broken")
 }
 
 // errorHandler writes the errors of calls.
@@ -117,12 +117,12 @@ func errorHandler(log *slog.Logger) runtime.ErrorHandlerFunc {
 		if code == http.StatusInternalServerError {
 			log.ErrorContext(ctx, "call of the history service failed", "path", r.URL.Path, "error", err)
 		}
-		writeError(w, code, refusalText(code, st.Message()))
+		WriteError(w, code, refusalText(code, st.Message()))
 	}
 }
 
 // routingError is not reached as long as the endpoints of the Handler are those
 // of the mux; if they are not, the answer is still one of ours.
 func routingError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, code int) {
-	writeError(w, code, http.StatusText(code))
+	WriteError(w, code, http.StatusText(code))
 }

@@ -284,7 +284,7 @@ func TestWithoutHistoryServiceCallsAreUnavailable(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		f := forwarder{client: historyv1.NewHistoryServiceClient(conn)}
+		f := NewForwarder(conn)
 		start := time.Now()
 		_, readErr := f.GetHistory(t.Context(), &historyv1.GetHistoryRequest{})
 		_, changeErr := f.Cancel(t.Context(), &historyv1.CancelRequest{})
@@ -309,7 +309,7 @@ func TestAChangeWithoutAnswerIsUnknown(t *testing.T) {
 				return nil, ctx.Err()
 			},
 		}
-		f := forwarder{client: historyv1.NewHistoryServiceClient(serve(t, hang))}
+		f := NewForwarder(serve(t, hang))
 		if _, err := f.GetHistory(t.Context(), &historyv1.GetHistoryRequest{}); status.Code(err) != codes.Unavailable {
 			t.Errorf("a read: got error %v, want Unavailable", err)
 		}

@@ -630,6 +630,8 @@ func TestCheckTarget(t *testing.T) {
 		"dns:///historysvc:5998":        true,
 		"passthrough:///x":              true,
 		"[::1]:5998":                    true,
+		"unix:///run/historysvc":        true,
+		"nonsense:///x":                 false,
 		"":                              false,
 		"127.0.0.1":                     false,
 		"127.0.0.1:5998,":               false,

@@ -74,7 +74,11 @@ func CheckTarget(target string) error {
 	if target == "" {
 		return errors.New("no address of a history service")
 	}
-	if strings.Contains(target, ":///") || strings.HasPrefix(target, "unix:") {
+	if scheme, _, ok := strings.Cut(target, ":///"); ok {
+		// gRPC itself would take an unknown scheme for the name of a host.
+		if resolver.Get(scheme) == nil {
+			return fmt.Errorf("%q: gRPC knows no kind of target called %q", target, scheme)
+		}
 		return nil
 	}
 	for a := range strings.SplitSeq(target, ",") {

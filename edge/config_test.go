@@ -1,0 +1,206 @@
+package edge_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/edge"
+)
+
+func TestDefaultsAreValid(t *testing.T) {
+	cfg := config()
+	if err := cfg.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestEverythingWrongIsNamedAtOnce(t *testing.T) {
+	cfg := edge.Config{
+		Listen:           "nowhere",
+		History:          "historysvc",
+		AdminSecret:      "a",
+		AdminSecretFile:  "b",
+		AllowedOrigins:   "example.com",
+		MaxMessageBytes:  -1,
+		PublishTimeout:   0,
+		MemberQueueBytes: 1,
+		MaxConnections:   -1,
+		Drain:            -1,
+		TLSCert:          "c",
+		RedirectHTTP:     "80",
+	}
+	err := cfg.Validate()
+	if err == nil {
+		t.Fatal("got no error")
+	}
+	for _, name := range []string{
+		"-listen", "-history", "-admin-secret", "-allowed-origins", "-max-message-bytes", "-publish-timeout", "-publish-queue:",
+		"-member-queue-bytes", "-max-connections", "-drain", "-tls-key", "-redirect-http",
+	} {
+		if !strings.Contains(err.Error(), name) {
+			t.Errorf("the error does not name %s: %v", name, err)
+		}
+	}
+	if strings.Contains(err.Error(), "\n") {
+		t.Errorf("the error has several lines: %v", err)
+	}
+}
+
+func TestRunRefusesWhatItCannotUse(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for name, tt := range map[string]struct {
+		change func(*edge.Config)
+		want   string
+	}{
+		"a bad setting":             {func(c *edge.Config) { c.History = "x" }, "-history"},
+		"a port that is taken":      {func(c *edge.Config) { c.Listen = taken.Addr().String() }, "-listen"},
+		"no secret file":            {func(c *edge.Config) { c.AdminSecretFile = "/does/not/exist" }, "-admin-secret-file"},
+		"an empty secret file":      {func(c *edge.Config) { c.AdminSecretFile = write(t, "empty", " \n") }, "-admin-secret-file"},
+		"no certificate":            {func(c *edge.Config) { c.TLSCert, c.TLSKey = "/does/not/exist", "/neither" }, "-tls-cert"},
+		"a redirect port in use":    {func(c *edge.Config) { certify(t, c); c.RedirectHTTP = taken.Addr().String() }, "-redirect-http"},
+		"an unknown kind of target": {func(c *edge.Config) { c.History = "nonsense:///x" }, "nonsense"},
+	} {
+		cfg := config()
+		tt.change(&cfg)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		err := edge.Run(ctx, cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		cancel()
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got error %v, want it to name %s", name, err, tt.want)
+		}
+	}
+}
+
+func TestTLSAndRedirect(t *testing.T) {
+	t.Parallel()
+	svc := newHistorysvc()
+	dial, _ := svc.start(t)
+	cfg := config(dial)
+	roots := certify(t, &cfg)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.RedirectHTTP = free.Addr().String()
+	_ = free.Close()
+	f := start(t, cfg)
+
+	secure := &tls.Config{RootCAs: roots}
+	dialer := websocket.Dialer{TLSClientConfig: secure}
+	a, _, err := dialer.Dial("wss://"+f.addr+"/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+
+	// The publish goes to the plain address, follows the redirect with its
+	// body, and speaks HTTP/2.
+	web := &http.Client{Transport: &http.Transport{TLSClientConfig: secure, ForceAttemptHTTP2: true}}
+	defer web.CloseIdleConnections()
+	r, err := web.Post("http://"+cfg.RedirectHTTP+"/a", "text/plain", strings.NewReader("hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, _ := io.ReadAll(r.Body)
+	if r.StatusCode != 200 || r.ProtoMajor != 2 || r.Request.URL.Scheme != "https" {
+		t.Errorf("got %s %s from %s: %s", r.Proto, r.Status, r.Request.URL, body)
+	}
+	(&client{t, a}).want(websocket.TextMessage, "hello")
+}
+
+func TestRedirectKeepsThePath(t *testing.T) {
+	t.Parallel()
+	svc := newHistorysvc()
+	dial, _ := svc.start(t)
+	cfg := config(dial)
+	certify(t, &cfg)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.RedirectHTTP = free.Addr().String()
+	_ = free.Close()
+	f := start(t, cfg)
+	_, port, _ := net.SplitHostPort(f.addr)
+	for host, want := range map[string]string{
+		"a.example":      "https://a.example:" + port,
+		"a.example:8080": "https://a.example:" + port,
+		"[::1]":          "https://[::1]:" + port,
+	} {
+		c, err := net.Dial("tcp", cfg.RedirectHTTP)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c, "GET //a%2Fb/../c?d=e HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+		r, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.Body.Close()
+		_ = c.Close()
+		if got := r.Header.Get("Location"); r.StatusCode != 308 || got != want+"//a%2Fb/../c?d=e" {
+			t.Errorf("host %s: got %d to %s, want 308 to %s", host, r.StatusCode, got, want)
+		}
+	}
+}
+
+// certify gives c a certificate for 127.0.0.1, and returns who trusts it.
+func certify(t *testing.T, c *edge.Config) *x509.CertPool {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1),
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
+	c.TLSCert = write(t, "cert.pem", string(chain))
+	c.TLSKey = write(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(chain)
+	return roots
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

@@ -1,0 +1,134 @@
+// Package edge is the face of gotapi-ws: WebSockets and HTTP for clients, one
+// stream to a history service behind. This file says what an edge is made of.
+package edge
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/room"
+	"github.com/gotapi/gotapi-ws/edge/internal/session"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/services/run"
+)
+
+// Run serves until ctx ends, then stops in order: HTTP takes nothing new,
+// members are disconnected over the drain time with their acks, and the relay
+// ends last. It does not wait for a history service: while there is none,
+// upgrades and publishes are refused with 503.
+func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	secret, err := cfg.secret()
+	if err != nil {
+		return err
+	}
+	conn, err := relay.Dial(cfg.History, cfg.DialOptions...)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+
+	client := relay.New(conn, relay.Options{
+		PublishTimeout: cfg.PublishTimeout,
+		MaxItems:       cfg.PublishQueue,
+		MaxBytes:       cfg.PublishQueueBytes,
+	}, log, reg)
+	rooms := room.New(client, client.Edge(), log, reg)
+	client.SetHandler(rooms)
+	client.ReportMembers(rooms.Members)
+	history := gateway.NewForwarder(conn)
+	sessions := session.New(session.Options{
+		Origin:         gateway.Origins(cfg.origins()),
+		MaxMessage:     cfg.MaxMessageBytes,
+		MaxConnections: cfg.MaxConnections,
+		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: cfg.MemberQueueBytes},
+		WriteError:     gateway.WriteError,
+	}, rooms, client, history, log, reg)
+	handler, err := gateway.New(gateway.Backends{
+		Publish: client.Publish,
+		History: history,
+		Upgrade: sessions.ServeHTTP,
+	}, gateway.Options{
+		MaxMessageBytes: int64(cfg.MaxMessageBytes),
+		AdminSecret:     secret,
+		AllowedOrigins:  cfg.origins(),
+	}, log, reg)
+	if err != nil {
+		return err
+	}
+	webs, err := listenAll(ctx, &cfg, handler, log)
+	if err != nil {
+		return err
+	}
+
+	log.InfoContext(ctx, "edge listens", "address", webs[0].listener.Addr().String(), "history", cfg.History)
+	if cfg.OnReady != nil {
+		cfg.OnReady(webs[0].listener.Addr())
+	}
+	parts := []run.Part{
+		{Name: "relay", Serve: client.Run},
+		{Name: "rooms", Serve: rooms.Run},
+		{Name: "keepalive", Serve: sessions.Run},
+		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, sessions, cfg.Drain) }},
+	}
+	for _, w := range webs {
+		parts = append(parts, run.Part{Name: w.name, Serve: w.serve})
+	}
+	return run.All(ctx, log, cfg.stopTimeout(), parts...)
+}
+
+// memberQueueFrames bounds what waits for one member in frames, beside bytes:
+// small frames have a price, too.
+const memberQueueFrames = 4096
+
+// drain waits until ctx ends, and then until the sessions have ended.
+func drain(ctx context.Context, sessions *session.Server, over time.Duration) error {
+	<-ctx.Done()
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), over+settleTime)
+	defer cancel()
+	return sessions.Drain(deadline, over)
+}
+
+// settleTime is what sessions get beyond the drain time to end well.
+const settleTime = 10 * time.Second
+
+// stopTimeout is how long stopping may take altogether.
+func (c *Config) stopTimeout() time.Duration {
+	return c.webDrain() + c.Drain + settleTime + 5*time.Second
+}
+
+// webDrain is how long HTTP requests under way may take: a publish has its
+// answer by then.
+func (c *Config) webDrain() time.Duration { return c.PublishTimeout + time.Second }
+
+// listenAll opens the listeners: first that of the handler, then that of the
+// redirect, if there is one. On an error none is open.
+func listenAll(ctx context.Context, cfg *Config, h *gateway.Handler, log *slog.Logger) ([]*web, error) {
+	secure, err := cfg.tls()
+	if err != nil {
+		return nil, err
+	}
+	ln := cfg.Listener
+	if ln == nil {
+		if ln, err = listen(ctx, "-listen", cfg.Listen); err != nil {
+			return nil, err
+		}
+	}
+	webs := []*web{newWeb("http", h, ln, secure, cfg.webDrain(), log)}
+	if cfg.RedirectHTTP == "" {
+		return webs, nil
+	}
+	plain, err := listen(ctx, "-redirect-http", cfg.RedirectHTTP)
+	if err != nil {
+		_ = ln.Close()
+		return nil, err
+	}
+	return append(webs, newWeb("redirect", redirect(ln.Addr()), plain, nil, time.Second, log)), nil
+}

@@ -1,0 +1,339 @@
+package edge_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+
+	"github.com/gotapi/gotapi-ws/edge"
+)
+
+const (
+	data = `{"type":2,"uuid":"u1","body":{"hash":"h","data":"hello world","sent":false}}`
+	ack  = `{"type":1,"command":1,"uuid":"u1"}`
+)
+
+// config is the default one but for a free port and a fast end.
+func config(dial ...grpc.DialOption) edge.Config {
+	var cfg edge.Config
+	cfg.RegisterFlags(flag.NewFlagSet("edge", flag.ContinueOnError))
+	cfg.Listen = "127.0.0.1:0"
+	cfg.History = "passthrough:///historysvc"
+	cfg.DialOptions = dial
+	cfg.Drain = 50 * time.Millisecond
+	return cfg
+}
+
+// face is an edge that runs.
+type face struct {
+	t    *testing.T
+	addr string
+	// Ends Run and returns its error.
+	stop func() error
+}
+
+func start(t *testing.T, cfg edge.Config) *face {
+	t.Helper()
+	ready := make(chan net.Addr, 1)
+	cfg.OnReady = func(addr net.Addr) { ready <- addr }
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- edge.Run(ctx, cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry()) }()
+	stopped := false
+	f := &face{t: t, stop: func() error {
+		if stopped {
+			return nil
+		}
+		stopped = true
+		cancel()
+		return <-ended
+	}}
+	t.Cleanup(func() {
+		if err := f.stop(); err != nil {
+			t.Errorf("Run = %v, want nil", err)
+		}
+	})
+	select {
+	case addr := <-ready:
+		f.addr = addr.String()
+	case err := <-ended:
+		t.Fatalf("Run ended at once: %v", err)
+	}
+	return f
+}
+
+// startBoth starts an edge with a history service of its own.
+func startBoth(t *testing.T) (*face, *historysvc) {
+	t.Helper()
+	svc := newHistorysvc()
+	dial, _ := svc.start(t)
+	return start(t, config(dial)), svc
+}
+
+func (f *face) post(path, body string) (code int, answer string) {
+	f.t.Helper()
+	r, err := http.Post("http://"+f.addr+path, "application/x-www-form-urlencoded", strings.NewReader(body))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return r.StatusCode, string(b)
+}
+
+func (f *face) wantPost(path, body string, code int, want string) {
+	f.t.Helper()
+	if got, answer := f.post(path, body); got != code || answer != want {
+		f.t.Errorf("POST %s %s: got %d %s, want %d %s", path, body, got, answer, code, want)
+	}
+}
+
+// client is a WebSocket.
+type client struct {
+	t *testing.T
+	*websocket.Conn
+}
+
+func (f *face) join(path string) *client {
+	f.t.Helper()
+	c, r, err := websocket.DefaultDialer.Dial("ws://"+f.addr+path, nil)
+	if err != nil {
+		f.t.Fatalf("joining %s: %v (%v)", path, err, r)
+	}
+	f.t.Cleanup(func() { _ = c.Close() })
+	return &client{f.t, c}
+}
+
+func (c *client) send(kind int, text string) {
+	c.t.Helper()
+	if err := c.WriteMessage(kind, []byte(text)); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// want reads the next messages.
+func (c *client) want(kind int, texts ...string) {
+	c.t.Helper()
+	for _, want := range texts {
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		gotKind, got, err := c.ReadMessage()
+		if err != nil {
+			c.t.Fatalf("waiting for %s: %v", want, err)
+		}
+		if string(got) != want || gotKind != kind {
+			c.t.Fatalf("got message %s (%d), want %s (%d)", got, gotKind, want, kind)
+		}
+	}
+}
+
+// wantClose reads the end.
+func (c *client) wantClose(code int) {
+	c.t.Helper()
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_, got, err := c.ReadMessage()
+	var closed *websocket.CloseError
+	if !errors.As(err, &closed) || closed.Code != code {
+		c.t.Fatalf("got message %q, error %v, want close %d", got, err, code)
+	}
+}
+
+func TestPublishReadAndRecallOverHTTP(t *testing.T) {
+	t.Parallel()
+	f, _ := startBoth(t)
+	f.wantPost("/room/9527/", data, 200, `{"code":200,"group":"/room/9527/","stored":true,"uuid":"u1","duplicate":false}`)
+	f.wantPost("/room/9527/", data, 200, `{"code":200,"group":"/room/9527/","stored":true,"uuid":"u1","duplicate":true}`)
+	f.wantPost("/room/9527/", "hello", 200, `{"code":200,"group":"/room/9527/","stored":false}`)
+	_, page := f.post("/__/history", "groupName=/room/9527/&position=-50&size=50")
+	if diff := cmp.Diff([]any{data}, field(page, "data")); diff != "" || field(page, "position") != -50.0 {
+		t.Errorf("page %s, data -want +got:\n%s", page, diff)
+	}
+	f.wantPost("/__/cancel", "groupName=/room/9527/&uuid=u1", 200, `{"code":200,"msg":"recalled"}`)
+	f.wantPost("/__/cancel", "groupName=/room/9527/&uuid=other", 404, `{"code":404,"msg":"no such message"}`)
+	f.wantPost("/__/history/", "groupName=/room/9527/", 200, `{"code":200,"position":0,"msg":"","data":[]}`)
+	f.wantPost("/__status", "", 200, "status ok!")
+}
+
+func TestTwoMembersTalk(t *testing.T) {
+	t.Parallel()
+	f, svc := startBoth(t)
+	a, b, elsewhere := f.join("/room/1"), f.join("/room/1"), f.join("/room/1/")
+	a.send(websocket.TextMessage, "low-level")
+	b.want(websocket.TextMessage, "low-level")
+	a.send(websocket.BinaryMessage, "\xff\x00")
+	b.want(websocket.BinaryMessage, "\xff\x00")
+	a.send(websocket.TextMessage, data)
+	a.want(websocket.TextMessage, ack)
+	b.want(websocket.TextMessage, data)
+	f.wantPost("/room/1", "over HTTP", 200, `{"code":200,"group":"/room/1","stored":false}`)
+	a.want(websocket.TextMessage, "over HTTP")
+	b.want(websocket.TextMessage, "over HTTP")
+	f.wantPost("/__/cancel", "groupName=/room/1&uuid=u1", 200, `{"code":200,"msg":"recalled"}`)
+	recall := `{"type":1,"command":6,"uuid":"u1"}`
+	a.want(websocket.TextMessage, recall)
+	b.want(websocket.TextMessage, recall)
+	f.wantPost("/room/1/", "elsewhere", 200, `{"code":200,"group":"/room/1/","stored":false}`)
+	elsewhere.want(websocket.TextMessage, "elsewhere") // and nothing before it
+
+	eventually(t, "the members are reported", func() bool { return svc.reported("/room/1") == 2 && svc.reported("/room/1/") == 1 })
+	_ = b.Close()
+	eventually(t, "the members that are left are reported", func() bool { return svc.reported("/room/1") == 1 })
+}
+
+func TestQueryOverASocket(t *testing.T) {
+	t.Parallel()
+	f, _ := startBoth(t)
+	f.post("/a", data)
+	a := f.join("/a")
+	a.send(websocket.TextMessage, `{"type":1,"command":2,"uuid":"q","pullargs":{"offset":0,"size":50}}`)
+	a.want(websocket.TextMessage, `{"type":1,"command":2,"uuid":"q","body":{"data":{"position":0,"data":[`+
+		`"{\"type\":2,\"uuid\":\"u1\",\"body\":{\"hash\":\"h\",\"data\":\"hello world\",\"sent\":false}}"]}}}`)
+}
+
+func TestMembersMissNothingWhenStreamsBreak(t *testing.T) {
+	t.Parallel()
+	for name, cause := range map[string]error{"a service that drains": nil, "a service that is killed": errors.New("killed")} {
+		t.Run(name, func(t *testing.T) {
+			f, svc := startBoth(t)
+			a, b := f.join("/a"), f.join("/a")
+			var sent, acks []string
+			for i := range 30 {
+				text := fmt.Sprintf(`{"type":2,"uuid":"%d","body":{}}`, i)
+				a.send(websocket.TextMessage, text)
+				sent = append(sent, text)
+				acks = append(acks, fmt.Sprintf(`{"type":1,"command":1,"uuid":"%d"}`, i))
+				if i%10 == 5 {
+					svc.breakStreams(cause)
+				}
+			}
+			b.want(websocket.TextMessage, sent...)
+			a.want(websocket.TextMessage, acks...)
+		})
+	}
+}
+
+func TestWithoutHistoryServiceEverythingIsRefusedUntilThereIsOne(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listener.Addr().String()
+	_ = listener.Close()
+	cfg := config()
+	cfg.History = addr
+	cfg.PublishTimeout = 200 * time.Millisecond
+	f := start(t, cfg)
+
+	if code, answer := f.post("/a", data); code != 503 {
+		t.Errorf("publish: got %d %s, want 503", code, answer)
+	}
+	began := time.Now()
+	_, r, err := websocket.DefaultDialer.Dial("ws://"+f.addr+"/a", nil)
+	if err == nil || r == nil || r.StatusCode != 503 || r.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("upgrade: got %v, %v, want 503 with a JSON error", r, err)
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("the upgrade was refused after %v, want about 2 s", took)
+	}
+
+	listener, err = net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newHistorysvc().serve(t, listener)
+	eventually(t, "publishes are stored again", func() bool { code, _ := f.post("/a", data); return code == 200 })
+	f.join("/a")
+}
+
+func TestStopAnswersWhatIsUnderWay(t *testing.T) {
+	t.Parallel()
+	f, svc := startBoth(t)
+	a, b := f.join("/a"), f.join("/a")
+	svc.stall()
+	a.send(websocket.TextMessage, data)
+	eventually(t, "the publish has reached the service", func() bool {
+		svc.mu.Lock()
+		defer svc.mu.Unlock()
+		return len(svc.waiting) == 1
+	})
+	stopped := make(chan error)
+	go func() { stopped <- f.stop() }()
+	b.wantClose(websocket.CloseGoingAway) // it waits for nothing
+	svc.resume()
+	a.want(websocket.TextMessage, ack)
+	a.wantClose(websocket.CloseGoingAway)
+	if err := <-stopped; err != nil {
+		t.Errorf("Run = %v, want nil", err)
+	}
+	if c, err := net.Dial("tcp", f.addr); err == nil {
+		_ = c.Close()
+		t.Error("it still listens")
+	}
+}
+
+func TestAdminEndpoints(t *testing.T) {
+	t.Parallel()
+	svc := newHistorysvc()
+	dial, _ := svc.start(t)
+	cfg := config(dial)
+	cfg.AdminSecretFile = write(t, "secret", "s3cret\n")
+	f := start(t, cfg)
+	f.wantPost("/__/ttl", "groupName=/a&ttl=60&secret=s3cret", 200, `{"code":200,"msg":"set"}`)
+	f.wantPost("/__/ttl", "groupName=/a&ttl=60&secret=other", 403, `{"code":403,"msg":"the admin secret is wrong"}`)
+	f.join("/room/1")
+	eventually(t, "the group is listed", func() bool {
+		r, err := http.Get("http://" + f.addr + "/__/groups?secret=s3cret")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		b, _ := io.ReadAll(r.Body)
+		return string(b) == "/room/1\n"
+	})
+}
+
+func TestOriginsHoldForSocketsToo(t *testing.T) {
+	t.Parallel()
+	svc := newHistorysvc()
+	dial, _ := svc.start(t)
+	cfg := config(dial)
+	cfg.AllowedOrigins = "https://a.example, https://*.b.example"
+	f := start(t, cfg)
+	for origin, ok := range map[string]bool{"https://a.example": true, "https://x.b.example": true, "https://c.example": false} {
+		c, _, err := websocket.DefaultDialer.Dial("ws://"+f.addr+"/a", http.Header{"Origin": {origin}})
+		if (err == nil) != ok {
+			t.Errorf("origin %s: got error %v, want allowed %v", origin, err, ok)
+		}
+		if err == nil {
+			_ = c.Close()
+		}
+	}
+}
+
+// eventually polls a condition that must come true.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}

@@ -1,0 +1,30 @@
+package gateway
+
+import (
+	"net/http"
+
+	"github.com/rs/cors"
+)
+
+// preflightAge is how long a browser may remember a preflight, seconds.
+const preflightAge = 600
+
+// newCORS lets pages of those origins read answers, without credentials.
+func newCORS(origins []string) *cors.Cors {
+	return cors.New(cors.Options{
+		AllowedOrigins: origins,
+		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
+		AllowedHeaders: []string{"*"},
+		ExposedHeaders: []string{"Retry-After"},
+		MaxAge:         preflightAge,
+	})
+}
+
+// Origins returns what says whether an origin is one of those, by the rules
+// that hold for answers over HTTP.
+func Origins(origins []string) func(origin string) bool {
+	c := newCORS(origins)
+	return func(origin string) bool {
+		return c.OriginAllowed(&http.Request{Header: http.Header{"Origin": {origin}}})
+	}
+}
