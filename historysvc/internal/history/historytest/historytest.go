@@ -1,0 +1,290 @@
+// Package historytest is the contract that every implementation of the ports
+// of package history passes.
+package historytest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// Store is what is tested: all ports at once.
+type Store interface {
+	history.Log
+	history.Bus
+	history.Presence
+}
+
+// Options of a store under test.
+type Options struct {
+	// Messages that a group keeps.
+	Cap int
+}
+
+// Opener opens a running store that ends with t. All stores that one Opener
+// opens share their data. l is nil, or hears the bus.
+type Opener func(t *testing.T, o Options, l history.Listener) Store
+
+const bigCap = 10000
+
+// Run runs the contract. open is called once per test.
+func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
+	t.Helper()
+	for _, test := range []struct {
+		name string
+		run  func(*testing.T, Opener)
+	}{
+		{"MessagesAreStoredAndHeardInTheOrderOfSubmit", testOrder},
+		{"PacketsThatAreNotStoredKeepTheirPlaceAmongMessages", testLoose},
+		{"OneUUIDIsStoredOnceHoweverManySubmitIt", testConcurrentDuplicates},
+		{"AMessageWithoutUUIDIsStoredOncePerOrigin", testOrigin},
+		{"AResendDoesNotBringARecalledMessageBack", testResendAfterRecall},
+		{"ARecallErasesAndIsHeardOnce", testRecall},
+		{"ARecallReachesTheOldestOfManyMessages", testDeepRecall},
+		{"APositionInAnyPlaceReadsExactlyTheRest", testReadFromEverywhere},
+		{"ALongStreamIsReadPieceByPiece", testLongRead},
+		{"AReadAfterAnyUUIDIsExact", testReadAfterUUID},
+		{"AStartThatIsNotInThisHistoryIsAGap", testGaps},
+		{"WhatWasTrimmedIsAGap", testTrimmed},
+		{"PagesAreWindowsFromEitherEnd", testPages},
+		{"PagesBeforeAndAfterAMessage", testPagesAround},
+		{"APageEndsEarlyAtItsLimitOfBytes", testLargePage},
+		{"AnUnknownGroupIsEmpty", testUnknownGroup},
+		{"HeadsAreTheEndsOfStreams", testHeads},
+		{"AnUnsubscribedGroupIsSilent", testUnsubscribe},
+		{"PresenceSumsOverEdges", testPresence},
+		{"ATTLIsTakenBeforeAndAfterTheFirstMessage", testTTL},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			test.run(t, newOpener(t))
+		})
+	}
+}
+
+// room is a group that no other test uses.
+func room(t *testing.T) group.Name {
+	t.Helper()
+	return group.Name(fmt.Sprintf("/%s/%d", t.Name(), time.Now().UnixNano()))
+}
+
+func text(uuid string) string {
+	return fmt.Sprintf(`{"type":2,"uuid":%q,"body":{"data":"hello"}}`, uuid)
+}
+
+// numbered makes n uuids.
+func numbered(n int) []string {
+	uuids := make([]string, n)
+	for i := range uuids {
+		uuids[i] = fmt.Sprintf("u%04d", i)
+	}
+	return uuids
+}
+
+// submit hands a publication in and returns where its receipt will come.
+func submit(s Store, p history.Publication) <-chan history.Receipt {
+	answer := make(chan history.Receipt, 1)
+	p.Deadline = time.Now().Add(10 * time.Second)
+	p.Done = func(r history.Receipt) { answer <- r }
+	s.Submit(&p)
+	return answer
+}
+
+func message(g group.Name, uuid string) history.Publication {
+	return history.Publication{Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(text(uuid))}
+}
+
+func wait[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(20 * time.Second):
+		t.Fatal("waited for 20 s")
+		panic("not reached")
+	}
+}
+
+// fill stores messages with the uuids, all at once.
+func fill(t *testing.T, s Store, g group.Name, uuids ...string) []history.Receipt {
+	t.Helper()
+	answers := make([]<-chan history.Receipt, len(uuids))
+	for i, u := range uuids {
+		answers[i] = submit(s, message(g, u))
+	}
+	receipts := make([]history.Receipt, len(uuids))
+	for i, a := range answers {
+		if receipts[i] = wait(t, a); receipts[i].Err != nil {
+			t.Fatalf("store %q: %v", uuids[i], receipts[i].Err)
+		}
+	}
+	return receipts
+}
+
+func recall(t *testing.T, s Store, g group.Name, uuid string) {
+	t.Helper()
+	if err := s.Recall(t.Context(), g, uuid); err != nil {
+		t.Fatalf("recall %q: %v", uuid, err)
+	}
+}
+
+func read(t *testing.T, s Store, g group.Name, start history.Start) history.Batch {
+	t.Helper()
+	b, err := s.Read(t.Context(), g, start)
+	if err != nil {
+		t.Fatalf("read after %+v: %v", start, err)
+	}
+	return b
+}
+
+// readAll reads to the end of the stream. It fails unless every event follows
+// the one before it for a consumer at the start, and the batches say truly
+// where they end. gap is that of the first batch.
+func readAll(t *testing.T, s Store, g group.Name, start history.Start) (events []stream.Event, end stream.Position, gap bool) {
+	t.Helper()
+	at := start.After
+	for first := true; ; first = false {
+		b := read(t, s, g, start)
+		if first {
+			gap = b.Gap
+		} else if b.Gap {
+			t.Fatalf("gap in the middle, after %+v", start.After)
+		}
+		if first && (b.Gap || start.AfterUUID != "" || at.Epoch == 0) {
+			at = before(b)
+		}
+		if !first && len(b.Events) == 0 {
+			t.Fatal("a batch that was announced is empty")
+		}
+		for _, e := range b.Events {
+			if v := at.Next(b.Epoch, &e); v != stream.Follows {
+				t.Fatalf("after %+v comes %+v: verdict %d", at, e, v)
+			}
+			events = append(events, e)
+		}
+		if diff := cmp.Diff(b.Position, at); diff != "" {
+			t.Fatalf("position of the batch (-batch +counted):\n%s", diff)
+		}
+		if !b.More {
+			return events, at, gap
+		}
+		start = history.Start{After: b.Position}
+	}
+}
+
+// before is the place before the first event of a batch whose start the caller
+// does not know as a position.
+func before(b history.Batch) stream.Position {
+	if len(b.Events) == 0 {
+		return b.Position
+	}
+	p := stream.Position{Epoch: b.Epoch, Seq: b.Position.Seq, Recalls: b.Position.Recalls, Link: b.Events[0].Prev}
+	for _, e := range b.Events {
+		if e.Kind == stream.Recall {
+			p.Recalls--
+		} else {
+			p.Seq--
+		}
+	}
+	return p
+}
+
+// page returns the uuids on a page, "?" for texts that are not ours.
+func page(t *testing.T, s Store, g group.Name, q history.Query) ([]string, history.Page) {
+	t.Helper()
+	p, err := s.Page(t.Context(), g, q)
+	if err != nil {
+		t.Fatalf("page %+v: %v", q, err)
+	}
+	return uuids(p.Texts), p
+}
+
+func uuids(texts []string) []string {
+	found := make([]string, 0, len(texts))
+	for _, s := range texts {
+		_, rest, ok := strings.Cut(s, `"uuid":"`)
+		uuid, _, _ := strings.Cut(rest, `"`)
+		if !ok {
+			uuid = "?"
+		}
+		found = append(found, uuid)
+	}
+	return found
+}
+
+func reversed(s []string) []string {
+	s = slices.Clone(s)
+	slices.Reverse(s)
+	return s
+}
+
+// ear hears one group's bus.
+type ear struct {
+	subscribed chan struct{}
+
+	mu     sync.Mutex
+	epoch  stream.Epoch
+	events []stream.Event
+	more   chan struct{}
+}
+
+// listen opens a store that hears groups, and waits until it does.
+func listen(t *testing.T, open Opener, o Options, groups ...group.Name) (Store, *ears) {
+	t.Helper()
+	l := &ears{of: make(map[group.Name]*ear)}
+	for _, g := range groups {
+		l.of[g] = &ear{subscribed: make(chan struct{}, 100), more: make(chan struct{}, 1)}
+	}
+	s := open(t, o, l)
+	s.Subscribe(groups...)
+	for _, g := range groups {
+		wait(t, l.of[g].subscribed)
+	}
+	return s, l
+}
+
+// ears is a history.Listener.
+type ears struct{ of map[group.Name]*ear }
+
+func (l *ears) Subscribed(g group.Name) { l.of[g].subscribed <- struct{}{} }
+
+func (l *ears) Heard(g group.Name, epoch stream.Epoch, events []stream.Event) {
+	e := l.of[g]
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if epoch != 0 {
+		e.epoch = epoch
+	}
+	e.events = append(e.events, events...)
+	select {
+	case e.more <- struct{}{}:
+	default:
+	}
+}
+
+// heard waits until n events of g were heard, and returns them.
+func (l *ears) heard(t *testing.T, g group.Name, n int) []stream.Event {
+	t.Helper()
+	e := l.of[g]
+	for {
+		e.mu.Lock()
+		events := slices.Clone(e.events)
+		e.mu.Unlock()
+		if len(events) > n {
+			t.Fatalf("heard %d events, want %d; the next one is %+v", len(events), n, events[n])
+		}
+		if len(events) == n {
+			return events
+		}
+		wait(t, e.more)
+	}
+}

@@ -1,0 +1,133 @@
+package redisstore
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// waitingInBench is how many publications are on their way at once, as when
+// some edges are busy.
+const waitingInBench = 1024
+
+// BenchmarkAppend stores messages of 128 bytes. Beside Go's figures it reports
+// messages per second, and the CPU time that Redis spent on each.
+func BenchmarkAppend(b *testing.B) {
+	for _, groups := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("%dgroups", groups), func(b *testing.B) {
+			s := on(b, single, Options{}, nil)
+			names := make([]group.Name, groups)
+			for i := range names {
+				names[i] = group.Name(fmt.Sprintf("%s/%d", room(b), i))
+			}
+			text := []byte(`{"type":2,"uuid":"","body":{"data":"` + strings.Repeat("x", 89) + `"}}`)
+			tokens := make(chan struct{}, waitingInBench)
+			var left sync.WaitGroup
+			var failed error
+			var mu sync.Mutex
+			run := time.Now().UnixNano()
+			before := redisCPU(b, s)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				tokens <- struct{}{}
+				left.Add(1)
+				s.Submit(&history.Publication{
+					Group: names[i%groups], Kind: stream.Message, Payload: text,
+					UUID: strconv.FormatInt(run+int64(i), 10),
+					Done: func(r history.Receipt) {
+						if r.Err != nil {
+							mu.Lock()
+							failed = r.Err
+							mu.Unlock()
+						}
+						<-tokens
+						left.Done()
+					},
+				})
+			}
+			left.Wait()
+			b.StopTimer()
+			if failed != nil {
+				b.Fatal(failed)
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+			b.ReportMetric((redisCPU(b, s)-before)*1e6/float64(b.N), "redis-µs/msg")
+		})
+	}
+}
+
+// redisCPU is the CPU time that Redis has used, seconds.
+func redisCPU(b *testing.B, s *Store) float64 {
+	b.Helper()
+	text, err := s.client.Info(b.Context(), "cpu").Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	info := parseInfo(text)
+	user, err1 := strconv.ParseFloat(info["used_cpu_user"], 64)
+	sys, err2 := strconv.ParseFloat(info["used_cpu_sys"], 64)
+	if err1 != nil || err2 != nil {
+		b.Fatal(err1, err2)
+	}
+	return user + sys
+}
+
+func BenchmarkPage(b *testing.B) {
+	s, g := benchGroup(b)
+	for _, q := range []history.Query{{Size: 100}, {Position: -50, Size: 50}, {Size: 1000}} {
+		b.Run(fmt.Sprintf("%d_from_%d", q.Size, q.Position), func(b *testing.B) {
+			b.ReportAllocs()
+			for range b.N {
+				if p, err := s.Page(b.Context(), g, q); err != nil || len(p.Texts) != q.Size {
+					b.Fatal(len(p.Texts), err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkRead(b *testing.B) {
+	s, g := benchGroup(b)
+	b.Run("100_after_uuid", func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			got, err := s.Read(b.Context(), g, history.Start{AfterUUID: "u1900"})
+			if err != nil || len(got.Events) != 99 {
+				b.Fatal(len(got.Events), err)
+			}
+		}
+	})
+	b.Run("1000_from_the_beginning", func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			got, err := s.Read(b.Context(), g, history.Start{})
+			if err != nil || len(got.Events) != readItems {
+				b.Fatal(len(got.Events), err)
+			}
+		}
+	})
+}
+
+func benchGroup(b *testing.B) (*Store, group.Name) {
+	b.Helper()
+	s, g := on(b, single, Options{}, nil), room(b)
+	var answers []<-chan history.Receipt
+	for i := range 2000 {
+		u := fmt.Sprintf("u%d", i)
+		answers = append(answers, submitAsync(s, g, u, dataPacket(u)))
+	}
+	for _, a := range answers {
+		if r := wait(b, a); r.Err != nil {
+			b.Fatal(r.Err)
+		}
+	}
+	return s, g
+}
