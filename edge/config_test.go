@@ -97,8 +97,7 @@ func TestRunRefusesWhatItCannotUse(t *testing.T) {
 func TestTLSAndRedirect(t *testing.T) {
 	t.Parallel()
 	svc := newHistorysvc()
-	dial, _ := svc.start(t)
-	cfg := config(dial)
+	cfg := config(svc.start(t))
 	roots := certify(t, &cfg)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -109,12 +108,11 @@ func TestTLSAndRedirect(t *testing.T) {
 	f := start(t, cfg)
 
 	secure := &tls.Config{RootCAs: roots}
-	dialer := websocket.Dialer{TLSClientConfig: secure}
-	a, _, err := dialer.Dial("wss://"+f.addr+"/a", nil)
+	a, _, err := dial(&websocket.Dialer{TLSClientConfig: secure}, "wss://"+f.addr+"/a", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.Close()
+	t.Cleanup(func() { _ = a.Close() })
 
 	// The publish goes to the plain address, follows the redirect with its
 	// body, and speaks HTTP/2.
@@ -126,7 +124,7 @@ func TestTLSAndRedirect(t *testing.T) {
 	}
 	defer r.Body.Close()
 	body, _ := io.ReadAll(r.Body)
-	if r.StatusCode != 200 || r.ProtoMajor != 2 || r.Request.URL.Scheme != "https" {
+	if r.StatusCode != http.StatusOK || r.ProtoMajor != 2 || r.Request.URL.Scheme != "https" {
 		t.Errorf("got %s %s from %s: %s", r.Proto, r.Status, r.Request.URL, body)
 	}
 	(&client{t, a}).want(websocket.TextMessage, "hello")
@@ -135,8 +133,7 @@ func TestTLSAndRedirect(t *testing.T) {
 func TestRedirectKeepsThePath(t *testing.T) {
 	t.Parallel()
 	svc := newHistorysvc()
-	dial, _ := svc.start(t)
-	cfg := config(dial)
+	cfg := config(svc.start(t))
 	certify(t, &cfg)
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -162,7 +159,7 @@ func TestRedirectKeepsThePath(t *testing.T) {
 		}
 		_ = r.Body.Close()
 		_ = c.Close()
-		if got := r.Header.Get("Location"); r.StatusCode != 308 || got != want+"//a%2Fb/../c?d=e" {
+		if got := r.Header.Get("Location"); r.StatusCode != http.StatusPermanentRedirect || got != want+"//a%2Fb/../c?d=e" {
 			t.Errorf("host %s: got %d to %s, want 308 to %s", host, r.StatusCode, got, want)
 		}
 	}

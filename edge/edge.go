@@ -51,7 +51,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: cfg.MemberQueueBytes},
 		WriteError:     gateway.WriteError,
 	}, rooms, client, history, log, reg)
-	handler, err := gateway.New(gateway.Backends{
+	handler, err := gateway.New(ctx, gateway.Backends{
 		Publish: client.Publish,
 		History: history,
 		Upgrade: sessions.ServeHTTP,
@@ -121,14 +121,14 @@ func listenAll(ctx context.Context, cfg *Config, h *gateway.Handler, log *slog.L
 			return nil, err
 		}
 	}
-	webs := []*web{newWeb("http", h, ln, secure, cfg.webDrain(), log)}
+	face := newWeb("http", h, ln, secure, cfg.webDrain(), log)
 	if cfg.RedirectHTTP == "" {
-		return webs, nil
+		return []*web{face}, nil
 	}
 	plain, err := listen(ctx, "-redirect-http", cfg.RedirectHTTP)
 	if err != nil {
 		_ = ln.Close()
 		return nil, err
 	}
-	return append(webs, newWeb("redirect", redirect(ln.Addr()), plain, nil, time.Second, log)), nil
+	return []*web{face, newWeb("redirect", redirect(ln.Addr()), plain, nil, time.Second, log)}, nil
 }

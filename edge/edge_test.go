@@ -79,8 +79,7 @@ func start(t *testing.T, cfg edge.Config) *face {
 func startBoth(t *testing.T) (*face, *historysvc) {
 	t.Helper()
 	svc := newHistorysvc()
-	dial, _ := svc.start(t)
-	return start(t, config(dial)), svc
+	return start(t, config(svc.start(t))), svc
 }
 
 func (f *face) post(path, body string) (code int, answer string) {
@@ -110,11 +109,25 @@ type client struct {
 	*websocket.Conn
 }
 
+// dial returns the answer that stood in place of the upgrade.
+func dial(d *websocket.Dialer, url string, h http.Header) (c *websocket.Conn, refusal answer, err error) {
+	c, r, err := d.Dial(url, h) //nolint:bodyclose // gorilla's answers need no closing
+	if err != nil && r != nil {
+		refusal = answer{r.StatusCode, r.Header.Get("Content-Type")}
+	}
+	return c, refusal, err
+}
+
+type answer struct {
+	code        int
+	contentType string
+}
+
 func (f *face) join(path string) *client {
 	f.t.Helper()
-	c, r, err := websocket.DefaultDialer.Dial("ws://"+f.addr+path, nil)
+	c, refusal, err := dial(websocket.DefaultDialer, "ws://"+f.addr+path, nil)
 	if err != nil {
-		f.t.Fatalf("joining %s: %v (%v)", path, err, r)
+		f.t.Fatalf("joining %s: %v %+v", path, err, refusal)
 	}
 	f.t.Cleanup(func() { _ = c.Close() })
 	return &client{f.t, c}
@@ -211,8 +224,9 @@ func TestMembersMissNothingWhenStreamsBreak(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f, svc := startBoth(t)
 			a, b := f.join("/a"), f.join("/a")
-			var sent, acks []string
-			for i := range 30 {
+			const n = 30
+			sent, acks := make([]string, 0, n), make([]string, 0, n)
+			for i := range n {
 				text := fmt.Sprintf(`{"type":2,"uuid":"%d","body":{}}`, i)
 				a.send(websocket.TextMessage, text)
 				sent = append(sent, text)
@@ -244,9 +258,9 @@ func TestWithoutHistoryServiceEverythingIsRefusedUntilThereIsOne(t *testing.T) {
 		t.Errorf("publish: got %d %s, want 503", code, answer)
 	}
 	began := time.Now()
-	_, r, err := websocket.DefaultDialer.Dial("ws://"+f.addr+"/a", nil)
-	if err == nil || r == nil || r.StatusCode != 503 || r.Header.Get("Content-Type") != "application/json" {
-		t.Errorf("upgrade: got %v, %v, want 503 with a JSON error", r, err)
+	_, refusal, err := dial(websocket.DefaultDialer, "ws://"+f.addr+"/a", nil)
+	if want := (answer{http.StatusServiceUnavailable, "application/json"}); err == nil || refusal != want {
+		t.Errorf("upgrade: got %+v, %v, want %+v", refusal, err, want)
 	}
 	if took := time.Since(began); took > 4*time.Second {
 		t.Errorf("the upgrade was refused after %v, want about 2 s", took)
@@ -290,8 +304,7 @@ func TestStopAnswersWhatIsUnderWay(t *testing.T) {
 func TestAdminEndpoints(t *testing.T) {
 	t.Parallel()
 	svc := newHistorysvc()
-	dial, _ := svc.start(t)
-	cfg := config(dial)
+	cfg := config(svc.start(t))
 	cfg.AdminSecretFile = write(t, "secret", "s3cret\n")
 	f := start(t, cfg)
 	f.wantPost("/__/ttl", "groupName=/a&ttl=60&secret=s3cret", 200, `{"code":200,"msg":"set"}`)
@@ -311,12 +324,11 @@ func TestAdminEndpoints(t *testing.T) {
 func TestOriginsHoldForSocketsToo(t *testing.T) {
 	t.Parallel()
 	svc := newHistorysvc()
-	dial, _ := svc.start(t)
-	cfg := config(dial)
+	cfg := config(svc.start(t))
 	cfg.AllowedOrigins = "https://a.example, https://*.b.example"
 	f := start(t, cfg)
 	for origin, ok := range map[string]bool{"https://a.example": true, "https://x.b.example": true, "https://c.example": false} {
-		c, _, err := websocket.DefaultDialer.Dial("ws://"+f.addr+"/a", http.Header{"Origin": {origin}})
+		c, _, err := dial(websocket.DefaultDialer, "ws://"+f.addr+"/a", http.Header{"Origin": {origin}})
 		if (err == nil) != ok {
 			t.Errorf("origin %s: got error %v, want allowed %v", origin, err, ok)
 		}

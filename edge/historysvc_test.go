@@ -57,16 +57,17 @@ func newHistorysvc() *historysvc {
 	return &historysvc{groups: make(map[string]*record), peers: make(map[*peer]struct{})}
 }
 
-// start serves on a pipe in memory until stop; dial reaches it.
-func (s *historysvc) start(t *testing.T) (dial grpc.DialOption, stop func()) {
+// start serves on a pipe in memory until the test's end; dial reaches it.
+func (s *historysvc) start(t *testing.T) (dial grpc.DialOption) {
 	t.Helper()
 	listener := bufconn.Listen(1 << 20)
+	s.serve(t, listener)
 	return grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return listener.DialContext(ctx)
-	}), s.serve(t, listener)
+	})
 }
 
-func (s *historysvc) serve(t *testing.T, listener net.Listener) (stop func()) {
+func (s *historysvc) serve(t *testing.T, listener net.Listener) {
 	t.Helper()
 	server := grpc.NewServer()
 	historyv1.RegisterHistoryServiceServer(server, s)
@@ -74,10 +75,7 @@ func (s *historysvc) serve(t *testing.T, listener net.Listener) (stop func()) {
 	healthv1.RegisterHealthServer(server, health.NewServer())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
-	var once sync.Once
-	stop = func() { once.Do(func() { server.Stop(); <-done }) }
-	t.Cleanup(stop)
-	return stop
+	t.Cleanup(func() { server.Stop(); <-done })
 }
 
 // breakStreams ends all streams with err; nil is an end in order.

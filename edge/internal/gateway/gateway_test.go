@@ -59,35 +59,35 @@ type rig struct {
 	upgraded []group.Name
 }
 
-func newRig(t testing.TB, opts Options) *rig {
-	t.Helper()
-	rig := &rig{t: t, history: &historyService{}, receipt: relay.Receipt{Outcome: relay.Accepted}}
+func newRig(tb testing.TB, opts Options) *rig {
+	tb.Helper()
+	rig := &rig{t: tb, history: &historyService{}, receipt: relay.Receipt{Outcome: relay.Accepted}}
 	if opts.MaxMessageBytes == 0 {
 		opts.MaxMessageBytes = 1000
 	}
-	h, err := New(Backends{
+	h, err := New(tb.Context(), Backends{
 		Publish: func(p *relay.Publication) {
 			rig.published = append(rig.published, p)
 			p.Done(rig.receipt)
 		},
-		History: NewForwarder(serve(t, rig.history)),
+		History: NewForwarder(serve(tb, rig.history)),
 		Upgrade: func(w http.ResponseWriter, _ *http.Request, g group.Name) {
 			rig.upgraded = append(rig.upgraded, g)
 			w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says
 		},
 	}, opts, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	rig.address = server.Listener.Addr().String()
 	return rig
 }
 
 // serve puts s behind a connection in memory.
-func serve(t testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
-	t.Helper()
+func serve(tb testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
+	tb.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
 	historyv1.RegisterHistoryServiceServer(server, s)
@@ -97,9 +97,9 @@ func serve(t testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = conn.Close()
 		server.Stop()
 		<-done

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -56,7 +58,7 @@ type endpoint struct {
 }
 
 // New makes a Handler. The only error is a fault of the generated code.
-func New(b Backends, opts Options, log *slog.Logger, reg prometheus.Registerer) (*Handler, error) {
+func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg prometheus.Registerer) (*Handler, error) {
 	h := &Handler{
 		opts:     opts,
 		backends: b,
@@ -64,14 +66,14 @@ func New(b Backends, opts Options, log *slog.Logger, reg prometheus.Registerer) 
 		metrics:  newMetrics(reg),
 		cors:     newCORS(opts.AllowedOrigins),
 	}
-	rest, err := newREST(b.History, log)
+	rest, err := newREST(ctx, b.History, log)
 	if err != nil {
 		return nil, err
 	}
 	get := []string{http.MethodGet, http.MethodHead}
 	post := []string{http.MethodPost}
 	h.endpoints = map[string]endpoint{
-		"/__/history": {"history", append(get, post...), false, rest.ServeHTTP},
+		"/__/history": {"history", slices.Concat(get, post), false, rest.ServeHTTP},
 		"/__/cancel":  {"cancel", post, false, rest.ServeHTTP},
 		"/__/ttl":     {"ttl", post, true, h.requireSecret(rest)},
 		groupsPath:    {"groups", get, true, h.requireSecret(rest)},
@@ -130,11 +132,9 @@ func at(path string, r *http.Request) *http.Request {
 // allowed.
 func allowing(methods []string, serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		for _, m := range methods {
-			if r.Method == m {
-				serve(w, r)
-				return
-			}
+		if slices.Contains(methods, r.Method) {
+			serve(w, r)
+			return
 		}
 		w.Header().Set("Allow", strings.Join(methods, ", ")+", OPTIONS")
 		if r.Method == http.MethodOptions {

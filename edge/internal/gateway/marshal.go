@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"io"
 	"strconv"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -11,7 +10,8 @@ import (
 
 // jsonMarshaler writes answers exactly as docs/protocol.md says: all keys, in
 // this order, numbers as numbers, no null, no spaces. (protojson writes 64-bit
-// numbers as strings, and spaces at random.) Other types are protojson's.
+// numbers as strings, and spaces at random.) Other types, and streams, of which
+// there are none, are protojson's.
 type jsonMarshaler struct{ runtime.JSONPb }
 
 // ContentType implements runtime.Marshaler.
@@ -33,9 +33,6 @@ func (m *jsonMarshaler) Marshal(v any) ([]byte, error) {
 	}
 }
 
-// NewEncoder implements runtime.Marshaler.
-func (m *jsonMarshaler) NewEncoder(w io.Writer) runtime.Encoder { return encoder(m, w) }
-
 // linesMarshaler writes a list of groups as text, one name a line. (A name has
 // no control characters.)
 type linesMarshaler struct{ jsonMarshaler }
@@ -55,20 +52,6 @@ func (m *linesMarshaler) Marshal(v any) ([]byte, error) {
 		b = append(b, '\n')
 	}
 	return b, nil
-}
-
-// NewEncoder implements runtime.Marshaler.
-func (m *linesMarshaler) NewEncoder(w io.Writer) runtime.Encoder { return encoder(m, w) }
-
-func encoder(m runtime.Marshaler, w io.Writer) runtime.Encoder {
-	return runtime.EncoderFunc(func(v any) error {
-		b, err := m.Marshal(v)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(b)
-		return err
-	})
 }
 
 func marshalHistory(r *historyv1.GetHistoryResponse) []byte {

@@ -87,8 +87,12 @@ func (p *params) required(name string) string {
 func (p *params) group() string {
 	const name = "groupName"
 	s := p.required(name)
-	if _, err := group.Parse(s); err != nil {
+	g, err := group.Parse(s)
+	switch {
+	case err != nil:
 		p.fail(name, err.Error())
+	case !g.Publishable():
+		p.fail(name, "this group keeps nothing")
 	}
 	return s
 }

@@ -28,7 +28,7 @@ const (
 )
 
 // newREST serves what history.gateway.yaml maps under /__/.
-func newREST(history *Forwarder, log *slog.Logger) (http.Handler, error) {
+func newREST(ctx context.Context, history *Forwarder, log *slog.Logger) (http.Handler, error) {
 	installParser()
 	mux := runtime.NewServeMux(
 		runtime.WithDisablePathLengthFallback(),
@@ -40,9 +40,7 @@ func newREST(history *Forwarder, log *slog.Logger) (http.Handler, error) {
 		runtime.WithErrorHandler(errorHandler(log)),
 		runtime.WithRoutingErrorHandler(routingError),
 	)
-	// The context is not used by an in-process registration.
-	err := historyv1.RegisterHistoryServiceHandlerServer(context.Background(), mux, history)
-	if err != nil {
+	if err := historyv1.RegisterHistoryServiceHandlerServer(ctx, mux, history); err != nil {
 		return nil, err
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -68,6 +68,7 @@ func TestHistoryParameters(t *testing.T) {
 }
 
 func multipartForm(t *testing.T) (body, contentType string) {
+	t.Helper()
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
 	for name, value := range map[string]string{"groupName": "/room/9527/", "position": "-50", "size": "50"} {
@@ -112,6 +113,7 @@ func TestBadParameters(t *testing.T) {
 		{"GET", "/__/history?groupName=a", "", "groupName: "},
 		{"GET", "/__/history?groupName=/a{", "", "groupName: "},
 		{"GET", "/__/history?groupName=/__/a", "", "groupName: "},
+		{"GET", "/__/history?groupName=/timer", "", "groupName: this group keeps nothing"},
 		{"GET", "/__/history?groupName=/a&groupName=/a", "", "groupName: given more than once"},
 		{"POST", "/__/history?groupName=/a", "groupName=/a", "groupName: given more than once"},
 		{"GET", "/__/history?groupName=/a&position=x", "", "position: "},

@@ -70,12 +70,12 @@ func (s *service) Read(_ context.Context, r *relayv1.ReadRequest) (*relayv1.Read
 }
 
 // next waits for the edge's next stream and its hello.
-func (s *service) next(t testing.TB) *connection {
-	t.Helper()
-	conn := receive(t, s.conns)
-	conn.t = t
+func (s *service) next(tb testing.TB) *connection {
+	tb.Helper()
+	conn := receive(tb, s.conns)
+	conn.t = tb
 	if hello := conn.frame().GetHello(); hello.GetEdge() == 0 {
-		t.Fatalf("first frame: got hello %v, want one with an edge", hello)
+		tb.Fatalf("first frame: got hello %v, want one with an edge", hello)
 	}
 	return conn
 }
@@ -107,16 +107,16 @@ func (c *connection) answer(outcome relayv1.Outcome, publishes ...*relayv1.Publi
 	c.send(r)
 }
 
-func receive[T any](t testing.TB, from <-chan T) T {
-	t.Helper()
+func receive[T any](tb testing.TB, from <-chan T) T {
+	tb.Helper()
 	select {
 	case v, ok := <-from:
 		if !ok {
-			t.Fatal("the channel was closed, want a value")
+			tb.Fatal("the channel was closed, want a value")
 		}
 		return v
 	case <-time.After(10 * time.Second):
-		t.Fatal("nothing came within 10 s")
+		tb.Fatal("nothing came within 10 s")
 		panic("unreachable")
 	}
 }
@@ -167,8 +167,8 @@ type rig struct {
 
 // newRig starts everything; opts are those of the client, which reports members
 // if it is told how.
-func newRig(t testing.TB, opts Options, members ...func() map[group.Name]uint32) *rig {
-	t.Helper()
+func newRig(tb testing.TB, opts Options, members ...func() map[group.Name]uint32) *rig {
+	tb.Helper()
 	s := &service{conns: make(chan *connection)}
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
@@ -180,7 +180,7 @@ func newRig(t testing.TB, opts Options, members ...func() map[group.Name]uint32)
 	conn, err := Dial("passthrough:///service", grpc.WithContextDialer(
 		func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	h := newRecorder()
 	c := New(conn, opts, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
@@ -192,7 +192,7 @@ func newRig(t testing.TB, opts Options, members ...func() map[group.Name]uint32)
 	var running sync.WaitGroup
 	running.Go(func() { _ = c.Run(ctx) })
 	stop := func() { cancel(); running.Wait() }
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		stop()
 		_ = conn.Close()
 		server.Stop()
@@ -209,8 +209,9 @@ type answers struct {
 	came chan uint32
 }
 
-func newAnswers(t testing.TB) *answers {
-	return &answers{t: t, seen: make(map[uint32]Receipt), came: make(chan uint32, 100_000)}
+func newAnswers(tb testing.TB) *answers {
+	tb.Helper()
+	return &answers{t: tb, seen: make(map[uint32]Receipt), came: make(chan uint32, 100_000)}
 }
 
 // publication makes one whose receipt is collected.
