@@ -198,13 +198,13 @@ func fill(s *servers, group string, n int) error {
 	return <-errs
 }
 
-// clients runs call in a loop, eight at a time, and counts successes.
-func clients(ctx context.Context, s *servers, d time.Duration, call func(client, n int) error) (result, error) {
+// clients runs call in a loop, n at a time, and counts successes.
+func clients(ctx context.Context, s *servers, d time.Duration, n int, call func(client, n int) error) (result, error) {
 	var done atomic.Int64
 	runCtx, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	errs := make(chan error, 8)
-	for c := range 8 {
+	errs := make(chan error, n)
+	for c := range n {
 		wg.Go(func() {
 			for n := 0; runCtx.Err() == nil; n++ {
 				if err := call(c, n); err != nil {
@@ -232,7 +232,7 @@ func historyPages(d time.Duration) func(context.Context, *servers) (result, erro
 			return result{}, err
 		}
 		form := url.Values{"groupName": {"/load/history"}, "size": {"100"}, "position": {"0"}}.Encode()
-		return clients(ctx, s, d, func(int, int) error {
+		return clients(ctx, s, d, 16, func(int, int) error {
 			return post("http://"+s.addr+"/__/history", "application/x-www-form-urlencoded", form)
 		})
 	}
@@ -240,7 +240,7 @@ func historyPages(d time.Duration) func(context.Context, *servers) (result, erro
 
 func httpPublish(d time.Duration) func(context.Context, *servers) (result, error) {
 	return func(ctx context.Context, s *servers) (result, error) {
-		return clients(ctx, s, d, func(c, n int) error {
+		return clients(ctx, s, d, 64, func(c, n int) error {
 			return post(fmt.Sprintf("http://%s/load/http/%d", s.addr, c), "", string(dataPacket(fmt.Sprintf("http-%d", n))))
 		})
 	}

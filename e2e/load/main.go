@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -24,18 +25,24 @@ func main() {
 	redisServer := flag.String("redis-server", "redis-server", "the redis-server program")
 	duration := flag.Duration("for", 10*time.Second, "how long each case is measured")
 	run := flag.String("run", ".", "run the cases whose name matches this regular expression")
+	edgeFlags := flag.String("edge-flags", "", "more `flags` for the edge, separated by spaces, such as \"-ops-listen 127.0.0.1:6060\" to profile it")
+	historyFlags := flag.String("historysvc-flags", "", "more `flags` for the history service")
 	idle := flag.Int("idle", 10000, "connections of the idle case")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := measure(ctx, *bin, *redisServer, *run, *duration, *idle); err != nil {
+	p := programs{
+		bin: *bin, redisServer: *redisServer,
+		edgeFlags: strings.Fields(*edgeFlags), historyFlags: strings.Fields(*historyFlags),
+	}
+	if err := measure(ctx, p, *run, *duration, *idle); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(ctx context.Context, bin, redisServer, run string, d time.Duration, idle int) error {
+func measure(ctx context.Context, p programs, run string, d time.Duration, idle int) error {
 	match, err := regexp.Compile(run)
 	if err != nil {
 		return err
@@ -45,7 +52,7 @@ func measure(ctx context.Context, bin, redisServer, run string, d time.Duration,
 		if !match.MatchString(c.name) {
 			continue
 		}
-		if err := measureOne(ctx, bin, redisServer, c); err != nil {
+		if err := measureOne(ctx, p, c); err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
@@ -54,8 +61,8 @@ func measure(ctx context.Context, bin, redisServer, run string, d time.Duration,
 
 // measureOne runs one case on servers of its own, so that no case inherits
 // another's memory.
-func measureOne(ctx context.Context, bin, redisServer string, c loadCase) error {
-	s, err := startServers(ctx, bin, redisServer)
+func measureOne(ctx context.Context, p programs, c loadCase) error {
+	s, err := startServers(ctx, p)
 	if err != nil {
 		return err
 	}

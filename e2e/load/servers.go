@@ -15,6 +15,12 @@ import (
 	"time"
 )
 
+// programs says what to start.
+type programs struct {
+	bin, redisServer        string
+	edgeFlags, historyFlags []string
+}
+
 // servers are the three processes under load, on loopback ports of their own.
 type servers struct {
 	addr  string // of the edge's HTTP
@@ -33,7 +39,7 @@ func (u usage) minus(v usage) usage {
 	return usage{u.edge - v.edge, u.historysvc - v.historysvc, u.redis - v.redis}
 }
 
-func startServers(ctx context.Context, bin, redisServer string) (_ *servers, err error) {
+func startServers(ctx context.Context, p programs) (_ *servers, err error) {
 	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
@@ -49,16 +55,18 @@ func startServers(ctx context.Context, bin, redisServer string) (_ *servers, err
 		}
 	}()
 	_, redisPort, _ := net.SplitHostPort(ports[2])
-	if s.redisCmd, err = s.start(redisServer, "--port", redisPort, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir); err != nil {
+	if s.redisCmd, err = s.start(p.redisServer, "--port", redisPort, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir); err != nil {
 		return nil, err
 	}
 	if err = waitFor(ctx, func() error { return dialable(ports[2]) }); err != nil {
 		return nil, err
 	}
-	if s.historyCmd, err = s.start(filepath.Join(bin, "historysvc"), "-listen", ports[1], "-redis", "redis://"+ports[2]+"/0", "-log-level", "warn"); err != nil {
+	if s.historyCmd, err = s.start(filepath.Join(p.bin, "historysvc"),
+		append([]string{"-listen", ports[1], "-redis", "redis://" + ports[2] + "/0", "-log-level", "warn"}, p.historyFlags...)...); err != nil {
 		return nil, err
 	}
-	if s.edgeCmd, err = s.start(filepath.Join(bin, "edge"), "-listen", ports[0], "-history", ports[1], "-log-level", "warn"); err != nil {
+	if s.edgeCmd, err = s.start(filepath.Join(p.bin, "edge"),
+		append([]string{"-listen", ports[0], "-history", ports[1], "-log-level", "warn"}, p.edgeFlags...)...); err != nil {
 		return nil, err
 	}
 	return s, waitFor(ctx, s.ready)
