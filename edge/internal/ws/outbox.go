@@ -1,320 +1,263 @@
-package feed
+package ws
 
 import (
+	"context"
+	"crypto/tls"
+	"net"
+	"sync"
 	"time"
-
-	"github.com/gotapi/gotapi-ws/wire/group"
-	"github.com/gotapi/gotapi-ws/wire/stream"
 )
-
-// Start is where a follower begins. The zero Start is from now on: after what
-// the store has once the subscription holds.
-type Start struct {
-	// After the message with this uuid.
-	AfterUUID string
-	// After this position.
-	After *stream.Position
-}
-
-// Sink takes what a Follower passes on. Its methods are called one after
-// another, under a lock: they return at once and call neither the Hub nor the
-// Follower.
-type Sink interface {
-	// Attached says that the stream goes on from at. It comes once before
-	// everything else, when the subscription holds and the place is known; and
-	// again with gap, when what stood between the place reached so far (or
-	// asked for) and at is lost. Then what follows begins at at.
-	Attached(at stream.Position, gap bool)
-	// Deliver takes events, which are shared and must not be changed, or returns
-	// false because there is no room: then it has taken none of them. Stored
-	// ones wait in the store until Follower.Resume, others are lost.
-	Deliver(epoch stream.Epoch, events []stream.Event) bool
-	// Failed says that the group cannot be followed. Nothing comes after it.
-	Failed(err error)
-}
-
-// phase is what a follower is doing. Between them it goes like this:
-//
-//	subscribing -> attaching -> live <-> reading
-//	            \-> live            \-> full -> reading
-//	            \-> reading
-type phase uint8
 
 const (
-	// The subscription does not hold yet. Events that come are not for us.
-	subscribing phase = iota
-	// It will start from the head, which is being asked for. Events wait.
-	attaching
-	// Events that follow are passed on.
-	live
-	// The store is being read. Events wait.
-	reading
-	// The sink has no room. Stored events wait in the store.
-	full
-	// Stopped or failed.
-	ended
+	// A Write to a peer that takes nothing ends the connection after this.
+	writeTimeout = 10 * time.Second
+	// A peer has this long to answer our close frame before TCP is closed.
+	closeTimeout = time.Second
+	// The queue's array is kept for the next burst up to this capacity.
+	keepFrames = 16
 )
 
-// Follower passes the events of one group to one sink.
-type Follower struct {
-	hub  *Hub
-	name group.Name
-	sink Sink
-	// Set by Begin.
-	topic *topic
-
-	// All that follows is guarded by topic.mu.
-
-	phase phase
-	// Where the next read begins while pos is not known.
-	start Start
-	pos   stream.Position
-	skips stream.Skips
-	// attaching, reading: live events, and whether some that are stored did not
-	// fit, or may have been missed, so that another read is needed.
-	buffer buffer
-	missed bool
-	// attaching: the store has no counters for the group yet.
-	unknown bool
-	// The place of the last poll at which the head was elsewhere.
-	behind *stream.Position
-	check  check
-	job    job
-	// Failed calls of the store in a row, and the timer of the next one.
-	failures int
-	retry    *time.Timer
+// Limits bound an Outbox. One frame counts at most a quarter of Bytes, so that
+// a page of history, of which a session sends one at a time, fits whatever its
+// size.
+type Limits struct {
+	Frames, Bytes int
 }
 
-// Begin starts the follower. The sink may be called before Begin returns.
-func (f *Follower) Begin() { f.hub.insert(f) }
+// Outbox is the queue of frames to one peer. When it is full, what waits is
+// dropped and the connection ends with ErrSlowConsumer. Its methods may be called
+// from many goroutines; none but Await and Wait blocks. Frames leave in the order
+// in which they came, and a close frame is the last.
+//
+// Before Start nothing leaves: so a member can receive a group's traffic before
+// its 101 is written.
+type Outbox struct {
+	limits Limits
+	// Counts the writer, of which there is at most one.
+	writer sync.WaitGroup
 
-// Stop ends the follower. It is called after Begin, and the sink is not
-// called once it has returned.
-func (f *Follower) Stop() { f.hub.remove(f) }
+	mu      sync.Mutex
+	conn    net.Conn // nil before Start
+	waiting []Frame
+	// Of what waits and what is being written.
+	frames, bytes int
+	// How many frames have been written.
+	written uint64
+	writing bool
+	// Why the connection ends; nil while it does not. Once set, nothing more is
+	// queued.
+	cause error
+	// What waited has been dropped: of what the writer has taken, nothing more
+	// is sent either.
+	dropped bool
+	// Nothing may leave any more.
+	cut bool
+	// Closed after each write and at the end; nil when nobody waits.
+	progress chan struct{}
+}
 
-// Resume says that the sink has room again. It is of no effect on a follower
-// whose events the sink has not refused.
-func (f *Follower) Resume() {
-	f.topic.mu.Lock()
-	defer f.topic.mu.Unlock()
-	if f.phase == full {
-		f.catchUp(causeSlow)
+// NewOutbox returns an Outbox that holds its frames until Start.
+func NewOutbox(limits Limits) *Outbox { return &Outbox{limits: limits} }
+
+// Start begins to send to conn, which from now on the Outbox closes when it is
+// cut.
+func (o *Outbox) Start(conn net.Conn) {
+	o.mu.Lock()
+	o.conn = conn
+	cut := o.cut
+	o.wake()
+	o.mu.Unlock()
+	if cut {
+		cutOff(conn)
 	}
 }
 
-// end makes f deaf. The caller holds topic.mu, as for everything below.
-func (f *Follower) end() {
-	f.phase = ended
-	f.buffer.take(&f.hub.buffered)
-	if f.retry != nil {
-		f.retry.Stop()
-	}
+// Send queues f. It does nothing when the connection is ending.
+func (o *Outbox) Send(f Frame) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sendAll(f)
 }
 
-// fail ends f because its group cannot be had.
-func (f *Follower) fail(err error) {
-	f.end()
-	f.sink.Failed(err)
+// SendAll queues frames in one step. It keeps no reference to the slice.
+func (o *Outbox) SendAll(frames []Frame) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sendAll(frames...)
 }
 
-// open starts f, now that the subscription holds.
-func (f *Follower) open() {
-	switch {
-	case f.start.After != nil:
-		// What it asks for may be the head: that is found out first, together
-		// with others. Until then what follows is passed on.
-		f.pos = *f.start.After
-		f.sink.Attached(f.pos, false)
-		f.phase = live
-		f.compareWithHead()
-	case f.start.AfterUUID != "":
-		f.catchUp(causeStart)
-	default:
-		f.phase = attaching
-		f.compareWithHead()
-	}
-}
-
-// subscribed hears that the subscription holds, for the first time or again.
-func (f *Follower) subscribed() {
-	switch f.phase {
-	case subscribing:
-		f.open()
-	case attaching, live:
-		f.compareWithHead()
-	case reading:
-		f.missed = true
-	case full, ended: // it reads the store when there is room
-	}
-}
-
-// attach makes f live from the head on.
-func (f *Follower) attach(head stream.Position) {
-	f.pos = head
-	f.sink.Attached(head, false)
-	f.goLive()
-}
-
-// heard takes live events.
-func (f *Follower) heard(epoch stream.Epoch, events []stream.Event) {
-	switch f.phase {
-	case live:
-		rest, ok := f.pass(epoch, events)
-		if !ok {
-			f.phase = full
-			return
-		}
-		if len(rest) > 0 {
-			f.catchUp(causeHole)
-			f.keep(epoch, rest)
-		}
-	case attaching, reading:
-		f.keep(epoch, events)
-	default:
-		f.drop(events)
-	}
-}
-
-// keep lets live events wait.
-func (f *Follower) keep(epoch stream.Epoch, events []stream.Event) {
-	if len(events) == 0 || f.buffer.add(epoch, events, &f.hub.buffered) {
+func (o *Outbox) sendAll(frames ...Frame) {
+	if o.cause != nil || len(frames) == 0 || !o.admit(frames) {
 		return
 	}
-	f.drop(events)
-	f.missed = true
+	o.waiting = append(o.waiting, frames...)
+	o.wake()
 }
 
-// drop counts the events that are lost by not being passed on.
-func (f *Follower) drop(events []stream.Event) {
-	for i := range events {
-		if !events[i].Kind.Stored() {
-			f.hub.metrics.dropped.Inc()
-		}
+// admit counts frames in, or ends the connection because there is no room.
+func (o *Outbox) admit(frames []Frame) bool {
+	o.frames += len(frames)
+	for _, f := range frames {
+		o.bytes += o.weight(f)
 	}
-}
-
-// pass passes on what follows. rest begins with the first event that does not.
-// It returns false when the sink has no room for stored events.
-func (f *Follower) pass(epoch stream.Epoch, events []stream.Event) (rest []stream.Event, ok bool) {
-	pos := f.pos
-	next, rest, stored := follow(&pos, epoch, events)
-	if len(next) == 0 {
-		return rest, true
-	}
-	if f.deliver(epoch, next) {
-		f.pos = pos
-		return rest, true
-	}
-	f.drop(next)
-	return rest, !stored
-}
-
-// follow moves pos over events. next are those that follow it, rest those from
-// the first on that does not; old ones are left out. stored says whether some
-// of next are.
-func follow(pos *stream.Position, epoch stream.Epoch, events []stream.Event) (next, rest []stream.Event, stored bool) {
-	next = events[:0:0]
-	// events[from:i] is next, unless old events had to be left out of its middle.
-	from, whole := 0, true
-	for i := range events {
-		switch pos.Next(epoch, &events[i]) {
-		case stream.Follows:
-			stored = stored || events[i].Kind.Stored()
-			if !whole {
-				next = append(next, events[i])
-			}
-		case stream.Old:
-			if whole {
-				next = append(next, events[from:i]...)
-				whole = len(next) == 0
-				from = i + 1
-			}
-		case stream.Broken:
-			if whole {
-				next = events[from:i]
-			}
-			return next, events[i:], stored
-		}
-	}
-	if whole {
-		next = events[from:]
-	}
-	return next, nil, stored
-}
-
-// deliver gives events to the sink, with recalls that nobody needs to hear of
-// marked. If they are refused, nothing has happened.
-func (f *Follower) deliver(epoch stream.Epoch, events []stream.Event) bool {
-	events = f.silence(events)
-	if f.sink.Deliver(epoch, events) {
+	if o.frames <= o.limits.Frames && o.bytes <= o.limits.Bytes {
 		return true
 	}
-	for i := range events {
-		if e := &events[i]; e.Kind == stream.Recall && e.Silent {
-			// As if the recall had not been seen: it will be read again.
-			f.skips.Mark(&stream.Event{Kind: stream.Tombstone, Seq: e.Target})
-		}
-	}
+	o.drop()
+	o.end(ErrSlowConsumer)
 	return false
 }
 
-// silence marks recalls in a copy: events are shared.
-func (f *Follower) silence(events []stream.Event) []stream.Event {
-	own := false
-	for i := range events {
-		if k := events[i].Kind; k != stream.Recall && k != stream.Tombstone {
-			continue
-		}
-		e := events[i]
-		f.skips.Mark(&e)
-		if e.Silent == events[i].Silent {
-			continue
-		}
-		if !own {
-			events = append([]stream.Event(nil), events...)
-			own = true
-		}
-		events[i] = e
-	}
-	return events
+func (o *Outbox) weight(f Frame) int { return min(f.Size(), o.limits.Bytes/4) }
+
+// drop forgets what waits. The counts do not matter any more.
+func (o *Outbox) drop() {
+	o.dropped = true
+	clear(o.waiting)
+	o.waiting = nil
 }
 
-// goLive passes on what waited, now that f stands where the store did.
-func (f *Follower) goLive() {
-	if f.missed {
-		f.missed = false
-		f.phase = reading
-		f.askStore()
+// Close ends the connection: what waits is sent, then a close frame. Only the
+// first cause counts.
+func (o *Outbox) Close(cause *CloseError) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.cause == nil {
+		o.end(cause)
+	}
+}
+
+// end makes the close frame the last frame.
+func (o *Outbox) end(cause *CloseError) {
+	o.cause = cause
+	f := closeFrame(cause.Code, cause.Reason)
+	o.frames++
+	o.bytes += o.weight(f)
+	o.waiting = append(o.waiting, f)
+	o.wake()
+	o.tellWaiter()
+}
+
+// Abort ends the connection at once; the peer is told nothing. It may be called
+// after Close, too.
+func (o *Outbox) Abort(cause error) {
+	o.mu.Lock()
+	if o.cause == nil {
+		o.cause = cause
+	}
+	o.cut = true
+	o.drop()
+	o.tellWaiter()
+	conn := o.conn
+	o.mu.Unlock()
+	if conn != nil {
+		cutOff(conn)
+	}
+}
+
+// cutOff closes conn without waiting for the peer: closing TLS is a write.
+func cutOff(conn net.Conn) {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	_ = conn.Close() // the connection is given up anyway
+}
+
+// Cause is why the connection ends; nil while it does not.
+func (o *Outbox) Cause() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.cause
+}
+
+// Queued is how many bytes wait or are being written.
+func (o *Outbox) Queued() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
+// Await blocks until at most half of the limits is used. It returns the cause
+// if the connection is ending. A peer that reads nothing at all ends it.
+func (o *Outbox) Await(ctx context.Context) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.await(ctx, func() bool { return o.frames <= o.limits.Frames/2 && o.bytes <= o.limits.Bytes/2 })
+}
+
+// SendAndWait queues f and blocks until it has been written. It returns the
+// cause if the connection ends before.
+func (o *Outbox) SendAndWait(ctx context.Context, f Frame) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sendAll(f)
+	last := o.written + uint64(o.frames)
+	return o.await(ctx, func() bool { return o.written >= last })
+}
+
+// await blocks until done, which is asked after each write. It lets the lock go
+// meanwhile.
+func (o *Outbox) await(ctx context.Context, done func() bool) error {
+	for o.cause == nil && !done() {
+		if o.progress == nil {
+			o.progress = make(chan struct{})
+		}
+		progress := o.progress
+		o.mu.Unlock()
+		select {
+		case <-progress:
+			o.mu.Lock()
+		case <-ctx.Done():
+			o.mu.Lock()
+			return context.Cause(ctx)
+		}
+	}
+	return o.cause
+}
+
+func (o *Outbox) tellWaiter() {
+	if o.progress != nil {
+		close(o.progress)
+		o.progress = nil
+	}
+}
+
+// Wait blocks until all that could be sent has been sent. The connection must
+// be ending.
+func (o *Outbox) Wait() { o.writer.Wait() }
+
+// wake starts the writer if there is something to write and none at it.
+func (o *Outbox) wake() {
+	if o.writing || o.conn == nil || len(o.waiting) == 0 {
 		return
 	}
-	f.phase = live
-	waited := f.buffer.take(&f.hub.buffered)
-	for i, h := range waited {
-		rest, ok := f.pass(h.epoch, h.events)
-		if !ok {
-			f.phase = full
-			return
-		}
-		if len(rest) > 0 {
-			// It is of another life of the group, or behind a hole made
-			// meanwhile. The store knows, so stored events need not be kept:
-			// one that never follows would be in the way for ever.
-			f.catchUp(causeHole)
-			f.keep(h.epoch, unstored(rest))
-			for _, later := range waited[i+1:] {
-				f.keep(later.epoch, unstored(later.events))
-			}
-			return
-		}
-	}
+	o.writing = true
+	o.writer.Go(o.write)
 }
 
-// unstored picks the events that have no place in the stream.
-func unstored(events []stream.Event) (picked []stream.Event) {
-	for i := range events {
-		if !events[i].Kind.Stored() {
-			picked = append(picked, events[i])
+// SendPaced queues frames as fast as the peer takes them, and so never fills
+// the Outbox by itself: a quarter of the limits stays free for other frames.
+// It returns the cause if the connection ends meanwhile.
+func (o *Outbox) SendPaced(ctx context.Context, frames []Frame) error {
+	for len(frames) > 0 {
+		if err := o.Await(ctx); err != nil {
+			return err
+		}
+		n := o.portion(frames)
+		o.SendAll(frames[:n])
+		frames = frames[n:]
+	}
+	return nil
+}
+
+// portion returns how many frames fit into a quarter of the limits; at least one.
+func (o *Outbox) portion(frames []Frame) int {
+	bytes := 0
+	for i, f := range frames {
+		bytes += o.weight(f)
+		if i > 0 && (i >= o.limits.Frames/4 || bytes > o.limits.Bytes/4) {
+			return i
 		}
 	}
-	return picked
+	return len(frames)
 }

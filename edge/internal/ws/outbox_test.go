@@ -188,6 +188,26 @@ func TestFullOutboxEndsWith1013(t *testing.T) {
 	}
 }
 
+func TestFullOutboxDropsWhatIsNotWrittenYet(t *testing.T) {
+	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+		f := Binary(make([]byte, 20<<10)) // each in a write of its own
+		resume := w.stall()
+		for range 20 {
+			o.Send(f)
+		}
+		o.Start(w)
+		synctest.Wait() // the writer has taken all, and is stuck with the first
+		for o.Cause() == nil {
+			o.Send(f)
+		}
+		resume()
+		synctest.Wait()
+		if want := raw(f, closeFrame(1013, "slow consumer")); !bytes.Equal(w.all(), want) {
+			t.Errorf("%d bytes written, want %d", len(w.all()), len(want))
+		}
+	})
+}
+
 func TestOneFrameOfAnySizeFits(t *testing.T) {
 	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
 		resume := w.stall()
