@@ -190,6 +190,12 @@ func TestChannelOfABadGroupEndsWithAnError(t *testing.T) {
 			t.Errorf("attached: %v, want an error", a)
 		}
 	}
+	// When the key is gone, the group can be had.
+	s.redis.Del(room)
+	e.attach(3, room, nil)
+	if a := e.attached[3][0]; a.GetError() != "" {
+		t.Errorf("attached: %v, want no error", a)
+	}
 }
 
 func TestEndedChannelGetsNothing(t *testing.T) {

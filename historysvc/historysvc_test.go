@@ -312,6 +312,7 @@ func TestRequestsAreRefusedWithTheFieldThatIsBad(t *testing.T) {
 		{"ping", publish(room, `{"type":1,"command":5,"uuid":"u"}`), codes.InvalidArgument, "packet"},
 		{"bad uuid", publish(room, `{"type":2,"uuid":"a\u0000b"}`), codes.InvalidArgument, "packet"},
 		{"history of a bad name", history(&historyv1.GetHistoryRequest{GroupName: "/a{b"}), codes.InvalidArgument, "group_name"},
+		{"history of the timer", history(&historyv1.GetHistoryRequest{GroupName: "/timer"}), codes.InvalidArgument, "group_name"},
 		{"size too large", history(&historyv1.GetHistoryRequest{GroupName: room, Size: &big}), codes.InvalidArgument, "size"},
 		{"before and after", history(&historyv1.GetHistoryRequest{GroupName: room, Before: "a", After: "b"}), codes.InvalidArgument, "after"},
 		{"position and before", history(&historyv1.GetHistoryRequest{GroupName: room, Before: "a", Position: 1}), codes.InvalidArgument, "position"},
@@ -370,6 +371,25 @@ func TestKeyOfAnotherTypeIsRefused(t *testing.T) {
 	}
 	if status.Code(err) != codes.FailedPrecondition {
 		t.Errorf("Watch: %v, want FailedPrecondition", err)
+	}
+}
+
+func TestPublishThatIsCertainlyNotStoredSaysSo(t *testing.T) {
+	s := start(t)
+	s.redis.SetError("LOADING for a while")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := s.history.Publish(ctx, &historyv1.PublishRequest{GroupName: room, Packet: data("u1")})
+	if status.Code(err) != codes.Unavailable {
+		t.Errorf("Publish: %v, want Unavailable", err)
+	}
+	e := s.edge(t, 7)
+	publish := e.data(1, "u1")
+	publish.TimeoutMs = 1000
+	e.send(&relayv1.ConnectRequest{Publishes: []*relayv1.Publish{publish}})
+	e.until(func() bool { return len(e.results) == 1 })
+	if r := e.results[1]; r.GetOutcome() != relayv1.Outcome_OUTCOME_UNAVAILABLE {
+		t.Errorf("relayed publish: %v, want UNAVAILABLE", r)
 	}
 }
 

@@ -69,6 +69,7 @@ func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, drain tim
 		grpc.KeepaliveEnforcementPolicy(keepalivePolicy),
 		grpc.KeepaliveParams(keepaliveParams),
 		grpc.UnaryInterceptor(s.call),
+		grpc.WaitForHandlers(true), // they use what is given up next
 	)
 	historyv1.RegisterHistoryServiceServer(s.grpc, h)
 	relayv1.RegisterRelayServiceServer(s.grpc, r)

@@ -34,10 +34,10 @@ type world struct {
 	fault func() error
 	// Events of a page.
 	page int
-	// Called while Read is under way, without locks.
-	duringRead func()
-	reads      int
-	latency    func() time.Duration
+	// Called while Read or Heads is under way, when its answer stands; without locks.
+	duringRead, duringHeads func()
+	reads                   int
+	latency                 func() time.Duration
 }
 
 type fakeGroup struct {
@@ -237,6 +237,9 @@ func (w *world) Heads(ctx context.Context, groups []group.Name) ([]stream.Positi
 	heads := make([]stream.Position, len(groups))
 	for i, g := range groups {
 		heads[i] = w.headOf(g)
+	}
+	if w.duringHeads != nil {
+		w.duringHeads()
 	}
 	return heads, nil
 }

@@ -260,6 +260,82 @@ func TestRemadeSubscriptionIsCheckedAtOnce(t *testing.T) {
 	})
 }
 
+func TestSubscriptionRemadeDuringACatchUpCausesAnotherRead(t *testing.T) {
+	run(t, func(w *world) {
+		s := w.follow(room, Start{})
+		w.store(room, "u1")
+		w.duringRead = func() {
+			w.duringRead = nil
+			w.store(room, "u3") // lost with the subscription
+			w.hub.Subscribed(room)
+		}
+		w.publish("u2")
+		s.want("without waiting for a poll", "u1", "u2", "u3")
+		s.stop()
+	})
+}
+
+func TestSubscriptionRemadeWhileTheHeadIsReadMakesItBeReadAgain(t *testing.T) {
+	run(t, func(w *world) {
+		w.store(room, "u1")
+		w.duringHeads = func() {
+			w.duringHeads = nil
+			w.store(room, "u2") // lost with the subscription
+			w.hub.Subscribed(room)
+		}
+		s := w.follow(room, Start{})
+		if got, want := s.position(), w.headOf(room); got != want {
+			t.Errorf("attached at %+v, want %+v", got, want)
+		}
+		s.stop()
+	})
+}
+
+func TestFollowerIsReadForOnlyOnceAtATime(t *testing.T) {
+	run(t, func(w *world) {
+		w.store(room, "u1")
+		calls := 0
+		w.fault = func() error {
+			// The heads of all fail, so that each is asked for alone.
+			if calls++; calls == 1 {
+				return history.ErrUnavailable
+			}
+			return nil
+		}
+		w.duringHeads = func() { // alone
+			w.duringHeads = nil
+			// It becomes live by another way, and finds a hole.
+			w.hub.Subscribed(room)
+			time.Sleep(time.Millisecond)
+			w.store(room, "u2")
+			w.hub.Heard(room, w.groups[room].epoch, []stream.Event{w.store(room, "u3")})
+		}
+		s := w.follow(room, Start{})
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		s.want("the hole is filled at once", "u2", "u3")
+		s.stop()
+	})
+}
+
+func TestTombstonesBeforeAGapDoNotSilenceRecallsAfterIt(t *testing.T) {
+	run(t, func(w *world) {
+		w.store(room, "u1")
+		w.mu.Lock()
+		w.groups[room].recalled[1] = true
+		w.mu.Unlock()
+		zero := stream.Position{}
+		s := w.follow(room, Start{After: &zero})
+		w.store(room, "u2")
+		w.store(room, "u3")
+		w.groups[room].trimmed = 2
+		w.publish("u4")
+		w.say(w.recall(room, 1)) // the sink checks Silent
+		s.want("members that came after the gap may know u1", "tombstone u1", "gap", "recall u1")
+		s.stop()
+	})
+}
+
 func TestFullSinkGetsStoredEventsLaterAndLosesOthers(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})

@@ -24,5 +24,5 @@ func (c *channel) Deliver(epoch stream.Epoch, events []stream.Event) bool {
 	return c.out.deliver(c, epoch, events)
 }
 
-// Failed implements feed.Sink.
+// Failed implements feed.Sink. The reader ends the channel at the next frame.
 func (c *channel) Failed(err error) { c.out.failed(c.id, err) }

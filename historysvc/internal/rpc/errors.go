@@ -13,14 +13,16 @@ import (
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
-// errorTable says what callers are told about each error of the store: the
-// status, the outcome of a relayed publish, and the sentinel's own text. What
-// is wrapped around a sentinel is for the log.
-var errorTable = []struct {
+type errorRow struct {
 	err     error
 	code    codes.Code
 	outcome relayv1.Outcome
-}{
+}
+
+// errorTable says what callers are told about each error of the store: the
+// status, the outcome of a relayed publish, and the sentinel's own text. What
+// is wrapped around a sentinel is for the log.
+var errorTable = []errorRow{
 	{history.ErrUnavailable, codes.Unavailable, relayv1.Outcome_OUTCOME_UNAVAILABLE},
 	{history.ErrUnknown, codes.DeadlineExceeded, relayv1.Outcome_OUTCOME_UNKNOWN},
 	{history.ErrBusy, codes.ResourceExhausted, relayv1.Outcome_OUTCOME_BUSY},
@@ -29,6 +31,16 @@ var errorTable = []struct {
 	// The caller's own deadline or hang-up: nobody knows what was done.
 	{context.DeadlineExceeded, codes.DeadlineExceeded, relayv1.Outcome_OUTCOME_UNKNOWN},
 	{context.Canceled, codes.Canceled, relayv1.Outcome_OUTCOME_UNKNOWN},
+}
+
+// rowOf is nil for an error that nobody told us about.
+func rowOf(err error) *errorRow {
+	for i := range errorTable {
+		if errors.Is(err, errorTable[i].err) {
+			return &errorTable[i]
+		}
+	}
+	return nil
 }
 
 // internalText is all that a caller learns about an error that is not in the table.
@@ -43,10 +55,8 @@ func statusOf(ctx context.Context, log *slog.Logger, err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
 	}
-	for _, row := range errorTable {
-		if errors.Is(err, row.err) {
-			return status.Error(row.code, row.err.Error())
-		}
+	if row := rowOf(err); row != nil {
+		return status.Error(row.code, row.err.Error())
 	}
 	log.ErrorContext(ctx, "request failed for an unexpected reason", "error", err)
 	return status.Error(codes.Internal, internalText)
@@ -61,13 +71,19 @@ func outcomeOf(log *slog.Logger, r *history.Receipt) (relayv1.Outcome, string) {
 	case r.Err == nil:
 		return relayv1.Outcome_OUTCOME_ACCEPTED, ""
 	}
-	for _, row := range errorTable {
-		if errors.Is(r.Err, row.err) {
-			return row.outcome, row.err.Error()
-		}
+	if row := rowOf(r.Err); row != nil {
+		return row.outcome, row.err.Error()
 	}
 	log.Error("publish failed for an unexpected reason", "error", r.Err)
 	return relayv1.Outcome_OUTCOME_UNKNOWN, internalText
+}
+
+// reasonOf returns what may be said about why a group cannot be had.
+func reasonOf(err error) string {
+	if row := rowOf(err); row != nil {
+		return row.err.Error()
+	}
+	return internalText
 }
 
 // badField is INVALID_ARGUMENT that names a field of the request, in its text

@@ -142,12 +142,15 @@ func (s *History) ListGroups(ctx context.Context, _ *historyv1.ListGroupsRequest
 
 const uuidRule = "must be 1 to 128 bytes"
 
-// groupOf checks a group name. The lobby and the timer pass: they are groups
-// whose history is empty.
+// groupOf checks the name of a group that is to be read or changed: the lobby
+// and the timer keep nothing.
 func groupOf(name string) (group.Name, error) {
 	g, err := group.Parse(name)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", badField("group_name", err.Error())
+	case !g.Publishable():
+		return "", badField("group_name", "this group keeps nothing")
 	}
 	return g, nil
 }

@@ -33,6 +33,8 @@ type outbound struct {
 	items      []item
 	bytes      int
 	refused    []*channel
+	// Channels that are over, for the reader.
+	failures []uint32
 }
 
 // result answers one publish.
@@ -105,8 +107,26 @@ func (o *outbound) attached(channel uint32, at stream.Position, gap bool) {
 	o.notify(&relayv1.Attached{Channel: channel, Position: relayPosition(at), Gap: gap})
 }
 
+// refuse says that a channel cannot be had.
+func (o *outbound) refuse(channel uint32, why string) {
+	o.notify(&relayv1.Attached{Channel: channel, Error: why})
+}
+
+// failed is refuse for a channel that had begun.
 func (o *outbound) failed(channel uint32, err error) {
-	o.notify(&relayv1.Attached{Channel: channel, Error: err.Error()})
+	o.refuse(channel, reasonOf(err))
+	o.mu.Lock()
+	o.failures = append(o.failures, channel)
+	o.mu.Unlock()
+}
+
+// takeFailed returns the channels that have failed since the last call.
+func (o *outbound) takeFailed() []uint32 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	failures := o.failures
+	o.failures = nil
+	return failures
 }
 
 func (o *outbound) notify(notice *relayv1.Attached) {

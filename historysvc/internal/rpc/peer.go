@@ -109,6 +109,9 @@ func (p *peer) stopChannels() {
 }
 
 func (p *peer) take(frame *relayv1.ConnectRequest) error {
+	for _, id := range p.out.takeFailed() {
+		p.end(id)
+	}
 	if err := p.greet(frame.GetHello()); err != nil {
 		return err
 	}
@@ -158,10 +161,17 @@ func (p *peer) publish(messages []*relayv1.Publish) {
 			continue
 		}
 		one.Group, one.Kind, one.UUID, one.Payload = g, kind, m.GetUuid(), m.GetPayload()
-		one.Deadline = deadline(now, m.GetTimeoutMs())
+		one.Deadline = answerBy(now, timeoutOf(m))
 		one.Done = one.done
 		p.relay.store.Submit(&one.Publication)
 	}
+}
+
+func timeoutOf(m *relayv1.Publish) time.Duration {
+	if m.GetTimeoutMs() == 0 {
+		return publishTimeout
+	}
+	return time.Duration(m.GetTimeoutMs()) * time.Millisecond
 }
 
 // done is called by the store: it must not block.
@@ -179,16 +189,13 @@ func (p *publication) done(r history.Receipt) {
 // interest opens or ends a channel.
 func (p *peer) interest(i *relayv1.Interest) {
 	id := i.GetChannel()
-	if c := p.channels[id]; c != nil {
-		c.follower.Stop()
-		delete(p.channels, id)
-	}
+	p.end(id)
 	if i.GetGroup() == "" {
 		return
 	}
 	g, err := group.Parse(i.GetGroup())
 	if err != nil {
-		p.out.failed(id, err)
+		p.out.refuse(id, err.Error())
 		return
 	}
 	var start feed.Start
@@ -200,4 +207,12 @@ func (p *peer) interest(i *relayv1.Interest) {
 	c.follower = p.relay.hub.NewFollower(g, start, c)
 	p.channels[id] = c
 	c.follower.Begin()
+}
+
+// end ends a channel, if there is one of that number.
+func (p *peer) end(id uint32) {
+	if c := p.channels[id]; c != nil {
+		c.follower.Stop()
+		delete(p.channels, id)
+	}
 }

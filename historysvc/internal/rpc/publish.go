@@ -39,10 +39,10 @@ func (s *History) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 }
 
 func (s *History) publishable(r *historyv1.PublishRequest) (group.Name, error) {
-	g, err := groupOf(r.GetGroupName())
+	g, err := group.Parse(r.GetGroupName())
 	switch {
 	case err != nil:
-		return "", err
+		return "", badField("group_name", err.Error())
 	case !g.Publishable():
 		return "", status.Error(codes.PermissionDenied, "nobody can publish to this group")
 	case len(r.GetPacket()) == 0:
@@ -75,10 +75,14 @@ func classify(msg []byte) (kind stream.Kind, uuid string, err error) {
 // submit stores or broadcasts p and waits for the receipt. When ctx ends first,
 // the outcome is unknown.
 func (s *History) submit(ctx context.Context, p *history.Publication) (history.Receipt, error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	p.Deadline, _ = ctx.Deadline()
+	timeout := publishTimeout
+	if by, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(by))
+	}
+	p.Deadline = answerBy(time.Now(), timeout)
 	p.Origin = stream.Origin{Edge: s.edge, ID: s.published.Add(1)}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	receipts := make(chan history.Receipt, 1)
 	p.Done = func(r history.Receipt) { receipts <- r }
 	s.store.Submit(p)
@@ -93,10 +97,9 @@ func (s *History) submit(ctx context.Context, p *history.Publication) (history.R
 	}
 }
 
-// deadline is when the answer to a relayed publish is no longer worth having.
-func deadline(now time.Time, timeoutMillis uint32) time.Time {
-	if timeoutMillis == 0 {
-		return now.Add(publishTimeout)
-	}
-	return now.Add(time.Duration(timeoutMillis) * time.Millisecond)
+// answerBy is when the store has to answer a publish whose caller waits for
+// timeout: a little earlier than the caller gives up, because the store may
+// know that nothing was stored, and the caller alone does not.
+func answerBy(now time.Time, timeout time.Duration) time.Time {
+	return now.Add(timeout - min(timeout/4, answerMargin))
 }

@@ -10,8 +10,12 @@ import (
 	"time"
 )
 
-// publishTimeout bounds a publish whose caller sets no earlier deadline.
-const publishTimeout = 5 * time.Second
+const (
+	// publishTimeout bounds a publish whose caller sets no earlier deadline.
+	publishTimeout = 5 * time.Second
+	// answerMargin is what an answer may take on its way to the caller.
+	answerMargin = 250 * time.Millisecond
+)
 
 // newEdgeID draws the name of a process that publishes; 0 is nobody.
 func newEdgeID() uint64 {

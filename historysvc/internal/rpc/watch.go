@@ -79,9 +79,6 @@ func watchedGroup(r *historyv1.WatchedGroup) (watched, error) {
 	if err != nil {
 		return watched{}, err
 	}
-	if !g.Publishable() {
-		return watched{}, badField("group_name", "this group cannot be watched")
-	}
 	w := watched{group: g}
 	switch start := r.GetStart().(type) {
 	case *historyv1.WatchedGroup_AfterUuid:
