@@ -46,7 +46,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(testbed.Main(m, aim))
+	testbed.Main(m, aim)
 }
 
 // systems are what the tests can start.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -415,7 +416,7 @@ func Test2_1_AResendAfterTrimmingIsADuplicate(t *testing.T) {
 
 func uuidOf(i int) string { return fmt.Sprintf("m%07d", i) }
 
-func numbered(i int) string { return client.Data(uuidOf(i), fmt.Sprint(i)) }
+func numbered(i int) string { return client.Data(uuidOf(i), strconv.Itoa(i)) }
 
 // fill publishes numbered(0) to numbered(n-1), a window of them at a time.
 func fill(t *testing.T, g string, n int) {
@@ -542,10 +543,10 @@ func Test2_5_AllMembersSeeOneOrder(t *testing.T) {
 	next := map[string]int{}
 	for i := len(first) - 1; i >= 0; i-- {
 		var s, n int
-		if _, err := fmt.Sscanf(client.Parse(t, first[i]).UUID, "%d-%d", &s, &n); err != nil || n != next[fmt.Sprint(s)] {
-			t.Fatalf("message %s stands where message %d of its sender should", first[i], next[fmt.Sprint(s)])
+		if _, err := fmt.Sscanf(client.Parse(t, first[i]).UUID, "%d-%d", &s, &n); err != nil || n != next[strconv.Itoa(s)] {
+			t.Fatalf("message %s stands where message %d of its sender should", first[i], next[strconv.Itoa(s)])
 		}
-		next[fmt.Sprint(s)]++
+		next[strconv.Itoa(s)]++
 	}
 }
 

@@ -4,10 +4,9 @@
 package whole
 
 import (
-	"os"
 	"testing"
 
 	"github.com/gotapi/gotapi-ws/e2e/internal/testbed"
 )
 
-func TestMain(m *testing.M) { os.Exit(testbed.Main(m, nil)) }
+func TestMain(m *testing.M) { testbed.Main(m, nil) }

@@ -21,15 +21,15 @@ type vector struct {
 	Why           string
 }
 
-func (v *vector) path(t testing.TB) string {
-	t.Helper()
+func (v *vector) path(tb testing.TB) string {
+	tb.Helper()
 	if v.Text != nil {
 		return *v.Text
 	}
 	if v.Hex != nil {
 		b, err := hex.DecodeString(*v.Hex)
 		if err != nil {
-			t.Fatalf("%s: %v", v.Name, err)
+			tb.Fatalf("%s: %v", v.Name, err)
 		}
 		return string(b)
 	}
@@ -40,18 +40,18 @@ func (v *vector) path(t testing.TB) string {
 	return b.String()
 }
 
-func vectors(t testing.TB) []vector {
-	t.Helper()
+func vectors(tb testing.TB) []vector {
+	tb.Helper()
 	b, err := os.ReadFile("../../testdata/groups.json")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var vs []vector
 	if err := json.Unmarshal(b, &vs); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if len(vs) < 30 {
-		t.Fatalf("only %d vectors", len(vs))
+		tb.Fatalf("only %d vectors", len(vs))
 	}
 	return vs
 }

@@ -35,7 +35,7 @@ type reader struct {
 type failure struct{}
 
 // readJSON reads one document, or, when prefix, what a text begins with.
-func readJSON(text string, prefix bool) (n node, rest string, ok bool) {
+func readJSON(text string, prefix bool) (n node, ok bool) {
 	defer func() {
 		switch e := recover(); e {
 		case nil:
@@ -50,9 +50,9 @@ func readJSON(text string, prefix bool) (n node, rest string, ok bool) {
 	n = r.value()
 	r.space()
 	if !prefix && r.at < len(r.text) {
-		return node{}, "", false
+		return node{}, false
 	}
-	return n, string(r.text[r.at:]), true
+	return n, true
 }
 
 func (r *reader) peek() rune {
@@ -83,20 +83,20 @@ func (r *reader) space() {
 }
 
 func (r *reader) value() node {
-	switch c := r.peek(); {
-	case c == '{':
+	switch r.peek() {
+	case '{':
 		return r.list('{', '}')
-	case c == '[':
+	case '[':
 		return r.list('[', ']')
-	case c == '"':
+	case '"':
 		return node{kind: '"', units: r.string()}
-	case c == 't':
+	case 't':
 		r.expect("true")
 		return node{kind: 't'}
-	case c == 'f':
+	case 'f':
 		r.expect("false")
 		return node{kind: 'f'}
-	case c == 'n':
+	case 'n':
 		r.expect("null")
 		return node{kind: 'n'}
 	default:
@@ -152,7 +152,7 @@ func (r *reader) string() []uint16 {
 func (r *reader) escape() uint16 {
 	c := r.take()
 	if c == 'u' {
-		var hex []rune
+		hex := make([]rune, 0, 4)
 		for range 4 {
 			hex = append(hex, r.take())
 		}
@@ -251,7 +251,7 @@ func referenceClassify(msg []byte) (p Packet, ok bool) {
 	if !utf8.Valid(msg) {
 		return Packet{}, false
 	}
-	doc, _, ok := readJSON(string(msg), false)
+	doc, ok := readJSON(string(msg), false)
 	if !ok || strings.HasPrefix(string(msg), "\ufeff") {
 		return Packet{}, false
 	}
@@ -282,11 +282,11 @@ func referenceData(doc node) Packet {
 	case uuid.kind == 'n':
 		return Packet{Kind: Data}
 	}
-	if text, ok := referenceUUID(uuid); !ok {
+	text, ok := referenceUUID(uuid)
+	if !ok {
 		return Packet{Kind: BadUUID, UUID: text}
-	} else {
-		return Packet{Kind: Data, UUID: text}
 	}
+	return Packet{Kind: Data, UUID: text}
 }
 
 func referenceUUID(n node) (string, bool) {

@@ -30,15 +30,15 @@ func (p *part) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &[]any{&p.text, &p.times})
 }
 
-func (v *vector) message(t testing.TB) []byte {
-	t.Helper()
+func (v *vector) message(tb testing.TB) []byte {
+	tb.Helper()
 	switch {
 	case v.Text != nil:
 		return []byte(*v.Text)
 	case v.Hex != nil:
 		b, err := hex.DecodeString(*v.Hex)
 		if err != nil {
-			t.Fatalf("%s: %v", v.Name, err)
+			tb.Fatalf("%s: %v", v.Name, err)
 		}
 		return b
 	}
@@ -67,18 +67,18 @@ var kindNames = map[Kind]string{
 	Query: "query", Dropped: "dropped", BadUUID: "bad-uuid",
 }
 
-func vectors(t testing.TB) []vector {
-	t.Helper()
+func vectors(tb testing.TB) []vector {
+	tb.Helper()
 	b, err := os.ReadFile("../../testdata/packets.json")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var vs []vector
 	if err := json.Unmarshal(b, &vs); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if len(vs) < 100 {
-		t.Fatalf("only %d vectors", len(vs))
+		tb.Fatalf("only %d vectors", len(vs))
 	}
 	return vs
 }

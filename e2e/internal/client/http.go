@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"net"
@@ -48,7 +49,9 @@ func Do(tb TB, method, addr, target, body string, headers ...string) Answer {
 // Raw sends those bytes and reads one response to a request of that method.
 func Raw(tb TB, method, addr, request string) Answer {
 	tb.Helper()
-	conn, err := net.DialTimeout("tcp", addr, Timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		tb.Fatalf("%v", err)
 	}

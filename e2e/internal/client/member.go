@@ -66,8 +66,11 @@ func ReceiveBuffer(size int) Option {
 	return func(d *websocket.Dialer, _ http.Header) {
 		d.NetDialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-			if err == nil {
-				err = conn.(*net.TCPConn).SetReadBuffer(size)
+			if err != nil {
+				return nil, err
+			}
+			if tcp, ok := conn.(*net.TCPConn); ok {
+				err = tcp.SetReadBuffer(size)
 			}
 			return conn, err
 		}
@@ -96,7 +99,7 @@ func Join(tb TB, addr, path string, options ...Option) *Member {
 // JoinDeaf connects a member that reads nothing until Listen is called.
 func JoinDeaf(tb TB, addr, path string, options ...Option) *Member {
 	tb.Helper()
-	m, resp, err := open(tb, addr, path, options...)
+	m, resp, err := open(tb, addr, path, options...) //nolint:bodyclose // the dialer has read and closed it
 	if err != nil {
 		if resp != nil {
 			err = fmt.Errorf("%w: %s", err, resp.Status)
@@ -219,7 +222,7 @@ func (m *Member) Conn() net.Conn { return m.conn.NetConn() }
 func (m *Member) Leave() {
 	m.tb.Helper()
 	m.Control(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""))
-	m.Ended()
+	_ = m.Ended() // however it ends, it has
 }
 
 // Next takes the next message.

@@ -8,19 +8,18 @@ import (
 	"testing"
 )
 
-// Main runs the tests of a package. Every package that uses the testbed has a
-// TestMain that calls it, so that what all tests share is cleaned up. setup,
-// which may be nil, starts what all tests of the package share.
-func Main(m *testing.M, setup func(tb TB)) int {
+// Main runs the tests of a package; the exit code is theirs when TestMain
+// returns. Every package that uses the testbed has a TestMain that calls it, so
+// that what all tests share is cleaned up. setup, which may be nil, starts that;
+// it panics if it fails.
+func Main(m *testing.M, setup func(tb TB)) {
 	defer removeBinaries()
 	tb := &mainTB{}
 	defer tb.cleanup()
-	if !tb.run(setup) {
-		return 1
+	if setup != nil {
+		setup(tb)
 	}
-	code := m.Run()
-	tb.failed = code != 0
-	return code
+	tb.failed = m.Run() != 0
 }
 
 // mainTB is the TB of a TestMain, where testing offers none.
@@ -28,25 +27,6 @@ type mainTB struct {
 	mu       sync.Mutex
 	cleanups []func()
 	failed   bool
-}
-
-type fatal struct{}
-
-// run calls setup and says whether it came to its end.
-func (tb *mainTB) run(setup func(TB)) (ok bool) {
-	if setup == nil {
-		return true
-	}
-	defer func() {
-		if e := recover(); e != nil {
-			if _, isFatal := e.(fatal); !isFatal {
-				panic(e)
-			}
-			tb.failed = true
-		}
-	}()
-	setup(tb)
-	return true
 }
 
 func (tb *mainTB) cleanup() {
@@ -72,8 +52,8 @@ func (tb *mainTB) Logf(format string, args ...any) {
 }
 
 func (tb *mainTB) Fatalf(format string, args ...any) {
-	tb.Logf(format, args...)
-	panic(fatal{})
+	tb.failed = true
+	panic(fmt.Sprintf(format, args...))
 }
 
 func (tb *mainTB) TempDir() string {

@@ -71,7 +71,7 @@ func (p *Process) Start() {
 		select {
 		case <-done:
 			cancel() // it will not become ready any more
-			return fmt.Errorf("it ended: %v", p.err)
+			return fmt.Errorf("it ended: %w", p.err)
 		default:
 			return p.ready(ctx)
 		}
@@ -90,7 +90,7 @@ func (p *Process) start() error {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command(p.path, p.args...)
+	cmd := exec.Command(p.path, p.args...) //nolint:gosec // the programs under test, and redis-server
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = environment()
 	// If the test process is killed, nobody else ends this one.

@@ -35,7 +35,7 @@ func StartRedisCluster(tb TB, args ...string) *Redis {
 	tb.Helper()
 	const masters, slots = 3, 16384
 	r := &Redis{}
-	var addrs []string
+	addrs := make([]string, 0, masters)
 	for range masters {
 		p := startRedis(tb, append([]string{
 			"--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
@@ -60,7 +60,7 @@ func joinCluster(tb TB, addr, first string, from, to int) {
 	tb.Helper()
 	ctx := context.Background()
 	node := redis.NewClient(&redis.Options{Addr: addr})
-	defer node.Close()
+	defer func() { _ = node.Close() }()
 	if err := node.ClusterAddSlotsRange(ctx, from, to).Err(); err != nil {
 		tb.Fatalf("slots of %s: %v", addr, err)
 	}
@@ -72,7 +72,7 @@ func joinCluster(tb TB, addr, first string, from, to int) {
 
 func clusterReady(ctx context.Context, addr string, masters int) error {
 	node := redis.NewClient(&redis.Options{Addr: addr})
-	defer node.Close()
+	defer func() { _ = node.Close() }()
 	info, err := node.ClusterInfo(ctx).Result()
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func startRedis(tb TB, args ...string) *Process {
 	host, port, _ := net.SplitHostPort(addr)
 	ready := func(ctx context.Context) error {
 		c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		return c.Ping(ctx).Err()
 	}
 	p := StartProcess(tb, "redis-"+port, path, ready,

@@ -85,7 +85,7 @@ func StartService(tb TB, r *Redis, args ...string) *Process {
 func StartEdge(tb TB, services []*Process, args ...string) *Process {
 	tb.Helper()
 	addr := FreeAddr(tb)
-	var history []string
+	history := make([]string, 0, len(services))
 	for _, s := range services {
 		history = append(history, s.GRPC)
 	}
@@ -97,7 +97,7 @@ func StartEdge(tb TB, services []*Process, args ...string) *Process {
 
 // Addrs returns the HTTP addresses of the edges.
 func (s *System) Addrs() []string {
-	var addrs []string
+	addrs := make([]string, 0, len(s.Edges))
 	for _, e := range s.Edges {
 		addrs = append(addrs, e.Addr)
 	}

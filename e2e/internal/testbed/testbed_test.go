@@ -2,11 +2,10 @@ package testbed
 
 import (
 	"context"
-	"os"
 	"testing"
 )
 
-func TestMain(m *testing.M) { os.Exit(Main(m, nil)) }
+func TestMain(m *testing.M) { Main(m, nil) }
 
 func TestRedisKeepsItsDataOverACrash(t *testing.T) {
 	t.Parallel()
