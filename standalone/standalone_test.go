@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -280,32 +279,5 @@ func TestProbeOfARunningAndOfAStoppedProcess(t *testing.T) {
 	}
 	if err := cfg.Probe(ctx); err == nil {
 		t.Error("probe of a stopped process: no error")
-	}
-}
-
-func TestReadmeProgramRuns(t *testing.T) {
-	program, err := os.ReadFile("example/main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, body, _ := strings.Cut(string(program), "func run(")
-	for _, name := range []string{"README.md", "README.zh.md"} {
-		readme, err := os.ReadFile(filepath.Join("..", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		block := regexp.MustCompile("(?s)```go\n(.*?)```").FindSubmatch(readme)
-		if block == nil || string(block[1]) != "func run("+body {
-			t.Errorf("the Go snippet of %s is not func run of standalone/example/main.go", name)
-		}
-	}
-
-	s := start(t)
-	for _, want := range []string{"stored: true duplicate: false\n", "stored: true duplicate: true\n"} {
-		out, err := exec.CommandContext(t.Context(), "go", "run", "./example", "-grpc", s.grpc).CombinedOutput()
-		if err != nil {
-			t.Fatalf("go run ./example: %v\n%s", err, out)
-		}
-		wantPrefix(t, "example", string(out), want+`{"type":2,"uuid":"from-go-1",`)
 	}
 }
