@@ -128,7 +128,7 @@ type client struct {
 	mu   sync.Mutex
 	got  []string
 	ping []time.Time // when pings came
-	code int // of the close frame
+	code int         // of the close frame
 	err  error
 }
 

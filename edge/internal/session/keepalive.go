@@ -50,7 +50,6 @@ func (s *Server) visit(second int) []*session {
 }
 
 func (c *session) ping() {
-	c.pinged = true
 	c.ending = c.out.Cause() != nil
 	c.conn.ClearHeard()
 	c.out.Send(pingFrame)
@@ -59,7 +58,7 @@ func (c *session) ping() {
 // check drops a peer that has not sent anything since its ping, and one that
 // takes what is left so slowly that it does not come to an end.
 func (c *session) check() {
-	if c.ending || c.pinged && !c.conn.Heard() {
+	if c.ending || !c.conn.Heard() {
 		c.out.Abort(ws.ErrGone)
 	}
 }

@@ -33,9 +33,7 @@ type session struct {
 
 	// A query is being answered.
 	querying atomic.Bool
-	// Pinged, and nothing came since; the keepalive's.
-	pinged bool
-	// It was ending when keepalive last looked; the keepalive's.
+	// It was ending when it was last pinged; keepalive's own.
 	ending bool
 	// Goroutines that the session waits for.
 	tasks sync.WaitGroup

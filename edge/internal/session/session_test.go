@@ -544,11 +544,107 @@ func TestGapClosesWith1012(t *testing.T) {
 	inBubble(t, session.Options{}, func(e *edge) {
 		one := e.dial(chat)
 		one.data("a")
-		e.relay.Break()
-		e.relay.PublishFrom(roomtest.OtherEdge, &relay.Publication{Group: chat, Kind: stream.Message, UUID: "b"})
-		e.relay.Log(chat).Trim(0)
-		e.relay.Restore()
+		e.gap()
 		one.wantGot("ack a", "error 410 ")
 		one.wantClosed(1012)
+	})
+}
+
+func TestConnectionThatIsAcceptedDuringDrainIsClosed(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		e.relay.Break()
+		var c *client
+		dialed := make(chan struct{})
+		go func() {
+			c = e.dial(chat)
+			close(dialed)
+		}()
+		time.Sleep(time.Second) // it waits for the group
+		drained := make(chan error, 1)
+		go func() { drained <- e.server.Drain(e.Context(), 0) }()
+		synctest.Wait()
+		e.relay.Restore()
+		<-dialed
+		began := time.Now()
+		if err := <-drained; err != nil {
+			e.Error(err)
+		}
+		c.wantClosed(1001)
+		if took := time.Since(began); took > time.Second {
+			e.Errorf("took %v, want almost no time", took)
+		}
+	})
+}
+
+func TestEndingConnectionIgnoresWhatComes(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		c := e.dialDeaf(chat)
+		e.gap()
+		c.data("late")
+		if n := e.relay.Count(chat); n != 1 {
+			e.Errorf("%d messages are stored, want 1", n)
+		}
+	})
+}
+
+// gap makes the room of chat lose a message.
+func (e *edge) gap() {
+	synctest.Wait()
+	e.relay.Break()
+	e.relay.PublishFrom(roomtest.OtherEdge, &relay.Publication{Group: chat, Kind: stream.Message, UUID: "lost"})
+	e.relay.Log(chat).Trim(0)
+	e.relay.Restore()
+	synctest.Wait()
+}
+
+func TestPeerThatTakesTheRestTooSlowlyIsCutOff(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		c := e.dialDeaf(chat)
+		for range 60 {
+			e.relay.PublishFrom(roomtest.OtherEdge, &relay.Publication{
+				Group: chat, Kind: stream.Binary, Payload: make([]byte, 15<<10),
+			})
+		}
+		e.gap()
+		go func() { // it is slow, but never stuck
+			for b := make([]byte, 15<<10); ; time.Sleep(5 * time.Second) {
+				if _, err := c.UnderlyingConn().Read(b); err != nil {
+					return
+				}
+			}
+		}()
+		time.Sleep(5 * time.Second)
+		if n := e.rooms.Members()[chat]; n != 1 {
+			e.Fatalf("%d members, want 1: it has time", n)
+		}
+		time.Sleep(60 * time.Second)
+		if n := e.rooms.Members()[chat]; n != 0 {
+			e.Errorf("%d members, want none: it should be cut off", n)
+		}
+	})
+}
+
+func TestLostDeliveryOfAnOwnMessageIsNoticedByItsReceipt(t *testing.T) {
+	opts := session.Options{}
+	synctest.Test(t, func(t *testing.T) {
+		e := newEdge(t, opts)
+		e.serveWith(e.relay, opts, func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() { _ = e.rooms.Run(ctx) }()
+			var c *client
+			dialed := make(chan struct{})
+			go func() { c = e.dialDeaf(chat); close(dialed) }()
+			e.settle()
+			<-dialed
+			c.listen()
+			c.data("a")
+			e.relay.Lose()
+			e.settle()
+			c.wantGot()
+			time.Sleep(2 * time.Second)
+			e.settle()
+			c.wantGot("ack a")
+		})
 	})
 }

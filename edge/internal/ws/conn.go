@@ -94,7 +94,8 @@ func (c *Conn) Finish(err error) {
 	c.out.Wait()
 }
 
-// Heard says whether anything has come from the peer since ClearHeard.
+// Heard says whether anything has come from the peer since ClearHeard, if that
+// was called at all.
 func (c *Conn) Heard() bool { return c.socket.heard.Load() }
 
 // ClearHeard begins a new observation for Heard.

@@ -265,6 +265,13 @@ func (r *Relay) Read(ctx context.Context, g group.Name, start relay.Start) (rela
 	}
 }
 
+// Count returns how many events of a group were ever stored.
+func (r *Relay) Count(g group.Name) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.log(g).events)
+}
+
 // Reads returns how often the store was read.
 func (r *Relay) Reads() int {
 	r.mu.Lock()
