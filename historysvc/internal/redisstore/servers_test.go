@@ -89,8 +89,8 @@ func onEach(t *testing.T, f func(t *testing.T, b backend)) {
 	}
 }
 
-// open opens a store and runs it until the test ends. l may be nil.
-func open(tb testing.TB, o Options, l history.Listener) *Store {
+// start opens a store and runs it until cancel is called.
+func start(tb testing.TB, o Options, l history.Listener) (*Store, context.CancelFunc, *sync.WaitGroup) {
 	tb.Helper()
 	s, err := Open(context.Background(), o, quiet(tb), prometheus.NewRegistry())
 	if err != nil {
@@ -99,6 +99,13 @@ func open(tb testing.TB, o Options, l history.Listener) *Store {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Run(ctx, l) })
+	return s, cancel, &running
+}
+
+// open opens a store and runs it until the test ends. l may be nil.
+func open(tb testing.TB, o Options, l history.Listener) *Store {
+	tb.Helper()
+	s, cancel, running := start(tb, o, l)
 	tb.Cleanup(func() {
 		cancel()
 		running.Wait()

@@ -86,7 +86,10 @@ func parseURL(raw string) (*url.URL, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", withoutURL(err))
 	}
-	q := u.Query()
+	q, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, errors.New("redis URL: malformed parameters")
+	}
 	for _, h := range hosts[1:] {
 		q.Add("addr", h)
 	}

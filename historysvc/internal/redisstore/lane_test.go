@@ -1,0 +1,350 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// script of a Redis that a lane talks to: what becomes of each batch.
+type plan func(b *batch) (fate, error)
+
+// recorder is the other end of a lane under test.
+type recorder struct {
+	*lane
+	plan plan
+	// How long a round takes.
+	delay time.Duration
+	// What was carried out, as "group:payload".
+	done []string
+	// The sizes of the batches of each round.
+	rounds [][]int
+	stop   func()
+}
+
+// newRecorder runs a lane in the bubble of a synctest.
+func newRecorder(t *testing.T, l limits, p plan) *recorder {
+	t.Helper()
+	stats, err := newMetrics(prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &recorder{lane: newLane(l, quiet(t), stats), plan: p}
+	r.lane.execute = r.carryOut
+	r.lane.adopt = func(context.Context, group.Name) error { return nil }
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.run(ctx)
+	}()
+	r.stop = func() {
+		cancel()
+		<-ended
+	}
+	return r
+}
+
+func (r *recorder) carryOut(_ context.Context, batches []*batch) {
+	time.Sleep(r.delay)
+	var sizes []int
+	for _, b := range batches {
+		sizes = append(sizes, len(b.items))
+		b.fate, b.err = r.plan(b)
+		if b.fate != done {
+			continue
+		}
+		b.receipts = make([]history.Receipt, len(b.items))
+		for _, w := range b.items {
+			r.done = append(r.done, string(w.Group)+":"+string(w.Payload))
+		}
+	}
+	r.rounds = append(r.rounds, sizes)
+}
+
+func allDone(*batch) (fate, error) { return done, nil }
+
+var generous = limits{items: 1 << 20, bytes: 1 << 30, groupItems: 1 << 20, groupBytes: 1 << 30}
+
+// answers are what publications were told, by payload.
+type answers struct {
+	mu  sync.Mutex
+	got map[string]error
+}
+
+func newAnswers() *answers { return &answers{got: make(map[string]error)} }
+
+func (a *answers) add(payload string, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if _, twice := a.got[payload]; twice {
+		panic("answered twice: " + payload)
+	}
+	a.got[payload] = err
+}
+
+func (a *answers) all() map[string]error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return maps.Clone(a.got)
+}
+
+// put submits a publication; told collects what it is told.
+func (r *recorder) put(g, payload string, kind stream.Kind, timeout time.Duration, told *answers) {
+	r.submit(waiting{Publication: &history.Publication{
+		Group: group.Name(g), Kind: kind, Payload: []byte(payload), Deadline: time.Now().Add(timeout),
+		Done: func(receipt history.Receipt) { told.add(payload, receipt.Err) },
+	}})
+}
+
+func TestALaneSendsWhatGatheredWhileItWasBusy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, generous, allDone)
+		r.delay = time.Millisecond
+		told := newAnswers()
+		r.put("/a", "0", stream.Message, time.Second, told)
+		synctest.Wait() // it is on its way, alone
+		for i := range 299 {
+			r.put("/a", fmt.Sprint(i+1), stream.Message, time.Second, told)
+		}
+		r.put("/b", "b", stream.Message, time.Second, told)
+		time.Sleep(10 * time.Millisecond)
+		r.stop()
+		if diff := cmp.Diff([][]int{{1}, {1, 128}, {128}, {43}}, r.rounds); diff != "" {
+			t.Errorf("rounds (-want +got):\n%s", diff)
+		}
+		for i := range 300 {
+			if want := fmt.Sprint("/a:", i); !slices.Contains(r.done, want) {
+				t.Fatalf("%s is missing", want)
+			}
+		}
+		if len(told.all()) != 301 {
+			t.Errorf("%d answers", len(told.all()))
+		}
+	})
+}
+
+func TestOneMessageAloneTakesOneRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, generous, allDone)
+		r.delay = time.Millisecond
+		began := time.Now()
+		var took time.Duration
+		r.submit(waiting{Publication: &history.Publication{
+			Group: "/a", Kind: stream.Message, Deadline: began.Add(time.Second),
+			Done: func(history.Receipt) { took = time.Since(began) },
+		}})
+		time.Sleep(time.Second)
+		r.stop()
+		if took != time.Millisecond {
+			t.Errorf("took %v, want the round's 1 ms", took)
+		}
+	})
+}
+
+func TestAFloodInOneGroupIsRefusedAndOthersAreServed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, limits{items: 1000, bytes: 1 << 20, groupItems: 500, groupBytes: 1 << 20}, allDone)
+		r.delay = time.Millisecond
+		flood, other := newAnswers(), newAnswers()
+		for i := range 700 {
+			r.put("/flood", fmt.Sprint(i), stream.Message, time.Minute, flood)
+		}
+		r.put("/other", "x", stream.Message, time.Minute, other)
+		time.Sleep(1500 * time.Microsecond)
+		if err, ok := other.all()["x"]; !ok || err != nil {
+			t.Errorf("the other group waits: %v, %v", ok, err)
+		}
+		time.Sleep(time.Second)
+		r.stop()
+		busy := 0
+		for _, err := range flood.all() {
+			if errors.Is(err, history.ErrBusy) {
+				busy++
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if busy != 200 || len(flood.all()) != 700 {
+			t.Errorf("%d of %d are refused, want 200 of 700", busy, len(flood.all()))
+		}
+		if r.count != 0 || r.bytes != 0 || len(r.groups) != 0 {
+			t.Errorf("left over: %d publications, %d bytes, %d groups", r.count, r.bytes, len(r.groups))
+		}
+	})
+}
+
+func TestBytesAreBoundedToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, limits{items: 1000, bytes: 10000, groupItems: 1000, groupBytes: 5000}, allDone)
+		told := newAnswers()
+		big := string(make([]byte, 3000))
+		r.put("/a", big+"1", stream.Message, time.Minute, told)
+		r.put("/a", big+"2", stream.Message, time.Minute, told)
+		r.put("/b", big+"3", stream.Message, time.Minute, told)
+		r.put("/c", big+"4", stream.Message, time.Minute, told)
+		r.put("/d", big+"5", stream.Message, time.Minute, told)
+		synctest.Wait()
+		r.stop()
+		for i, refused := range []bool{false, true, false, false, true} {
+			if err := told.all()[big+fmt.Sprint(i+1)]; errors.Is(err, history.ErrBusy) != refused {
+				t.Errorf("publication %d: %v", i+1, err)
+			}
+		}
+	})
+}
+
+func TestALaterMessageNeverOvertakesOneThatIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failures := 5
+		r := newRecorder(t, generous, func(b *batch) (fate, error) {
+			if b.from.name == "/a" && failures > 0 {
+				failures--
+				return []fate{notDone, unknown}[failures%2], errors.New("no")
+			}
+			return done, nil
+		})
+		told := newAnswers()
+		var want []string
+		for i := range 50 {
+			r.put("/a", fmt.Sprint(i), stream.Message, time.Minute, told)
+			want = append(want, fmt.Sprint("/a:", i))
+			time.Sleep(7 * time.Millisecond)
+			r.put("/b", fmt.Sprint("b", i), stream.Message, time.Minute, told)
+		}
+		time.Sleep(time.Second)
+		r.stop()
+		got := slices.DeleteFunc(r.done, func(s string) bool { return s[:2] == "/b" })
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("order (-want +got):\n%s", diff)
+		}
+		if failures > 0 || len(told.all()) != 100 {
+			t.Errorf("%d failures left, %d answers", failures, len(told.all()))
+		}
+	})
+}
+
+func TestTheAnswerAtTheDeadlineSaysWhatIsKnown(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		fates []fate // the last one for ever
+		want  error
+	}{
+		{"never reached", []fate{notDone}, history.ErrUnavailable},
+		{"once without answer", []fate{notDone, unknown, notDone}, history.ErrUnknown},
+		{"refused", []fate{refused}, history.ErrUnavailable},
+		{"refused after no answer", []fate{unknown, refused}, history.ErrUnknown},
+		{"not a list", []fate{unknown, wrongType}, history.ErrWrongType},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				fates := test.fates
+				r := newRecorder(t, generous, func(*batch) (fate, error) {
+					f := fates[0]
+					if len(fates) > 1 {
+						fates = fates[1:]
+					}
+					return f, errors.New("no")
+				})
+				told := newAnswers()
+				r.put("/a", "m", stream.Message, 5*time.Second, told)
+				time.Sleep(5*time.Second + maxBackoff)
+				synctest.Wait()
+				if err, ok := told.all()["m"]; !ok || !errors.Is(err, test.want) {
+					t.Errorf("told %v, want %v", err, test.want)
+				}
+				r.stop()
+				if tries := len(r.rounds); tries > 50 {
+					t.Errorf("%d tries in 5 s", tries)
+				}
+			})
+		})
+	}
+}
+
+func TestAPacketThatIsNotStoredIsNotSentTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries := 0
+		r := newRecorder(t, generous, func(b *batch) (fate, error) {
+			tries++
+			if tries <= 2 {
+				return []fate{notDone, unknown}[tries-1], errors.New("no")
+			}
+			return done, nil
+		})
+		told := newAnswers()
+		r.put("/a", "m1", stream.Message, time.Minute, told)
+		r.put("/a", "low", stream.Text, time.Minute, told)
+		r.put("/a", "m2", stream.Message, time.Minute, told)
+		time.Sleep(time.Second)
+		r.stop()
+		if diff := cmp.Diff([]string{"/a:m1", "/a:m2"}, r.done); diff != "" {
+			t.Errorf("carried out (-want +got):\n%s", diff)
+		}
+		if err := told.all()["low"]; !errors.Is(err, history.ErrUnknown) {
+			t.Errorf("told %v", err)
+		}
+	})
+}
+
+func TestWhatWaitsWhenALaneStopsIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, generous, func(*batch) (fate, error) { return notDone, errors.New("no") })
+		told := newAnswers()
+		r.put("/a", "1", stream.Message, time.Minute, told)
+		r.put("/a", "2", stream.Text, time.Minute, told)
+		time.Sleep(time.Second)
+		r.stop()
+		r.put("/a", "3", stream.Message, time.Minute, told)
+		for _, p := range []string{"1", "2", "3"} {
+			if err := told.all()[p]; !errors.Is(err, history.ErrUnavailable) {
+				t.Errorf("%s is told %v", p, err)
+			}
+		}
+	})
+}
+
+func TestAGroupWaitsForItsAdoptionAndOthersDoNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var adopted atomic.Bool
+		r := newRecorder(t, generous, func(b *batch) (fate, error) {
+			if b.from.name == "/old" && !adopted.Load() {
+				return mustAdopt, errors.New("ADOPT")
+			}
+			return done, nil
+		})
+		r.adopt = func(context.Context, group.Name) error {
+			time.Sleep(time.Second)
+			adopted.Store(true)
+			return nil
+		}
+		told := newAnswers()
+		r.put("/old", "1", stream.Message, time.Minute, told)
+		r.put("/new", "2", stream.Message, time.Minute, told)
+		time.Sleep(time.Millisecond)
+		r.put("/old", "3", stream.Message, time.Minute, told)
+		synctest.Wait()
+		if _, ok := told.all()["2"]; !ok || len(told.all()) != 1 {
+			t.Errorf("answers: %v", told.all())
+		}
+		time.Sleep(2 * time.Second)
+		r.stop()
+		if diff := cmp.Diff([]string{"/new:2", "/old:1", "/old:3"}, r.done); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
