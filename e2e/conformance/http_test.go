@@ -34,7 +34,7 @@ func TestVectors_RequestsAndAnswers(t *testing.T) {
 			group := client.Group()
 			fill := func(s string) string { return strings.ReplaceAll(s, "$G", group) }
 			for i, step := range v.Steps {
-				var headers []string
+				headers := make([]string, 0, len(step.Request.Headers))
 				for name, value := range step.Request.Headers {
 					headers = append(headers, name+": "+value)
 				}

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/gotapi/gotapi-ws/e2e/internal/client"
 	"github.com/gotapi/gotapi-ws/e2e/internal/testbed"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 )
@@ -117,6 +118,16 @@ func edge(i int) string { return target.edges[i%len(target.edges)] }
 // here and there are two edges where there are two.
 func here() string  { return edge(0) }
 func there() string { return edge(1) }
+
+// join connects n members to a group, spread over the edges.
+func join(t *testing.T, group string, n int) []*client.Member {
+	t.Helper()
+	members := make([]*client.Member, n)
+	for i := range members {
+		members[i] = client.Join(t, edge(i), client.EscapePath(group))
+	}
+	return members
+}
 
 // service returns a client of the history service.
 func service(t *testing.T) historyv1.HistoryServiceClient {

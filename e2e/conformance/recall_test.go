@@ -28,10 +28,7 @@ func recall(t *testing.T, addr, group, uuid string) {
 func Test2_3_RecallReachesMembersOfAllEdgesOnce(t *testing.T) {
 	t.Parallel()
 	g, uuid := client.Group(), client.UUID()
-	var members []*client.Member
-	for i := range 4 {
-		members = append(members, client.Join(t, edge(i), g))
-	}
+	members := join(t, g, 4)
 	client.Publish(t, here(), g, client.Data(uuid, "x"))
 	recall(t, there(), g, uuid)
 	recall(t, here(), g, uuid) // again: members are not told again

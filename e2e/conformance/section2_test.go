@@ -307,10 +307,7 @@ func Test2_1_ConcurrentResendsOverAllEdgesAreStoredOnce(t *testing.T) {
 	const senders, uuids = 6, 20
 	g := client.Group()
 	watcher := client.Join(t, here(), g)
-	var members []*client.Member
-	for i := range senders {
-		members = append(members, client.Join(t, edge(i), g))
-	}
+	members := join(t, g, senders)
 	names := make([]string, uuids)
 	for i := range names {
 		names[i] = client.UUID()
@@ -454,10 +451,7 @@ func Test2_2_AnAckStandsAtTheMessagesPlace(t *testing.T) {
 	t.Parallel()
 	const senders, each = 4, 40
 	g := client.Group()
-	var members []*client.Member
-	for i := range senders {
-		members = append(members, client.Join(t, edge(i), g))
-	}
+	members := join(t, g, senders)
 	uuid := func(sender, i int) string { return fmt.Sprintf("%d-%d", sender, i) }
 	done := make(chan struct{})
 	for s, m := range members {
@@ -482,8 +476,9 @@ func Test2_2_AnAckStandsAtTheMessagesPlace(t *testing.T) {
 			streams[s] = append([]string{p.UUID}, streams[s]...)
 		}
 	}
-	var history []string
-	for _, text := range client.History(t, here(), g).Data {
+	page := client.History(t, here(), g)
+	history := make([]string, 0, len(page.Data))
+	for _, text := range page.Data {
 		history = append(history, client.Parse(t, text).UUID)
 	}
 	for s := range members {
@@ -508,13 +503,7 @@ func Test2_5_AllMembersSeeOneOrder(t *testing.T) {
 	t.Parallel()
 	const senders, watchers, each = 4, 4, 50
 	g := client.Group()
-	var in, out []*client.Member
-	for i := range watchers {
-		out = append(out, client.Join(t, edge(i), g))
-	}
-	for i := range senders {
-		in = append(in, client.Join(t, edge(i), g))
-	}
+	out, in := join(t, g, watchers), join(t, g, senders)
 	done := make(chan struct{})
 	for s, m := range in {
 		go func() {

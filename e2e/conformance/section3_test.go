@@ -30,10 +30,7 @@ func Test3_AnyContentTypeIsOnePacket(t *testing.T) {
 func Test3_AllMembersGetIt(t *testing.T) {
 	t.Parallel()
 	g := client.Group()
-	var members []*client.Member
-	for i := range 6 {
-		members = append(members, client.Join(t, edge(i), g))
-	}
+	members := join(t, g, 6)
 	client.Publish(t, here(), g, "low")
 	client.Publish(t, here(), g, client.Data("u", "x"))
 	client.Publish(t, here(), g, `{"type":1,"command":3,"uuid":"u"}`)

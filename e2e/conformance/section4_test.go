@@ -3,6 +3,7 @@ package conformance
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,7 +28,7 @@ func Test4_PositionsAndSizes(t *testing.T) {
 	list := reversed(numbers(0, n-1))
 	for _, position := range []int{0, 1, 6, 7, 8, 1000, 2147483647, -1, -2, -6, -7, -8, -1000, -2147483648} {
 		for _, size := range []int{0, 1, 3, 7, 8, 10000} {
-			p := client.History(t, there(), g, "position", fmt.Sprint(position), "size", fmt.Sprint(size))
+			p := client.History(t, there(), g, "position", strconv.Itoa(position), "size", strconv.Itoa(size))
 			from, to := window(n, position, size)
 			wantTexts(t, fmt.Sprintf("position %d, size %d", position, size), p.Data, list[from:to])
 			if p.Position != position {
@@ -177,7 +178,7 @@ func Test4_NextLeadsThroughTheWholeHistory(t *testing.T) {
 		var got []string
 		position, pages := start, 0
 		for {
-			p := client.History(t, there(), g, "position", fmt.Sprint(position), "size", "4")
+			p := client.History(t, there(), g, "position", strconv.Itoa(position), "size", "4")
 			got = append(got, p.Data...)
 			pages++
 			if p.Next == nil {
@@ -210,7 +211,7 @@ func Test4_APageEndsEarlyAt8MiB(t *testing.T) {
 	m.Take(n)
 	position, got, pages := 0, 0, 0
 	for {
-		a := client.Post(t, there(), "/__/history", client.Values("groupName", g, "position", fmt.Sprint(position), "size", "10000"))
+		a := client.Post(t, there(), "/__/history", client.Values("groupName", g, "position", strconv.Itoa(position), "size", "10000"))
 		var p client.Page
 		a.JSON(t, &p)
 		pages++

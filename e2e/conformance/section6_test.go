@@ -258,10 +258,7 @@ func Test6_GroupsAreThoseOfTheWholeSystem(t *testing.T) {
 	secret := needSecret(t)
 	t.Parallel()
 	g := client.Group() + "/é<>&\""
-	var all []*client.Member
-	for i := range 3 {
-		all = append(all, client.Join(t, edge(i), client.EscapePath(g)))
-	}
+	all := join(t, g, 3)
 	for i := range target.edges {
 		eventually(t, "three members", func() error { return countIs(t, i, g, 3) })
 	}

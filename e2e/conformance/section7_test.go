@@ -53,7 +53,7 @@ var strange = []string{
 
 // asUTF8 is how a text that is not UTF-8 can be told in JSON.
 func asUTF8(texts []string) []string {
-	var out []string
+	out := make([]string, 0, len(texts))
 	for _, s := range texts {
 		out = append(out, strings.ToValidUTF8(s, "\ufffd"))
 	}

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,7 +45,7 @@ func build() {
 	if built.dir, built.err = os.MkdirTemp("", "gotapi-e2e-"); built.err != nil {
 		return
 	}
-	cmd := exec.Command("go", append([]string{"build", "-o", built.dir + "/"}, mains...)...) //nolint:gosec // constants, and a folder of ours
+	cmd := exec.CommandContext(context.Background(), "go", append([]string{"build", "-o", built.dir + "/"}, mains...)...) //nolint:gosec // constants, and a folder of ours
 	cmd.Dir = Root()
 	built.out, built.err = cmd.CombinedOutput()
 }

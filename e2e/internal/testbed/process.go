@@ -90,7 +90,7 @@ func (p *Process) start() error {
 		return err
 	}
 	defer out.Close()
-	cmd := exec.Command(p.path, p.args...) //nolint:gosec // the programs under test, and redis-server
+	cmd := exec.CommandContext(context.Background(), p.path, p.args...) //nolint:gosec // the programs under test, and redis-server
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = environment()
 	// If the test process is killed, nobody else ends this one.
