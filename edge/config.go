@@ -75,7 +75,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.AdminSecret, "admin-secret", "", "`secret` of the admin endpoints; none: they are off")
 	fs.StringVar(&c.AdminSecretFile, "admin-secret-file", "", "`path` of a file that holds the admin secret")
 	fs.StringVar(&c.AllowedOrigins, "allowed-origins", "*",
-		"`origins` whose pages may connect and read answers, with commas between them;\neach may hold one *, as in https://*.example.com")
+		"`origins` whose pages may connect and read answers, with commas between them;\neach may hold one *, as in https://*.example.com; none: no pages")
 	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "largest message, `bytes`")
 	fs.DurationVar(&c.PublishTimeout, "publish-timeout", 5*time.Second, "how long a publication may wait for its answer")
 	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "most publications that may wait for answers; one group may have a quarter")
@@ -105,7 +105,7 @@ func (c *Config) Validate() error {
 		check(isOrigin(o), "-allowed-origins: %q is not an origin such as https://example.com", o)
 	}
 	check(c.MaxMessageBytes >= 1 && c.MaxMessageBytes <= maxMaxMessageBytes, "-max-message-bytes: not from 1 to %d", maxMaxMessageBytes)
-	check(c.PublishTimeout >= 100*time.Millisecond, "-publish-timeout: less than 100ms")
+	check(c.PublishTimeout >= 100*time.Millisecond && c.PublishTimeout <= writeTimeout/2, "-publish-timeout: not from 100ms to %v", writeTimeout/2)
 	check(c.PublishQueue >= 4, "-publish-queue: less than 4")
 	check(c.PublishQueueBytes/4 >= c.MaxMessageBytes+4096, "-publish-queue-bytes: a quarter of it does not hold the largest message")
 	check(c.MemberQueueBytes >= minQueueBytes && c.MemberQueueBytes >= 4*c.MaxMessageBytes,

@@ -128,6 +128,28 @@ func TestTLSAndRedirect(t *testing.T) {
 		t.Errorf("got %s %s from %s: %s", r.Proto, r.Status, r.Request.URL, body)
 	}
 	(&client{t, a}).want(websocket.TextMessage, "hello")
+
+	cfg.Listen = f.addr
+	if err := cfg.Probe(t.Context()); err != nil {
+		t.Errorf("Probe = %v, want nil", err)
+	}
+}
+
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	svc := newHistorysvc()
+	cfg := config(svc.start(t))
+	f := start(t, cfg)
+	cfg.Listen = f.addr
+	if err := cfg.Probe(t.Context()); err != nil {
+		t.Errorf("while it runs: got %v, want nil", err)
+	}
+	if err := f.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := cfg.Probe(t.Context()); err == nil {
+		t.Error("after the end: got nil, want an error")
+	}
 }
 
 func TestRedirectKeepsThePath(t *testing.T) {

@@ -10,14 +10,19 @@ import (
 const preflightAge = 600
 
 // newCORS lets pages of those origins read answers, without credentials.
+// Without origins it is nobody.
 func newCORS(origins []string) *cors.Cors {
-	return cors.New(cors.Options{
+	opts := cors.Options{
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
 		AllowedHeaders: []string{"*"},
 		ExposedHeaders: []string{"Retry-After"},
 		MaxAge:         preflightAge,
-	})
+	}
+	if len(origins) == 0 { // which rs/cors takes for any
+		opts.AllowOriginFunc = func(string) bool { return false }
+	}
+	return cors.New(opts)
 }
 
 // Origins returns what says whether an origin is one of those, by the rules

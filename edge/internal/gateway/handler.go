@@ -22,7 +22,7 @@ type Options struct {
 	// Opens the admin endpoints; "" keeps them shut.
 	AdminSecret string
 	// Origins whose pages may read answers, as in rs/cors: "*", or a list in
-	// which each entry may hold one "*".
+	// which each entry may hold one "*". None: nobody's.
 	AllowedOrigins []string
 }
 

@@ -99,6 +99,7 @@ func TestCORS(t *testing.T) {
 		{"a listed origin", []string{"http://a.example"}, "POST", "/a", []string{"Origin: http://a.example"}, 200, "http://a.example"},
 		{"another origin", []string{"http://b.example"}, "POST", "/a", []string{"Origin: http://a.example"}, 200, ""},
 		{"preflight of another origin", []string{"http://b.example"}, "OPTIONS", "/a", preflight, 204, ""},
+		{"no origins", nil, "POST", "/a", []string{"Origin: http://a.example"}, 200, ""},
 		{"a pattern", []string{"http://*.example"}, "POST", "/a", []string{"Origin: http://a.example"}, 200, "http://a.example"},
 		{"admin endpoints are not for pages", []string{"*"}, "OPTIONS", "/__/groups", preflight, 204, ""},
 	} {

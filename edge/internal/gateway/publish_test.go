@@ -2,8 +2,13 @@ package gateway
 
 import (
 	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -165,5 +170,28 @@ func wantError(t *testing.T, name string, got answer, code int) {
 	}
 	if got.code != code || body.Code != code || body.Msg == "" || got.header.Get("Content-Type") != "application/json" {
 		t.Errorf("%s: got %d (%s) %s, want an error %d", name, got.code, got.header.Get("Content-Type"), got.body, code)
+	}
+}
+
+// BenchmarkPublish measures what the Handler does beside net/http and the relay.
+func BenchmarkPublish(b *testing.B) {
+	h, err := New(b.Context(), Backends{
+		Publish: func(p *relay.Publication) { p.Done(relay.Receipt{Outcome: relay.Accepted}) },
+		History: NewForwarder(nil),
+	}, Options{MaxMessageBytes: 1000, AllowedOrigins: []string{"*"}}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		b.Fatal(err)
+	}
+	body := strings.NewReader("")
+	r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/room/9527/", body)
+	r.ContentLength = int64(len(data))
+	b.ReportAllocs()
+	for b.Loop() {
+		body.Reset(data)
+		w := httptest.ResponseRecorder{}
+		h.ServeHTTP(&w, r)
+		if w.Code != http.StatusOK {
+			b.Fatalf("got %d", w.Code)
+		}
 	}
 }

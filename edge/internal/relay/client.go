@@ -1,12 +1,14 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +57,10 @@ type linkState struct {
 	up bool
 	// Frames with publishes: written, and confirmed by the service.
 	sent, received uint64
-	interests      []*relayv1.Interest
+	// Channels to open and to end. The two need no order among each other: what
+	// is ended before it was opened is in neither. So there are never more than
+	// one for each group that has, or had on this stream, members.
+	opens, ends []*relayv1.Interest
 }
 
 // New makes a Client. Nothing happens before Run.
@@ -138,7 +143,10 @@ func (c *Client) Attach(g group.Name, from *stream.Position) (channel uint32) {
 		return 0
 	}
 	c.channel++
-	c.interest(&relayv1.Interest{Channel: c.channel, Group: string(g), From: encodePosition(from)})
+	c.link.opens = append(c.link.opens, &relayv1.Interest{
+		Channel: c.channel, Group: string(g), From: encodePosition(from),
+	})
+	c.wakeWriter()
 	return c.channel
 }
 
@@ -146,13 +154,17 @@ func (c *Client) Attach(g group.Name, from *stream.Position) (channel uint32) {
 func (c *Client) Detach(channel uint32) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.link.up && channel != 0 {
-		c.interest(&relayv1.Interest{Channel: channel})
+	if !c.link.up || channel == 0 {
+		return
 	}
-}
-
-func (c *Client) interest(i *relayv1.Interest) {
-	c.link.interests = append(c.link.interests, i)
+	i, waits := slices.BinarySearchFunc(c.link.opens, channel, func(o *relayv1.Interest, channel uint32) int {
+		return cmp.Compare(o.GetChannel(), channel)
+	})
+	if waits {
+		c.link.opens = slices.Delete(c.link.opens, i, i+1)
+		return
+	}
+	c.link.ends = append(c.link.ends, &relayv1.Interest{Channel: channel})
 	c.wakeWriter()
 }
 

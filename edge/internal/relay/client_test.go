@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -60,20 +62,14 @@ func TestAtMostTwoFramesAreOnTheWay(t *testing.T) {
 }
 
 func TestFramesAreBoundInBytes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rig, answers := newRig(t, Options{}), newAnswers(t)
-		for n, size := range []int{maxFrameBytes / 2, maxFrameBytes / 3, maxFrameBytes / 3, 2 * maxFrameBytes} {
-			p := answers.publication(uint32(n), stream.Message)
-			p.Payload = bytes.Repeat([]byte("x"), size)
-			rig.Publish(p)
-		}
-		conn := rig.service.next(t)
-		for _, want := range [][]uint32{{0, 1}, {2}, {3}} {
-			f := conn.frame()
-			wantNumbers(t, f.GetPublishes(), want)
-			conn.answer(accepted, f.GetPublishes()...)
-		}
-	})
+	var l ledger
+	l.limit(100, 1<<30)
+	for n, size := range []int{maxFrameBytes / 2, maxFrameBytes / 3, maxFrameBytes / 3, 2 * maxFrameBytes} {
+		l.push(newEntry(&Publication{Number: uint32(n), Payload: make([]byte, size)}, time.Now()))
+	}
+	for i, want := range [][]uint32{{0, 1}, {2}, {3}, {}} {
+		wantNumbers(t, l.write(uint64(i+1), time.Now()), want)
+	}
 }
 
 func TestPublishCarriesEverything(t *testing.T) {
@@ -389,14 +385,15 @@ func TestChannels(t *testing.T) {
 	wantCall(t, rig.handler, restored{})
 	at := stream.Position{Epoch: 1, Seq: 2, Recalls: 3, Link: 4}
 	first, second := rig.Attach("/a", nil), rig.Attach("/b", &at)
-	rig.Detach(first)
 	if first == 0 || second <= first {
 		t.Errorf("got channels %d and %d, want rising ones", first, second)
 	}
 	var interests []*relayv1.Interest
-	for len(interests) < 3 {
+	for len(interests) < 2 {
 		interests = append(interests, conn.frame().GetInterests()...)
 	}
+	rig.Detach(first)
+	interests = append(interests, conn.frame().GetInterests()...)
 	got := fmt.Sprint(interests[0].GetGroup(), interests[0].GetFrom(), interests[1].GetGroup(), decodePosition(interests[1].GetFrom()),
 		interests[2].GetChannel() == first, interests[2].GetGroup() == "")
 	if want := fmt.Sprint("/a", (*relayv1.Position)(nil), "/b", at, true, true); got != want {
@@ -441,6 +438,51 @@ func TestInterestsDoNotWaitForTheWindow(t *testing.T) {
 	})
 }
 
+func TestChannelThatIsEndedBeforeItWasOpenedIsNeverSeen(t *testing.T) {
+	c := New(nil, Options{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	c.open()
+	var channels []uint32
+	for range 4 {
+		channels = append(channels, c.Attach("/a", nil))
+	}
+	c.Detach(channels[1])
+	c.Detach(channels[3])
+	var opened []uint32
+	for f := c.nextFrame(); f != nil; f = c.nextFrame() {
+		for _, i := range f.GetInterests() {
+			opened = append(opened, i.GetChannel())
+		}
+	}
+	if diff := cmp.Diff([]uint32{channels[0], channels[2]}, opened); diff != "" {
+		t.Errorf("channels in frames, -want +got:\n%s", diff)
+	}
+}
+
+func TestManyInterestsAreSplit(t *testing.T) {
+	c := New(nil, Options{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	c.open()
+	const n = 10_000
+	for i := range n {
+		c.Attach(group.Name(fmt.Sprintf("/a/rather/long/name/of/a/group/%d", i)), nil)
+	}
+	frames, last := 0, uint32(0)
+	for f := c.nextFrame(); f != nil; f = c.nextFrame() {
+		frames++
+		if size := proto.Size(f); size > maxFrameBytes {
+			t.Errorf("frame of %d bytes, want at most %d", size, maxFrameBytes)
+		}
+		for _, i := range f.GetInterests() {
+			if i.GetChannel() != last+1 {
+				t.Fatalf("channel %d came after %d", i.GetChannel(), last)
+			}
+			last++
+		}
+	}
+	if last != n || frames < 2 {
+		t.Errorf("got %d interests in %d frames, want %d in several", last, frames, n)
+	}
+}
+
 func TestAttachWithoutAStreamIsNothing(t *testing.T) {
 	rig := newRig(t, Options{})
 	if channel := rig.Attach("/a", nil); channel != 0 {
@@ -482,8 +524,8 @@ func TestStopLetsUnansweredPublicationsFinish(t *testing.T) {
 		answers.want(2, Unavailable) // too late
 		conn.answer(accepted, f...)
 		answers.want(1, Accepted)
-		if _, open := <-conn.frames; open {
-			t.Error("the edge sent another frame, want the end of its half")
+		if f, open := <-conn.frames; open || !errors.Is(conn.why, io.EOF) {
+			t.Errorf("got frame %v and error %v, want the end of the edge's half", f, conn.why)
 		}
 		conn.end <- nil
 		<-stopped

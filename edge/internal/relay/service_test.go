@@ -30,8 +30,10 @@ type service struct {
 type connection struct {
 	t      testing.TB
 	stream relayv1.RelayService_ConnectServer
-	frames chan *relayv1.ConnectRequest // closed when the edge has ended its half
+	frames chan *relayv1.ConnectRequest // closed when nothing more can come
 	end    chan error
+	// Why nothing more can come: io.EOF if the edge has ended its half.
+	why error
 	// Frames with publishes so far.
 	received uint64
 }
@@ -43,6 +45,7 @@ func (s *service) Connect(stream relayv1.RelayService_ConnectServer) error {
 		for {
 			frame, err := stream.Recv()
 			if err != nil {
+				conn.why = err
 				return
 			}
 			select {

@@ -72,17 +72,20 @@ func (c *Client) nextFrame() *relayv1.ConnectRequest {
 
 // takeInterests takes as many as fit into a frame.
 func (c *Client) takeInterests() []*relayv1.Interest {
-	size := 0
-	for i, interest := range c.link.interests {
-		size += len(interest.GetGroup()) + interestOverhead
-		if i > 0 && size > maxFrameBytes {
-			taken := c.link.interests[:i:i]
-			c.link.interests = c.link.interests[i:]
-			return taken
-		}
+	from := &c.link.opens
+	if len(*from) == 0 {
+		from = &c.link.ends
 	}
-	taken := c.link.interests
-	c.link.interests = nil
+	size, n := 0, 0
+	for n < len(*from) && (n == 0 || size < maxFrameBytes) {
+		size += len((*from)[n].GetGroup()) + interestOverhead
+		n++
+	}
+	taken := (*from)[:n:n]
+	*from = (*from)[n:]
+	if len(*from) == 0 {
+		*from = nil
+	}
 	return taken
 }
 
