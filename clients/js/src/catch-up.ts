@@ -5,7 +5,7 @@ import { type HistoryMessage, type HistoryPage, type HistoryRange, receivedBody 
 import { Nameless, namelessKey } from "./nameless.js";
 import type { Packet } from "./packet.js";
 import type { SortedHash } from "./sorted-hash.js";
-import type { Entry, Timeline } from "./timeline.js";
+import type { Entry, Place, Timeline } from "./timeline.js";
 
 /** What catching up needs from the bus. */
 export interface CatchUpOwner {
@@ -13,8 +13,8 @@ export interface CatchUpOwner {
   readonly timeline: Timeline;
   isOpen(): boolean;
   read(range: HistoryRange, timeout: number): Promise<HistoryPage>;
-  /** Puts a page, newest first, into the list; when nothing of it is known, at `otherwise`. */
-  merge(messages: HistoryMessage[], otherwise: number): void;
+  /** Puts a page, newest first, into the list. */
+  merge(messages: HistoryMessage[], place: Place): void;
   acked(uuid: string): void;
   recalled(uuid: string): void;
   gap(after: string | undefined, message: string): void;
@@ -66,6 +66,7 @@ export class CatchUp {
     this.#historySize = first.size;
     if (first.size > 0) this.#wanted = first;
     this.lastUuid = after;
+    owner.timeline.begin(after);
   }
 
   connected(): void {
@@ -79,6 +80,14 @@ export class CatchUp {
     clearTimeout(this.#timer);
     // What is held comes again: lastUuid has not moved past it.
     this.#held = undefined;
+  }
+
+  /** The stream goes on after a page, newest message first, that ended with the newest one. */
+  startsAfter([newest]: HistoryMessage[]): void {
+    this.#emptyAtStart = !newest;
+    if (!newest?.uuid) return;
+    this.lastUuid = newest.uuid;
+    this.#owner.timeline.begin(newest.uuid);
   }
 
   /** A packet of the stream. */
@@ -109,37 +118,31 @@ export class CatchUp {
   /** Without a message to resume after, the history tells what was missed, or where the stream begins. */
   #findPlace(): void {
     if (this.#opened) {
+      this.#owner.timeline.restart();
       const size = this.#emptyAtStart ? Math.max(this.#historySize, CATCH_UP_PAGE) : this.#historySize;
       if (size > 0) this.#wanted = { size, position: 0 };
     } else if (this.#wanted?.position !== 0) {
       // Should it fail, the first message of the stream will do.
       this.#owner.read({ size: 1, position: 0 }, PULL_MS).then(
-        (page) => this.#startsAfter(page),
+        ({ messages }) => this.lastUuid === undefined && this.startsAfter(messages),
         () => {},
       );
     }
-  }
-
-  #startsAfter({ messages }: HistoryPage): void {
-    if (this.lastUuid !== undefined) return;
-    this.#emptyAtStart = messages.length === 0;
-    this.lastUuid = messages[0]?.uuid;
   }
 
   /** Reads the wanted history, again and again with pauses while it fails and there is a connection. */
   #pull(attempt: number): void {
     const wanted = this.#wanted;
     if (!wanted || this.#pulling || !this.#owner.isOpen()) return;
-    const { list, timeline } = this.#owner;
-    const last = list.uuids[timeline.end() - 1];
+    const newest = wanted.position === 0;
+    const place = this.#owner.timeline.place(newest);
     this.#pulling = true;
     this.#owner
       .read(wanted, PULL_MS)
       .then((page) => {
         this.#pulling = false;
         if (this.#wanted === wanted) this.#wanted = undefined;
-        this.#owner.merge(page.messages, last === undefined ? 0 : list.indexOf(last) + 1);
-        if (wanted.position === 0) this.#startsAfter(page);
+        this.#owner.merge(page.messages, place);
         if (!this.#wanted) this.#release();
         this.#pull(0);
       })
@@ -175,7 +178,7 @@ export class CatchUp {
     const held = this.#held ?? [];
     const { timeline } = this.#owner;
     const part: Entry[] = [];
-    const flush = () => timeline.merge(part.splice(0), timeline.end());
+    const flush = () => timeline.replay(part.splice(0));
     this.#held = undefined;
     for (const streamed of held) {
       const entry = streamed.packet.type === MessageType.Data && this.#arrived(streamed);

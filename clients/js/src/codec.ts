@@ -7,7 +7,7 @@ const tokens = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]:,]|[^\s"{}[\]:,]+/g;
 /**
  * The members of the outermost object, as they are written. JSON.parse takes the last of two equal keys and
  * reads 2.0 as 2; the server does neither, and what it broadcasts unstored must not look like a stored message.
- * Returns undefined when a key that matters stands there twice. `text` must be valid JSON.
+ * Returns undefined when a key that matters stands there twice, or with more behind a NUL. `text` must be valid JSON.
  */
 function outermost(text: string): Map<string, string> | undefined {
   const found = new Map<string, string>();
@@ -17,7 +17,8 @@ function outermost(text: string): Map<string, string> | undefined {
   for (const [token] of text.matchAll(tokens)) {
     if (depth === 1 && token[0] === '"' && before !== ":") {
       key = JSON.parse(token);
-      if (found.has(key) && /^(type|command|uuid|body)$/.test(key)) return undefined;
+      const [name] = key.split("\0");
+      if (/^(type|command|uuid|body)$/.test(name as string) && (found.has(key) || name !== key)) return undefined;
     }
     if (depth === 1 && before === ":") found.set(key, token);
     if (token === "{" || token === "[") depth++;

@@ -6,11 +6,11 @@ import type { MessageBody, Packet } from "./packet.js";
 /** Which part of a group's history is wanted. */
 export interface HistoryRange {
   /** Messages; at most 10,000. */
-  size?: number;
+  size?: number | undefined;
   /** 0 is the newest message; negative numbers count from the oldest, -1 being it. */
-  position?: number;
+  position?: number | undefined;
   /** Instead of a position: what stands before the message with this uuid, newest first. */
-  before?: string;
+  before?: string | undefined;
 }
 
 /** What can be asked for over the socket. */

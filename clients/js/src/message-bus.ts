@@ -25,7 +25,7 @@ import {
 import type { AbortSignalLike } from "./platform.js";
 import type { ConnectionState, SocketBus, StateChange } from "./socket-bus.js";
 import { SortedHash } from "./sorted-hash.js";
-import { type Entry, Timeline } from "./timeline.js";
+import { type Entry, type Place, Timeline } from "./timeline.js";
 import { UuidGenerator } from "./uuid.js";
 
 /** Settings of a message bus; times in milliseconds. */
@@ -248,14 +248,14 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   /** Reads history into the list. Resolves with the number of messages that are new there. */
   pullHistory(range: HistoryRange = {}, options: CallOptions = {}): Promise<number> {
-    const { before } = range;
-    const wanted = {
-      size: this.historySize || PULL_SIZE,
-      ...(!before && { position: this.position }),
-      ...range,
-    };
-    const place = () => (before ? Math.max(0, this.sortedHash.indexOf(before)) : 0);
-    return quiet(this.#read(wanted, options).then(({ messages }) => this.#merge(messages, place())));
+    const {
+      size = this.historySize || PULL_SIZE,
+      before,
+      position = before ? undefined : this.position,
+    } = range;
+    const place = this.#timeline.place(position === 0, before);
+    const page = this.#read({ size, before, position }, options);
+    return quiet(page.then(({ messages }) => this.#merge(messages, place)));
   }
 
   /** Reads what stands before the oldest message of the list. Resolves with 0 when there is nothing more. */
@@ -412,16 +412,12 @@ export class MessageBus extends Emitter<MessageBusEvents> {
   // The list
 
   #newTimeline(): Timeline {
-    return new Timeline(
-      this.sortedHash,
-      {
-        inserted: (entry, index) => this.#inserted(entry, index),
-        moved: (uuid, index, from) => this.emit("moved", { uuid, index, from }),
-        vanished: (uuid) => this.#remove(uuid, "recalled"),
-        settled: (uuid) => this.#settled(uuid),
-      },
-      () => this.#outbox.first(),
-    );
+    return new Timeline(this.sortedHash, {
+      inserted: (entry, index) => this.#inserted(entry, index),
+      moved: (uuid, index, from) => this.emit("moved", { uuid, index, from }),
+      vanished: (uuid) => this.#remove(uuid, "recalled"),
+      settled: (uuid) => this.#settled(uuid),
+    });
   }
 
   #newCatchUp(): CatchUp {
@@ -431,7 +427,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
         timeline: this.#timeline,
         isOpen: () => this.state === "open",
         read: (range, timeout) => this.#read(range, { timeout }),
-        merge: (messages, otherwise) => this.#merge(messages, otherwise),
+        merge: (messages, place) => this.#merge(messages, place),
         acked: (uuid) => this.#acked(uuid),
         recalled: (uuid) => this.#remove(uuid, "recalled"),
         gap: (after, message) => this.emit("gap", { after, message }),
@@ -448,7 +444,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
   }
 
   /** Puts a page, newest message first, into the list. Returns how much the list has grown. */
-  #merge(messages: HistoryMessage[], otherwise: number): number {
+  #merge(messages: HistoryMessage[], place: Place): number {
     const part = new Map<string, Entry>();
     for (const { uuid: named, body, text } of [...messages].reverse()) {
       const uuid = named ?? namelessKey(text, (key) => part.has(key));
@@ -456,7 +452,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     }
     const before = this.sortedHash.size();
     this.#source = "history";
-    this.#timeline.merge([...part.values()], otherwise);
+    if (this.#timeline.merge([...part.values()], place)) this.#catchUp.startsAfter(messages);
     this.#source = "live";
     this.#maxMessages = Math.max(this.#maxMessages, this.sortedHash.size());
     return this.sortedHash.size() - before;
@@ -486,7 +482,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
       addBounded(this.#recalled, uuid, MAX_RECALLS);
       this.#outbox.answered(uuid); // what is recalled was stored
     }
-    const index = this.sortedHash.remove(uuid);
+    const index = this.#timeline.remove(uuid);
     if (index < 0) return;
     this.emit("removed", { uuid, index, reason });
     if (reason === "recalled") this.guard(() => this.#onRemove(uuid, index));

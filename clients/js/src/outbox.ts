@@ -75,11 +75,6 @@ export class Outbox<Answer = void> {
     this.#options = options;
   }
 
-  /** The uuid of the item that is next. */
-  first(): string | undefined {
-    return this.#items.keys().next().value;
-  }
-
   has(uuid: string): boolean {
     return this.#items.has(uuid);
   }

@@ -18,88 +18,164 @@ export interface TimelineListener {
   settled(uuid: string): void;
 }
 
+/** Where a page of history was read, so that it finds its place although the list has changed meanwhile. */
+export interface Place {
+  /** It ended with the newest message. */
+  newest: boolean;
+  /** The stream had begun. */
+  begun: boolean;
+  /** When nothing of the page is known, it stands after this message; at the beginning, if that is gone. */
+  after: string | undefined;
+}
+
 /**
- * Puts messages where they belong: those that the server has, in the order of the history; own ones that it does
- * not have yet after them.
+ * Puts messages where they belong: those that the server has, in the order of the history; after them own ones
+ * that it does not have, in the order of publishing. The stream decides: what it has not brought yet is left to it.
  */
 export class Timeline {
   readonly #list: SortedHash;
   readonly #listener: TimelineListener;
-  /** The first own message that the server does not have yet. */
-  readonly #firstPending: () => string | undefined;
-  constructor(
-    list: SortedHash,
-    listener: TimelineListener,
-    /** The first own message that the server does not have yet. */
-    firstPending: () => string | undefined,
-  ) {
+  /** The last message of the stream; "" when it and all before it were recalled, undefined before the first one. */
+  #cursor: string | undefined;
+  /** Whether the stream itself brought the cursor where it is. */
+  #streaming = false;
+
+  constructor(list: SortedHash, listener: TimelineListener) {
     this.#list = list;
     this.#listener = listener;
-    this.#firstPending = firstPending;
   }
 
-  /** The place of the next message of the stream. */
-  end(): number {
-    const first = this.#firstPending();
-    const index = first === undefined ? -1 : this.#list.indexOf(first);
-    return index < 0 ? this.#list.size() : index;
+  /** The stream goes on after this message, unless it has begun. */
+  begin(uuid: string | undefined): void {
+    this.#cursor ??= uuid;
+  }
+
+  /** The stream begins anew, nobody knows where. */
+  restart(): void {
+    this.#cursor = undefined;
+    this.#streaming = false;
+  }
+
+  /** The place of the page that is asked for now. */
+  place(newest: boolean, before?: string): Place {
+    const index = newest ? this.#end() : this.#list.indexOf(before ?? "");
+    return { newest, begun: this.#cursor !== undefined, after: this.#list.uuids[index - 1] };
   }
 
   /** The next message of the stream. */
   append(entry: Entry): void {
-    if (this.#list.has(entry.uuid)) this.settle(entry.uuid);
-    else this.#insert(entry, this.end());
+    const { uuid } = entry;
+    if (!this.#isStored(uuid) && this.#list.has(uuid)) {
+      this.settle(uuid);
+      return;
+    }
+    const at = this.#next();
+    const index = this.#list.indexOf(uuid);
+    if (index < 0) this.#insert(entry, at);
+    else if (index >= at) this.#clear(at, index, new Set());
+    else if (this.#streaming) this.#putAt(uuid, at);
+    this.#reach(uuid);
   }
 
   /** An own message has got its place in the stream: after all that the server has sent so far. */
   settle(uuid: string): void {
-    const body = this.#list.get(uuid);
-    if (!body || body.sent) return;
-    const from = this.#list.indexOf(uuid);
-    let last = this.#list.size() - 1;
-    while (last > from && !this.#list.get(this.#list.uuids[last]!)?.sent) last--;
-    this.#list.markAsServerAck(uuid);
-    this.move(uuid, last > from ? last : Math.min(from, this.end()));
-    this.#listener.settled(uuid);
+    if (!this.#list.has(uuid) || this.#isStored(uuid)) return;
+    this.#settleAt(uuid, this.#next());
+    this.#reach(uuid);
   }
 
   /**
-   * A contiguous part of the history, oldest first. What is new goes to its place among what is known, what
-   * stands between known messages without being in the history was recalled meanwhile.
-   * `otherwise` is the place for a part of which nothing is known.
+   * A page of history, oldest first. What is newer than the stream is left to the stream. True when the stream
+   * had not begun, so that it goes on after the page.
    */
-  merge(part: Entry[], otherwise: number): void {
-    const names = new Set(part.map((entry) => entry.uuid));
-    const anchor = this.#list.uuids.findIndex((uuid) => names.has(uuid) && this.#list.get(uuid)?.sent);
+  merge(page: Entry[], { newest, begun, after }: Place): boolean {
+    const streamed = this.#next();
+    let known = page.length;
+    while (begun && known > 0 && !this.#hasPassed(page[known - 1]!.uuid, streamed)) known--;
+    if (known === 0 && !newest) known = page.length;
+    this.#weave(page.slice(0, known), this.#list.indexOf(after ?? "") + 1);
+    const reached = this.#cursor === undefined || page.some(({ uuid }) => uuid === this.#cursor);
+    const starts = !begun && newest && reached;
+    if (starts) {
+      this.#cursor = page.at(-1)?.uuid;
+      this.#streaming = false;
+    }
+    return starts;
+  }
+
+  /** A contiguous part of the stream, which need not follow what came before it. */
+  replay(part: Entry[]): void {
+    this.#weave(part, this.#end());
+    if (part.length > 0) this.#reach(part.at(-1)!.uuid);
+  }
+
+  /** Puts a message at a place, counted without itself. */
+  move(uuid: string, index: number): void {
+    const from = this.#list.indexOf(uuid);
+    if (from === index) return;
+    this.#list.move(uuid, index);
+    this.#listener.moved(uuid, index, from);
+  }
+
+  /** Returns the place where it was, or -1. */
+  remove(uuid: string): number {
+    const index = this.#list.remove(uuid);
+    if (this.#cursor === uuid) this.#cursor = this.#list.uuids[index - 1] ?? "";
+    return index;
+  }
+
+  #reach(uuid: string): void {
+    this.#cursor = uuid;
+    this.#streaming = true;
+  }
+
+  /** The place after all that the server has. */
+  #end(): number {
+    const { uuids } = this.#list;
+    let end = uuids.length;
+    while (end > 0 && !this.#isStored(uuids[end - 1]!)) end--;
+    return end;
+  }
+
+  /** The place of the next message of the stream. */
+  #next(): number {
+    if (this.#cursor === "") return 0;
+    return this.#list.indexOf(this.#cursor ?? "") + 1 || this.#end();
+  }
+
+  #isStored(uuid: string): boolean {
+    return this.#list.get(uuid)?.sent === true;
+  }
+
+  #hasPassed(uuid: string, next: number): boolean {
+    return uuid === this.#cursor || (this.#isStored(uuid) && this.#list.indexOf(uuid) < next);
+  }
+
+  /**
+   * What is new in a part of the history goes to its place among what is known; what stands between known
+   * messages without being in the history was recalled meanwhile.
+   */
+  #weave(part: Entry[], otherwise: number): void {
+    const names = new Set(part.map(({ uuid }) => uuid));
+    const anchor = this.#list.uuids.findIndex((uuid) => names.has(uuid) && this.#isStored(uuid));
     let next = anchor < 0 ? otherwise : anchor;
     let anchored = false;
     for (const entry of part) {
-      const known = this.#list.get(entry.uuid);
-      if (known?.sent) {
-        if (anchored) this.#clear(next, this.#list.indexOf(entry.uuid), names);
-        next = this.#place(entry.uuid, next);
+      const { uuid } = entry;
+      if (this.#isStored(uuid)) {
+        if (anchored) this.#clear(next, this.#list.indexOf(uuid), names);
         anchored = true;
-      } else if (known) {
-        this.#list.markAsServerAck(entry.uuid);
-        this.#listener.settled(entry.uuid);
-        next = this.move(entry.uuid, this.#list.indexOf(entry.uuid) < next ? next - 1 : next) + 1;
-      } else {
-        this.#insert(entry, next++);
-      }
+        this.#putAt(uuid, Math.min(next, this.#list.indexOf(uuid) + 1));
+      } else if (this.#list.has(uuid)) this.#settleAt(uuid, next);
+      else this.#insert(entry, next);
+      next = this.#list.indexOf(uuid) + 1;
     }
-  }
-
-  /** A known message of the history, to stand at `next` or later. Returns the place after it. */
-  #place(uuid: string, next: number): number {
-    const index = this.#list.indexOf(uuid);
-    return index >= next ? index + 1 : this.move(uuid, next - 1) + 1;
   }
 
   /** Takes away what stands in a stretch of the history without being in it. */
   #clear(from: number, to: number, names: Set<string>): void {
     for (const uuid of this.#list.uuids.slice(from, Math.max(from, to))) {
-      const gone = this.#list.get(uuid)?.sent && !names.has(uuid) && !isNameless(uuid);
-      if (gone) this.#listener.vanished(uuid);
+      if (this.#isStored(uuid) && !names.has(uuid) && !isNameless(uuid)) this.#listener.vanished(uuid);
     }
   }
 
@@ -108,12 +184,14 @@ export class Timeline {
     this.#listener.inserted(entry, index);
   }
 
-  /** Puts a message at a place, counted without itself. */
-  move(uuid: string, index: number): number {
-    const from = this.#list.indexOf(uuid);
-    if (from === index) return index;
-    this.#list.move(uuid, index);
-    this.#listener.moved(uuid, index, from);
-    return index;
+  #settleAt(uuid: string, index: number): void {
+    this.#list.markAsServerAck(uuid);
+    this.#putAt(uuid, index);
+    this.#listener.settled(uuid);
+  }
+
+  /** Puts a message before the one that is at a place now. */
+  #putAt(uuid: string, index: number): void {
+    this.move(uuid, this.#list.indexOf(uuid) < index ? index - 1 : index);
   }
 }

@@ -135,11 +135,16 @@ export class FakeServer {
   /** A frame from a client. */
   accept(socket: FakeSocket, frame: RawData): void {
     if (typeof frame === "string" && new TextEncoder().encode(frame).length > this.maxFrame) {
-      return socket.cut(1009);
+      socket.cut(1009);
+      return;
     }
     const packet = typeof frame === "string" ? MsgCodec.decode(frame) : undefined;
+    if (packet) this.process(socket, packet, frame);
+    else this.broadcast(socket, frame);
+  }
+
+  private process(socket: FakeSocket, packet: Packet, frame: RawData): void {
     const group = this.group(socket.groupName);
-    if (!packet) return this.broadcast(socket, frame);
     this.received.push(packet);
     const uuid = packet.uuid ?? "";
     if (packet.type === MessageType.Data) {
@@ -191,7 +196,7 @@ export class FakeServer {
 
   private wire(signal?: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      if (signal?.aborted) reject(signal.reason);
+      if (signal?.aborted) return reject(signal.reason);
       const timer = setTimeout(resolve, this.latency);
       signal?.addEventListener("abort", () => {
         clearTimeout(timer);
@@ -250,6 +255,8 @@ export class FakeSocket {
   groupName = "";
   /** Frames vanish in both directions, as on a network that has gone away without a word. */
   dead = false;
+  private readonly up = { until: 0 };
+  private readonly down = { until: 0 };
   onopen: unknown;
   onmessage: unknown;
   onclose: unknown;
@@ -264,13 +271,13 @@ export class FakeSocket {
     server.upgrades.push(url);
     this.later(() => {
       if (server.down) return this.cut(1006);
-      this.later(() => this.call(this.onopen, {}, 1));
+      this.later(() => this.call(this.onopen, {}, 1), this.down);
       server.join(this);
     });
   }
 
   send(frame: RawData): void {
-    this.later(() => this.server.accept(this, frame));
+    this.later(() => this.server.accept(this, frame), this.up);
   }
 
   close(code = 1000): void {
@@ -280,7 +287,7 @@ export class FakeSocket {
 
   /** A frame to the client. */
   transmit(frame: RawData): void {
-    this.later(() => this.readyState <= 1 && this.call(this.onmessage, { data: frame }));
+    this.later(() => this.readyState <= 1 && this.call(this.onmessage, { data: frame }), this.down);
   }
 
   tell(packet: Packet): void {
@@ -310,7 +317,9 @@ export class FakeSocket {
     (handler as ((event: unknown) => void) | undefined)?.(event);
   }
 
-  private later(run: () => void): void {
-    setTimeout(() => !this.dead && run(), this.server.latency);
+  /** Frames of one direction do not overtake each other. */
+  private later(run: () => void, direction = { until: 0 }): void {
+    direction.until = Math.max(direction.until, Date.now() + this.server.latency);
+    setTimeout(() => !this.dead && run(), direction.until - Date.now());
   }
 }

@@ -558,7 +558,7 @@ describe("closing", () => {
     );
     bus.close();
     expect(await Promise.all(reasons)).toEqual(["closed", "closed", "closed", "closed"]);
-    await pass(server.latency);
+    await pass(2 * server.latency);
     expect(vi.getTimerCount()).toBe(0);
     expect(states.at(-1)).toBe("closed");
     expect(bus.pushMessage("late")).toMatch(/^\d{20}$/);

@@ -1,0 +1,121 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { FakeServer } from "./fake-server.js";
+import { fakeTime, GROUP, newRig, pass, type Rig } from "./rig.js";
+
+fakeTime();
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+/** A generator of numbers in [0, 1): mulberry32. */
+function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Things that go wrong, and right, in no particular order. */
+async function adventure(
+  server: FakeServer,
+  rigs: Rig[],
+  random: () => number,
+  sent: string[][],
+): Promise<void> {
+  const any = <T>(list: T[]): T => list[Math.floor(random() * list.length)] as T;
+  let n = 0;
+  const push = () => {
+    const i = Math.floor(random() * rigs.length);
+    sent[i]?.push(rigs[i]?.bus.pushMessage(`m${++n}`) as string);
+  };
+  const deeds: (() => void)[] = [
+    push,
+    push,
+    push,
+    push,
+    () => server.say(GROUP, `http${++n}`),
+    () => any(rigs).socket().cut(1006),
+    () => server.cut(any([1001, 1006, 1012, 1013])),
+    () => {
+      any(rigs).socket().dead = true;
+    },
+    () => {
+      server.refusal = any([0, 0, 429, 503, 504]);
+    },
+    () => {
+      server.mute = true;
+      push();
+    },
+    () => {
+      server.down = !server.down;
+    },
+    () => {
+      server.historyDown = !server.historyDown;
+    },
+    () => {
+      server.latency = any([1, 5, 50, 300]);
+    },
+    () => {
+      // The protocol cannot tell a sender that a message was recalled before its ack came.
+      const unsent = new Set(
+        rigs.flatMap(({ bus }) => bus.all().flatMap((body) => (body.sent ? [] : body.uuid))),
+      );
+      const uuids = server.history(GROUP).filter((uuid) => !unsent.has(uuid));
+      if (uuids.length > 0) server.recall(GROUP, any(uuids));
+    },
+    () => {
+      // Before anything was heard, the newest page would be where the list begins.
+      const { bus } = any(rigs);
+      if (bus.lastUuid) void any([() => bus.pullHistory({ size: 5 }), () => bus.pullOlder(3)])();
+    },
+  ];
+  for (let i = 0; i < 150; i++) {
+    any(deeds)();
+    await pass(random() * random() * 3_000);
+    if (server.mute) {
+      // Nobody who stays connected misses anything: end it with the connections.
+      server.mute = false;
+      server.cut();
+    }
+  }
+}
+
+describe("whatever happens", () => {
+  it.each(Array.from({ length: 400 }, (_, seed) => seed))(
+    "nothing is lost, doubled or out of order: seed %i",
+    async (seed) => {
+      const random = seeded(seed);
+      vi.spyOn(Math, "random").mockImplementation(random);
+      const server = new FakeServer();
+      const rigs = [
+        newRig({ server, historySize: 1_000 }),
+        newRig({ server, historySize: 1_000 }),
+        newRig({ server }),
+      ];
+      const sent: string[][] = [[], [], []];
+      await pass(100);
+      await adventure(server, rigs, random, sent);
+      Object.assign(server, { refusal: 0, down: false, historyDown: false, latency: 5 });
+      await pass(180_000);
+
+      const history = server.history(GROUP);
+      const stored = server.group(GROUP).events.filter(({ kind }) => kind === "message");
+      expect(new Set(stored.map(({ uuid }) => uuid)).size).toBe(stored.length);
+      for (const [i, { bus, screen, errors }] of rigs.entries()) {
+        expect(bus.state).toBe("open");
+        const mine = stored.map(({ uuid }) => uuid).filter((uuid) => sent[i]?.includes(uuid));
+        expect(mine).toEqual(sent[i]);
+        expect(bus.sortedHash.uuids).toEqual(history);
+        expect(screen).toEqual(history);
+        expect(bus.all().every((body) => body.sent)).toBe(true);
+        expect(errors.filter(({ reason }) => reason === "listener")).toEqual([]);
+        bus.close();
+      }
+      await pass(1_000);
+      expect(vi.getTimerCount()).toBe(0);
+    },
+  );
+});
