@@ -73,19 +73,11 @@ func prefixed(prefix string, err error) error {
 // Probe asks the process that runs with these settings whether both services
 // are well.
 func (c *Config) Probe(ctx context.Context) error {
-	http, err := health.Local(c.Edge.Listen)
-	if err != nil {
+	if err := c.Edge.Probe(ctx); err != nil {
 		return err
 	}
 	grpc, err := health.Local(c.History.Listen)
 	if err != nil {
-		return err
-	}
-	scheme := "http"
-	if c.Edge.TLSCert != "" {
-		scheme = "https"
-	}
-	if err := health.HTTP(ctx, scheme+"://"+http+"/__status"); err != nil {
 		return err
 	}
 	return health.GRPC(ctx, grpc)

@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/edge"
-	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/program"
 )
 
@@ -20,22 +19,10 @@ func main() {
 		Name:          "edge",
 		Summary:       "serves the members of groups over WebSockets and HTTP",
 		RegisterFlags: cfg.RegisterFlags,
-		Validate:      func() error { return cfg.Validate() },
-		Probe:         func(ctx context.Context) error { return probe(ctx, &cfg) },
+		Validate:      cfg.Validate,
+		Probe:         cfg.Probe,
 		Run: func(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) error {
 			return edge.Run(ctx, cfg, log, reg)
 		},
 	}.Main())
-}
-
-func probe(ctx context.Context, cfg *edge.Config) error {
-	addr, err := health.Local(cfg.Listen)
-	if err != nil {
-		return err
-	}
-	scheme := "http"
-	if cfg.TLSCert != "" {
-		scheme = "https"
-	}
-	return health.HTTP(ctx, scheme+"://"+addr+"/__status")
 }

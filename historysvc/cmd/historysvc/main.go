@@ -20,7 +20,7 @@ func main() {
 		Name:          "historysvc",
 		Summary:       "stores the messages of groups in Redis and carries them between edges",
 		RegisterFlags: cfg.RegisterFlags,
-		Validate:      func() error { return cfg.Validate() },
+		Validate:      cfg.Validate,
 		Probe:         func(ctx context.Context) error { return probe(ctx, cfg.Listen) },
 		Run: func(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) error {
 			return historysvc.Run(ctx, cfg, log, reg)

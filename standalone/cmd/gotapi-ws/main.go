@@ -19,8 +19,8 @@ func main() {
 		Name:          "gotapi-ws",
 		Summary:       "an edge and a history service in one process",
 		RegisterFlags: cfg.RegisterFlags,
-		Validate:      func() error { return cfg.Validate() },
-		Probe:         func(ctx context.Context) error { return cfg.Probe(ctx) },
+		Validate:      cfg.Validate,
+		Probe:         cfg.Probe,
 		Run: func(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) error {
 			return standalone.Run(ctx, cfg, log, reg)
 		},
