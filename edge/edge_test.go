@@ -111,7 +111,7 @@ type client struct {
 
 // dial returns the answer that stood in place of the upgrade.
 func dial(d *websocket.Dialer, url string, h http.Header) (c *websocket.Conn, refusal answer, err error) {
-	c, r, err := d.Dial(url, h) //nolint:bodyclose // gorilla's answers need no closing
+	c, r, err := d.Dial(url, h)
 	if err != nil && r != nil {
 		refusal = answer{r.StatusCode, r.Header.Get("Content-Type")}
 	}
