@@ -43,19 +43,15 @@ func nobody(t *testing.T) string {
 }
 
 func TestHTTPWantsStatus200(t *testing.T) {
-	for name, start := range map[string]func(http.Handler) *httptest.Server{
-		"http": httptest.NewServer, "https": httptest.NewTLSServer,
-	} {
-		code := http.StatusOK
-		srv := start(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }))
-		if err := health.HTTP(t.Context(), srv.URL); err != nil {
-			t.Errorf("%s: HTTP of a server that answers 200 = %v", name, err)
-		}
-		code = http.StatusServiceUnavailable
-		if err := health.HTTP(t.Context(), srv.URL); err == nil || !strings.Contains(err.Error(), "503") {
-			t.Errorf("%s: HTTP of a server that answers 503 = %v", name, err)
-		}
-		srv.Close()
+	code := http.StatusOK
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }))
+	defer srv.Close()
+	if err := health.HTTP(t.Context(), srv.URL); err != nil {
+		t.Errorf("HTTP of a server that answers 200 = %v", err)
+	}
+	code = http.StatusServiceUnavailable
+	if err := health.HTTP(t.Context(), srv.URL); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("HTTP of a server that answers 503 = %v", err)
 	}
 }
 
