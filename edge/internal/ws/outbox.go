@@ -232,7 +232,8 @@ func (o *Outbox) wake() {
 		return
 	}
 	o.writing = true
-	o.writer.Go(o.write)
+	o.writer.Add(1) // not Go: that would allocate
+	go o.write()
 }
 
 // SendPaced queues frames as fast as the peer takes them, and so never fills

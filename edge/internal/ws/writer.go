@@ -18,6 +18,7 @@ var gatherBuffers = sync.Pool{New: func() any { return new([maxGather]byte) }}
 
 // write sends what waits, until nothing does.
 func (o *Outbox) write() {
+	defer o.writer.Done()
 	var frames []Frame
 	for {
 		frames = o.take(frames)
@@ -43,6 +44,9 @@ func (o *Outbox) take(used []Frame) []Frame {
 	defer o.mu.Unlock()
 	if len(o.waiting) == 0 || o.cut {
 		o.writing = false
+		if cap(o.waiting) < cap(used) {
+			o.waiting = used[:0]
+		}
 		return nil
 	}
 	frames := o.waiting
