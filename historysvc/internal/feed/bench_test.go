@@ -1,0 +1,64 @@
+package feed
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// silentBus subscribes at once and has nothing else to say.
+type silentBus struct {
+	history.Log
+	hub *Hub
+}
+
+func (b *silentBus) Subscribe(groups ...group.Name) {
+	for _, g := range groups {
+		b.hub.Subscribed(g)
+	}
+}
+func (b *silentBus) Unsubscribe(...group.Name) {}
+func (b *silentBus) Heads(_ context.Context, groups []group.Name) ([]stream.Position, error) {
+	heads := make([]stream.Position, len(groups))
+	for i := range heads {
+		heads[i].Epoch = 1
+	}
+	return heads, nil
+}
+
+// swallow takes everything.
+type swallow struct{ attached chan struct{} }
+
+func (s swallow) Attached(stream.Position, bool)            { close(s.attached) }
+func (s swallow) Deliver(stream.Epoch, []stream.Event) bool { return true }
+func (s swallow) Failed(error)                              {}
+
+// BenchmarkHeard is the cost of one live event for a group with one follower,
+// as of one edge.
+func BenchmarkHeard(b *testing.B) {
+	bus := &silentBus{}
+	hub := New(bus, bus, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	bus.hub = hub
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { _ = hub.Run(ctx); close(done) }()
+	defer func() { cancel(); <-done }()
+	sink := swallow{make(chan struct{})}
+	f := hub.NewFollower("/room/1", Start{After: &stream.Position{Epoch: 1}}, sink)
+	f.Begin()
+	defer f.Stop()
+	<-sink.attached
+	payload := make([]byte, 128)
+	events := make([]stream.Event, 1)
+	b.ReportAllocs()
+	for i := range b.N {
+		events[0] = stream.Event{Kind: stream.Message, Seq: uint64(i + 1), Payload: payload}
+		hub.Heard("/room/1", 1, events)
+	}
+}
