@@ -142,9 +142,6 @@ func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
 // Resume lets a paused process run again.
 func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
 
-// Terminate asks the process to end and does not wait.
-func (p *Process) Terminate() { p.signal(syscall.SIGTERM) }
-
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} {
 	p.mu.Lock()
