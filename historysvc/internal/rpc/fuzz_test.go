@@ -7,9 +7,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
 
-	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
 // FuzzFramesOfEdges: whatever an edge sends is taken or refused, every publish
@@ -22,7 +21,8 @@ func FuzzFramesOfEdges(f *testing.F) {
 			{Hello: &relayv1.Hello{Edge: 7}, Interests: []*relayv1.Interest{{Channel: 1, Group: "/a"}, {Channel: 2}, {Channel: 3, Group: "bad"}}},
 			{Publishes: []*relayv1.Publish{
 				{Id: 1, Group: "/a", Kind: relayv1.PacketKind_PACKET_KIND_DATA, Uuid: "u", Payload: []byte("x"), TimeoutMs: 1},
-				{Id: 1, Group: "/a", Kind: 99}, {Id: 2, Group: "", Kind: relayv1.PacketKind_PACKET_KIND_TEXT},
+				{Id: 1, Group: "/a", Kind: 99},
+				{Id: 2, Group: "", Kind: relayv1.PacketKind_PACKET_KIND_TEXT},
 			}},
 			{Interests: []*relayv1.Interest{{Channel: 1, Group: "/b", From: &relayv1.Position{Epoch: 1}}, {Channel: 1}}},
 			{Presence: &relayv1.Presence{Full: true, Members: map[string]uint32{"/a": 1}}},
