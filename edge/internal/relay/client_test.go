@@ -511,6 +511,27 @@ func TestCleanEndOfAStreamLosesNothingAndTakesNoTime(t *testing.T) {
 	})
 }
 
+func TestDeadServiceIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rig, answers := newRig(t, Options{PublishTimeout: time.Minute}), newAnswers(t)
+		rig.service.next(t)
+		wantCall(t, rig.handler, restored{})
+		rig.line.cut()
+		rig.Publish(answers.publication(1, stream.Message))
+		start := time.Now()
+		// Without a time limit of its own: keepalive takes 13 s at most.
+		if call := <-rig.handler.calls; call != (lost{}) {
+			t.Fatalf("got call %#v, want lost", call)
+		}
+		if took := time.Since(start); took > 13*time.Second {
+			t.Errorf("it took %v, want at most 13 s", took)
+		}
+		conn := rig.service.next(t)
+		conn.answer(accepted, conn.frame().GetPublishes()...)
+		answers.want(1, Accepted)
+	})
+}
+
 func TestStopLetsUnansweredPublicationsFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rig, answers := newRig(t, Options{}), newAnswers(t)

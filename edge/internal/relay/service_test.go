@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -166,6 +167,45 @@ type rig struct {
 	handler *recorder
 	// Ends Run and waits for it.
 	stop func()
+	line *line
+}
+
+// line makes connections, and can cut the present one without either end
+// noticing.
+type line struct {
+	listener *bufconn.Listener
+	mu       sync.Mutex
+	last     *wire
+}
+
+// wire is a connection whose client speaks into the void once it is cut.
+type wire struct {
+	net.Conn
+	cut atomic.Bool
+}
+
+func (l *line) dial(ctx context.Context, _ string) (net.Conn, error) {
+	conn, err := l.listener.DialContext(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = &wire{Conn: conn}
+	return l.last, nil
+}
+
+func (l *line) cut() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last.cut.Store(true)
+}
+
+func (w *wire) Write(b []byte) (int, error) {
+	if w.cut.Load() {
+		return len(b), nil
+	}
+	return w.Conn.Write(b)
 }
 
 // newRig starts everything; opts are those of the client, which reports members
@@ -180,8 +220,8 @@ func newRig(tb testing.TB, opts Options, members ...func() map[group.Name]uint32
 	var all sync.WaitGroup
 	all.Go(func() { _ = server.Serve(listener) })
 
-	conn, err := Dial("passthrough:///service", grpc.WithContextDialer(
-		func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	l := &line{listener: listener}
+	conn, err := Dial("passthrough:///service", grpc.WithContextDialer(l.dial))
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -201,7 +241,7 @@ func newRig(tb testing.TB, opts Options, members ...func() map[group.Name]uint32
 		server.Stop()
 		all.Wait()
 	})
-	return &rig{Client: c, service: s, handler: h, stop: stop}
+	return &rig{Client: c, service: s, handler: h, stop: stop, line: l}
 }
 
 // answers collects receipts by publish number, and finds second calls of Done.
