@@ -161,7 +161,7 @@ func overHTTP(t *testing.T, name string, legal bool) {
 
 func overWebSocket(t *testing.T, name string, legal bool) {
 	t.Helper()
-	m, resp, err := client.TryJoin(t, here(), client.EscapePath(name)) //nolint:bodyclose // the dialer has read and closed it
+	m, resp, err := client.TryJoin(t, here(), client.EscapePath(name))
 	switch {
 	case legal && err != nil:
 		t.Errorf("join %q: %v", name, err)
@@ -208,11 +208,11 @@ func Test1_ReservedPathsAreNeverGroups(t *testing.T) {
 	for _, path := range []string{"/__/", "/__/x", "/__/history/x", "/__//history", "/__/a/../b", "/%5f_/x", "/__%2Fx"} {
 		a := client.Do(t, "POST", here(), path, client.Data(client.UUID(), "x"))
 		wantError(t, "POST "+path, a, http.StatusNotFound)
-		if _, _, err := client.TryJoin(t, here(), path); err == nil { //nolint:bodyclose // as above
+		if _, _, err := client.TryJoin(t, here(), path); err == nil {
 			t.Errorf("join %s: accepted", path)
 		}
 	}
-	if _, _, err := client.TryJoin(t, here(), "/__status"); err == nil { //nolint:bodyclose // as above
+	if _, _, err := client.TryJoin(t, here(), "/__status"); err == nil {
 		t.Error("join /__status: accepted")
 	}
 }

@@ -27,6 +27,12 @@ import (
 
 func TestMain(m *testing.M) { testbed.Main(m, nil) }
 
+// eventually is testbed.Eventually for what is asked for without a context.
+func eventually(t *testing.T, what string, ask func() error) {
+	t.Helper()
+	testbed.Eventually(t, what, func(context.Context) error { return ask() })
+}
+
 func uuidOf(i int) string { return fmt.Sprintf("m%05d", i) }
 
 func numbered(i int) string { return client.Data(uuidOf(i), fmt.Sprint(i)) }
@@ -62,7 +68,7 @@ func Test6_WithoutRedisEverythingIs503(t *testing.T) {
 	s.Redis.Nodes[0].Kill()
 	// The first calls may have been under way when Redis went: their outcome is
 	// unknown. Certain answers must follow.
-	testbed.Eventually(t, "a certain answer", func(context.Context) error {
+	eventually(t, "a certain answer", func() error {
 		if a := client.Do(t, "POST", addr, g, numbered(1)); a.Code != http.StatusServiceUnavailable {
 			return fmt.Errorf("%d %s", a.Code, a.Body)
 		}
@@ -84,7 +90,7 @@ func Test6_WithoutRedisEverythingIs503(t *testing.T) {
 	}
 
 	s.Redis.Nodes[0].Start()
-	testbed.Eventually(t, "publishing again", func(context.Context) error {
+	eventually(t, "publishing again", func() error {
 		if a := client.Do(t, "POST", addr, g, numbered(4)); a.Code != http.StatusOK {
 			return fmt.Errorf("%d %s", a.Code, a.Body)
 		}
@@ -113,7 +119,7 @@ func Test1_WithoutHistoryServicesUpgradesAre503(t *testing.T) {
 	s.Services[0].Kill()
 	g := client.Group()
 	begin := time.Now()
-	_, resp, err := client.TryJoin(t, addr, g) //nolint:bodyclose // the dialer has read and closed it
+	_, resp, err := client.TryJoin(t, addr, g)
 	if err == nil || resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
 		t.Fatalf("join without a history service: %v, want 503", err)
 	}
@@ -123,8 +129,8 @@ func Test1_WithoutHistoryServicesUpgradesAre503(t *testing.T) {
 	wantError(t, "publish", client.Do(t, "POST", addr, g, numbered(0)), http.StatusServiceUnavailable)
 	wantError(t, "history", client.Post(t, addr, "/__/history", client.Values("groupName", g)), http.StatusServiceUnavailable)
 	s.Services[0].Start()
-	testbed.Eventually(t, "joining again", func(context.Context) error {
-		_, _, err := client.TryJoin(t, addr, g) //nolint:bodyclose // as above
+	eventually(t, "joining again", func() error {
+		_, _, err := client.TryJoin(t, addr, g)
 		return err
 	})
 }
@@ -276,8 +282,8 @@ func Test6_AKilledEdgeIsForgotten(t *testing.T) {
 	g := client.Group()
 	client.Join(t, s.Edges[0].Addr, g)
 	client.Join(t, s.Edges[1].Addr, g)
-	count := func(want int) func(context.Context) error {
-		return func(context.Context) error {
+	count := func(want int) func() error {
+		return func() error {
 			a := client.Do(t, "GET", s.Edges[0].Addr, "/__/groups", "", "Authorization: Bearer "+testbed.AdminSecret, "Accept: application/json")
 			if want := fmt.Sprintf(`{"name":%q,"members":%d}`, g, want); !strings.Contains(strings.ReplaceAll(a.Body, " ", ""), want) {
 				return errors.New(a.Body)
@@ -285,9 +291,9 @@ func Test6_AKilledEdgeIsForgotten(t *testing.T) {
 			return nil
 		}
 	}
-	testbed.Eventually(t, "two members", count(2))
+	eventually(t, "two members", count(2))
 	s.Edges[1].Kill()
-	testbed.Eventually(t, "one member", count(1))
+	eventually(t, "one member", count(1))
 }
 
 func Test2_6_AStoppingEdgeClosesWith1001(t *testing.T) {
