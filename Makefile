@@ -95,7 +95,7 @@ proto-check: $(buf_TOOL) ## lint and format of proto/, and no breaking change ag
 
 .PHONY: lint
 lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone
-	$(BIN)/golangci-lint run $(PACKAGES)
+	$(BIN)/golangci-lint run --allow-parallel-runners $(PACKAGES)
 	scripts/deadcode.sh $(BIN)/deadcode $(MAINS)
 	scripts/modules.sh $(MODULES)
 
