@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -189,6 +190,8 @@ func (s *Store) readReceipts(b *batch, reply any) error {
 	return nil
 }
 
+var errReply = errors.New("a script replied with something else than its contract says")
+
 // replyReader takes a script's reply apart.
 type replyReader struct {
 	reply []any
@@ -203,7 +206,7 @@ func asSlice(v any) []any {
 func (r *replyReader) next() any {
 	if len(r.reply) == 0 {
 		if r.err == nil {
-			r.err = fmt.Errorf("script reply is too short")
+			r.err = errReply
 		}
 		return nil
 	}
@@ -215,7 +218,7 @@ func (r *replyReader) next() any {
 func (r *replyReader) text() string {
 	s, ok := r.next().(string)
 	if !ok && r.err == nil {
-		r.err = fmt.Errorf("script reply: want a string")
+		r.err = errReply
 	}
 	return s
 }
@@ -233,7 +236,7 @@ func (r *replyReader) int() int64 {
 		return n
 	}
 	if r.err == nil {
-		r.err = fmt.Errorf("script reply: want a number")
+		r.err = errReply
 	}
 	return 0
 }

@@ -8,12 +8,16 @@ import (
 )
 
 func TestContract(t *testing.T) {
-	onEach(t, func(t *testing.T, b backend) {
-		historytest.Run(t, func(t *testing.T) historytest.Opener {
-			url := b.url(t)
-			return func(t *testing.T, o historytest.Options, l history.Listener) historytest.Store {
-				return open(t, Options{URL: url, Embedded: b.embedded, Cap: o.Cap}, l)
-			}
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			historytest.Run(t, func(t *testing.T) historytest.Opener {
+				t.Helper()
+				url := b.url(t)
+				return func(t *testing.T, o historytest.Options, l history.Listener) historytest.Store {
+					t.Helper()
+					return open(t, Options{URL: url, Embedded: b.embedded, Cap: o.Cap}, l)
+				}
+			})
 		})
-	})
+	}
 }

@@ -32,98 +32,104 @@ func isGap(t *testing.T, s *Store, g group.Name, at stream.Position) bool {
 }
 
 func TestAForkAfterALostWriteIsSeenThoughTheNumbersCatchUp(t *testing.T) {
-	onEach(t, func(t *testing.T, b backend) {
-		s, g := on(t, b, Options{}, nil), room(t)
-		k := keysOf(g)
-		must(t, s, g, "a", "b")
-		common := end(t, s, g)
-		must(t, s, g, "c")
-		inner := end(t, s, g)
-		must(t, s, g, "d")
-		lost := end(t, s, g)
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{}, nil), room(t)
+			k := keysOf(g)
+			must(t, s, g, "a", "b")
+			common := end(t, s, g)
+			must(t, s, g, "c")
+			inner := end(t, s, g)
+			must(t, s, g, "d")
+			lost := end(t, s, g)
 
-		// A replica that had not got c and d takes over.
-		link, err := s.client.LIndex(t.Context(), k.links, 2).Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		pipe := s.client.Pipeline()
-		pipe.LTrim(t.Context(), k.list, 2, -1)
-		pipe.LTrim(t.Context(), k.links, 2, -1)
-		pipe.HSet(t.Context(), k.meta, "seq", 2, "link", link[:4])
-		c, d := uuidDigest("c"), uuidDigest("d")
-		pipe.HDel(t.Context(), k.index0, string(c[:]), string(d[:]))
-		if _, err := pipe.Exec(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if isGap(t, s, g, common) || !isGap(t, s, g, inner) || !isGap(t, s, g, lost) {
-			t.Error("the roll-back is not seen")
-		}
-		must(t, s, g, "x", "y", "z")
-		if isGap(t, s, g, common) {
-			t.Error("the common part is a gap")
-		}
-		if !isGap(t, s, g, inner) || !isGap(t, s, g, lost) {
-			t.Error("the fork is not seen")
-		}
-		if r := submit(t, s, g, "d", dataPacket("d")); r.Err != nil || r.Duplicate {
-			t.Errorf("a resend of what was lost: %+v", r)
-		}
-	})
+			// A replica that had not got c and d takes over.
+			link, err := s.client.LIndex(t.Context(), k.links, 2).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			pipe := s.client.Pipeline()
+			pipe.LTrim(t.Context(), k.list, 2, -1)
+			pipe.LTrim(t.Context(), k.links, 2, -1)
+			pipe.HSet(t.Context(), k.meta, "seq", 2, "link", link[:4])
+			c, d := uuidDigest("c"), uuidDigest("d")
+			pipe.HDel(t.Context(), k.index0, string(c[:]), string(d[:]))
+			if _, err := pipe.Exec(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if isGap(t, s, g, common) || !isGap(t, s, g, inner) || !isGap(t, s, g, lost) {
+				t.Error("the roll-back is not seen")
+			}
+			must(t, s, g, "x", "y", "z")
+			if isGap(t, s, g, common) {
+				t.Error("the common part is a gap")
+			}
+			if !isGap(t, s, g, inner) || !isGap(t, s, g, lost) {
+				t.Error("the fork is not seen")
+			}
+			if r := submit(t, s, g, "d", dataPacket("d")); r.Err != nil || r.Duplicate {
+				t.Errorf("a resend of what was lost: %+v", r)
+			}
+		})
+	}
 }
 
 func TestLostCountersAreANewEpoch(t *testing.T) {
-	onEach(t, func(t *testing.T, b backend) {
-		s, g := on(t, b, Options{}, nil), room(t)
-		must(t, s, g, "a", "b")
-		at := end(t, s, g)
-		if err := s.client.Del(t.Context(), keysOf(g).meta).Err(); err != nil {
-			t.Fatal(err)
-		}
-		if !isGap(t, s, g, at) {
-			t.Error("not seen by a read")
-		}
-		must(t, s, g, "c")
-		now := end(t, s, g)
-		if now.Epoch == at.Epoch || now.Seq != 3 {
-			t.Errorf("was at %+v, is at %+v", at, now)
-		}
-		if got := texts(t, s, g, history.Query{Size: 10}); len(got) != 3 {
-			t.Errorf("history: %q", got)
-		}
-	})
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{}, nil), room(t)
+			must(t, s, g, "a", "b")
+			at := end(t, s, g)
+			if err := s.client.Del(t.Context(), keysOf(g).meta).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if !isGap(t, s, g, at) {
+				t.Error("not seen by a read")
+			}
+			must(t, s, g, "c")
+			now := end(t, s, g)
+			if now.Epoch == at.Epoch || now.Seq != 3 {
+				t.Errorf("was at %+v, is at %+v", at, now)
+			}
+			if got := texts(t, s, g, history.Query{Size: 10}); len(got) != 3 {
+				t.Errorf("history: %q", got)
+			}
+		})
+	}
 }
 
 func TestAnExpiredListIsNoLossOfOrder(t *testing.T) {
-	onEach(t, func(t *testing.T, b backend) {
-		s, g := on(t, b, Options{Retention: time.Hour}, nil), room(t)
-		must(t, s, g, "a", "b")
-		early := end(t, s, g)
-		must(t, s, g, "c")
-		at := end(t, s, g)
-		ttl, err := s.client.PTTL(t.Context(), string(g)).Result()
-		if err != nil || ttl <= 59*time.Minute || ttl > time.Hour {
-			t.Errorf("the list lives for %v, %v", ttl, err)
-		}
-		for _, key := range keysOf2(g) {
-			if own, err := s.client.PTTL(t.Context(), key).Result(); err != nil || own < ttl+10*time.Minute || own > ttl+21*time.Minute {
-				t.Errorf("%s lives for %v, the list for %v, %v", key, own, ttl, err)
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{Retention: time.Hour}, nil), room(t)
+			must(t, s, g, "a", "b")
+			early := end(t, s, g)
+			must(t, s, g, "c")
+			at := end(t, s, g)
+			ttl, err := s.client.PTTL(t.Context(), string(g)).Result()
+			if err != nil || ttl <= 59*time.Minute || ttl > time.Hour {
+				t.Errorf("the list lives for %v, %v", ttl, err)
 			}
-		}
-		if err := s.client.Del(t.Context(), string(g)).Err(); err != nil {
-			t.Fatal(err)
-		}
-		if isGap(t, s, g, at) || !isGap(t, s, g, early) {
-			t.Error("a gap where there is none, or none where there is one")
-		}
-		must(t, s, g, "d")
-		if got, err := s.Read(t.Context(), g, history.Start{After: at}); err != nil || got.Gap || len(got.Events) != 1 || got.Events[0].Seq != 4 {
-			t.Errorf("%+v, %v", got, err)
-		}
-		if r := submit(t, s, g, "a", dataPacket("a")); !r.Duplicate {
-			t.Errorf("an expired message comes back: %+v", r)
-		}
-	})
+			for _, key := range keysOf2(g) {
+				if own, err := s.client.PTTL(t.Context(), key).Result(); err != nil || own < ttl+10*time.Minute || own > ttl+21*time.Minute {
+					t.Errorf("%s lives for %v, the list for %v, %v", key, own, ttl, err)
+				}
+			}
+			if err := s.client.Del(t.Context(), string(g)).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if isGap(t, s, g, at) || !isGap(t, s, g, early) {
+				t.Error("a gap where there is none, or none where there is one")
+			}
+			must(t, s, g, "d")
+			if got, err := s.Read(t.Context(), g, history.Start{After: at}); err != nil || got.Gap || len(got.Events) != 1 || got.Events[0].Seq != 4 {
+				t.Errorf("%+v, %v", got, err)
+			}
+			if r := submit(t, s, g, "a", dataPacket("a")); !r.Duplicate {
+				t.Errorf("an expired message comes back: %+v", r)
+			}
+		})
+	}
 }
 
 // keysOf2 are the keys beside the list that a group has which never had a
@@ -134,121 +140,127 @@ func keysOf2(g group.Name) []string {
 }
 
 func TestTheTTLOfAGroupGoesBeforeTheDefault(t *testing.T) {
-	onEach(t, func(t *testing.T, b backend) {
-		url, g := b.url(t), room(t)
-		s := open(t, Options{URL: url, Embedded: b.embedded, Retention: time.Hour}, nil)
-		must(t, s, g, "a")
-		if err := s.SetTTL(t.Context(), g, time.Minute); err != nil {
-			t.Fatal(err)
-		}
-		expect := func(s *Store, low, high time.Duration) {
-			t.Helper()
-			for i, key := range append(keysOf2(g), string(g)) {
-				extra := 10 * time.Minute
-				if i == 3 {
-					extra = 0
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			url, g := b.url(t), room(t)
+			s := open(t, Options{URL: url, Embedded: b.embedded, Retention: time.Hour}, nil)
+			must(t, s, g, "a")
+			if err := s.SetTTL(t.Context(), g, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			expect := func(s *Store, low, high time.Duration) {
+				t.Helper()
+				for i, key := range append(keysOf2(g), string(g)) {
+					extra := 10 * time.Minute
+					if i == 3 {
+						extra = 0
+					}
+					if ttl, err := s.client.PTTL(t.Context(), key).Result(); err != nil || ttl < low+extra || ttl > high+2*extra {
+						t.Errorf("%s lives for %v, %v", key, ttl, err)
+					}
 				}
-				if ttl, err := s.client.PTTL(t.Context(), key).Result(); err != nil || ttl < low+extra || ttl > high+2*extra {
+			}
+			expect(s, 50*time.Second, time.Minute)
+			must(t, s, g, "b")
+			expect(s, 50*time.Second, time.Minute)
+			if err := s.SetTTL(t.Context(), g, 10*time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			expect(s, 9*time.Hour, 10*time.Hour)
+
+			// Without ttl and retention nothing expires, also what would have.
+			other := room(t)
+			must(t, s, other, "a")
+			forever := open(t, Options{URL: url, Embedded: b.embedded}, nil)
+			must(t, forever, other, "b")
+			for _, key := range append(keysOf2(other), string(other)) {
+				if ttl, err := forever.client.PTTL(t.Context(), key).Result(); err != nil || ttl != -1 {
 					t.Errorf("%s lives for %v, %v", key, ttl, err)
 				}
 			}
-		}
-		expect(s, 50*time.Second, time.Minute)
-		must(t, s, g, "b")
-		expect(s, 50*time.Second, time.Minute)
-		if err := s.SetTTL(t.Context(), g, 10*time.Hour); err != nil {
-			t.Fatal(err)
-		}
-		expect(s, 9*time.Hour, 10*time.Hour)
-
-		// Without ttl and retention nothing expires, also what would have.
-		other := room(t)
-		must(t, s, other, "a")
-		forever := open(t, Options{URL: url, Embedded: b.embedded}, nil)
-		must(t, forever, other, "b")
-		for _, key := range append(keysOf2(other), string(other)) {
-			if ttl, err := forever.client.PTTL(t.Context(), key).Result(); err != nil || ttl != -1 {
-				t.Errorf("%s lives for %v, %v", key, ttl, err)
-			}
-		}
-	})
+		})
+	}
 }
 
 func TestTheIndexRemembersTheCapAndTenMinutesWithinItsLimit(t *testing.T) {
-	onEach(t, func(t *testing.T, b backend) {
-		s, g := on(t, b, Options{Cap: 10, DedupeLimit: 25}, nil), room(t)
-		now := time.Now()
-		s.now = func() time.Time { return now }
-		n := 0
-		add := func(count int) {
-			t.Helper()
-			for range count {
-				must(t, s, g, fmt.Sprint("u", n))
-				n++
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{Cap: 10, DedupeLimit: 25}, nil), room(t)
+			now := time.Now()
+			s.now = func() time.Time { return now }
+			n := 0
+			add := func(count int) {
+				t.Helper()
+				for range count {
+					must(t, s, g, fmt.Sprint("u", n))
+					n++
+				}
 			}
-		}
-		known := func(i int) bool {
-			t.Helper()
-			r := submit(t, s, g, fmt.Sprint("u", i), dataPacket(fmt.Sprint("u", i)))
-			if r.Err != nil {
-				t.Fatal(r.Err)
+			known := func(i int) bool {
+				t.Helper()
+				r := submit(t, s, g, fmt.Sprint("u", i), dataPacket(fmt.Sprint("u", i)))
+				if r.Err != nil {
+					t.Fatal(r.Err)
+				}
+				if !r.Duplicate {
+					n++ // it is there now
+				}
+				return r.Duplicate
 			}
-			if !r.Duplicate {
-				n++ // it is there now
+			size := func() int64 {
+				t.Helper()
+				k := keysOf(g)
+				a, err1 := s.client.HLen(t.Context(), k.index0).Result()
+				b, err2 := s.client.HLen(t.Context(), k.index1).Result()
+				if err1 != nil || err2 != nil {
+					t.Fatal(err1, err2)
+				}
+				return a + b
 			}
-			return r.Duplicate
-		}
-		size := func() int64 {
-			t.Helper()
-			k := keysOf(g)
-			a, err1 := s.client.HLen(t.Context(), k.index0).Result()
-			b, err2 := s.client.HLen(t.Context(), k.index1).Result()
-			if err1 != nil || err2 != nil {
-				t.Fatal(err1, err2)
+			add(24)
+			if size() != 24 || !known(0) {
+				t.Errorf("24 in the first 10 minutes: %d are remembered", size())
 			}
-			return a + b
-		}
-		add(24)
-		if size() != 24 || !known(0) {
-			t.Errorf("24 in the first 10 minutes: %d are remembered", size())
-		}
-		now = now.Add(11 * time.Minute)
-		add(12) // a new generation begins
-		if size() != 36 || !known(0) || !known(35) {
-			t.Errorf("two generations: %d are remembered", size())
-		}
-		now = now.Add(11 * time.Minute)
-		add(1) // and the oldest goes
-		if size() != 13 || !known(24) || !known(36) {
-			t.Errorf("after the first generation: %d are remembered", size())
-		}
-		if cut := testutil.ToFloat64(s.stats.dedupeCut); cut != 0 {
-			t.Errorf("cut short %v times", cut)
-		}
-		add(60) // a flood within 10 minutes
-		if cut := testutil.ToFloat64(s.stats.dedupeCut); cut == 0 || size() > 50 {
-			t.Errorf("after a flood: cut short %v times, %d are remembered", cut, size())
-		}
-		if !known(n - 10) {
-			t.Error("the last cap messages are not remembered")
-		}
-		if known(0) {
-			t.Error("the first message is still remembered")
-		}
-	})
+			now = now.Add(11 * time.Minute)
+			add(12) // a new generation begins
+			if size() != 36 || !known(0) || !known(35) {
+				t.Errorf("two generations: %d are remembered", size())
+			}
+			now = now.Add(11 * time.Minute)
+			add(1) // and the oldest goes
+			if size() != 13 || !known(24) || !known(36) {
+				t.Errorf("after the first generation: %d are remembered", size())
+			}
+			if cut := testutil.ToFloat64(s.stats.dedupeCut); cut != 0 {
+				t.Errorf("cut short %v times", cut)
+			}
+			add(60) // a flood within 10 minutes
+			if cut := testutil.ToFloat64(s.stats.dedupeCut); cut == 0 || size() > 50 {
+				t.Errorf("after a flood: cut short %v times, %d are remembered", cut, size())
+			}
+			if !known(n - 10) {
+				t.Error("the last cap messages are not remembered")
+			}
+			if known(0) {
+				t.Error("the first message is still remembered")
+			}
+		})
+	}
 }
 
 func TestAListThatOthersChangedIsSearched(t *testing.T) {
-	onEach(t, func(t *testing.T, b backend) {
-		s, g := on(t, b, Options{}, nil), room(t)
-		must(t, s, g, "a", "b", "c")
-		push(t, s, g, dataPacket("foreign"))
-		if err := s.Recall(t.Context(), g, "b"); err != nil {
-			t.Fatal(err)
-		}
-		want := []string{dataPacket("foreign"), dataPacket("c"), dataPacket("a")}
-		if got := texts(t, s, g, history.Query{Size: 10}); fmt.Sprint(got) != fmt.Sprint(want) {
-			t.Errorf("history: %q", got)
-		}
-	})
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{}, nil), room(t)
+			must(t, s, g, "a", "b", "c")
+			push(t, s, g, dataPacket("foreign"))
+			if err := s.Recall(t.Context(), g, "b"); err != nil {
+				t.Fatal(err)
+			}
+			want := []string{dataPacket("foreign"), dataPacket("c"), dataPacket("a")}
+			if got := texts(t, s, g, history.Query{Size: 10}); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Errorf("history: %q", got)
+			}
+		})
+	}
 }

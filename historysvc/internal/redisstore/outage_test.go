@@ -117,6 +117,7 @@ func (l *load) check(t *testing.T, s *Store, g group.Name) {
 }
 
 func TestAServerThatIsKilledAndRestartedLosesNothingThatWasAcked(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t, "--appendonly", "yes")
 	l := &hearing{subscribed: make(chan group.Name, 1000), events: make(chan stream.Event, 1<<20)}
 	s := open(t, Options{URL: server.URL(), Cap: 1 << 20}, l)
@@ -157,6 +158,7 @@ func TestAServerThatIsKilledAndRestartedLosesNothingThatWasAcked(t *testing.T) {
 }
 
 func TestAServerThatHangsStoresNothingTwice(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	l := &hearing{subscribed: make(chan group.Name, 1000), events: make(chan stream.Event, 1<<20)}
 	s := open(t, Options{URL: server.URL(), Cap: 1 << 20}, l)
@@ -269,6 +271,7 @@ func containsBytes(b []byte, word string) bool {
 }
 
 func TestAnAnswerThatIsLostMakesNoSecondCopy(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	c := startCutter(t, server.Addr)
 	defer func() {
@@ -344,11 +347,14 @@ func openUntil(t *testing.T, o Options) ending {
 	return ending{s, func() {
 		cancel()
 		running.Wait()
-		s.Close()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
 	}}
 }
 
 func TestAStoreThatStopsRefusesWhatIsLeft(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	s := openUntil(t, Options{URL: server.URL()})
 	g := room(t)
@@ -365,6 +371,7 @@ func TestAStoreThatStopsRefusesWhatIsLeft(t *testing.T) {
 }
 
 func TestCallsDuringAnOutageFailInTime(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	s, g := open(t, Options{URL: server.URL()}, nil), room(t)
 	must(t, s, g, "a")
@@ -392,6 +399,7 @@ func TestCallsDuringAnOutageFailInTime(t *testing.T) {
 }
 
 func TestMemoryShortageIsRefusedAtOnceAndPasses(t *testing.T) {
+	t.Parallel()
 	server := redistest.Start(t)
 	s, g := open(t, Options{URL: server.URL()}, nil), room(t)
 	must(t, s, g, "a")

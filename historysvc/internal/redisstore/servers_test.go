@@ -3,7 +3,6 @@ package redisstore
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"strings"
@@ -81,13 +80,8 @@ var (
 	}}
 )
 
-// onEach runs a test against every kind of server.
-func onEach(t *testing.T, f func(t *testing.T, b backend)) {
-	t.Helper()
-	for _, b := range []backend{imitation, single, clustered} {
-		t.Run(b.name, func(t *testing.T) { f(t, b) })
-	}
-}
+// backends are all kinds of servers.
+var backends = []backend{imitation, single, clustered}
 
 // start opens a store and runs it until cancel is called.
 func start(tb testing.TB, o Options, l history.Listener) (*Store, context.CancelFunc, *sync.WaitGroup) {
@@ -109,7 +103,9 @@ func open(tb testing.TB, o Options, l history.Listener) *Store {
 	tb.Cleanup(func() {
 		cancel()
 		running.Wait()
-		s.Close()
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
 	})
 	return s
 }
@@ -121,7 +117,7 @@ func quiet(tb testing.TB) *slog.Logger {
 			return slog.New(slog.NewTextHandler(tb.Output(), nil))
 		}
 	}
-	return slog.New(slog.NewTextHandler(io.Discard, nil))
+	return slog.New(slog.DiscardHandler)
 }
 
 // on opens a store on b.

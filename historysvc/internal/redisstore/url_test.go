@@ -98,7 +98,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	} {
 		s, err := Open(t.Context(), Options{URL: url}, quiet(t), prometheus.NewRegistry())
 		if err == nil {
-			s.Close()
+			_ = s.Close()
 			t.Errorf("%s is opened", url)
 			continue
 		}
@@ -110,11 +110,13 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.Close()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
 	for _, o := range []Options{{Cap: -1}, {Retention: -1}, {Cap: 10, DedupeLimit: 5}} {
 		o.URL = server.URL()
 		if s, err := Open(t.Context(), o, quiet(t), prometheus.NewRegistry()); err == nil {
-			s.Close()
+			_ = s.Close()
 			t.Errorf("%+v are taken", o)
 		}
 	}
@@ -139,15 +141,29 @@ func TestFates(t *testing.T) {
 		err  error
 		want fate
 	}{
-		{nil, done}, {redis.Nil, done},
-		{dialError, notDone}, {redis.ErrClosed, notDone}, {redis.ErrPoolTimeout, notDone},
-		{answer("LOADING x"), notDone}, {answer("READONLY x"), notDone}, {answer("CLUSTERDOWN x"), notDone},
-		{answer("TRYAGAIN x"), notDone}, {answer("MASTERDOWN x"), notDone}, {answer("NOREPLICAS x"), notDone},
-		{answer("OOM x"), refused}, {answer("MISCONF x"), refused}, {answer("NOPERM x"), refused}, {answer("NOAUTH x"), refused},
+		{nil, done},
+		{redis.Nil, done},
+		{dialError, notDone},
+		{redis.ErrClosed, notDone},
+		{redis.ErrPoolTimeout, notDone},
+		{answer("LOADING x"), notDone},
+		{answer("READONLY x"), notDone},
+		{answer("CLUSTERDOWN x"), notDone},
+		{answer("TRYAGAIN x"), notDone},
+		{answer("MASTERDOWN x"), notDone},
+		{answer("NOREPLICAS x"), notDone},
+		{answer("OOM x"), refused},
+		{answer("MISCONF x"), refused},
+		{answer("NOPERM x"), refused},
+		{answer("NOAUTH x"), refused},
 		{answer("ERR Error running script (call to f_1): @user_script:1: WRONGTYPE x"), wrongType},
-		{answer("ADOPT x"), mustAdopt}, {answer("EPOCH x"), epochChanged}, {redis.ErrNoScript, noScript},
+		{answer("ADOPT x"), mustAdopt},
+		{answer("EPOCH x"), epochChanged},
+		{redis.ErrNoScript, noScript},
 		{answer("ERR something else"), broken},
-		{io.EOF, unknown}, {context.DeadlineExceeded, unknown}, {&net.OpError{Op: "read", Err: errors.New("reset")}, unknown},
+		{io.EOF, unknown},
+		{context.DeadlineExceeded, unknown},
+		{&net.OpError{Op: "read", Err: errors.New("reset")}, unknown},
 	} {
 		if got := fateOf(test.err); got != test.want {
 			t.Errorf("%v: fate %d, want %d", test.err, got, test.want)
@@ -182,24 +198,26 @@ func TestSlotsAreThoseOfRedis(t *testing.T) {
 }
 
 func TestAnEdgeThatFallsSilentIsForgotten(t *testing.T) {
-	onEach(t, func(t *testing.T, b backend) {
-		s, g := on(t, b, Options{}, nil), room(t)
-		edge := uint64(time.Now().UnixNano())
-		if err := s.Report(t.Context(), edge, true, map[group.Name]uint32{g: 3}); err != nil {
-			t.Fatal(err)
-		}
-		ttl, err := s.client.PTTL(t.Context(), edgeKey(edgeName(edge))).Result()
-		if err != nil || ttl <= 0 || ttl > presenceTTL {
-			t.Errorf("kept for %v, %v", ttl, err)
-		}
-		if err := s.client.Del(t.Context(), edgeKey(edgeName(edge))).Err(); err != nil { // as Redis would
-			t.Fatal(err)
-		}
-		if all, err := s.Members(t.Context()); err != nil || all[g] != 0 {
-			t.Errorf("%v, %v", all, err)
-		}
-		if err := s.Leave(t.Context(), edge); err != nil {
-			t.Error(err)
-		}
-	})
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{}, nil), room(t)
+			edge := uint64(time.Now().UnixNano())
+			if err := s.Report(t.Context(), edge, true, map[group.Name]uint32{g: 3}); err != nil {
+				t.Fatal(err)
+			}
+			ttl, err := s.client.PTTL(t.Context(), edgeKey(edgeName(edge))).Result()
+			if err != nil || ttl <= 0 || ttl > presenceTTL {
+				t.Errorf("kept for %v, %v", ttl, err)
+			}
+			if err := s.client.Del(t.Context(), edgeKey(edgeName(edge))).Err(); err != nil { // as Redis would
+				t.Fatal(err)
+			}
+			if all, err := s.Members(t.Context()); err != nil || all[g] != 0 {
+				t.Errorf("%v, %v", all, err)
+			}
+			if err := s.Leave(t.Context(), edge); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

@@ -36,12 +36,18 @@ type Opener func(t *testing.T, o Options, l history.Listener) Store
 
 const bigCap = 10000
 
-// Run runs the contract. open is called once per test.
+// contract is one test of it under way.
+type contract struct {
+	t    *testing.T
+	open Opener
+}
+
+// Run runs the contract. newOpener is called once per test.
 func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 	t.Helper()
 	for _, test := range []struct {
 		name string
-		run  func(*testing.T, Opener)
+		run  func(contract)
 	}{
 		{"MessagesAreStoredAndHeardInTheOrderOfSubmit", testOrder},
 		{"PacketsThatAreNotStoredKeepTheirPlaceAmongMessages", testLoose},
@@ -66,7 +72,7 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			test.run(t, newOpener(t))
+			test.run(contract{t, newOpener(t)})
 		})
 	}
 }

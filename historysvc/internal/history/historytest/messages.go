@@ -15,7 +15,8 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-func testOrder(t *testing.T, open Opener) {
+func testOrder(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s, l := listen(t, open, Options{Cap: bigCap}, g)
 	want := numbered(700)
@@ -41,7 +42,8 @@ func testOrder(t *testing.T, open Opener) {
 	}
 }
 
-func testLoose(t *testing.T, open Opener) {
+func testLoose(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s, l := listen(t, open, Options{Cap: bigCap}, g)
 	o := stream.Origin{Edge: 1 << 63, ID: 1<<40 + 7}
@@ -80,7 +82,8 @@ func testLoose(t *testing.T, open Opener) {
 	}
 }
 
-func testConcurrentDuplicates(t *testing.T, open Opener) {
+func testConcurrentDuplicates(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s, l := listen(t, open, Options{Cap: bigCap}, g)
 	stores := []Store{s, open(t, Options{Cap: bigCap}, nil)}
@@ -112,7 +115,8 @@ func testConcurrentDuplicates(t *testing.T, open Opener) {
 	}
 }
 
-func testOrigin(t *testing.T, open Opener) {
+func testOrigin(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	send := func(o stream.Origin) history.Receipt {
@@ -136,7 +140,8 @@ func testOrigin(t *testing.T, open Opener) {
 	}
 }
 
-func testResendAfterRecall(t *testing.T, open Opener) {
+func testResendAfterRecall(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	fill(t, s, g, "a", "b")
@@ -149,7 +154,8 @@ func testResendAfterRecall(t *testing.T, open Opener) {
 	}
 }
 
-func testRecall(t *testing.T, open Opener) {
+func testRecall(c contract) {
+	t, open := c.t, c.open
 	g, other := room(t), room(t)+"/other"
 	s, l := listen(t, open, Options{Cap: bigCap}, g, other)
 	fill(t, s, g, "a", "b", "c")
@@ -190,7 +196,8 @@ func testRecall(t *testing.T, open Opener) {
 	}
 }
 
-func testDeepRecall(t *testing.T, open Opener) {
+func testDeepRecall(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	all := numbered(3000)
@@ -229,7 +236,8 @@ func busyGroup(t *testing.T, s Store, l *ears, g group.Name, steps int) []stream
 	return l.heard(t, g, int(heads[0].Seq+heads[0].Recalls))
 }
 
-func testReadFromEverywhere(t *testing.T, open Opener) {
+func testReadFromEverywhere(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s, l := listen(t, open, Options{Cap: bigCap}, g)
 	events := busyGroup(t, s, l, g, 40)
@@ -264,7 +272,8 @@ func links(events []stream.Event) []string {
 	return s
 }
 
-func testLongRead(t *testing.T, open Opener) {
+func testLongRead(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s, l := listen(t, open, Options{Cap: bigCap}, g)
 	all := numbered(2500)
@@ -287,7 +296,8 @@ func testLongRead(t *testing.T, open Opener) {
 	}
 }
 
-func testReadAfterUUID(t *testing.T, open Opener) {
+func testReadAfterUUID(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s, l := listen(t, open, Options{Cap: bigCap}, g)
 	events := busyGroup(t, s, l, g, 30)
@@ -310,7 +320,8 @@ func testReadAfterUUID(t *testing.T, open Opener) {
 	}
 }
 
-func testGaps(t *testing.T, open Opener) {
+func testGaps(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	fill(t, s, g, "a", "b")
@@ -345,7 +356,8 @@ func testGaps(t *testing.T, open Opener) {
 	}
 }
 
-func testTrimmed(t *testing.T, open Opener) {
+func testTrimmed(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: 10}, nil)
 	all := numbered(30)
@@ -387,7 +399,8 @@ func testTrimmed(t *testing.T, open Opener) {
 	}
 }
 
-func testHeads(t *testing.T, open Opener) {
+func testHeads(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	groups := make([]group.Name, 1500)
@@ -415,7 +428,8 @@ func testHeads(t *testing.T, open Opener) {
 	}
 }
 
-func testUnsubscribe(t *testing.T, open Opener) {
+func testUnsubscribe(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	a, b := g+"/a", g+"/b"
 	s, l := listen(t, open, Options{Cap: bigCap}, a, b)
@@ -434,7 +448,8 @@ func testUnsubscribe(t *testing.T, open Opener) {
 	}
 }
 
-func testTTL(t *testing.T, open Opener) {
+func testTTL(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	if err := s.SetTTL(t.Context(), g, time.Hour); err != nil {

@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -37,7 +36,8 @@ func window(list []string, position, size int) (texts []string, next int, more b
 	return texts, end, true
 }
 
-func testPages(t *testing.T, open Opener) {
+func testPages(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	all := numbered(300)
@@ -63,19 +63,20 @@ func testPages(t *testing.T, open Opener) {
 	}
 }
 
-func testPagesAround(t *testing.T, open Opener) {
+func testPagesAround(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
-	all := numbered(1200)
+	all := numbered(300)
 	fill(t, s, g, all...)
 	// A long run of recalled messages must not look like an end.
-	for _, u := range all[100:800] {
+	for _, u := range all[100:200] {
 		recall(t, s, g, u)
 	}
-	left := slices.Concat(all[:100], all[800:])
-	for _, size := range []int{41, 600} {
+	left := slices.Concat(all[:100], all[200:])
+	for _, size := range []int{41, 250} {
 		var got []string
-		for cursor := all[1199]; ; {
+		for cursor := all[299]; ; {
 			part, p := page(t, s, g, history.Query{Before: cursor, Size: size})
 			got = append(got, part...)
 			if !p.More {
@@ -91,14 +92,14 @@ func testPagesAround(t *testing.T, open Opener) {
 		}
 	}
 	got, p := page(t, s, g, history.Query{After: all[98], Size: 3})
-	if !cmp.Equal([]string{all[99], all[800], all[801]}, got) || !p.More {
+	if !cmp.Equal([]string{all[99], all[200], all[201]}, got) || !p.More {
 		t.Errorf("after: %q, more %v", got, p.More)
 	}
-	got, p = page(t, s, g, history.Query{After: all[500], Size: 10000})
-	if !cmp.Equal(all[800:], got) || p.More {
+	got, p = page(t, s, g, history.Query{After: all[150], Size: 10000})
+	if !cmp.Equal(all[200:], got) || p.More {
 		t.Errorf("after a recalled one: %d, more %v", len(got), p.More)
 	}
-	got, p = page(t, s, g, history.Query{After: all[1199], Size: 10})
+	got, p = page(t, s, g, history.Query{After: all[299], Size: 10})
 	if len(got) > 0 || p.More {
 		t.Errorf("after the newest: %q, more %v", got, p.More)
 	}
@@ -109,7 +110,8 @@ func testPagesAround(t *testing.T, open Opener) {
 	}
 }
 
-func testLargePage(t *testing.T, open Opener) {
+func testLargePage(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	const size, n = 1 << 20, 10
@@ -148,7 +150,8 @@ func testLargePage(t *testing.T, open Opener) {
 	}
 }
 
-func testUnknownGroup(t *testing.T, open Opener) {
+func testUnknownGroup(c contract) {
+	t, open := c.t, c.open
 	g := room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	for _, q := range []history.Query{{Size: 10}, {Position: -5, Size: 10}, {Size: 1000}, {Position: 7, Size: 1000}} {
@@ -165,7 +168,8 @@ func testUnknownGroup(t *testing.T, open Opener) {
 	}
 }
 
-func testPresence(t *testing.T, open Opener) {
+func testPresence(ct contract) {
+	t, open := ct.t, ct.open
 	s := open(t, Options{Cap: bigCap}, nil)
 	g := room(t)
 	a, b, c := g+"/a", g+"/b", g+"/c"

@@ -84,7 +84,7 @@ func (s *Server) Restart() error {
 	if err != nil {
 		return errors.New("redis-server is not installed: these tests need one (apt-get install redis-server)")
 	}
-	s.cmd = exec.Command(path, s.args...) //nolint:gosec,noctx // a test's own server, ended by Close
+	s.cmd = exec.Command(path, s.args...)
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := s.cmd.Start(); err != nil {
 		return fmt.Errorf("start redis-server: %w", err)
@@ -168,7 +168,7 @@ func NewCluster() (*Cluster, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "redis-cli", append(args, "--cluster-replicas", "0", "--cluster-yes")...).CombinedOutput() //nolint:gosec // our own addresses
+	out, err := exec.CommandContext(ctx, "redis-cli", append(args, "--cluster-replicas", "0", "--cluster-yes")...).CombinedOutput()
 	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("create the cluster: %w: %s", err, out)
@@ -186,7 +186,7 @@ func (s *Server) clusterReady() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_, port, _ := net.SplitHostPort(s.Addr)
-	out, err := exec.CommandContext(ctx, "redis-cli", "-p", port, "cluster", "info").Output() //nolint:gosec // our own port
+	out, err := exec.CommandContext(ctx, "redis-cli", "-p", port, "cluster", "info").Output()
 	if err != nil {
 		return err
 	}
@@ -217,16 +217,16 @@ func (c *Cluster) Close() {
 // freePort finds a port that is free, and whose cluster bus port is, too.
 func freePort() (int, error) {
 	for range 50 {
-		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return 0, err
 		}
-		port := l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // of a TCP listener
+		port := l.Addr().(*net.TCPAddr).Port
 		l.Close()
 		if port+10000 > 65535 {
 			continue
 		}
-		bus, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+10000))) //nolint:noctx // returns at once
+		bus, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+10000)))
 		if err != nil {
 			continue
 		}
