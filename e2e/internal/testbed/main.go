@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -14,12 +15,27 @@ import (
 // it panics if it fails.
 func Main(m *testing.M, setup func(tb TB)) {
 	defer removeBinaries()
+	waitTogether()
 	tb := &mainTB{}
 	defer tb.cleanup()
 	if setup != nil {
 		setup(tb)
 	}
 	tb.failed = m.Run() != 0
+}
+
+// waitTogether runs more tests at once than there are processors, unless the
+// command line says how many: they mostly wait for other processes.
+func waitTogether() {
+	const parallel = "test.parallel"
+	if !flag.Parsed() {
+		flag.Parse()
+	}
+	chosen := false
+	flag.Visit(func(f *flag.Flag) { chosen = chosen || f.Name == parallel })
+	if !chosen {
+		_ = flag.Set(parallel, "8") // the testing package has defined it
+	}
 }
 
 // mainTB is the TB of a TestMain, where testing offers none.
