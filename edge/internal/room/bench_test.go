@@ -29,6 +29,7 @@ func BenchmarkFanOut(b *testing.B) {
 }
 
 func benchmarkFanOut(b *testing.B, members, batch int) {
+	b.Helper()
 	r := roomtest.New(1, 10)
 	g := room.New(r, roomtest.Edge, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	r.SetHandler(g)

@@ -62,6 +62,7 @@ func (r *Room) accept(epoch stream.Epoch, events []stream.Event, b *round) bool 
 	for i := range events {
 		e := &events[i]
 		switch r.pos.Next(epoch, e) {
+		case stream.Follows:
 		case stream.Old:
 			continue
 		case stream.Broken:
@@ -136,6 +137,7 @@ func (r *Room) send(m *Member, b *round) {
 		d := &b.deliveries[i]
 		if m.state == ahead {
 			switch m.pos.Next(d.epoch, d.event) {
+			case stream.Follows:
 			case stream.Old:
 				continue
 			case stream.Broken:

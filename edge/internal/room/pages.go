@@ -45,7 +45,8 @@ func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*pag
 	if err != nil {
 		return nil, err
 	}
-	return v.(*page), nil
+	loaded, _ := v.(*page) // load returns nothing else
+	return loaded, nil
 }
 
 func (p *pages) load(ctx context.Context, g group.Name, start relay.Start) (*page, error) {

@@ -27,7 +27,7 @@ type Relay interface {
 	Read(ctx context.Context, g group.Name, start relay.Start) (relay.Batch, error)
 }
 
-// ErrUnavailable: the group's traffic cannot be had now.
+// ErrUnavailable says that the group's traffic cannot be had now.
 var ErrUnavailable = errors.New("the group cannot be had now")
 
 // Registry owns the rooms of this edge. It is the relay's Handler.
@@ -80,17 +80,17 @@ func New(r Relay, edge uint64, log *slog.Logger, reg prometheus.Registerer) *Reg
 // Run serves the clock, tries again what the relay has refused, and fills holes
 // that no event has shown, once a second until ctx ends.
 func (g *Registry) Run(ctx context.Context) error {
-	for {
-		now := time.Now()
-		next := now.Truncate(time.Second).Add(time.Second)
-		if pause(ctx, next.Sub(now)) != nil {
-			return nil
-		}
+	next := nextSecond()
+	for pause(ctx, time.Until(next)) == nil {
 		g.clock.strike(next)
 		g.retry()
 		g.fillHoles()
+		next = nextSecond()
 	}
+	return nil
 }
+
+func nextSecond() time.Time { return time.Now().Truncate(time.Second).Add(time.Second) }
 
 // Join makes m a member of the group's room, and returns when the room receives
 // the group's traffic: from then on nothing that is published passes m by. m gets

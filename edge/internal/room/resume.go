@@ -200,6 +200,7 @@ func (r *Room) replay(m *Member, v *view) error {
 		switch m.pos.Next(d.epoch, d.event) {
 		case stream.Follows:
 			v.add(&d.delivery)
+		case stream.Old:
 		case stream.Broken:
 			return errGap
 		}

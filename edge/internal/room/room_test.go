@@ -50,6 +50,7 @@ func inBubble(t *testing.T, test func(b *bench)) {
 }
 
 func newBench(t *testing.T, seed uint64) *bench {
+	t.Helper()
 	r := roomtest.New(seed, 3)
 	g := room.New(r, roomtest.Edge, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	r.SetHandler(g)
@@ -206,7 +207,8 @@ func (b *bench) start(g group.Name) *member {
 
 // settle lets everything happen.
 func (b *bench) settle() {
-	for synctest.Wait(); b.relay.Step(); synctest.Wait() {
+	for more := true; more; more = b.relay.Step() {
+		synctest.Wait()
 	}
 }
 

@@ -17,11 +17,10 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
-	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
-
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -98,6 +97,7 @@ func inBubble(t *testing.T, opts session.Options, test func(e *edge)) {
 }
 
 func newEdge(t *testing.T, opts session.Options) *edge {
+	t.Helper()
 	r := roomtest.New(1, 10)
 	log := slog.New(slog.DiscardHandler)
 	reg := prometheus.NewRegistry()
@@ -132,9 +132,20 @@ type client struct {
 	err  error
 }
 
-func (e *edge) tryDial(path string, header http.Header) (*websocket.Conn, *http.Response, error) {
+// answer is what a request got instead of an upgrade.
+type answer struct {
+	status int
+	header http.Header
+}
+
+func (e *edge) tryDial(path string, header http.Header) (*websocket.Conn, answer, error) {
 	d := websocket.Dialer{NetDialContext: e.listener.dial}
-	return d.Dial("ws://edge"+path, header)
+	conn, resp, err := d.Dial("ws://edge"+path, header)
+	if resp == nil {
+		return conn, answer{}, err
+	}
+	_ = resp.Body.Close()
+	return conn, answer{resp.StatusCode, resp.Header}, err
 }
 
 // dial connects, and reads all that comes.
@@ -251,19 +262,17 @@ func (c *client) wantOpen() {
 }
 
 // wantRefused checks an upgrade that is refused.
-func (e *edge) wantRefused(path string, header http.Header, status int) *http.Response {
+func (e *edge) wantRefused(path string, header http.Header, status int) http.Header {
 	e.Helper()
-	conn, resp, err := e.tryDial(path, header)
+	conn, got, err := e.tryDial(path, header)
 	switch {
 	case err == nil:
 		_ = conn.Close()
 		e.Errorf("dial %s: no error, want status %d", path, status)
-	case resp == nil:
-		e.Errorf("dial %s: %v, want status %d", path, err, status)
-	case resp.StatusCode != status:
-		e.Errorf("dial %s: status %d, want %d", path, resp.StatusCode, status)
+	case got.status != status:
+		e.Errorf("dial %s: status %d (%v), want %d", path, got.status, err, status)
 	}
-	return resp
+	return got.header
 }
 
 // do sends a request that need not be an upgrade, and returns the status.

@@ -68,6 +68,7 @@ func (e *edge) serveWith(p session.Publisher, opts session.Options, test func())
 
 // settle lets everything happen that the relay has to do.
 func (e *edge) settle() {
-	for synctest.Wait(); e.relay.Step(); synctest.Wait() {
+	for more := true; more; more = e.relay.Step() {
+		synctest.Wait()
 	}
 }

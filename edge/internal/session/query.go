@@ -8,9 +8,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
-
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 

@@ -10,11 +10,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
-
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
@@ -81,7 +80,7 @@ type Server struct {
 	// Bounds the pages of history that are fetched at one time.
 	queries chan struct{}
 	// Ends what sessions wait for, when their time to end well is over.
-	base   context.Context
+	base   context.Context //nolint:containedctx // the lifetime of sessions, not of a call
 	cancel context.CancelFunc
 	// Counts sessions, and requests that may become one.
 	running sync.WaitGroup

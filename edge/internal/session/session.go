@@ -105,6 +105,6 @@ func (c *session) report() {
 		c.server.metrics.slow.Inc()
 		level = slog.LevelInfo
 	}
-	c.server.log.Log(context.Background(), level, "session ended",
+	c.server.log.Log(c.server.base, level, "session ended",
 		"session", c.id, "group", c.group, "reason", cause)
 }

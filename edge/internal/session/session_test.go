@@ -14,12 +14,11 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
-
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
@@ -173,8 +172,7 @@ func TestResume(t *testing.T) {
 func TestUpgradeIsRefusedWhenTheGroupCannotBeHad(t *testing.T) {
 	inBubble(t, session.Options{}, func(e *edge) {
 		e.relay.Break()
-		resp := e.wantRefused(chat, nil, 503)
-		if resp.Header.Get("Retry-After") == "" {
+		if e.wantRefused(chat, nil, 503).Get("Retry-After") == "" {
 			e.Error("no Retry-After")
 		}
 		e.relay.Restore()

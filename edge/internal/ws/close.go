@@ -33,7 +33,7 @@ var (
 	errTooBig      = &CloseError{packet.CloseTooBig, "message too big"}
 )
 
-// PeerClosed is a close frame from the peer.
-type PeerClosed struct{ Code int }
+// PeerClosedError is a close frame from the peer.
+type PeerClosedError struct{ Code int }
 
-func (e *PeerClosed) Error() string { return fmt.Sprintf("peer closed with %d", e.Code) }
+func (e *PeerClosedError) Error() string { return fmt.Sprintf("peer closed with %d", e.Code) }

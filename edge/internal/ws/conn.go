@@ -28,14 +28,14 @@ var messageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 // only until handle returns. Pings are answered on the way.
 //
 // After an error nothing more can be read. The error is a *CloseError if the
-// peer is at fault and is to be told, a *PeerClosed if it has closed, and
+// peer is at fault and is to be told, a *PeerClosedError if it has closed, and
 // anything else if it is gone.
 func (c *Conn) Read(handle func(op Opcode, message []byte)) error {
 	kind, r, err := c.gorilla.NextReader()
 	if err != nil {
 		return reason(err)
 	}
-	buf := messageBuffers.Get().(*bytes.Buffer)
+	buf, _ := messageBuffers.Get().(*bytes.Buffer)
 	defer messageBuffers.Put(buf)
 	buf.Reset()
 	if _, err := buf.ReadFrom(r); err != nil {
@@ -60,7 +60,7 @@ func reason(err error) error {
 	case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure:
 		return ErrGone // gorilla's way to say EOF
 	case closed != nil:
-		return &PeerClosed{Code: closed.Code}
+		return &PeerClosedError{Code: closed.Code}
 	case errors.Is(err, websocket.ErrReadLimit):
 		return errTooBig
 	case strings.HasPrefix(err.Error(), "websocket: "):
@@ -75,7 +75,7 @@ func reason(err error) error {
 // blocks no longer than a peer that reads nothing is borne.
 func (c *Conn) Finish(err error) {
 	var fault *CloseError
-	var closed *PeerClosed
+	var closed *PeerClosedError
 	switch {
 	case errors.As(err, &fault):
 		c.out.Close(fault)

@@ -71,11 +71,12 @@ func serve(conn *ws.Conn, out *ws.Outbox) {
 
 func dial(t *testing.T, url string) *websocket.Conn {
 	t.Helper()
-	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // a test server's certificate
-	c, _, err := d.Dial(url, nil)
+	d := websocket.Dialer{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
+	c, resp, err := d.Dial(url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	_ = resp.Body.Close() // it has none
 	t.Cleanup(func() { _ = c.Close() })
 	if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
@@ -163,7 +164,7 @@ func TestBrokenInputIsAnsweredWithItsCode(t *testing.T) {
 				t.Errorf("got %#x % x, want a close frame with %d", op, payload, tt.want)
 			}
 			_ = conn.(*net.TCPConn).CloseWrite() // what a client does then
-			if n, err := conn.Read(make([]byte, 1)); err != io.EOF {
+			if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 				t.Errorf("after the close frame: %d bytes, %v; want EOF", n, err)
 			}
 		})

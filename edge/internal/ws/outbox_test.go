@@ -97,17 +97,26 @@ func raw(frames ...Frame) (b []byte) {
 
 var limits = Limits{Frames: 100, Bytes: 1 << 20}
 
-func bubble(t *testing.T, test func(t *testing.T, o *Outbox, w *wire)) {
+// box is an Outbox with its wire.
+type box struct {
+	*testing.T
+	o *Outbox
+	w *wire
+}
+
+func bubble(t *testing.T, test func(b *box)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		o, w := NewOutbox(limits), newWire()
-		test(t, o, w)
+		o := NewOutbox(limits)
+		test(&box{T: t, o: o, w: newWire()})
 		o.Abort(ErrGone)
 		o.Wait()
 	})
 }
 
 func TestFramesWaitForStartAndLeaveInOneWrite(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		a, b, c := Text([]byte("a")), Text([]byte("b")), Text([]byte("c"))
 		o.Send(a)
 		o.SendAll([]Frame{b, c})
@@ -127,7 +136,8 @@ func TestFramesWaitForStartAndLeaveInOneWrite(t *testing.T) {
 }
 
 func TestFramesThatCameDuringAWriteLeaveTogether(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		resume := w.stall()
 		o.Start(w)
 		for i := range 51 {
@@ -143,7 +153,8 @@ func TestFramesThatCameDuringAWriteLeaveTogether(t *testing.T) {
 }
 
 func TestLargeFramesLeaveInPieces(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		o.Start(w)
 		frames := []Frame{Text([]byte("a")), Binary(make([]byte, 200<<10)), Text([]byte("b"))}
 		o.SendAll(frames)
@@ -162,7 +173,8 @@ func TestLargeFramesLeaveInPieces(t *testing.T) {
 func TestFullOutboxEndsWith1013(t *testing.T) {
 	for name, f := range map[string]Frame{"frames": Text([]byte("a")), "bytes": Binary(make([]byte, 32<<10))} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+			bubble(t, func(x *box) {
+				t, o, w := x.T, x.o, x.w
 				resume := w.stall()
 				o.Start(w)
 				sent := 0
@@ -189,7 +201,8 @@ func TestFullOutboxEndsWith1013(t *testing.T) {
 }
 
 func TestFullOutboxDropsWhatIsNotWrittenYet(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		f := Binary(make([]byte, 20<<10)) // each in a write of its own
 		resume := w.stall()
 		for range 20 {
@@ -209,7 +222,8 @@ func TestFullOutboxDropsWhatIsNotWrittenYet(t *testing.T) {
 }
 
 func TestOneFrameOfAnySizeFits(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		resume := w.stall()
 		o.Start(w)
 		o.Send(Binary(make([]byte, 8<<20)))
@@ -222,7 +236,8 @@ func TestOneFrameOfAnySizeFits(t *testing.T) {
 }
 
 func TestCloseFrameIsTheLastFrame(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		a := Text([]byte("a"))
 		o.Start(w)
 		o.Send(a)
@@ -240,7 +255,8 @@ func TestCloseFrameIsTheLastFrame(t *testing.T) {
 }
 
 func TestStuckWriteEndsTheConnection(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		resume := w.stall()
 		defer resume()
 		o.Start(w)
@@ -253,7 +269,8 @@ func TestStuckWriteEndsTheConnection(t *testing.T) {
 }
 
 func TestAbortBeforeStartClosesTheConnection(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		o.Abort(ErrGone)
 		o.Start(w)
 		if !w.closed {
@@ -263,7 +280,8 @@ func TestAbortBeforeStartClosesTheConnection(t *testing.T) {
 }
 
 func TestPacedFramesWaitForRoom(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		resume := w.stall()
 		o.Start(w)
 		var frames []Frame
@@ -288,7 +306,8 @@ func TestPacedFramesWaitForRoom(t *testing.T) {
 }
 
 func TestWaitersHearOfTheEnd(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		resume := w.stall()
 		o.Start(w)
 		written := make(chan error, 1)
@@ -308,7 +327,8 @@ func TestWaitersHearOfTheEnd(t *testing.T) {
 }
 
 func TestSendAndWaitReturnsWhenTheFrameIsWritten(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		o.Start(w)
 		if err := o.SendAndWait(t.Context(), Ping()); err != nil || w.count() != 1 {
 			t.Errorf("error %v, %d writes", err, w.count())
@@ -324,7 +344,8 @@ func TestSendAndWaitReturnsWhenTheFrameIsWritten(t *testing.T) {
 }
 
 func TestIdleOutboxHasNoWriterAndLittleMemory(t *testing.T) {
-	bubble(t, func(t *testing.T, o *Outbox, w *wire) {
+	bubble(t, func(x *box) {
+		t, o, w := x.T, x.o, x.w
 		o.Start(w)
 		for range 90 {
 			o.Send(Ping())

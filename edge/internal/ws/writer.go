@@ -97,7 +97,7 @@ func (o *Outbox) flushSome(frames []Frame) error {
 	if len(frames) == 1 {
 		return o.writeAll(frames[0].raw)
 	}
-	buf := gatherBuffers.Get().(*[maxGather]byte)
+	buf, _ := gatherBuffers.Get().(*[maxGather]byte)
 	defer gatherBuffers.Put(buf)
 	b := buf[:0]
 	for _, f := range frames {
