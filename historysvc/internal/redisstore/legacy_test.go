@@ -159,8 +159,8 @@ func TestOldRecallsAreErasedBeforeTheListIsServed(t *testing.T) {
 						blacken(t, s, g, old[i])
 					}
 					if err := use(t.Context(), s, g); err != nil {
-					t.Error(err)
-				}
+						t.Error(err)
+					}
 					slices.Reverse(old)
 					for _, i := range []int{0, 511, 512, 700, n - 1} {
 						uuid := fmt.Sprintf("m%04d", i)

@@ -264,3 +264,36 @@ func TestAListThatOthersChangedIsSearched(t *testing.T) {
 		})
 	}
 }
+
+func TestARecallOfWhatHasChangedDoesNothing(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{}, nil), room(t)
+			must(t, s, g, "a", "b")
+			l, err := s.locate(t.Context(), g, "a")
+			if err != nil || len(l.places) != 1 {
+				t.Fatalf("%+v, %v", l, err)
+			}
+			right := l.places[0]
+			for name, p := range map[string]place{
+				"another text":      {seq: right.seq, text: dataPacket("x")},
+				"another place":     {seq: right.seq + 1, text: right.text},
+				"not there yet":     {seq: 3, text: right.text},
+				"not there anymore": {seq: 0, text: right.text},
+			} {
+				if ok, err := s.cancel(t.Context(), g, "a", l.epoch, 1, []place{p}, s.publish); ok || err != nil {
+					t.Errorf("%s: %v, %v", name, ok, err)
+				}
+			}
+			if ok, err := s.cancel(t.Context(), g, "a", newEpoch(), 1, l.places, s.publish); ok || err != nil {
+				t.Errorf("another epoch: %v, %v", ok, err)
+			}
+			if got := texts(t, s, g, history.Query{Size: 5}); len(got) != 2 {
+				t.Errorf("history: %q", got)
+			}
+			if at := end(t, s, g); at.Recalls != 0 {
+				t.Errorf("counted: %+v", at)
+			}
+		})
+	}
+}

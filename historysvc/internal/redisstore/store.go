@@ -188,7 +188,7 @@ func (s *Store) check(ctx context.Context) (shebang bool, err error) {
 	case info["redis_mode"] == "sentinel":
 		return false, errors.New("this is a Sentinel: want redis+sentinel://...?master_name=NAME as the URL")
 	}
-	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" && info["maxmemory"] != "0" {
+	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
 		s.log.Warn("redis may evict histories: set maxmemory-policy to noeviction", "policy", policy)
 	}
 	return major >= 7, nil

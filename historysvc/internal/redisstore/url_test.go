@@ -1,9 +1,11 @@
 package redisstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"strings"
 	"testing"
@@ -118,6 +120,23 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		if s, err := Open(t.Context(), o, quiet(t), prometheus.NewRegistry()); err == nil {
 			_ = s.Close()
 			t.Errorf("%+v are taken", o)
+		}
+	}
+}
+
+func TestOpenWarnsOfEviction(t *testing.T) {
+	for policy, want := range map[string]bool{"allkeys-lru": true, "noeviction": false} {
+		server := redistest.Start(t, "--maxmemory-policy", policy)
+		var log bytes.Buffer
+		s, err := Open(t.Context(), Options{URL: server.URL()}, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Contains(log.String(), policy); got != want {
+			t.Errorf("%s: log %q", policy, log.String())
 		}
 	}
 }

@@ -55,6 +55,7 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AMessageWithoutUUIDIsStoredOncePerOrigin", testOrigin},
 		{"AResendDoesNotBringARecalledMessageBack", testResendAfterRecall},
 		{"ARecallErasesAndIsHeardOnce", testRecall},
+		{"RecallsOfOneMessageAtOnceAreOneRecall", testConcurrentRecalls},
 		{"ARecallReachesTheOldestOfManyMessages", testDeepRecall},
 		{"APositionInAnyPlaceReadsExactlyTheRest", testReadFromEverywhere},
 		{"ALongStreamIsReadPieceByPiece", testLongRead},

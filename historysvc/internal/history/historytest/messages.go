@@ -196,6 +196,30 @@ func testRecall(c contract) {
 	}
 }
 
+func testConcurrentRecalls(c contract) {
+	t, open := c.t, c.open
+	g := room(t)
+	s, l := listen(t, open, Options{Cap: bigCap}, g)
+	stores := []Store{s, open(t, Options{Cap: bigCap}, nil)}
+	fill(t, s, g, "a", "b")
+	errs := make(chan error, 32)
+	for i := range cap(errs) {
+		go func() { errs <- stores[i%2].Recall(t.Context(), g, []string{"a", "b"}[i/2%2]) }()
+	}
+	for range cap(errs) {
+		if err := wait(t, errs); err != nil {
+			t.Error(err)
+		}
+	}
+	fill(t, s, g, "c")
+	var at stream.Position
+	for _, e := range l.heard(t, g, 5) {
+		if v := at.Next(l.of[g].epoch, &e); v != stream.Follows {
+			t.Errorf("%+v: verdict %d", e, v)
+		}
+	}
+}
+
 func testDeepRecall(c contract) {
 	t, open := c.t, c.open
 	g := room(t)

@@ -47,6 +47,20 @@ func Start(tb testing.TB, args ...string) *Server {
 
 // New starts a server for a TestMain, which must Close it.
 func New(args ...string) (*Server, error) {
+	s, err := prepare()
+	if err != nil {
+		return nil, err
+	}
+	_, port, _ := net.SplitHostPort(s.Addr)
+	s.args = append([]string{
+		"--bind", "127.0.0.1", "--port", port, "--unixsocket", s.Socket,
+		"--dir", s.dir, "--save", "", "--daemonize", "no",
+	}, args...)
+	return s.launch()
+}
+
+// prepare finds a server's address and folder.
+func prepare() (*Server, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -56,20 +70,43 @@ func New(args ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{
+	return &Server{
 		Addr:   net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
 		Socket: filepath.Join(dir, "s"),
 		dir:    dir,
-	}
-	s.args = append([]string{
-		"--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--unixsocket", s.Socket,
-		"--dir", dir, "--save", "", "--daemonize", "no",
-	}, args...)
+	}, nil
+}
+
+func (s *Server) launch() (*Server, error) {
 	if err := s.Restart(); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// StartSentinel starts a Sentinel that ends with tb. It alone decides that a
+// master is down, after half a second.
+func StartSentinel(tb testing.TB, name string, master *Server) *Server {
+	tb.Helper()
+	s, err := prepare()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Close)
+	host, port, _ := net.SplitHostPort(master.Addr)
+	_, own, _ := net.SplitHostPort(s.Addr)
+	config := fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\nsentinel monitor %s %s %s 1\n"+
+		"sentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 3000\n", own, s.dir, name, host, port, name, name)
+	path := filepath.Join(s.dir, "sentinel.conf")
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	s.args = []string{path, "--sentinel"}
+	if _, err := s.launch(); err != nil {
+		tb.Fatal(err)
+	}
+	return s
 }
 
 // URL is the server's address for redisstore.
