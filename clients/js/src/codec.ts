@@ -18,7 +18,8 @@ function outermost(text: string): Map<string, string> | undefined {
     if (depth === 1 && token[0] === '"' && before !== ":") {
       key = JSON.parse(token);
       const [name] = key.split("\0");
-      if (/^(type|command|uuid|body)$/.test(name as string) && (found.has(key) || name !== key)) return undefined;
+      if (/^(type|command|uuid|body)$/.test(name as string) && (found.has(key) || name !== key))
+        return undefined;
     }
     if (depth === 1 && before === ":") found.set(key, token);
     if (token === "{" || token === "[") depth++;

@@ -24,22 +24,18 @@ export class Emitter<Events extends { error: GotapiError }> {
   /** @internal */
   emit<Name extends keyof Events>(name: Name, event: Events[Name]): void {
     for (const listener of [...(this.#listeners.get(name) ?? [])]) {
-      this.guard(() => listener(event), name === "error");
+      try {
+        const result: unknown = listener(event);
+        if (result instanceof Promise) result.catch((thrown) => this.#report(thrown, name));
+      } catch (thrown) {
+        this.#report(thrown, name);
+      }
     }
   }
 
-  /** Runs code of the program. @internal */
-  guard(run: () => unknown, reporting = false): void {
-    try {
-      const result = run();
-      if (result instanceof Promise) result.catch((thrown) => this.#report(thrown, reporting));
-    } catch (thrown) {
-      this.#report(thrown, reporting);
-    }
-  }
-
-  #report(thrown: unknown, reporting: boolean): void {
-    if (!reporting && this.#listeners.get("error")?.size) this.emit("error", asError(thrown, "listener"));
-    else console.error(thrown);
+  #report(thrown: unknown, name: keyof Events): void {
+    if (name !== "error" && this.#listeners.get("error")?.size) {
+      this.emit("error", asError(thrown, "listener") as Events["error"]);
+    } else console.error(thrown);
   }
 }

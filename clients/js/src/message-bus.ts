@@ -125,9 +125,8 @@ export class MessageBus extends Emitter<MessageBusEvents> {
   readonly #endings: (() => void)[] = [];
   #maxMessages: number;
   #source: MessageEvent["source"] = "live";
-  #onNewMessage: (body: MessageBody, uuid: string) => void = () => {};
-  #onServerAck: (uuid: string, index: number) => void = () => {};
-  #onRemove: (uuid: string, index: number) => void = () => {};
+  /** What ends the callback for an event. */
+  readonly #callbacks: { [Name in keyof MessageBusEvents]?: () => void } = {};
 
   /**
    * Connects. When it is connected, it reads `historySize` messages of history, from `position` on (0: the
@@ -187,17 +186,19 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   /** Called with each message that `on("message")` tells of. */
   setNewMessageCallback(callback: (body: MessageBody, uuid: string) => void): void {
-    this.#onNewMessage = callback;
+    this.#setCallback("message", ({ body, uuid }) => callback(body, uuid));
   }
 
   /** Called when the server has stored an own message. */
   setServerAckCallback(callback: (uuid: string, index: number) => void): void {
-    this.#onServerAck = callback;
+    this.#setCallback("ack", ({ uuid, index }) => callback(uuid, index));
   }
 
   /** Called when a message was recalled, with the place where it was. */
   setRemoveCallback(callback: (uuid: string, index: number) => void): void {
-    this.#onRemove = callback;
+    this.#setCallback("removed", ({ uuid, index, reason }) => {
+      if (reason === "recalled") callback(uuid, index);
+    });
   }
 
   /**
@@ -282,6 +283,14 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     this.#queries.close();
     this.socketBus.close();
     for (const end of this.#endings) end();
+  }
+
+  #setCallback<Name extends keyof MessageBusEvents>(
+    name: Name,
+    callback: (event: MessageBusEvents[Name]) => void,
+  ): void {
+    this.#callbacks[name]?.();
+    this.#callbacks[name] = this.on(name, callback);
   }
 
   // Publishing
@@ -465,7 +474,6 @@ export class MessageBus extends Emitter<MessageBusEvents> {
   #inserted({ uuid, body }: Entry, index: number): void {
     if (this.#source === "live") this.#recalled.delete(uuid);
     this.emit("message", { uuid, body, index, source: this.#source });
-    this.guard(() => this.#onNewMessage(body, uuid));
     this.#trim();
   }
 
@@ -474,7 +482,6 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     this.#outbox.answered(uuid);
     const index = this.sortedHash.indexOf(uuid);
     this.emit("ack", { uuid, index });
-    this.guard(() => this.#onServerAck(uuid, index));
   }
 
   #remove(uuid: string, reason: "recalled" | "trimmed"): void {
@@ -485,7 +492,6 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     const index = this.#timeline.remove(uuid);
     if (index < 0) return;
     this.emit("removed", { uuid, index, reason });
-    if (reason === "recalled") this.guard(() => this.#onRemove(uuid, index));
   }
 
   #trim(): void {

@@ -20,13 +20,13 @@ export class MessageBody<T = any> {
   /** How far the message has come. Not on the wire. */
   status?: SendStatus;
   /** The message's uuid. Not on the wire. */
-  uuid?: string;
+  declare uuid?: string;
   /** True for what this client itself published. Not on the wire. */
-  own?: boolean;
+  declare own?: boolean;
   /** Why the message will not be sent any more. Not on the wire. */
-  failure?: Failure | undefined;
+  declare failure?: Failure | undefined;
   /** Marked by SortedHash.markAsRollback. Not on the wire. */
-  rollback?: boolean;
+  declare rollback?: boolean;
   /** What other programs put into the body. */
   [field: string]: unknown;
 

@@ -64,12 +64,11 @@ const GOODBYE_MS = 1_000;
 
 /**
  * The subprotocols that carry a token, since browsers cannot set headers on a WebSocket: the server takes
- * "gotapi.v1" and reads the token, base64url, from the other.
+ * "gotapi.v1" and reads the token, percent-encoded, from the other.
  */
 export function bearerProtocols(token: string): string[] {
-  const bytes = Array.from(new TextEncoder().encode(token), (byte) => String.fromCharCode(byte)).join("");
-  const base64url = btoa(bytes).replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "");
-  return ["gotapi.v1", `gotapi.bearer.${base64url}`];
+  const encoded = encodeURIComponent(token).replace(/[()]/g, (sign) => (sign === "(" ? "%28" : "%29"));
+  return ["gotapi.v1", `gotapi.bearer.${encoded}`];
 }
 
 function byteLength(data: RawData): number {

@@ -179,11 +179,13 @@ describe("SocketBus", () => {
       if (i < 2) server.cut();
     }
     expect(server.sockets.map(({ protocols }) => protocols)).toEqual([
-      ["gotapi.v1", "gotapi.bearer.Zmlyc3Q"],
+      ["gotapi.v1", "gotapi.bearer.first"],
       [],
-      ["gotapi.v1", "gotapi.bearer.c8OpY29uZA"],
+      ["gotapi.v1", "gotapi.bearer.s%C3%A9cond"],
     ]);
-    expect(bearerProtocols("~~~???")[1]).toMatch(/^[\w.-]+$/);
+    // RFC 9110, 5.6.2: what a token may consist of.
+    expect(bearerProtocols("~(a)?/=,")[1]).toMatch(/^[\w!#$%&'*+.^`|~-]+$/);
+    expect(decodeURIComponent(bearerProtocols("~(a)?/=,")[1]!)).toBe("gotapi.bearer.~(a)?/=,");
   });
 
   it("connects at once when the browser is online again, and probes an open connection", async () => {
