@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
@@ -49,11 +50,17 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		MaxMessage:     cfg.MaxMessageBytes,
 		MaxConnections: cfg.MaxConnections,
 		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: cfg.MemberQueueBytes},
+		SettleTime:     cfg.settleTime(),
 		WriteError:     gateway.WriteError,
 	}, rooms, client, history, log, reg)
+	pages, err := console.New(func() console.Figures { return figures(rooms, client) })
+	if err != nil {
+		return err
+	}
 	handler, err := gateway.New(ctx, gateway.Backends{
 		Publish: client.Publish,
 		History: history,
+		Console: pages,
 		Upgrade: sessions.ServeHTTP,
 	}, gateway.Options{
 		MaxMessageBytes: int64(cfg.MaxMessageBytes),
@@ -76,7 +83,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		{Name: "relay", Serve: client.Run},
 		{Name: "rooms", Serve: rooms.Run},
 		{Name: "keepalive", Serve: sessions.Run},
-		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, sessions, cfg.Drain) }},
+		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, sessions, &cfg) }},
 	}
 	for _, w := range webs {
 		parts = append(parts, run.Part{Name: w.name, Serve: w.serve})
@@ -84,25 +91,37 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	return run.All(ctx, log, cfg.stopTimeout(), parts...)
 }
 
+// figures are what the console shows everybody.
+func figures(rooms *room.Registry, client *relay.Client) console.Figures {
+	f := console.Figures{Received: client.Taken(), Delivered: rooms.Deliveries()}
+	for _, members := range rooms.Members() {
+		f.Groups++
+		f.Members += int(members)
+	}
+	return f
+}
+
 // memberQueueFrames bounds what waits for one member in frames, beside bytes:
 // small frames have a price, too.
 const memberQueueFrames = 4096
 
 // drain waits until ctx ends, and then until the sessions have ended.
-func drain(ctx context.Context, sessions *session.Server, over time.Duration) error {
+func drain(ctx context.Context, sessions *session.Server, cfg *Config) error {
 	<-ctx.Done()
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), over+settleTime)
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.drainTimeout())
 	defer cancel()
-	return sessions.Drain(deadline, over)
+	return sessions.Drain(deadline, cfg.Drain)
 }
 
-// settleTime is what sessions get beyond the drain time to end well.
-const settleTime = 10 * time.Second
+// settleTime is how long a member that is told to go may wait for its acks.
+func (c *Config) settleTime() time.Duration { return c.PublishTimeout + time.Second }
+
+// drainTimeout is when members that have not ended are cut off: 4 s beyond the
+// time in which all of them should have.
+func (c *Config) drainTimeout() time.Duration { return c.Drain + c.settleTime() + 4*time.Second }
 
 // stopTimeout is how long stopping may take altogether.
-func (c *Config) stopTimeout() time.Duration {
-	return c.webDrain() + c.Drain + settleTime + 5*time.Second
-}
+func (c *Config) stopTimeout() time.Duration { return c.webDrain() + c.drainTimeout() + 5*time.Second }
 
 // webDrain is how long HTTP requests under way may take: a publish has its
 // answer by then.

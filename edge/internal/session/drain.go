@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// settleTime is how long a leaving session waits for its answers: the publish
-// timeout and a little more.
-const settleTime = 6 * time.Second
-
 // Drain accepts no more connections and ends the sessions with 1001, spread
 // over a time so that their clients do not come back all at once. A session's
 // publishes are answered first. It returns when all have ended; when ctx ends
@@ -25,7 +21,7 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 		close(ended)
 	}()
 	s.spread(ctx, over)
-	if waitFor(ctx, ended, settleTime) {
+	if waitFor(ctx, ended, s.opts.SettleTime) {
 		return nil
 	}
 	for _, c := range s.all() {

@@ -56,9 +56,7 @@ func (c *session) handlePacket(op ws.Opcode, message []byte) {
 	switch p.Kind {
 	case packet.Data:
 		c.publish(stream.Message, p.UUID, message)
-	case packet.Receipt:
-		c.publish(stream.Text, "", message)
-	case packet.Low:
+	case packet.Receipt, packet.Low:
 		c.publish(lowKind(op), "", message)
 	case packet.Ping:
 		c.out.Send(ws.Seal(ws.OpText, packet.AppendPong(ws.Reserve(48+len(p.UUID)), p.UUID)))

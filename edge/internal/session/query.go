@@ -16,21 +16,48 @@ import (
 const (
 	// Pages of history that are fetched at one time, over all sessions.
 	maxQueries = 32
+	// Queries of one session that wait for their answer, the present one included.
+	sessionQueries = 16
 	// How long a query may take until its page is there.
 	queryTimeout = 5 * time.Second
 )
 
-// query answers command 2. A session has one query at a time, until its page
-// has been written: so the pages that wait are bounded, too.
+// query answers command 2. A session's queries are answered one after another,
+// each page only when the one before it has been written: so the pages that
+// wait are bounded, too.
 func (c *session) query(p packet.Packet) {
-	if !c.querying.CompareAndSwap(false, true) {
-		c.refuse(p.UUID, http.StatusTooManyRequests, "one query at a time")
+	c.mu.Lock()
+	if len(c.queries) == sessionQueries {
+		c.mu.Unlock()
+		c.refuse(p.UUID, http.StatusTooManyRequests, "too many queries wait")
 		return
 	}
-	c.do(func(ctx context.Context) {
-		defer c.querying.Store(false)
+	c.queries = append(c.queries, p)
+	first := len(c.queries) == 1
+	c.mu.Unlock()
+	if first {
+		c.do(c.answerQueries)
+	}
+}
+
+// answerQueries answers until no query waits.
+func (c *session) answerQueries(ctx context.Context) {
+	for {
+		c.mu.Lock()
+		p := c.queries[0]
+		c.mu.Unlock()
 		c.answerQuery(ctx, p)
-	})
+		c.mu.Lock()
+		c.queries = c.queries[1:]
+		done := len(c.queries) == 0
+		if done {
+			c.queries = nil
+		}
+		c.mu.Unlock()
+		if done {
+			return
+		}
+	}
 }
 
 func (c *session) answerQuery(ctx context.Context, p packet.Packet) {

@@ -47,6 +47,9 @@ type Options struct {
 	// Window bounds what one member has published and is not answered;
 	// 128 packets and 1 MiB.
 	Window ws.Limits
+	// SettleTime is how long a leaving session waits for its answers: the
+	// publish timeout and a little more; 6 s.
+	SettleTime time.Duration
 	// WriteError answers a request that is refused, as the rest of the edge does.
 	WriteError func(w http.ResponseWriter, status int, msg string)
 }
@@ -55,6 +58,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxMessage, 32<<10)
 	setDefault(&o.Queue, ws.Limits{Frames: 4096, Bytes: 1 << 20})
 	setDefault(&o.Window, ws.Limits{Frames: 128, Bytes: 1 << 20})
+	setDefault(&o.SettleTime, 6*time.Second)
 	if o.WriteError == nil {
 		o.WriteError = func(w http.ResponseWriter, status int, msg string) { http.Error(w, msg, status) }
 	}

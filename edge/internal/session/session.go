@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
-	"sync/atomic"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
@@ -31,8 +30,6 @@ type session struct {
 	// Publishes so far.
 	published uint32
 
-	// A query is being answered.
-	querying atomic.Bool
 	// It was ending when it was last pinged; keepalive's own.
 	ending bool
 	// Goroutines that the session waits for.
@@ -40,6 +37,8 @@ type session struct {
 
 	mu     sync.Mutex
 	window window
+	// The one being answered, and those that wait.
+	queries []packet.Packet
 	// The server goes down: nothing is taken any more, and the session ends
 	// when all is answered.
 	leaving bool

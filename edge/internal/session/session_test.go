@@ -412,21 +412,31 @@ func TestQuery(t *testing.T) {
 	})
 }
 
-func TestOneQueryAtATime(t *testing.T) {
+func TestQueriesAreAnsweredInTurnAndTooManyAreRefused(t *testing.T) {
 	inBubble(t, session.Options{}, func(e *edge) {
 		gate := make(chan struct{})
+		asked, most := 0, 0
 		e.history.answer = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+			asked++
+			most = max(most, asked)
 			<-gate
+			asked--
 			return &historyv1.GetHistoryResponse{}, nil
 		}
 		one := e.dial(chat)
-		one.text(`{"type":1,"command":2,"uuid":"1"}`, `{"type":1,"command":2,"uuid":"2"}`)
-		one.wantGot("error 429 2")
+		var answers []string
+		for i := range 16 {
+			one.text(fmt.Sprintf(`{"type":1,"command":2,"uuid":"%d"}`, i))
+			answers = append(answers, fmt.Sprintf(`{"type":1,"command":2,"uuid":"%d","body":{"data":{"position":0,"data":[]}}}`, i))
+		}
+		one.text(`{"type":1,"command":2,"uuid":"too many"}`)
+		one.wantGot("error 429 too many")
 		close(gate)
 		synctest.Wait()
-		one.text(`{"type":1,"command":2,"uuid":"3"}`)
-		answer := `{"type":1,"command":2,"uuid":"%s","body":{"data":{"position":0,"data":[]}}}`
-		one.wantGot("error 429 2", fmt.Sprintf(answer, "1"), fmt.Sprintf(answer, "3"))
+		one.wantGot(append([]string{"error 429 too many"}, answers...)...)
+		if most != 1 {
+			e.Errorf("%d pages were fetched at once, want 1", most)
+		}
 	})
 }
 
