@@ -218,12 +218,13 @@ func TestALaterMessageNeverOvertakesOneThatIsTriedAgain(t *testing.T) {
 			}
 			return done, nil
 		})
+		r.delay = 5 * time.Millisecond // more comes in while a round fails
 		told := newAnswers()
 		var want []string
 		for i := range 50 {
 			r.put("/a", fmt.Sprint(i), stream.Message, time.Minute, told)
 			want = append(want, fmt.Sprint("/a:", i))
-			time.Sleep(7 * time.Millisecond)
+			time.Sleep(2 * time.Millisecond)
 			r.put("/b", fmt.Sprint("b", i), stream.Message, time.Minute, told)
 		}
 		time.Sleep(time.Second)

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
@@ -332,6 +334,55 @@ func TestAnAnswerThatIsLostMakesNoSecondCopy(t *testing.T) {
 	must(t, direct, g, "after")
 	if e := wait(t, l.events); e.Kind != stream.Message || e.Seq != 4 {
 		t.Errorf("heard %+v after the recall", e)
+	}
+}
+
+func TestTheClusterDriverSendsNothingTwice(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	c := startCutter(t, server.Addr)
+	defer func() {
+		c.listener.Close()
+		c.conns.Wait()
+	}()
+	l := &hearing{subscribed: make(chan group.Name, 10), events: make(chan stream.Event, 100)}
+	direct := open(t, Options{URL: server.URL()}, l)
+	g := room(t)
+	direct.Subscribe(g)
+	wait(t, l.subscribed)
+
+	// A driver that takes the one server for a cluster, and retries by default.
+	client, _, err := dial("redis+cluster://" + c.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	options := *client.(*redis.ClusterClient).Options()
+	client.Close()
+	options.ClusterSlots = func(context.Context) ([]redis.ClusterSlot, error) {
+		return []redis.ClusterSlot{{End: slots - 1, Nodes: []redis.ClusterNode{{Addr: c.listener.Addr().String()}}}}, nil
+	}
+	cluster := redis.NewClusterClient(&options)
+	defer cluster.Close()
+	if err := cluster.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	word := "the marked packet"
+	c.cut.Store(&word)
+	c.swallow.Store(1)
+	s := &Store{client: cluster, publish: "publish", scripts: newScripts(true), now: time.Now}
+	b := &batch{from: &backlog{name: g, keys: keysOf(g)}, items: []waiting{
+		{Publication: &history.Publication{Group: g, Kind: stream.Text, Payload: []byte(word)}},
+	}}
+	s.execute(t.Context(), []*batch{b})
+	if b.fate != unknown || c.swallow.Load() > 0 {
+		t.Errorf("fate %d, %v", b.fate, b.err)
+	}
+	must(t, direct, g, "after")
+	if e := wait(t, l.events); string(e.Payload) != word {
+		t.Errorf("heard %+v", e)
+	}
+	if e := wait(t, l.events); e.Kind != stream.Message {
+		t.Errorf("heard %+v a second time", e)
 	}
 }
 

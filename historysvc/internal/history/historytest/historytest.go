@@ -62,6 +62,7 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AReadAfterAnyUUIDIsExact", testReadAfterUUID},
 		{"AStartThatIsNotInThisHistoryIsAGap", testGaps},
 		{"WhatWasTrimmedIsAGap", testTrimmed},
+		{"RecallsThatWereForgottenAreAGap", testForgottenRecalls},
 		{"PagesAreWindowsFromEitherEnd", testPages},
 		{"PagesBeforeAndAfterAMessage", testPagesAround},
 		{"APageEndsEarlyAtItsLimitOfBytes", testLargePage},

@@ -423,6 +423,29 @@ func testTrimmed(c contract) {
 	}
 }
 
+func testForgottenRecalls(c contract) {
+	t, open := c.t, c.open
+	g := room(t)
+	s := open(t, Options{Cap: 3}, nil)
+	all := numbered(5)
+	fill(t, s, g, all[:3]...)
+	for _, u := range all[:3] {
+		recall(t, s, g, u)
+	}
+	if _, _, gap := readAll(t, s, g, history.Start{AfterUUID: all[2]}); gap {
+		t.Error("gap although nothing is lost yet")
+	}
+	for _, u := range all[3:] {
+		fill(t, s, g, u)
+		recall(t, s, g, u)
+	}
+	// All five were recalled after the third was stored: more than are remembered.
+	events, _, gap := readAll(t, s, g, history.Start{AfterUUID: all[2]})
+	if !gap || len(events) != 3+4 {
+		t.Errorf("gap %v, %d events", gap, len(events))
+	}
+}
+
 func testHeads(c contract) {
 	t, open := c.t, c.open
 	g := room(t)
