@@ -116,6 +116,10 @@ test: redis build $(gotestsum_TOOL) ## everything: unit, contract, integration (
 	$(GO_TEST) -timeout 5m $(filter-out ./e2e/...,$(PACKAGES))
 	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 8m ./e2e/...
 
+.PHONY: test-js
+test-js: ## the JavaScript packages: lint, types, tests (needs Node)
+	cd clients/js && npm ci --no-audit --no-fund && npm test
+
 .PHONY: check
 check: lint proto-check gen-check test ## all that must pass before a change lands
 
