@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"net/url"
 	"strconv"
 	"sync"
@@ -59,7 +60,7 @@ type params struct {
 
 func (p *params) fail(name, why string) {
 	if p.err == nil {
-		p.err = status.Error(codes.InvalidArgument, name+": "+why)
+		p.err = errors.New(name + ": " + why) // the gateway makes it InvalidArgument
 	}
 }
 

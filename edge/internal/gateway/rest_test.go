@@ -136,8 +136,8 @@ func TestBadParameters(t *testing.T) {
 		got := rig.do(tt.method, tt.target, tt.body, form)
 		name := tt.method + " " + tt.target + " " + tt.body
 		wantError(t, name, got, 400)
-		if !strings.Contains(got.body, tt.names) {
-			t.Errorf("%s: got %s, want it to say %q", name, got.body, tt.names)
+		if !strings.Contains(got.body, `"msg":"`+tt.names) {
+			t.Errorf("%s: got %s, want it to begin with %q", name, got.body, tt.names)
 		}
 	}
 }
