@@ -7,18 +7,31 @@ import (
 )
 
 // keys are the names of everything that Redis holds for one group G, all in
-// one hash slot (group names have no braces). docs/architecture.md has the
-// content of each field.
+// one hash slot (group names have no braces).
 //
 //	G        list    packet texts, newest first; a recalled one is a tombstone.
 //	                 Lives for the group's ttl after its last message.
-//	{G}:m    hash    the counters. This and all below: ttl + 10 to 20 minutes.
-//	{G}:l    list    per message link (4 bytes) and origin (16 bytes), aligned with G;
-//	                 its last entry may be that of the place before the first message.
+//	{G}:m    hash    the counters, below. This and the others: ttl + 10 to 20 minutes.
+//	{G}:l    list    per message link (4 bytes) and origin (16 bytes), aligned with G,
+//	                 at most cap + 1; the last may be that of the place before the first message.
 //	{G}:i0   hash    digest (12 bytes) -> seq: one generation of the index,
 //	{G}:i1   hash    and the other one.
-//	{G}:r    list    recalls, newest first: see parseRecall.
+//	{G}:r    list    recalls, newest first, at most cap + 1: see parseRecall.
 //	{G}      channel the bus: see decodePayload.
+//
+// Fields of {G}:m:
+//
+//	epoch    16 hexadecimal digits
+//	seq      number of the newest message: the element at index i of G is seq - i
+//	recalls  number of the newest recall
+//	link     of the newest event, 4 bytes
+//	base     length of the list when it was adopted; 0: the group began here
+//	gen      0 or 1: the generation of the index that grows
+//	gens     seq when it began; what is newer is in it
+//	geno     seq when the other one began; neither knows what is older
+//	gent     when gen began, Unix ms
+//	ttl      as SetTTL set it, ms; absent: the default retention holds
+//	exp      ttl that the keys have now, ms; absent or 0: none
 type keys struct {
 	list, meta, links, index0, index1, recalls string
 	channel                                    string

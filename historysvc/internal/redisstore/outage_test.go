@@ -362,7 +362,7 @@ func TestTheClusterDriverSendsNothingTwice(t *testing.T) {
 		return []redis.ClusterSlot{{End: slots - 1, Nodes: []redis.ClusterNode{{Addr: c.listener.Addr().String()}}}}, nil
 	}
 	cluster := redis.NewClusterClient(&options)
-	defer cluster.Close()
+	defer func() { _ = cluster.Close() }()
 	if err := cluster.Ping(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}

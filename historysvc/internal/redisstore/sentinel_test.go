@@ -23,7 +23,7 @@ func TestAFailoverBySentinelIsSurvived(t *testing.T) {
 	replica := redistest.Start(t, "--replicaof", host+" "+port)
 	sentinel := redistest.StartSentinel(t, "mymaster", master)
 	guard := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
-	defer guard.Close()
+	defer func() { _ = guard.Close() }()
 	eventually(t, "the Sentinel knows the replica", func() bool {
 		replicas, err := guard.Replicas(t.Context(), "mymaster").Result()
 		return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
