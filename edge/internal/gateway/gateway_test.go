@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -65,12 +66,17 @@ func newRig(tb testing.TB, opts Options) *rig {
 	if opts.MaxMessageBytes == 0 {
 		opts.MaxMessageBytes = 1000
 	}
+	pages, err := console.New(func() console.Figures { return console.Figures{} })
+	if err != nil {
+		tb.Fatal(err)
+	}
 	h, err := New(tb.Context(), Backends{
 		Publish: func(p *relay.Publication) {
 			rig.published = append(rig.published, p)
 			p.Done(rig.receipt)
 		},
 		History: NewForwarder(serve(tb, rig.history)),
+		Console: pages,
 		Upgrade: func(w http.ResponseWriter, _ *http.Request, g group.Name) {
 			rig.upgraded = append(rig.upgraded, g)
 			w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says

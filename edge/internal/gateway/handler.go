@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -31,6 +32,8 @@ type Backends struct {
 	// Publish is relay.Client.Publish.
 	Publish func(*relay.Publication)
 	History *Forwarder
+	// Console has the pages for browsers.
+	Console *console.Console
 	// Upgrade answers a request to open a WebSocket in a group.
 	Upgrade func(w http.ResponseWriter, r *http.Request, g group.Name)
 }
@@ -77,6 +80,9 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 		"/__/cancel":  {"cancel", post, false, rest.ServeHTTP},
 		"/__/ttl":     {"ttl", post, true, h.requireSecret(rest)},
 		groupsPath:    {"groups", get, true, h.requireSecret(rest)},
+	}
+	for path, serve := range b.Console.Endpoints() {
+		h.endpoints[path] = endpoint{"console", get, false, serve}
 	}
 	return h, nil
 }
@@ -166,8 +172,19 @@ func (h *Handler) serveGroup(w http.ResponseWriter, r *http.Request) {
 			h.publish(w, r, g)
 			return
 		}
+		w.Header().Add("Vary", "Accept")
+		if wantsPage(r) {
+			h.backends.Console.ServePage(w, r, g)
+			return
+		}
 		serveNoUpgrade(w)
 	})(w, r)
+}
+
+// wantsPage says whether r, a GET or HEAD of a group, comes from a person's
+// browser. Who asks for an upgrade that is none does not want a page in its place.
+func wantsPage(r *http.Request) bool {
+	return accepts(r, "text/html") && len(r.Header["Upgrade"]) == 0
 }
 
 // serveNoUpgrade answers a GET of a group that does not ask for a WebSocket.

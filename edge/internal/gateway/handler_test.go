@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -118,5 +119,82 @@ func TestCORS(t *testing.T) {
 		if vary := got.header.Values("Vary"); tt.target == "/a" && len(vary) != 1 {
 			t.Errorf("%s: got Vary %q, want it once", tt.name, vary)
 		}
+	}
+}
+
+func TestBrowsersGetPages(t *testing.T) {
+	const browser = "Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	rig := newRig(t, Options{})
+	for _, tt := range []struct {
+		method, target string
+		headers        []string
+		code           int
+	}{
+		{"GET", "/room/9527/", []string{browser}, 200},
+		{"GET", "/a//b/..", []string{browser}, 200},
+		{"GET", "/timer", []string{browser}, 200},
+		{"GET", "/", []string{browser}, 200},
+		{"GET", "/a", []string{"Accept: application/json", "Accept: TEXT/HTML"}, 200},
+		{"GET", "/a", []string{"Accept: */*"}, 426},
+		{"GET", "/a", []string{"Accept: text/*"}, 426},
+		{"GET", "/a", []string{"Accept: text/html;q=0"}, 426},
+		{"GET", "/a", []string{browser, "Upgrade: websocket"}, 426},
+		{"GET", "/a", []string{browser, "Connection: Upgrade", "Upgrade: h2c"}, 426},
+		{"GET", "/a", []string{browser, "Connection: Upgrade", "Upgrade: websocket"}, 418},
+		{"GET", "/a{", []string{browser}, 400},
+		{"POST", "/timer", []string{browser}, 403},
+		{"GET", "/__/nothing", []string{browser}, 404},
+		{"GET", "/__status", []string{browser}, 200},
+	} {
+		got := rig.do(tt.method, tt.target, "", tt.headers...)
+		page := tt.code == 200 && tt.target != "/__status"
+		if isPage := got.header.Get("Content-Security-Policy") != ""; got.code != tt.code || isPage != page {
+			t.Errorf("%s %s with %q: got %d, a page: %t, want %d, %t", tt.method, tt.target, tt.headers, got.code, isPage, tt.code, page)
+		}
+		if vary := got.header.Values("Vary"); tt.code == 200 && page && !slices.Contains(vary, "Accept") {
+			t.Errorf("%s %s: got Vary %q, want Accept in it", tt.method, tt.target, vary)
+		}
+	}
+}
+
+// A cache must not give a program the page that a browser got, or the reverse.
+func TestHeadOfAGroupIsThatOfItsGet(t *testing.T) {
+	rig := newRig(t, Options{})
+	for _, accept := range []string{"text/html", "*/*"} {
+		get := rig.do("GET", "/a", "", "Accept: "+accept)
+		head := rig.do("HEAD", "/a", "", "Accept: "+accept)
+		get.header.Del("Date")
+		head.header.Del("Date")
+		if diff := cmp.Diff(get.header, head.header); head.code != get.code || head.body != "" || diff != "" {
+			t.Errorf("Accept %s: HEAD got %d %q, GET got %d; headers, -GET +HEAD:\n%s", accept, head.code, head.body, get.code, diff)
+		}
+		if vary := get.header.Values("Vary"); !slices.Contains(vary, "Accept") {
+			t.Errorf("Accept %s: got Vary %q, want Accept in it", accept, vary)
+		}
+	}
+}
+
+func TestConsoleEndpoints(t *testing.T) {
+	rig := newRig(t, Options{})
+	for target, contentType := range map[string]string{
+		"/__/docs":             "text/html; charset=utf-8",
+		"/__/docs/":            "text/html; charset=utf-8",
+		"/__/openapi.json":     "application/json",
+		"/__/stats":            "application/json",
+		"/__/assets/room.js":   "text/javascript; charset=utf-8",
+		"/__/assets/style.css": "text/css; charset=utf-8",
+	} {
+		if got := rig.do("GET", target, ""); got.code != 200 || got.header.Get("Content-Type") != contentType || got.body == "" {
+			t.Errorf("GET %s: got %d %v", target, got.code, got.header)
+		}
+		if got := rig.do("HEAD", target, ""); got.code != 200 || got.body != "" {
+			t.Errorf("HEAD %s: got %d %q", target, got.code, got.body)
+		}
+		if got := rig.do("POST", target, "x"); got.code != 405 || got.header.Get("Allow") != "GET, HEAD, OPTIONS" {
+			t.Errorf("POST %s: got %d, Allow %q", target, got.code, got.header.Get("Allow"))
+		}
+	}
+	for _, target := range []string{"/__/assets/", "/__/assets/room.html", "/__/assets/../docs.html", "/__/assets/nothing.js"} {
+		wantError(t, "GET "+target, rig.do("GET", target, ""), 404)
 	}
 }

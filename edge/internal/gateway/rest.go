@@ -61,7 +61,7 @@ func newREST(ctx context.Context, history *Forwarder, log *slog.Logger) (http.Ha
 func normalize(r *http.Request) *http.Request {
 	r2 := r.WithContext(r.Context())
 	r2.Header = http.Header{}
-	if r.URL.Path == groupsPath && !acceptsJSON(r) {
+	if r.URL.Path == groupsPath && !accepts(r, contentTypeJSON) {
 		r2.Header.Set("Accept", contentTypeText)
 	}
 	if r.Method == http.MethodHead {
@@ -70,12 +70,12 @@ func normalize(r *http.Request) *http.Request {
 	return r2
 }
 
-// acceptsJSON says whether JSON is asked for by name.
-func acceptsJSON(r *http.Request) bool {
+// accepts says whether a media type is asked for by name.
+func accepts(r *http.Request, want string) bool {
 	for _, accept := range r.Header["Accept"] {
 		for item := range strings.SplitSeq(accept, ",") {
 			mediaType, params, err := mime.ParseMediaType(item)
-			if err != nil || mediaType != contentTypeJSON {
+			if err != nil || mediaType != want {
 				continue
 			}
 			if q, err := strconv.ParseFloat(params["q"], 64); err != nil || q > 0 {

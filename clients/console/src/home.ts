@@ -1,0 +1,24 @@
+/** The landing page. */
+import { groupPath } from "gotapi-ws";
+import { showCommands } from "./commands.js";
+import { byId } from "./dom.js";
+import { showFigures } from "./figures.js";
+import { say, startLanguage } from "./language.js";
+
+function openRoom(event: Event): void {
+  event.preventDefault();
+  const name = byId<HTMLInputElement>("name").value;
+  const bad = byId("bad-name");
+  bad.hidden = true;
+  try {
+    location.assign(groupPath(name.startsWith("/") ? name : `/${name}`));
+  } catch {
+    bad.textContent = say("badName");
+    bad.hidden = false;
+  }
+}
+
+startLanguage();
+byId("open").addEventListener("submit", openRoom);
+showCommands(byId("commands"));
+showFigures();

@@ -1,0 +1,103 @@
+import { type MessageBody, type RawData, SendStatus } from "gotapi-ws";
+import { make } from "./dom.js";
+import { say, translate } from "./language.js";
+
+/** What can be done about a message. */
+export interface MessageActions {
+  recall(uuid: string): void;
+  retry(uuid: string): void;
+}
+
+/** The signs beside the words of the marks. */
+const signs = { pending: "○", sent: "✓", delivered: "✓✓", failed: "!" };
+
+function markOf(body: MessageBody): keyof typeof signs {
+  if (body.failure) return "failed";
+  if (!body.sent) return "pending";
+  return body.status === SendStatus.PeerSideReceived ? "delivered" : "sent";
+}
+
+/** A message's content as text. */
+export const textOf = (data: unknown) =>
+  typeof data === "string" ? data : (JSON.stringify(data, null, 2) ?? "");
+
+function time(): HTMLTimeElement {
+  const now = new Date();
+  const element = make("time", "", now.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  element.dateTime = now.toISOString();
+  return element;
+}
+
+/** A line of small print below the text, with who it is from. */
+function footer(who: "you" | "other" | "raw", timed: boolean): HTMLElement {
+  const line = make("p", "small");
+  const name = make("span", "who");
+  name.dataset["text"] = who;
+  line.append(name);
+  if (timed) line.append(time());
+  return line;
+}
+
+function action(word: "recall" | "retry", run: () => void): HTMLButtonElement {
+  const button = make("button", `quiet ${word}`);
+  button.type = "button";
+  button.dataset["text"] = word;
+  button.addEventListener("click", run);
+  return button;
+}
+
+function content(data: unknown): HTMLElement {
+  const text = make("p", typeof data === "string" ? "text" : "text code", textOf(data));
+  text.dir = "auto";
+  return text;
+}
+
+/** One message on the page. Its content only ever becomes text. */
+export class MessageItem {
+  readonly element = make("li");
+  readonly own: boolean;
+  readonly #body: MessageBody;
+  readonly #mark = make("span", "mark");
+  readonly #retry: HTMLButtonElement | undefined;
+
+  /** `timed`: it has just come, so the time of its coming is known. The server's messages carry none. */
+  constructor(uuid: string, body: MessageBody, own: boolean, timed: boolean, actions: MessageActions) {
+    this.#body = body;
+    this.own = own;
+    this.element.className = own ? "own" : "other";
+    this.element.dataset["uuid"] = uuid;
+    const line = footer(own ? "you" : "other", timed);
+    if (own) {
+      this.#retry = action("retry", () => actions.retry(uuid));
+      line.append(
+        this.#mark,
+        this.#retry,
+        action("recall", () => actions.recall(uuid)),
+      );
+    }
+    this.element.append(content(body.data), line);
+    this.update();
+  }
+
+  /** Shows how far the message has come, in the language of the page. */
+  update(): void {
+    translate(this.element);
+    if (!this.own) return;
+    const mark = markOf(this.#body);
+    const word = say(mark, { why: this.#body.failure?.message ?? "" });
+    this.element.dataset["mark"] = mark;
+    const sign = make("span", "sign", signs[mark]);
+    sign.ariaHidden = "true";
+    this.#mark.replaceChildren(sign, ` ${word}`);
+    if (this.#retry) this.#retry.hidden = mark !== "failed";
+  }
+}
+
+/** A low-level packet, which the server passes on but does not keep. */
+export function rawItem(data: RawData): HTMLLIElement {
+  const element = make("li", "raw");
+  const text = typeof data === "string" ? data : say("binary", { bytes: data.byteLength });
+  element.append(content(text), footer("raw", true));
+  translate(element);
+  return element;
+}

@@ -1,0 +1,66 @@
+import type { MessageBus } from "gotapi-ws";
+import { byId } from "./dom.js";
+import type { Scroller } from "./scroller.js";
+
+/** Messages read at a time. */
+const PAGE = 50;
+/** A page of recalled messages only is empty although there is more: then a larger one tells. */
+const LARGE_PAGE = 1_000;
+
+/** Reads older messages when the reader comes near the top of the list, or presses the button there. */
+export class Older {
+  readonly #bus: MessageBus;
+  readonly #scroller: Scroller;
+  readonly #button = byId<HTMLButtonElement>("older");
+  readonly #beginning = byId("beginning");
+  #reading = false;
+  /** After a failure only the button tries again. */
+  #failed = false;
+  #atBeginning = false;
+
+  constructor(bus: MessageBus, scroller: Scroller) {
+    this.#bus = bus;
+    this.#scroller = scroller;
+    this.#button.addEventListener("click", () => void this.#read());
+  }
+
+  /** The reader has moved, or the list has changed. */
+  look(): void {
+    if (!this.#hasAny()) return;
+    if (!this.#atBeginning) this.#button.hidden = false;
+    if (!this.#failed && this.#scroller.nearTop() && this.#bus.state === "open") void this.#read();
+  }
+
+  /** What was the beginning may not be it any more. */
+  reset(): void {
+    this.#atBeginning = this.#failed = false;
+    this.#beginning.hidden = true;
+  }
+
+  #hasAny(): boolean {
+    return this.#bus.all().some(({ sent }) => sent);
+  }
+
+  async #read(): Promise<void> {
+    if (this.#reading || this.#atBeginning) return;
+    this.#reading = true;
+    try {
+      const grown = (await this.#bus.pullOlder(PAGE)) || (await this.#bus.pullOlder(LARGE_PAGE));
+      this.#failed = false;
+      if (grown === 0) this.#reachBeginning();
+    } catch {
+      this.#failed = true;
+    } finally {
+      this.#reading = false;
+    }
+    // When what came does not fill the screen, nobody can scroll for more.
+    if (!this.#failed) requestAnimationFrame(() => requestAnimationFrame(() => this.look()));
+  }
+
+  #reachBeginning(): void {
+    this.#scroller.changing();
+    this.#atBeginning = true;
+    this.#button.hidden = true;
+    this.#beginning.hidden = false;
+  }
+}

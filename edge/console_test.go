@@ -1,0 +1,45 @@
+package edge_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+func (f *face) get(path string) string {
+	f.t.Helper()
+	r, err := http.Get("http://" + f.addr + path)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestFiguresOfTheConsole(t *testing.T) {
+	t.Parallel()
+	f, _ := startBoth(t)
+	a, b := f.join("/room/1"), f.join("/room/1")
+	f.join("/room/2")
+	a.send(websocket.TextMessage, data)
+	a.want(websocket.TextMessage, ack)
+	b.want(websocket.TextMessage, data)
+	f.wantPost("/room/2", "low", 200, `{"code":200,"group":"/room/2","stored":false}`)
+
+	// Members get the packet before it is counted, and figures are kept for a second.
+	const want = `{"code":200,"members":3,"groups":2,"received":2,"delivered":2}`
+	got := f.get("/__/stats")
+	for end := time.Now().Add(5 * time.Second); got != want && time.Now().Before(end); got = f.get("/__/stats") {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

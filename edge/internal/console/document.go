@@ -1,0 +1,111 @@
+package console
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"path"
+	"regexp"
+	"time"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// assetsPath is where browsers find the files of assets/ that are no pages.
+const assetsPath = "/__/assets/"
+
+// contentTypes of the files, by extension. Not mime.TypeByExtension: that
+// depends on the machine.
+var contentTypes = map[string]string{
+	".css":  "text/css; charset=utf-8",
+	".html": "text/html; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".json": "application/json",
+	".svg":  "image/svg+xml",
+}
+
+// readAssets returns the embedded files by name. The pages that the Console
+// needs are among them.
+func readAssets() (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	entries, err := assets.ReadDir("assets")
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		body, err := assets.ReadFile("assets/" + e.Name())
+		if err != nil {
+			return nil, err
+		}
+		if contentTypes[path.Ext(e.Name())] == "" {
+			return nil, fmt.Errorf("asset %s: its content type is not known", e.Name())
+		}
+		files[e.Name()] = body
+	}
+	for _, name := range []string{"home.html", "room.html", "docs.html"} {
+		if files[name] == nil {
+			return nil, fmt.Errorf("asset %s: %w", name, fs.ErrNotExist)
+		}
+	}
+	return files, nil
+}
+
+// document is a file as it is served.
+type document struct {
+	body        []byte
+	contentType string
+	// Names this version of the body, in quotes as the header ETag wants it.
+	etag string
+	// An HTML page, which says what its scripts may do.
+	page bool
+}
+
+func newDocument(name string, body []byte) document {
+	sum := sha256.Sum256(body)
+	return document{
+		body:        body,
+		contentType: contentTypes[path.Ext(name)],
+		etag:        `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`,
+		page:        path.Ext(name) == ".html",
+	}
+}
+
+// serve answers GET and HEAD, with 304 when the browser has this version.
+// Browsers ask each time: behind one address there may be edges of two versions
+// during an update, and names with versions in them would be missing on one.
+func (d document) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Type", d.contentType)
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Etag", d.etag)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if d.page {
+		h.Set("Content-Security-Policy", contentSecurityPolicy(r.Host))
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.body))
+}
+
+// plainHost is a host, with or without port, that has no sign with a meaning in
+// a policy: the Host of a request is what the client says.
+var plainHost = regexp.MustCompile(`^[A-Za-z0-9.:\[\]_-]+$`)
+
+// contentSecurityPolicy of a page on that host. Sockets are named, since not
+// every browser counts them to 'self'; whether it is ws or wss may be up to a
+// proxy.
+func contentSecurityPolicy(host string) string {
+	sockets := ""
+	if plainHost.MatchString(host) {
+		sockets = " ws://" + host + " wss://" + host
+	}
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'" + sockets +
+		"; base-uri 'none'; form-action 'none'; frame-ancestors 'none'" +
+		"; require-trusted-types-for 'script'; trusted-types 'none'"
+}
