@@ -65,7 +65,7 @@ type Event struct {
 	Prev, Link Link
 	// Message, Tombstone, Text, Binary.
 	Origin Origin
-	// Recall: number of the message; 0 if it was there before the counter.
+	// Recall: number of the message.
 	Target uint64
 	// Recall: nobody here has got the message, so nobody is to be told.
 	Silent bool

@@ -24,12 +24,12 @@ func (b *silentBus) Subscribe(groups ...group.Name) {
 	}
 }
 func (b *silentBus) Unsubscribe(...group.Name) {}
-func (b *silentBus) Heads(_ context.Context, groups []group.Name) ([]stream.Position, error) {
-	heads := make([]stream.Position, len(groups))
+func (b *silentBus) Heads(_ context.Context, groups []group.Name) []history.Head {
+	heads := make([]history.Head, len(groups))
 	for i := range heads {
-		heads[i].Epoch = 1
+		heads[i].Position.Epoch = 1
 	}
-	return heads, nil
+	return heads
 }
 
 // swallow takes everything.

@@ -191,11 +191,8 @@ func (h *Hub) read(ctx context.Context, g group.Name, start history.Start) (hist
 }
 
 func (h *Hub) head(ctx context.Context, g group.Name) (stream.Position, error) {
-	heads, err := h.readHeads(ctx, []group.Name{g})
-	if err != nil {
-		return stream.Position{}, err
-	}
-	return heads[0], nil
+	head := h.readHeads(ctx, []group.Name{g})[0]
+	return head.Position, head.Err
 }
 
 // firstHead returns the head of a group without counters. There may be a list

@@ -230,18 +230,19 @@ func (fg *fakeGroup) find(start history.Start) (int, stream.Position) {
 }
 
 // Heads implements history.Bus.
-func (w *world) Heads(ctx context.Context, groups []group.Name) ([]stream.Position, error) {
-	if err := w.pretend(ctx); err != nil {
-		return nil, err
-	}
-	heads := make([]stream.Position, len(groups))
+func (w *world) Heads(ctx context.Context, groups []group.Name) []history.Head {
+	heads := make([]history.Head, len(groups))
+	err := w.pretend(ctx)
 	for i, g := range groups {
-		heads[i] = w.headOf(g)
+		if err == nil {
+			heads[i].Position = w.headOf(g)
+		}
+		heads[i].Err = err
 	}
-	if w.duringHeads != nil {
+	if err == nil && w.duringHeads != nil {
 		w.duringHeads()
 	}
-	return heads, nil
+	return heads
 }
 
 // Subscribe implements history.Bus.

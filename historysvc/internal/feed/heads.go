@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -36,16 +37,13 @@ func (h *Hub) checkHeads(ctx context.Context, followers []*Follower) {
 	for i, f := range followers {
 		names[i] = f.name
 	}
-	heads, err := h.readHeads(ctx, slices.Clone(names))
-	if err != nil {
-		h.noteFailure(err)
-	}
+	heads := h.readHeads(ctx, slices.Clone(names))
 	for i, f := range followers {
 		f.topic.mu.Lock()
-		if err != nil {
+		if heads[i].Err != nil {
 			f.withoutHead()
 		} else {
-			f.compare(heads[i])
+			f.compare(heads[i].Position)
 		}
 		f.topic.mu.Unlock()
 	}
@@ -109,15 +107,12 @@ func (h *Hub) poll(ctx context.Context) {
 		for i, t := range topics {
 			names[i] = t.name
 		}
-		heads, err := h.readHeads(ctx, names)
-		if err != nil {
-			// The next poll comes soon, and a store that is back is noticed by
-			// its subscriptions being made anew.
-			h.noteFailure(err)
-			continue
-		}
+		heads := h.readHeads(ctx, names)
 		for i, t := range topics {
-			t.poll(heads[i])
+			// What could not be had is left to the next poll, which comes soon.
+			if heads[i].Err == nil {
+				t.poll(heads[i].Position)
+			}
 		}
 	}
 }
@@ -140,8 +135,15 @@ func (t *topic) poll(head stream.Position) {
 	}
 }
 
-func (h *Hub) readHeads(ctx context.Context, groups []group.Name) ([]stream.Position, error) {
+func (h *Hub) readHeads(ctx context.Context, groups []group.Name) []history.Head {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return h.bus.Heads(ctx, groups)
+	heads := h.bus.Heads(ctx, groups)
+	for i := range heads {
+		if heads[i].Err != nil {
+			h.noteFailure(heads[i].Err)
+			break
+		}
+	}
+	return heads
 }

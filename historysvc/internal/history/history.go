@@ -127,6 +127,13 @@ type Log interface {
 	Read(ctx context.Context, g group.Name, start Start) (Batch, error)
 }
 
+// Head is the end of a group's stream, or why it could not be had. A part of the
+// store may be away while the rest answers.
+type Head struct {
+	Position stream.Position
+	Err      error
+}
+
 // Bus carries what happens in groups from all history services to each.
 // Delivery is at most once: a consumer that finds a hole asks Log.Read.
 type Bus interface {
@@ -134,8 +141,11 @@ type Bus interface {
 	// a subscription holds. A group is subscribed at most once.
 	Subscribe(groups ...group.Name)
 	Unsubscribe(groups ...group.Name)
-	// Heads returns the end of each group's stream, in the order asked for.
-	Heads(ctx context.Context, groups []group.Name) ([]stream.Position, error)
+	// Heads returns the end of each group's stream, in the order asked for. It
+	// is a sign that somebody follows these groups: it keeps their counters from
+	// expiring, so that a follower of a group whose history has expired is not
+	// taken for one that has lost something.
+	Heads(ctx context.Context, groups []group.Name) []Head
 }
 
 // Listener hears the bus. Calls for one group come one after another.

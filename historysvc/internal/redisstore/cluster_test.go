@@ -158,6 +158,11 @@ func TestADeadMasterStallsOnlyItsOwnGroups(t *testing.T) {
 	if r := wait(t, refused); !errors.Is(r.Err, history.ErrUnavailable) && !errors.Is(r.Err, history.ErrUnknown) {
 		t.Errorf("append to a dead master: %+v", r)
 	}
+	for i, h := range s.Heads(t.Context(), groups) {
+		if failed := h.Err != nil; failed != (i == 0) || !failed && h.Position.Seq == 0 {
+			t.Errorf("head of the group on master %d: %+v", i, h)
+		}
+	}
 	load.end()
 	for _, g := range groups[1:] {
 		if ok, bad := load.count(g), load.refused(g); ok < 100 || bad > 0 {

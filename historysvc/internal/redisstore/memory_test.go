@@ -132,6 +132,36 @@ func TestAnExpiredListIsNoLossOfOrder(t *testing.T) {
 	}
 }
 
+func TestTheCountersOfAFollowedGroupDoNotExpire(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{Retention: time.Hour}, nil), room(t)
+			must(t, s, g, "a")
+			for _, key := range keysOf2(g) {
+				if err := s.client.PExpire(t.Context(), key, time.Minute).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// A follower asks once a second; in which second it matters is the group's own.
+			began := time.Now()
+			for asked := range renewEvery {
+				s.now = func() time.Time { return began.Add(time.Duration(asked) * time.Second) }
+				if h := s.Heads(t.Context(), []group.Name{g})[0]; h.Err != nil || h.Position.Seq != 1 {
+					t.Fatalf("head: %+v", h)
+				}
+			}
+			for _, key := range keysOf2(g) {
+				if left, err := s.client.PTTL(t.Context(), key).Result(); err != nil || left < 70*time.Minute {
+					t.Errorf("%s lives for %v more, %v", key, left, err)
+				}
+			}
+			if left, err := s.client.PTTL(t.Context(), string(g)).Result(); err != nil || left > time.Hour {
+				t.Errorf("the history lives for %v more, %v: only messages renew it", left, err)
+			}
+		})
+	}
+}
+
 // keysOf2 are the keys beside the list that a group has which never had a
 // recall or a second generation of its index.
 func keysOf2(g group.Name) []string {

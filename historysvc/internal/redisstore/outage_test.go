@@ -429,7 +429,7 @@ func TestCallsDuringAnOutageFailInTime(t *testing.T) {
 	server.Kill()
 	_, pageErr := s.Page(t.Context(), g, history.Query{Size: 5})
 	_, readErr := s.Read(t.Context(), g, history.Start{})
-	_, headsErr := s.Heads(t.Context(), []group.Name{g})
+	headsErr := s.Heads(t.Context(), []group.Name{g})[0].Err
 	_, membersErr := s.Members(t.Context())
 	for name, err := range map[string]error{
 		"page": pageErr, "read": readErr, "heads": headsErr, "members": membersErr,

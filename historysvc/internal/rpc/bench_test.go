@@ -43,8 +43,8 @@ func (s *instant) Subscribe(groups ...group.Name) {
 
 func (s *instant) Unsubscribe(...group.Name) {}
 
-func (s *instant) Heads(_ context.Context, groups []group.Name) ([]stream.Position, error) {
-	return make([]stream.Position, len(groups)), nil
+func (s *instant) Heads(_ context.Context, groups []group.Name) []history.Head {
+	return make([]history.Head, len(groups))
 }
 
 func (s *instant) Read(context.Context, group.Name, history.Start) (history.Batch, error) {

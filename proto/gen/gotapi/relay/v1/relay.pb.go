@@ -891,7 +891,7 @@ type Event struct {
 	// Who published it: edge process and Publish.id.
 	OriginEdge uint64 `protobuf:"fixed64,6,opt,name=origin_edge,json=originEdge,proto3" json:"origin_edge,omitempty"`
 	OriginId   uint64 `protobuf:"fixed64,7,opt,name=origin_id,json=originId,proto3" json:"origin_id,omitempty"`
-	// Recall: seq of the message (0: it was there before the counter).
+	// Recall: seq of the message.
 	Target uint64 `protobuf:"varint,8,opt,name=target,proto3" json:"target,omitempty"`
 	// Recall: members never got the message, so they are not told.
 	Silent bool `protobuf:"varint,9,opt,name=silent,proto3" json:"silent,omitempty"`

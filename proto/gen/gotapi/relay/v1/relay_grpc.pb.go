@@ -39,6 +39,10 @@ type RelayServiceClient interface {
 	// the way when the service's received counter has passed it. The service
 	// puts the counter on whatever it sends, and sends it alone only when two
 	// frames are unconfirmed.
+	//
+	// A service that goes away ends the stream with OK after it has answered all
+	// publishes of the frames that it confirmed, and has taken none of the others:
+	// those may be sent again, to another service, whatever they are.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
 	// Read returns what is stored after a place, for a member that resumes.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
@@ -87,6 +91,10 @@ type RelayServiceServer interface {
 	// the way when the service's received counter has passed it. The service
 	// puts the counter on whatever it sends, and sends it alone only when two
 	// frames are unconfirmed.
+	//
+	// A service that goes away ends the stream with OK after it has answered all
+	// publishes of the frames that it confirmed, and has taken none of the others:
+	// those may be sent again, to another service, whatever they are.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
 	// Read returns what is stored after a place, for a member that resumes.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
