@@ -12,6 +12,10 @@ const require = createRequire(import.meta.url);
 const types = join(root, "dist/types");
 const TARGET = "es2022";
 
+/** Names of members that no program sees; the minified files have shorter ones. */
+const INTERNAL =
+  /^(acked|answered|append|begin|begun|connected|disconnected|emit|failed|gap|give|inserted|isFinal|isOpen|largest|list|merge|moved|newest|outcome|passed|place|post|promise|pump|reached|read|recalled|received|reconnected|refusal|refused|repeats|replay|restart|resumeAfter|retryAfter|settle|settled|startsAfter|timeline|tooLarge|tried|unwatch|vanished)$/;
+
 /** Programs of the packages used here are run through this Node, not through a shell. */
 function run(module, bin, ...args) {
   const folder = dirname(require.resolve(`${module}/package.json`));
@@ -56,9 +60,21 @@ async function minified(dist) {
     minify: true,
     target: TARGET,
     format: "esm",
+    mangleProps: INTERNAL,
     write: false,
   });
-  const options = { ecma: 2020, module: true, compress: { passes: 3 } };
+  const options = {
+    ecma: 2020,
+    module: true,
+    compress: {
+      passes: 3,
+      keep_fargs: false,
+      unsafe_arrows: true,
+      unsafe_methods: true,
+      pure_getters: true,
+      inline: 0,
+    },
+  };
   const { code } = await minify(outputFiles[0].text, options);
   const [, body, names] = /^(.*)export ?\{(.*?)\};?$/s.exec(code);
   const members = names.split(",").map((name) => name.split(" as ").reverse().join(":"));

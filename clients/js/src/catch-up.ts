@@ -2,7 +2,7 @@ import { backoff } from "./backoff.js";
 import { MessageCommand, MessageType } from "./enums.js";
 import { asError, type GotapiError } from "./errors.js";
 import { type HistoryMessage, type HistoryPage, type HistoryRange, receivedBody } from "./history.js";
-import { Nameless, namelessKey } from "./nameless.js";
+import { namelessKey, newNameless } from "./nameless.js";
 import type { Packet } from "./packet.js";
 import type { SortedHash } from "./sorted-hash.js";
 import type { Entry, Place, Timeline } from "./timeline.js";
@@ -42,154 +42,150 @@ export const isStreamed = ({ type, command }: Packet) =>
 
 /**
  * Keeps the list complete: knows the place to resume from, reads the history that the stream does not bring, and
- * joins both.
+ * joins both. `first` is the history to read at the start, `lastUuid` the message to begin after.
  */
-export class CatchUp {
-  /** The last message delivered or acked. */
-  lastUuid: string | undefined;
-
-  readonly #owner: CatchUpOwner;
-  readonly #historySize: number;
-  readonly #nameless = new Nameless();
+export function newCatchUp(
+  { list, timeline, ...owner }: CatchUpOwner,
+  first: { size: number; position: number },
+  lastUuid: string | undefined,
+) {
+  const nameless = newNameless();
   /** The history to read as soon as there is a connection. */
-  #wanted: HistoryRange | undefined;
-  #pulling = false;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #opened = false;
-  #emptyAtStart = false;
+  let wanted: HistoryRange | undefined = first.size > 0 ? first : undefined;
+  let pulling = false;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let opened = false;
+  let emptyAtStart = false;
   /** After a gap: the stream, until the history is read. */
-  #held: Streamed[] | undefined;
-  #inGap = false;
+  let held: Streamed[] | undefined;
+  let inGap = false;
 
-  constructor(owner: CatchUpOwner, first: { size: number; position: number }, after: string | undefined) {
-    this.#owner = owner;
-    this.#historySize = first.size;
-    if (first.size > 0) this.#wanted = first;
-    this.lastUuid = after;
-    owner.timeline.begin(after);
+  timeline.begin(lastUuid);
+
+  function connected(): void {
+    nameless.reconnected();
+    if (lastUuid === undefined) findPlace();
+    opened = true;
+    pull(0);
   }
 
-  connected(): void {
-    this.#nameless.reconnected();
-    if (this.lastUuid === undefined) this.#findPlace();
-    this.#opened = true;
-    this.#pull(0);
-  }
-
-  disconnected(): void {
-    clearTimeout(this.#timer);
+  function disconnected(): void {
+    clearTimeout(timer);
     // What is held comes again: lastUuid has not moved past it.
-    this.#held = undefined;
+    held = undefined;
   }
 
   /** The stream goes on after a page, newest message first, that ended with the newest one. */
-  startsAfter([newest]: HistoryMessage[]): void {
-    this.#emptyAtStart = !newest;
+  function startsAfter([newest]: HistoryMessage[]): void {
+    emptyAtStart = !newest;
     if (!newest?.uuid) return;
-    this.lastUuid = newest.uuid;
-    this.#owner.timeline.begin(newest.uuid);
+    lastUuid = newest.uuid;
+    timeline.begin(lastUuid);
   }
 
   /** A packet of the stream. */
-  received(streamed: Streamed): void {
-    if (!this.#held) this.#apply(streamed);
-    else if (this.#held.push(streamed) > MAX_HELD) this.#release();
+  function received(streamed: Streamed): void {
+    if (!held) apply(streamed);
+    else if (held.push(streamed) > MAX_HELD) release();
   }
 
-  /** An own message was acked, at its place in the stream. */
-  reached(uuid: string | null | undefined): void {
+  /** A message was delivered or, at its place in the stream, acked. */
+  function reached(uuid: string | null | undefined): void {
     if (!uuid) return;
-    this.lastUuid = uuid;
-    this.#nameless.passed();
+    lastUuid = uuid;
+    nameless.passed();
   }
 
   /**
    * The stream does not go on after lastUuid. The server sends all that it retains, then what is live; where that
    * belongs in the list shows when the newest history is there, so it is held until then.
    */
-  gap(message: string): void {
-    this.#held ??= [];
-    this.#wanted = { size: this.#historySize || GAP_PAGE, position: 0 };
-    if (!this.#inGap) this.#owner.gap(this.lastUuid, message);
-    this.#inGap = true;
-    this.#pull(0);
+  function gap(message: string): void {
+    held ??= [];
+    wanted = { size: first.size || GAP_PAGE, position: 0 };
+    if (!inGap) owner.gap(lastUuid, message);
+    inGap = true;
+    pull(0);
   }
 
   /** Without a message to resume after, the history tells what was missed, or where the stream begins. */
-  #findPlace(): void {
-    if (this.#opened) {
-      this.#owner.timeline.restart();
-      const size = this.#emptyAtStart ? Math.max(this.#historySize, CATCH_UP_PAGE) : this.#historySize;
-      if (size > 0) this.#wanted = { size, position: 0 };
-    } else if (this.#wanted?.position !== 0) {
+  function findPlace(): void {
+    if (opened) {
+      timeline.restart();
+      const size = emptyAtStart ? Math.max(first.size, CATCH_UP_PAGE) : first.size;
+      if (size > 0) wanted = { size, position: 0 };
+    } else if (wanted?.position !== 0) {
       // Should it fail, the first message of the stream will do.
-      this.#owner.read({ size: 1, position: 0 }, PULL_MS).then(
-        ({ messages }) => this.lastUuid === undefined && this.startsAfter(messages),
+      owner.read({ size: 1, position: 0 }, PULL_MS).then(
+        ({ messages }) => lastUuid === undefined && startsAfter(messages),
         () => {},
       );
     }
   }
 
   /** Reads the wanted history, again and again with pauses while it fails and there is a connection. */
-  #pull(attempt: number): void {
-    const wanted = this.#wanted;
-    if (!wanted || this.#pulling || !this.#owner.isOpen()) return;
-    const newest = wanted.position === 0;
-    const place = this.#owner.timeline.place(newest);
-    this.#pulling = true;
-    this.#owner
-      .read(wanted, PULL_MS)
+  function pull(attempt: number): void {
+    const range = wanted;
+    if (!range || pulling || !owner.isOpen()) return;
+    const place = timeline.place(range.position === 0);
+    pulling = true;
+    owner
+      .read(range, PULL_MS)
       .then((page) => {
-        this.#pulling = false;
-        if (this.#wanted === wanted) this.#wanted = undefined;
-        this.#owner.merge(page.messages, place);
-        if (!this.#wanted) this.#release();
-        this.#pull(0);
+        pulling = false;
+        if (wanted === range) wanted = undefined;
+        owner.merge(page.messages, place);
+        if (!wanted) release();
+        pull(0);
       })
       .catch((thrown) => {
-        this.#pulling = false;
+        pulling = false;
         if (thrown.reason === "closed") return;
-        this.#release();
-        this.#owner.error(asError(thrown, "network"));
-        this.#timer = setTimeout(() => this.#pull(attempt + 1), backoff(attempt));
+        release();
+        owner.error(asError(thrown, "network"));
+        timer = setTimeout(() => pull(attempt + 1), backoff(attempt));
       });
   }
 
-  #apply(streamed: Streamed): void {
+  function apply(streamed: Streamed): void {
     const { type, command, uuid } = streamed.packet;
     if (type === MessageType.Data) {
-      const entry = this.#arrived(streamed);
-      if (entry) this.#owner.timeline.append(entry);
-      this.reached(uuid);
-    } else if (command === MessageCommand.RECALL) this.#owner.recalled(uuid ?? "");
-    else this.#owner.acked(uuid ?? "");
+      const entry = arrived(streamed);
+      if (entry) timeline.append(entry);
+      reached(uuid);
+    } else if (command === MessageCommand.RECALL) owner.recalled(uuid ?? "");
+    else owner.acked(uuid ?? "");
   }
 
   /** Undefined for a message without uuid that came before the connection was lost, and now once more. */
-  #arrived({ packet, text }: Streamed): Entry | undefined {
-    this.#inGap = false;
-    if (!packet.uuid && this.#nameless.repeats(text)) return undefined;
-    const uuid = packet.uuid || namelessKey(text, (key) => this.#owner.list.has(key));
+  function arrived({ packet, text }: Streamed): Entry | undefined {
+    inGap = false;
+    if (!packet.uuid && nameless.repeats(text)) return undefined;
+    const uuid = packet.uuid || namelessKey(text, (key) => list.has(key));
     return { uuid, body: { ...receivedBody(packet), uuid } };
   }
 
   /** Lets what was held go into the list: the whole retained history, oldest first, then what is live. */
-  #release(): void {
-    const held = this.#held ?? [];
-    const { timeline } = this.#owner;
+  function release(): void {
+    const streamed = held ?? [];
     const part: Entry[] = [];
     const flush = () => timeline.replay(part.splice(0));
-    this.#held = undefined;
-    for (const streamed of held) {
-      const entry = streamed.packet.type === MessageType.Data && this.#arrived(streamed);
+    held = undefined;
+    for (const one of streamed) {
+      const entry = one.packet.type === MessageType.Data && arrived(one);
       if (entry) {
         part.push(entry);
-        this.reached(streamed.packet.uuid);
+        reached(one.packet.uuid);
       } else {
         flush();
-        this.#apply(streamed);
+        apply(one);
       }
     }
     flush();
   }
+
+  return { connected, disconnected, startsAfter, received, reached, gap, lastUuid: () => lastUuid };
 }
+
+/** What newCatchUp makes. */
+export type CatchUp = ReturnType<typeof newCatchUp>;

@@ -1,8 +1,8 @@
-import { MsgCodec } from "./codec.js";
-import { Direction, MessageType } from "./enums.js";
+import { wireText } from "./codec.js";
+import { Direction } from "./enums.js";
 import { GotapiError } from "./errors.js";
 import type { HistoryPage, HistoryRange } from "./history.js";
-import { Http, type HttpOptions } from "./http.js";
+import { type Http, type HttpOptions, newHttp } from "./http.js";
 import type { CallOptions } from "./limit.js";
 import { MessageBus, type MessageBusOptions } from "./message-bus.js";
 import { newBody, type RawData } from "./packet.js";
@@ -24,22 +24,16 @@ export interface JoinOptions extends MessageBusOptions, SocketBusOptions {
 }
 
 /**
- * The path of a group in a URL. Throws for names that no URL can hold: those with a segment "." or "..", which URL
- * parsers take away, and those that are not valid Unicode.
+ * The path of a group in a URL. Throws for what is no group name, and for names that no URL can hold: those with a
+ * segment "." or "..", which URL parsers take away, and those that are not valid Unicode.
  */
 export function groupPath(groupName: string): string {
-  const segments = groupName.split("/");
-  if (segments[0] !== "" || segments.length < 2) {
-    throw new GotapiError("invalid", "a group name begins with a slash", { code: 400 });
-  }
-  if (segments.some((segment) => segment === "." || segment === "..")) {
-    throw new GotapiError("invalid", "a group with the segment . or .. has no URL", { code: 400 });
-  }
   try {
-    return segments.map(encodeURIComponent).join("/");
-  } catch (cause) {
-    throw new GotapiError("invalid", "a group name is valid Unicode", { code: 400, cause });
-  }
+    if (groupName[0] === "/" && !/\/\.\.?(\/|$)/.test(groupName)) {
+      return groupName.split("/").map(encodeURIComponent).join("/");
+    }
+  } catch {}
+  throw new GotapiError("invalid", "bad group name", 400);
 }
 
 /**
@@ -56,7 +50,7 @@ export class Client {
   constructor(baseUrl: string, options: ClientOptions = {}) {
     this.#options = options;
     this.#base = baseUrl.replace(/\/+$/, "");
-    this.#http = new Http(options);
+    this.#http = newHttp(options);
   }
 
   /** Stores a message and sends it to all members. Resolves when it is stored. */
@@ -66,15 +60,13 @@ export class Client {
     options: CallOptions & { uuid?: string } = {},
   ): Promise<{ uuid: string; duplicate: boolean }> {
     const { uuid = UuidGenerator.generate() } = options;
-    const { data: content, hash, sent } = newBody(data);
-    const packet = { type: MessageType.Data, uuid, body: { data: content, hash, sent } };
-    const answer = await this.#post(groupName, MsgCodec.encode(packet), options);
+    const answer = await this.#post(groupName, wireText(uuid, newBody(data)), options);
     return { uuid, duplicate: answer?.duplicate === true };
   }
 
   /** Sends a low-level packet to all members, once or, when answers get lost, more than once. */
   async publishRaw(groupName: string, packet: RawData, options: CallOptions = {}): Promise<void> {
-    await this.#post(groupName, packet instanceof ArrayBuffer ? new Uint8Array(packet) : packet, options);
+    await this.#post(groupName, packet, options);
   }
 
   /** A part of a group's history. */
@@ -83,29 +75,27 @@ export class Client {
     range: HistoryRange = {},
     options: CallOptions = {},
   ): Promise<HistoryPage> {
-    return this.#http.history(`${this.#base}/__/history/`, groupName, range, this.#call(options));
+    return this.#http.history(`${this.#base}/__/history/`, { groupName, ...range }, this.#call(options));
   }
 
   /** Recalls a message, for everybody. */
   async cancel(groupName: string, uuid: string, options: CallOptions = {}): Promise<void> {
-    await this.#http.cancel(`${this.#base}/__/cancel/`, groupName, uuid, this.#call(options));
+    await this.#http.cancel(`${this.#base}/__/cancel/`, { groupName, uuid }, this.#call(options));
   }
 
   /** Becomes a member of a group. */
   join(groupName: string, options: JoinOptions = {}): MessageBus {
-    const { token = this.#options.token, direction = Direction.Customer, historySize = 50 } = options;
-    const all = { ...options, ...(token && { token }) };
+    const { direction = Direction.Customer, historySize = 50 } = options;
+    const all = { ...this.#options, ...options };
     const socketBus = new SocketBus(this.#base.replace(/^http/, "ws") + groupPath(groupName), all);
-    const historyUrl = `${this.#base}/__/history/`;
-    return new MessageBus(direction, socketBus, historyUrl, groupName, historySize, 0, all);
+    return new MessageBus(direction, socketBus, `${this.#base}/__/history/`, groupName, historySize, 0, all);
   }
 
-  async #post(groupName: string, packet: string | Uint8Array, options: CallOptions) {
+  async #post(groupName: string, packet: RawData, options: CallOptions) {
     return this.#http.post(this.#base + groupPath(groupName), packet, this.#call(options));
   }
 
   #call(options: CallOptions): CallOptions {
-    const { timeout = this.#options.timeout ?? 30_000, signal } = options;
-    return { timeout, ...(signal && { signal }) };
+    return { timeout: this.#options.timeout, ...options };
   }
 }

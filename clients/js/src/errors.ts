@@ -27,28 +27,23 @@ export class GotapiError extends Error {
   readonly uuid: string | undefined;
   override readonly cause: unknown;
 
-  constructor(
-    reason: FailureReason,
-    message: string,
-    more: { code?: number; uuid?: string; cause?: unknown } = {},
-  ) {
+  constructor(reason: FailureReason, message: string = reason, code = 0, uuid?: string, cause?: unknown) {
     super(message);
     this.reason = reason;
-    this.code = more.code ?? 0;
-    this.uuid = more.uuid;
-    this.cause = more.cause;
+    this.code = code;
+    this.uuid = uuid;
+    this.cause = cause;
   }
 }
 
 /** Refusals that another try with the same message cannot change. */
-export const isFinal = (code: number) => code === 400 || code === 401 || code === 403 || code === 413;
+export const isFinal = (code: number) => [400, 401, 403, 413].includes(code);
 
 /** Anything that was thrown, as a GotapiError. */
 export function asError(thrown: unknown, reason: FailureReason): GotapiError {
   if (thrown instanceof GotapiError) return thrown;
-  return new GotapiError(reason, thrown instanceof Error ? thrown.message : String(thrown), {
-    cause: thrown,
-  });
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return new GotapiError(reason, message, 0, undefined, thrown);
 }
 
 /** Makes a promise whose rejection, when nobody looks at it, does not end a Node process. */

@@ -51,15 +51,13 @@ function readMessage(text: string): HistoryMessage {
     return { uuid: undefined, body: receivedBody({ type: 0, body: { data: text } }), text };
   }
   const uuid = packet.uuid || undefined;
-  const body = receivedBody(packet);
-  if (uuid) body.uuid = uuid;
-  return { uuid, body, text };
+  return { uuid, body: { ...receivedBody(packet), uuid }, text };
 }
 
 /** Reads the server's answer, over HTTP or the socket. Throws when it is none. */
 export function readPage(answer: unknown): HistoryPage {
   const { position, data, next } = (answer ?? {}) as Record<string, unknown>;
-  if (!Array.isArray(data)) throw new GotapiError("invalid", "the answer is no page of a history");
+  if (!Array.isArray(data)) throw new GotapiError("invalid", "bad answer");
   const page: HistoryPage = { position: Number(position) || 0, messages: data.map(String).map(readMessage) };
   if (typeof next === "number") page.next = next;
   return page;

@@ -18,7 +18,6 @@ export {
 } from "./message-bus.js";
 export type { OutboxOptions } from "./outbox.js";
 export {
-  type Failure,
   MessageBody,
   type Packet,
   PullArgument,

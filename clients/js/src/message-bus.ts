@@ -1,5 +1,5 @@
-import { CatchUp, isStreamed } from "./catch-up.js";
-import { MsgCodec } from "./codec.js";
+import { type CatchUp, isStreamed, newCatchUp } from "./catch-up.js";
+import { MsgCodec, wireText } from "./codec.js";
 import { Emitter } from "./emitter.js";
 import { Direction, MessageCommand, MessageType, SendStatus } from "./enums.js";
 import { asError, GotapiError, isFinal, quiet } from "./errors.js";
@@ -10,10 +10,10 @@ import {
   type QueryRange,
   readPage,
 } from "./history.js";
-import { Http, type HttpOptions } from "./http.js";
+import { type Http, type HttpOptions, newHttp } from "./http.js";
 import { type CallOptions, limit } from "./limit.js";
 import { isNameless, namelessKey } from "./nameless.js";
-import { Outbox, type OutboxOptions } from "./outbox.js";
+import { newOutbox, type Outbox, type OutboxOptions } from "./outbox.js";
 import {
   type MessageBody,
   newBody,
@@ -25,7 +25,7 @@ import {
 import type { AbortSignalLike } from "./platform.js";
 import type { ConnectionState, SocketBus, StateChange } from "./socket-bus.js";
 import { SortedHash } from "./sorted-hash.js";
-import { type Entry, type Place, Timeline } from "./timeline.js";
+import { type Entry, newTimeline, type Place, type Timeline } from "./timeline.js";
 import { UuidGenerator } from "./uuid.js";
 
 /** Settings of a message bus; times in milliseconds. */
@@ -92,11 +92,6 @@ function addBounded(set: Set<string>, uuid: string, bound: number): void {
   set.add(uuid);
 }
 
-/** A message of this client as the server gets it. */
-function wireText(uuid: string, { data, hash }: MessageBody): string {
-  return MsgCodec.encode({ type: MessageType.Data, uuid, body: { data, hash, sent: false } });
-}
-
 /**
  * The messages of one group: those that were, those that come, and those that this client publishes.
  *
@@ -150,12 +145,30 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     this.position = position;
     this.options = options;
     this.#maxMessages = options.maxMessages ?? 10_000;
-    this.#http = new Http({ ...socketBus.options, ...options }, this.#life.signal);
+    this.#http = newHttp({ ...socketBus.options, ...options }, this.#life.signal);
     const send = (text: string) => socketBus.sendRaw(text);
-    this.#outbox = new Outbox({ send, isFinal, failed: (error) => this.#failed(error) }, options);
-    this.#queries = new Outbox({ send, isFinal: (code) => code !== 429 && code < 500 }, QUERY_LIMITS);
-    this.#timeline = this.#newTimeline();
-    this.#catchUp = this.#newCatchUp();
+    this.#outbox = newOutbox({ send, isFinal, failed: (error) => this.#failed(error) }, options);
+    this.#queries = newOutbox({ send, isFinal: (code) => code !== 429 && code < 500 }, QUERY_LIMITS);
+    const error = (thrown: GotapiError) => this.emit("error", thrown);
+    const recalled = (uuid: string) => this.#remove(uuid, "recalled");
+    this.#timeline = newTimeline(this.sortedHash, {
+      inserted: (entry, index) => this.#inserted(entry, index),
+      moved: (uuid, index, from) => this.emit("moved", { uuid, index, from }),
+      vanished: recalled,
+      settled: (uuid) => this.#settled(uuid),
+    });
+    const catchUpOwner = {
+      list: this.sortedHash,
+      timeline: this.#timeline,
+      isOpen: () => this.state === "open",
+      read: (range: HistoryRange, timeout: number) => this.#read(range, { timeout }),
+      merge: (messages: HistoryMessage[], place: Place) => this.#merge(messages, place),
+      acked: (uuid: string) => this.#acked(uuid),
+      recalled,
+      gap: (after: string | undefined, message: string) => this.emit("gap", { after, message }),
+      error,
+    };
+    this.#catchUp = newCatchUp(catchUpOwner, { size: historySize, position }, options.after);
     socketBus.resumeAfter = () => this.lastUuid;
     this.#endings.push(
       socketBus.on("state", (change) => this.#stateChanged(change)),
@@ -163,9 +176,9 @@ export class MessageBus extends Emitter<MessageBusEvents> {
         if (isStreamed(streamed.packet)) this.#catchUp.received(streamed);
         else this.#commanded(streamed.packet);
       }),
-      socketBus.on("error", (error) => this.emit("error", error)),
+      socketBus.on("error", error),
+      limit(() => this.close(), 0, options.signal),
     );
-    this.#endings.push(limit(() => this.close(), 0, options.signal));
     if (!this.#life.signal.aborted) socketBus.connect();
   }
 
@@ -176,7 +189,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   /** The last message delivered or acked: the place to resume from. */
   get lastUuid(): string | undefined {
-    return this.#catchUp.lastUuid;
+    return this.#catchUp.lastUuid();
   }
 
   /** The messages in order. */
@@ -213,7 +226,8 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   /**
    * Publishes a message as pushMessage does. Resolves when the server has stored it; rejects with a GotapiError
-   * when it is refused, or not acked in time: then it is not sent again.
+   * when it is refused, or not acked in time: then it is not sent again. With the uuid of an own message that has
+   * failed, that message is sent once more, as the newest one.
    */
   publish(data: unknown, options: PublishOptions = {}): Promise<{ uuid: string }> {
     const {
@@ -221,13 +235,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
       timeout = this.options.publishTimeout ?? CALL_MS,
       signal,
     } = options;
-    return quiet(this.#post(uuid, data, { timeout, signal }).then(() => ({ uuid })));
-  }
-
-  /** Publishes an own message that has failed once more, under its uuid, as the newest one. */
-  resend(uuid: string, options: CallOptions = {}): Promise<{ uuid: string }> {
-    const { timeout = this.options.publishTimeout ?? CALL_MS, signal } = options;
-    return quiet(this.#again(uuid, { timeout, signal }).then(() => ({ uuid })));
+    return quiet(this.#post(uuid, data, { timeout, signal }));
   }
 
   /** Tells the others that this client has received the message. */
@@ -243,8 +251,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     const packet: Packet = { type: MessageType.Command, command: MessageCommand.QUERY, uuid };
     packet.pullargs = new PullArgument(position, size);
     if (after || before) packet.queryArgs = new QueryArgument(after, before);
-    const answer = this.#alive(() => this.#queries.add(uuid, MsgCodec.encode(packet), { timeout, signal }));
-    return quiet(answer.then(readPage));
+    return quiet(this.#queries.add(uuid, MsgCodec.encode(packet), { timeout, signal }).then(readPage));
   }
 
   /** Reads history into the list. Resolves with the number of messages that are new there. */
@@ -295,47 +302,36 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   // Publishing
 
-  async #alive<T>(run: () => Promise<T>): Promise<T> {
-    if (this.#life.signal.aborted) throw new GotapiError("closed", "the bus is closed");
-    return run();
-  }
-
-  #post(uuid: string, data: unknown, options: CallOptions): Promise<void> {
-    let body: MessageBody;
-    let text: string;
+  async #post(uuid: string, data: unknown, options: CallOptions): Promise<{ uuid: string }> {
     try {
-      body = newBody(data);
-      text = wireText(uuid, body);
+      await this.#enqueue(uuid, data, options);
+      return { uuid };
     } catch (thrown) {
-      const error = asError(thrown, "invalid");
-      this.emit("error", error);
-      return Promise.reject(error);
+      // What JSON cannot hold has not been told to anybody yet.
+      if (!(thrown instanceof GotapiError)) this.emit("error", asError(thrown, "invalid"));
+      throw asError(thrown, "invalid");
     }
-    if (this.#isStored(uuid)) return Promise.resolve();
-    return this.#alive(() => this.#enqueue(uuid, body, text, options));
   }
 
-  #enqueue(uuid: string, body: MessageBody, text: string, options: CallOptions): Promise<void> {
-    if (this.sortedHash.has(uuid)) return this.#again(uuid, options);
-    Object.assign(body, { uuid, own: true });
-    const index = this.sortedHash.push(uuid, body);
-    const sent = this.#outbox.add(uuid, text, options);
-    this.emit("pending", { uuid, body, index, source: "local" });
-    return sent;
-  }
-
-  async #again(uuid: string, options: CallOptions): Promise<void> {
-    const body = this.sortedHash.get(uuid);
-    if (!body?.failure) throw new GotapiError("invalid", "there is no such failed message", { uuid });
-    body.failure = undefined;
-    this.#timeline.move(uuid, this.sortedHash.size() - 1);
-    return this.#outbox.add(uuid, wireText(uuid, body), options);
+  async #enqueue(uuid: string, data: unknown, options: CallOptions): Promise<void> {
+    if (this.#life.signal.aborted) throw new GotapiError("closed");
+    const known = this.sortedHash.get(uuid);
+    if (known?.sent) return;
+    const body = known ?? newBody(data);
+    const text = wireText(uuid, body);
+    if (!known) {
+      Object.assign(body, { uuid, own: true });
+      this.emit("pending", { uuid, body, index: this.sortedHash.push(uuid, body), source: "local" });
+    } else if (body.failure) {
+      body.failure = undefined;
+      this.#timeline.move(uuid, this.sortedHash.size() - 1);
+    } else throw new GotapiError("invalid", "being sent", 0, uuid);
+    await this.#outbox.add(uuid, text, options);
   }
 
   #failed(error: GotapiError): void {
-    const { code, reason, message, uuid = "" } = error;
-    const body = this.sortedHash.get(uuid);
-    if (body && !body.sent) body.failure = { code, reason, message };
+    const body = this.sortedHash.get(error.uuid as string);
+    if (body?.sent === false) body.failure = error;
     this.emit("error", error);
   }
 
@@ -347,36 +343,31 @@ export class MessageBus extends Emitter<MessageBusEvents> {
       await outcome.catch(() => {});
     }
     const url = this.historyUrl.replace(/history(?=\/?(\?|$))/, "cancel");
-    await this.#http.cancel(url, this.groupName, uuid, options);
+    await this.#http.cancel(url, { groupName: this.groupName, uuid }, options);
     this.#remove(uuid, "recalled");
   }
 
   /** Takes back a message that has never been sent. */
   #withdraw(uuid: string): void {
-    this.#outbox.give(new GotapiError("aborted", "recalled before it was sent", { uuid }));
+    this.#outbox.give(new GotapiError("aborted", "recalled", 0, uuid));
     this.#remove(uuid, "recalled");
   }
 
   // The connection
 
   #stateChanged(change: StateChange): void {
-    if (change.state === "open") this.#connected();
-    if (change.state === "waiting" || change.state === "closed") this.#disconnected(change);
+    if (change.state === "open") {
+      this.#sendConfirmations();
+      this.#queries.pump();
+      this.#outbox.pump();
+      this.#catchUp.connected();
+    } else if (change.state !== "connecting") {
+      if (change.code === 1009) this.#outbox.tooLarge(this.socketBus.largest);
+      this.#outbox.disconnected();
+      this.#queries.disconnected();
+      this.#catchUp.disconnected();
+    }
     this.emit("state", change);
-  }
-
-  #connected(): void {
-    this.#sendConfirmations();
-    this.#queries.pump();
-    this.#outbox.pump();
-    this.#catchUp.connected();
-  }
-
-  #disconnected({ code }: StateChange): void {
-    if (code === 1009) this.#outbox.tooLarge(this.socketBus.largest);
-    this.#outbox.disconnected();
-    this.#queries.disconnected();
-    this.#catchUp.disconnected();
   }
 
   #sendConfirmations(): void {
@@ -388,15 +379,15 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     }
   }
 
-  /** A command outside the order of the stream. */
+  /** A command outside the order of the stream: an answer, or another member's receipt. */
   #commanded({ command, uuid: named, body }: Packet): void {
     const uuid = named ?? "";
     if (command === MessageCommand.QUERY) this.#queries.answered(uuid, body?.data);
-    if (command === MessageCommand.ERROR) this.#refused(uuid, body?.data ?? {});
-    if (command === MessageCommand.CUSTOMER_ACK || command === MessageCommand.WAITRESS_ACK)
-      this.#confirmed(uuid);
+    else if (command === MessageCommand.ERROR) this.#refused(uuid, body?.data ?? {});
+    else this.#confirmed(uuid);
   }
 
+  /** The answer to a ping comes here too; its uuid is no message's. */
   #confirmed(uuid: string): void {
     const body = this.sortedHash.get(uuid);
     if (!body?.own || body.status === SendStatus.PeerSideReceived) return;
@@ -405,7 +396,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
   }
 
   #refused(uuid: string, data: { code?: unknown; msg?: unknown }): void {
-    const error = new GotapiError("refused", String(data.msg), { code: Number(data.code) || 0, uuid });
+    const error = new GotapiError("refused", String(data.msg), Number(data.code) || 0, uuid);
     if (this.#outbox.refused(uuid, error) || this.#queries.refused(uuid, error)) return;
     if (error.code === 410) this.#catchUp.gap(error.message);
     else this.emit("error", error);
@@ -420,36 +411,9 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   // The list
 
-  #newTimeline(): Timeline {
-    return new Timeline(this.sortedHash, {
-      inserted: (entry, index) => this.#inserted(entry, index),
-      moved: (uuid, index, from) => this.emit("moved", { uuid, index, from }),
-      vanished: (uuid) => this.#remove(uuid, "recalled"),
-      settled: (uuid) => this.#settled(uuid),
-    });
-  }
-
-  #newCatchUp(): CatchUp {
-    return new CatchUp(
-      {
-        list: this.sortedHash,
-        timeline: this.#timeline,
-        isOpen: () => this.state === "open",
-        read: (range, timeout) => this.#read(range, { timeout }),
-        merge: (messages, place) => this.#merge(messages, place),
-        acked: (uuid) => this.#acked(uuid),
-        recalled: (uuid) => this.#remove(uuid, "recalled"),
-        gap: (after, message) => this.emit("gap", { after, message }),
-        error: (error) => this.emit("error", error),
-      },
-      { size: this.historySize, position: this.position },
-      this.options.after,
-    );
-  }
-
   #read(range: HistoryRange, options: CallOptions): Promise<HistoryPage> {
     if (!this.historyUrl) return this.query(range, options);
-    return this.#http.history(this.historyUrl, this.groupName, range, options);
+    return this.#http.history(this.historyUrl, { groupName: this.groupName, ...range }, options);
   }
 
   /** Puts a page, newest message first, into the list. Returns how much the list has grown. */

@@ -16,29 +16,31 @@ export function namelessKey(text: string, taken: (key: string) => boolean): stri
 }
 
 /** Knows which messages without uuid come again after a reconnect. */
-export class Nameless {
+export function newNameless() {
   /** Texts since the last message with a uuid. */
-  #recent: string[] = [];
+  let recent: string[] = [];
   /** Those of them that the server, resuming after that message, sends once more. */
-  #repeated: string[] = [];
+  let repeated: string[] = [];
 
   /** A message without uuid came. True when it came before. */
-  repeats(text: string): boolean {
-    const at = this.#repeated.indexOf(text);
-    if (at >= 0) this.#repeated.splice(at, 1);
-    else this.#recent.push(text);
-    if (this.#recent.length > LIMIT) this.#recent.shift();
+  function repeats(text: string): boolean {
+    const at = repeated.indexOf(text);
+    if (at >= 0) repeated.splice(at, 1);
+    else recent.push(text);
+    if (recent.length > LIMIT) recent.shift();
     return at >= 0;
   }
 
   /** A message with a uuid came: a resume begins after it. */
-  passed(): void {
-    this.#recent = [];
-    this.#repeated = [];
+  function passed(): void {
+    recent = [];
+    repeated = [];
   }
 
   /** The connection is new. */
-  reconnected(): void {
-    this.#repeated = [...this.#recent];
+  function reconnected(): void {
+    repeated = [...recent];
   }
+
+  return { repeats, passed, reconnected };
 }

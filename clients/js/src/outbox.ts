@@ -31,187 +31,170 @@ interface Item<Answer> {
   uuid: string;
   text: string;
   /** On the way on this connection. */
-  inFlight: boolean;
+  inFlight?: boolean;
   /** Has ever been on the way. */
-  tried: boolean;
+  tried?: boolean;
   promise: Promise<Answer>;
   resolve(answer: Answer): void;
   reject(error: GotapiError): void;
   /** The server's last refusal. */
-  refusal: GotapiError | undefined;
+  refusal?: GotapiError;
   /** Ends the watch over timeout and signal. */
-  unwatch(): void;
+  unwatch?(): void;
   /** Waits for the answer. */
   timer?: ReturnType<typeof setTimeout> | undefined;
-}
-
-function newItem<Answer>(uuid: string, text: string): Item<Answer> {
-  const item = {
-    uuid,
-    text,
-    inFlight: false,
-    tried: false,
-    refusal: undefined,
-    unwatch() {},
-  } as unknown as Item<Answer>;
-  item.promise = new Promise((resolve, reject) => Object.assign(item, { resolve, reject }));
-  return item;
 }
 
 /**
  * What the server has to answer: messages or queries. Items are sent in order, and again under the same uuid,
  * until the server has answered or finally refused them, or their time is up.
  */
-export class Outbox<Answer = void> {
-  readonly #owner: OutboxOwner;
-  readonly #options: OutboxOptions;
-  readonly #items = new Map<string, Item<Answer>>();
-  #size = 0;
-  #attempt = 0;
-  #resting: ReturnType<typeof setTimeout> | undefined;
+export function newOutbox<Answer = void>(owner: OutboxOwner, options: OutboxOptions) {
+  const items = new Map<string, Item<Answer>>();
+  let size = 0;
+  let attempt = 0;
+  let resting: ReturnType<typeof setTimeout> | undefined;
+  let closed = false;
 
-  constructor(owner: OutboxOwner, options: OutboxOptions) {
-    this.#owner = owner;
-    this.#options = options;
-  }
-
-  has(uuid: string): boolean {
-    return this.#items.has(uuid);
+  function has(uuid: string): boolean {
+    return items.has(uuid);
   }
 
   /** The outcome of an item that the server may have got; undefined if it certainly has not. */
-  outcome(uuid: string): Promise<Answer> | undefined {
-    const item = this.#items.get(uuid);
+  function outcome(uuid: string): Promise<Answer> | undefined {
+    const item = items.get(uuid);
     return item?.tried ? item.promise : undefined;
   }
 
   /** Takes an item; the promise resolves with the answer. Without a timeout it is tried for ever. */
-  add(uuid: string, text: string, { timeout, signal }: CallOptions): Promise<Answer> {
-    const item = newItem<Answer>(uuid, text);
-    const { outboxSize = 1_000, outboxBytes = 4 << 20 } = this.#options;
-    if (this.#items.size >= outboxSize || this.#size + text.length > outboxBytes) {
-      this.#fail(item, new GotapiError("full", "the outbox is full", { uuid }));
+  function add(uuid: string, text: string, { timeout, signal }: CallOptions): Promise<Answer> {
+    const item = { uuid, text } as Item<Answer>;
+    item.promise = new Promise((resolve, reject) => Object.assign(item, { resolve, reject }));
+    const { outboxSize = 1_000, outboxBytes = 4 << 20 } = options;
+    const full = items.size >= outboxSize || size + text.length > outboxBytes;
+    if (closed || full) {
+      fail(item, new GotapiError(closed ? "closed" : "full", undefined, 0, uuid));
     } else {
-      this.#items.set(uuid, item);
-      this.#size += text.length;
-      item.unwatch = limit(() => this.#expired(item, signal), timeout, signal);
-      this.pump();
+      items.set(uuid, item);
+      size += text.length;
+      item.unwatch = limit(() => expired(item, signal), timeout, signal);
+      pump();
     }
     return item.promise;
   }
 
   /** Sends what may be sent now. */
-  pump(): void {
-    if (this.#resting !== undefined) return;
-    let room = this.#options.inFlight ?? 1;
-    for (const item of this.#items.values()) {
+  function pump(): void {
+    if (resting !== undefined) return;
+    let room = options.inFlight ?? 1;
+    for (const item of items.values()) {
       if (room-- <= 0) return;
       if (item.inFlight) continue;
-      if (!this.#owner.send(item.text)) return;
+      if (!owner.send(item.text)) return;
       item.inFlight = item.tried = true;
-      item.timer = setTimeout(() => this.#again(item), this.#options.ackTimeout ?? 7_000);
+      item.timer = setTimeout(() => again(item), options.ackTimeout ?? 7_000);
     }
   }
 
   /** The server has answered. Nothing happens when the item is not here. */
-  answered(uuid: string, answer: Answer): void {
-    const item = this.#take(uuid);
+  function answered(uuid: string, answer: Answer): void {
+    const item = take(uuid);
     if (!item) return;
-    this.#rested();
+    rested();
     item.resolve(answer);
-    this.pump();
+    pump();
   }
 
   /** The server refused the item, perhaps only for now. False when it is not here. */
-  refused(uuid: string, error: GotapiError): boolean {
-    const item = this.#items.get(uuid);
+  function refused(uuid: string, error: GotapiError): boolean {
+    const item = items.get(uuid);
     if (!item) return false;
     item.refusal = error;
-    if (this.#owner.isFinal(error.code)) this.give(error);
-    else this.#again(item);
+    if (owner.isFinal(error.code)) give(error);
+    else again(item);
     return true;
   }
 
   /** Takes out the item that the error is about; its promise rejects. */
-  give(error: GotapiError): void {
-    const item = this.#take(error.uuid as string);
+  function give(error: GotapiError): void {
+    const item = take(error.uuid as string);
     if (!item) return;
-    this.#fail(item, error);
-    this.pump();
+    fail(item, error);
+    pump();
   }
 
   /** The connection is gone: all that was on the way has to be sent again. */
-  disconnected(): void {
-    this.#rested();
-    for (const item of this.#items.values()) this.#land(item);
+  function disconnected(): void {
+    rested();
+    for (const item of items.values()) land(item);
   }
 
   /** The server closed because a frame of this many bytes was too large: whose was it? */
-  tooLarge(bytes: number): void {
-    for (const { uuid, inFlight, text } of this.#items.values()) {
+  function tooLarge(bytes: number): void {
+    for (const { uuid, inFlight, text } of items.values()) {
       if (inFlight && new TextEncoder().encode(text).length === bytes) {
-        this.give(new GotapiError("refused", "too large", { code: 413, uuid }));
+        give(new GotapiError("refused", "too large", 413, uuid));
         return;
       }
     }
   }
 
   /** Gives up on everything. */
-  close(): void {
-    for (const item of [...this.#items.values()]) {
-      this.#take(item.uuid);
-      this.#fail(item, new GotapiError("closed", "closed", item));
+  function close(): void {
+    closed = true;
+    for (const item of [...items.values()]) {
+      take(item.uuid);
+      fail(item, new GotapiError("closed", undefined, 0, item.uuid));
     }
-    this.#rested();
+    rested();
   }
 
-  #expired(item: Item<Answer>, signal: CallOptions["signal"]): void {
+  function expired(item: Item<Answer>, signal: CallOptions["signal"]): void {
     const { uuid, refusal } = item;
     const error = signal?.aborted
-      ? new GotapiError("aborted", "aborted", { uuid, cause: signal.reason })
-      : new GotapiError("timeout", refusal?.message ?? "no answer in time", {
-          uuid,
-          code: refusal?.code ?? 0,
-        });
-    this.give(error);
+      ? new GotapiError("aborted", undefined, 0, uuid, signal.reason)
+      : new GotapiError("timeout", refusal?.message, refusal?.code, uuid);
+    give(error);
   }
 
-  #fail(item: Item<Answer>, error: GotapiError): void {
+  function fail(item: Item<Answer>, error: GotapiError): void {
     item.promise.catch(() => {}); // when nobody looks at it, Node must not end
     item.reject(error);
-    this.#owner.failed?.(error);
+    owner.failed?.(error);
   }
 
-  #take(uuid: string): Item<Answer> | undefined {
-    const item = this.#items.get(uuid);
+  function take(uuid: string): Item<Answer> | undefined {
+    const item = items.get(uuid);
     if (!item) return undefined;
-    this.#items.delete(uuid);
-    this.#size -= item.text.length;
-    this.#land(item);
-    item.unwatch();
+    items.delete(uuid);
+    size -= item.text.length;
+    land(item);
+    item.unwatch?.();
     return item;
   }
 
-  #land(item: Item<Answer>): void {
+  function land(item: Item<Answer>): void {
     item.inFlight = false;
     clearTimeout(item.timer);
   }
 
   /** Sends an item again after a pause; meanwhile nothing overtakes it. */
-  #again(item: Item<Answer>): void {
-    this.#land(item);
-    this.#resting ??= setTimeout(
-      () => {
-        this.#resting = undefined;
-        this.pump();
-      },
-      backoff(this.#attempt++),
-    );
+  function again(item: Item<Answer>): void {
+    land(item);
+    resting ??= setTimeout(() => {
+      resting = undefined;
+      pump();
+    }, backoff(attempt++));
   }
 
-  #rested(): void {
-    clearTimeout(this.#resting);
-    this.#resting = undefined;
-    this.#attempt = 0;
+  function rested(): void {
+    clearTimeout(resting);
+    resting = undefined;
+    attempt = 0;
   }
+
+  return { has, outcome, add, pump, answered, refused, give, disconnected, tooLarge, close };
 }
+
+/** What newOutbox makes. */
+export type Outbox<Answer = void> = ReturnType<typeof newOutbox<Answer>>;

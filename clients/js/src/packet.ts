@@ -1,12 +1,6 @@
 import { SendStatus, type WsEventType } from "./enums.js";
+import type { GotapiError } from "./errors.js";
 import { md5 } from "./md5.js";
-
-/** Why a message was not sent, or a call failed. See GotapiError. */
-export interface Failure {
-  readonly code: number;
-  readonly reason: string;
-  readonly message: string;
-}
 
 /** The body of a data packet, and what the client knows about the message. */
 // biome-ignore lint/suspicious/noExplicitAny: existing programs read `data` without a cast
@@ -24,7 +18,7 @@ export class MessageBody<T = any> {
   /** True for what this client itself published. Not on the wire. */
   declare own?: boolean;
   /** Why the message will not be sent any more. Not on the wire. */
-  declare failure?: Failure | undefined;
+  declare failure?: GotapiError | undefined;
   /** Marked by SortedHash.markAsRollback. Not on the wire. */
   declare rollback?: boolean;
   /** What other programs put into the body. */

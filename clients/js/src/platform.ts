@@ -16,8 +16,6 @@ export interface WebSocketLike {
   // biome-ignore lint/suspicious/noExplicitAny: as above
   send(data: any): void;
   close(code?: number): void;
-  /** Some implementations can drop a connection whose peer is gone. */
-  terminate?(): void;
 }
 
 /** A constructor such as the global WebSocket. */
@@ -55,18 +53,13 @@ interface Platform {
 /** What the runtime lacks; the runtime's own is preferred. */
 export const fallback: Platform = {};
 
-/** @throws Error when there is none. */
-export function webSocketConstructor(): WebSocketConstructor {
-  const found = (globalThis as Platform).WebSocket ?? fallback.WebSocket;
-  if (!found) throw new Error("there is no WebSocket here");
-  return found;
-}
+/** The runtime's WebSocket. */
+export const webSocketConstructor = () =>
+  ((globalThis as Platform).WebSocket ?? fallback.WebSocket) as WebSocketConstructor;
 
-/** Fills and returns bytes, from the runtime's cryptographic source where there is one. */
+/** Fills and returns bytes, from the runtime's cryptographic source. */
 export function random(bytes: Uint8Array): Uint8Array {
-  const source = (globalThis as Platform).crypto ?? fallback.crypto;
-  if (source) source.getRandomValues(bytes);
-  else for (let i = 0; i < bytes.length; i++) bytes[i] = Math.random() * 256;
+  ((globalThis as Platform).crypto ?? fallback.crypto)?.getRandomValues(bytes);
   return bytes;
 }
 

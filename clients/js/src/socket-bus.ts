@@ -59,9 +59,6 @@ const MAX_SILENCE = 3;
 const STABLE_MS = 5_000;
 /** What may wait in the WebSocket to be sent, bytes. When more waits, sendRaw returns false. */
 const MAX_BUFFERED = 8 << 20;
-/** How long a peer may take to say goodbye. */
-const GOODBYE_MS = 1_000;
-
 /**
  * The subprotocols that carry a token, since browsers cannot set headers on a WebSocket: the server takes
  * "gotapi.v1" and reads the token, percent-encoded, from the other.
@@ -84,7 +81,7 @@ export class SocketBus extends Emitter<SocketBusEvents> {
   readonly options: SocketBusOptions;
   state: ConnectionState = "idle";
   /** The uuid to resume after, asked for at each connection. @internal */
-  resumeAfter: () => string | undefined = () => undefined;
+  resumeAfter?: () => string | undefined;
   /** Bytes of the largest frame sent on this connection: what close code 1009 is about. @internal */
   largest = 0;
 
@@ -130,9 +127,7 @@ export class SocketBus extends Emitter<SocketBusEvents> {
   /** Sends a low-level packet: text as text, bytes as binary. False when there is no connection to take it. */
   sendRaw(data: RawData): boolean {
     const socket = this.#socket;
-    if (this.state !== "open" || socket?.readyState !== OPEN || socket.bufferedAmount > MAX_BUFFERED) {
-      return false;
-    }
+    if (socket?.readyState !== OPEN || socket.bufferedAmount > MAX_BUFFERED) return false;
     this.largest = Math.max(this.largest, byteLength(data));
     socket.send(data);
     return true;
@@ -151,25 +146,19 @@ export class SocketBus extends Emitter<SocketBusEvents> {
     this.#change({ state: "connecting" });
     if (round !== this.#round) return; // a listener called close()
     const limit = this.options.connectTimeout ?? 10_000;
-    this.#timer = setTimeout(() => failed(new GotapiError("timeout", "no connection in time")), limit);
-    const open = (token?: string) => {
-      if (round === this.#round) this.#open(token);
-    };
-    if (!this.options.token) open();
-    else currentToken(this.options.token).then(open).catch(failed);
-  }
-
-  #open(token: string | undefined): void {
-    try {
-      const Socket = this.options.WebSocket ?? webSocketConstructor();
-      this.#listen(token ? new Socket(this.#address(), bearerProtocols(token)) : new Socket(this.#address()));
-    } catch (thrown) {
-      this.#lost(1006, asError(thrown, "network"));
-    }
+    this.#timer = setTimeout(() => failed(new GotapiError("timeout")), limit);
+    currentToken(this.options.token)
+      .then((token) => {
+        if (round !== this.#round) return;
+        const Socket = this.options.WebSocket ?? webSocketConstructor();
+        const protocols = token ? [bearerProtocols(token)] : [];
+        this.#listen(new Socket(this.#address(), ...protocols));
+      })
+      .catch(failed);
   }
 
   #address(): string {
-    const after = this.resumeAfter();
+    const after = this.resumeAfter?.();
     if (!after) return this.url;
     return `${this.url}${this.url.includes("?") ? "&" : "?"}after=${encodeURIComponent(after)}`;
   }
@@ -203,7 +192,7 @@ export class SocketBus extends Emitter<SocketBusEvents> {
 
   #beat(): void {
     if (this.#answers && this.#silence >= MAX_SILENCE) {
-      this.#lost(1006, new GotapiError("network", "the server does not answer pings"));
+      this.#lost(1006, new GotapiError("network", "no answer to pings"));
     } else {
       this.#ping();
     }
@@ -235,8 +224,8 @@ export class SocketBus extends Emitter<SocketBusEvents> {
     const retryIn = backoff(this.#attempt++, this.options.backoff);
     this.#timer = setTimeout(() => this.#dial(), retryIn);
     this.#change({ state: "waiting", retryIn, code });
-    const why = wasOpen ? `the connection was closed with ${code}` : "cannot connect";
-    if (round === this.#round) this.emit("error", error ?? new GotapiError("network", why, { code }));
+    const why = `${wasOpen ? "disconnected" : "cannot connect"}: ${code}`;
+    if (round === this.#round) this.emit("error", error ?? new GotapiError("network", why, code));
   }
 
   /** Lets go of the connection, or of the try to get one. */
@@ -246,11 +235,7 @@ export class SocketBus extends Emitter<SocketBusEvents> {
     clearInterval(this.#heartbeat);
     const socket = this.#socket;
     this.#socket = undefined;
-    if (!socket || socket.readyState > OPEN) return;
-    socket.close(1000);
-    if (!socket.terminate) return;
-    const timer: { unref?(): void } = setTimeout(() => socket.terminate?.(), GOODBYE_MS) as never;
-    timer.unref?.();
+    if (socket && socket.readyState <= OPEN) socket.close(1000);
   }
 
   #change(change: StateChange): void {

@@ -67,19 +67,17 @@ export class SortedHash {
 
   /** Marks a message as stored by the server. Returns its place, or -1. */
   markAsServerAck(uuid: string): number {
-    const body = this.#bodies.get(uuid);
-    if (body) {
-      body.sent = true;
-      body.status = Math.max(body.status ?? 0, SendStatus.ServerReceived);
-      body.failure = undefined;
-    }
-    return this.indexOf(uuid);
+    const status = Math.max(this.get(uuid)?.status ?? 0, SendStatus.ServerReceived);
+    return this.#mark(uuid, { sent: true, status, failure: undefined });
   }
 
   /** Marks a message as recalled, without removing it. Returns its place, or -1. */
   markAsRollback(uuid: string): number {
-    const body = this.#bodies.get(uuid);
-    if (body) body.rollback = true;
+    return this.#mark(uuid, { rollback: true });
+  }
+
+  #mark(uuid: string, marks: Partial<MessageBody>): number {
+    Object.assign(this.get(uuid) ?? {}, marks);
     return this.indexOf(uuid);
   }
 }

@@ -32,166 +32,164 @@ export interface Place {
  * Puts messages where they belong: those that the server has, in the order of the history; after them own ones
  * that it does not have, in the order of publishing. The stream decides: what it has not brought yet is left to it.
  */
-export class Timeline {
-  readonly #list: SortedHash;
-  readonly #listener: TimelineListener;
+export function newTimeline(list: SortedHash, listener: TimelineListener) {
   /** The last message of the stream; "" when it and all before it were recalled, undefined before the first one. */
-  #cursor: string | undefined;
+  let cursor: string | undefined;
   /** Whether the stream itself brought the cursor where it is. */
-  #streaming = false;
-
-  constructor(list: SortedHash, listener: TimelineListener) {
-    this.#list = list;
-    this.#listener = listener;
-  }
+  let streaming = false;
 
   /** The stream goes on after this message, unless it has begun. */
-  begin(uuid: string | undefined): void {
-    this.#cursor ??= uuid;
+  function begin(uuid: string | undefined): void {
+    cursor ??= uuid;
   }
 
   /** The stream begins anew, nobody knows where. */
-  restart(): void {
-    this.#cursor = undefined;
-    this.#streaming = false;
+  function restart(): void {
+    cursor = undefined;
+    streaming = false;
   }
 
   /** The place of the page that is asked for now. */
-  place(newest: boolean, before?: string): Place {
-    const index = newest ? this.#end() : this.#list.indexOf(before ?? "");
-    return { newest, begun: this.#cursor !== undefined, after: this.#list.uuids[index - 1] };
+  function place(newest: boolean, before?: string): Place {
+    const index = newest ? end() : list.indexOf(before ?? "");
+    return { newest, begun: cursor !== undefined, after: list.uuids[index - 1] };
   }
 
   /** The next message of the stream. */
-  append(entry: Entry): void {
+  function append(entry: Entry): void {
     const { uuid } = entry;
-    if (!this.#isStored(uuid) && this.#list.has(uuid)) {
-      this.settle(uuid);
+    if (!isStored(uuid) && list.has(uuid)) {
+      settle(uuid);
       return;
     }
-    const at = this.#next();
-    const index = this.#list.indexOf(uuid);
-    if (index < 0) this.#insert(entry, at);
-    else if (index >= at) this.#clear(at, index, new Set());
-    else if (this.#streaming) this.#putAt(uuid, at);
-    this.#reach(uuid);
+    const at = next();
+    const index = list.indexOf(uuid);
+    if (index < 0) insert(entry, at);
+    else if (index >= at) clear(at, index, new Set());
+    else if (streaming) putAt(uuid, at);
+    reach(uuid);
   }
 
   /** An own message has got its place in the stream: after all that the server has sent so far. */
-  settle(uuid: string): void {
-    if (!this.#list.has(uuid) || this.#isStored(uuid)) return;
-    this.#settleAt(uuid, this.#next());
-    this.#reach(uuid);
+  function settle(uuid: string): void {
+    if (!list.has(uuid) || isStored(uuid)) return;
+    settleAt(uuid, next());
+    reach(uuid);
   }
 
   /**
    * A page of history, oldest first. What is newer than the stream is left to the stream. True when the stream
    * had not begun, so that it goes on after the page.
    */
-  merge(page: Entry[], { newest, begun, after }: Place): boolean {
-    const streamed = this.#next();
+  function merge(page: Entry[], { newest, begun, after }: Place): boolean {
+    const streamed = next();
     let known = page.length;
-    while (begun && known > 0 && !this.#hasPassed(page[known - 1]!.uuid, streamed)) known--;
+    while (begun && known > 0 && !hasPassed(page[known - 1]!.uuid, streamed)) known--;
     if (known === 0 && !newest) known = page.length;
-    this.#weave(page.slice(0, known), this.#list.indexOf(after ?? "") + 1);
-    const reached = this.#cursor === undefined || page.some(({ uuid }) => uuid === this.#cursor);
+    weave(page.slice(0, known), list.indexOf(after ?? "") + 1);
+    const reached = cursor === undefined || page.some(({ uuid }) => uuid === cursor);
     const starts = !begun && newest && reached;
     if (starts) {
-      this.#cursor = page.at(-1)?.uuid;
-      this.#streaming = false;
+      cursor = page.at(-1)?.uuid;
+      streaming = false;
     }
     return starts;
   }
 
   /** A contiguous part of the stream, which need not follow what came before it. */
-  replay(part: Entry[]): void {
-    this.#weave(part, this.#end());
-    if (part.length > 0) this.#reach(part.at(-1)!.uuid);
+  function replay(part: Entry[]): void {
+    weave(part, end());
+    if (part.length > 0) reach(part.at(-1)!.uuid);
   }
 
   /** Puts a message at a place, counted without itself. */
-  move(uuid: string, index: number): void {
-    const from = this.#list.indexOf(uuid);
+  function move(uuid: string, index: number): void {
+    const from = list.indexOf(uuid);
     if (from === index) return;
-    this.#list.move(uuid, index);
-    this.#listener.moved(uuid, index, from);
+    list.move(uuid, index);
+    listener.moved(uuid, index, from);
   }
 
   /** Returns the place where it was, or -1. */
-  remove(uuid: string): number {
-    const index = this.#list.remove(uuid);
-    if (this.#cursor === uuid) this.#cursor = this.#list.uuids[index - 1] ?? "";
+  function remove(uuid: string): number {
+    const index = list.remove(uuid);
+    if (cursor === uuid) cursor = list.uuids[index - 1] ?? "";
     return index;
   }
 
-  #reach(uuid: string): void {
-    this.#cursor = uuid;
-    this.#streaming = true;
+  function reach(uuid: string): void {
+    cursor = uuid;
+    streaming = true;
   }
 
   /** The place after all that the server has. */
-  #end(): number {
-    const { uuids } = this.#list;
+  function end(): number {
+    const { uuids } = list;
     let end = uuids.length;
-    while (end > 0 && !this.#isStored(uuids[end - 1]!)) end--;
+    while (end > 0 && !isStored(uuids[end - 1]!)) end--;
     return end;
   }
 
   /** The place of the next message of the stream. */
-  #next(): number {
-    if (this.#cursor === "") return 0;
-    return this.#list.indexOf(this.#cursor ?? "") + 1 || this.#end();
+  function next(): number {
+    if (cursor === "") return 0;
+    return list.indexOf(cursor ?? "") + 1 || end();
   }
 
-  #isStored(uuid: string): boolean {
-    return this.#list.get(uuid)?.sent === true;
+  function isStored(uuid: string): boolean {
+    return list.get(uuid)?.sent === true;
   }
 
-  #hasPassed(uuid: string, next: number): boolean {
-    return uuid === this.#cursor || (this.#isStored(uuid) && this.#list.indexOf(uuid) < next);
+  function hasPassed(uuid: string, next: number): boolean {
+    return uuid === cursor || (isStored(uuid) && list.indexOf(uuid) < next);
   }
 
   /**
    * What is new in a part of the history goes to its place among what is known; what stands between known
    * messages without being in the history was recalled meanwhile.
    */
-  #weave(part: Entry[], otherwise: number): void {
+  function weave(part: Entry[], otherwise: number): void {
     const names = new Set(part.map(({ uuid }) => uuid));
-    const anchor = this.#list.uuids.findIndex((uuid) => names.has(uuid) && this.#isStored(uuid));
+    const anchor = list.uuids.findIndex((uuid) => names.has(uuid) && isStored(uuid));
     let next = anchor < 0 ? otherwise : anchor;
     let anchored = false;
     for (const entry of part) {
       const { uuid } = entry;
-      if (this.#isStored(uuid)) {
-        if (anchored) this.#clear(next, this.#list.indexOf(uuid), names);
+      if (isStored(uuid)) {
+        if (anchored) clear(next, list.indexOf(uuid), names);
         anchored = true;
-        this.#putAt(uuid, Math.min(next, this.#list.indexOf(uuid) + 1));
-      } else if (this.#list.has(uuid)) this.#settleAt(uuid, next);
-      else this.#insert(entry, next);
-      next = this.#list.indexOf(uuid) + 1;
+        putAt(uuid, Math.min(next, list.indexOf(uuid) + 1));
+      } else if (list.has(uuid)) settleAt(uuid, next);
+      else insert(entry, next);
+      next = list.indexOf(uuid) + 1;
     }
   }
 
   /** Takes away what stands in a stretch of the history without being in it. */
-  #clear(from: number, to: number, names: Set<string>): void {
-    for (const uuid of this.#list.uuids.slice(from, Math.max(from, to))) {
-      if (this.#isStored(uuid) && !names.has(uuid) && !isNameless(uuid)) this.#listener.vanished(uuid);
+  function clear(from: number, to: number, names: Set<string>): void {
+    for (const uuid of list.uuids.slice(from, Math.max(from, to))) {
+      if (isStored(uuid) && !names.has(uuid) && !isNameless(uuid)) listener.vanished(uuid);
     }
   }
 
-  #insert(entry: Entry, index: number): void {
-    this.#list.insert(entry.uuid, entry.body, index);
-    this.#listener.inserted(entry, index);
+  function insert(entry: Entry, index: number): void {
+    list.insert(entry.uuid, entry.body, index);
+    listener.inserted(entry, index);
   }
 
-  #settleAt(uuid: string, index: number): void {
-    this.#list.markAsServerAck(uuid);
-    this.#putAt(uuid, index);
-    this.#listener.settled(uuid);
+  function settleAt(uuid: string, index: number): void {
+    list.markAsServerAck(uuid);
+    putAt(uuid, index);
+    listener.settled(uuid);
   }
 
   /** Puts a message before the one that is at a place now. */
-  #putAt(uuid: string, index: number): void {
-    this.move(uuid, this.#list.indexOf(uuid) < index ? index - 1 : index);
+  function putAt(uuid: string, index: number): void {
+    move(uuid, list.indexOf(uuid) < index ? index - 1 : index);
   }
+
+  return { begin, restart, place, append, settle, merge, replay, move, remove };
 }
+
+/** What newTimeline makes. */
+export type Timeline = ReturnType<typeof newTimeline>;

@@ -162,7 +162,7 @@ describe("publishing", () => {
     server.refusal = 0;
     const second = bus.pushMessage("second");
     await pass(100);
-    const done = bus.resend(first);
+    const done = bus.publish("first", { uuid: first });
     await pass(100);
     await expect(done).resolves.toEqual({ uuid: first });
     expect(server.history(GROUP)).toEqual([second, first]);
@@ -325,6 +325,7 @@ describe("the list", () => {
       throw new Error("in the error listener");
     });
     bus.pushMessage(1n);
+    await pass(0);
     expect(print).toHaveBeenCalledOnce();
     print.mockRestore();
   });

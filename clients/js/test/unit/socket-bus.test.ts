@@ -92,7 +92,7 @@ describe("SocketBus", () => {
     expect(states).toEqual(["connecting", "open"]);
     server.sockets[0]!.dead = true;
     await pass(15_000);
-    expect(errors).toEqual(["the server does not answer pings"]);
+    expect(errors).toEqual(["no answer to pings"]);
     expect(bus.state).toBe("open");
     expect(server.sockets).toHaveLength(2);
   });
