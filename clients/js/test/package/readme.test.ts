@@ -1,0 +1,44 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { newStandalone } from "../system/servers.js";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const readme = (name: string) => readFileSync(join(root, "packages", name, "README.md"), "utf8");
+const part = (text: string, heading: string) => text.slice(text.indexOf(heading));
+
+describe("the READMEs", () => {
+  let server: Awaited<ReturnType<typeof newStandalone>>;
+  let folder: string;
+
+  beforeAll(async () => {
+    server = await (await newStandalone()).start();
+    folder = mkdtempSync(join(tmpdir(), "gotapi-js-readme-"));
+    const link = join(folder, "node_modules/node-gotapi-ws");
+    mkdirSync(dirname(link), { recursive: true });
+    symlinkSync(join(root, "packages/node-gotapi-ws"), link);
+  });
+  afterAll(async () => {
+    await server?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it("describe the same API", () => {
+    expect(part(readme("gotapi-ws"), "## The bus")).toBe(part(readme("node-gotapi-ws"), "## The bus"));
+  });
+
+  const examples = [...readme("node-gotapi-ws").matchAll(/```js\n(.*?)```/gs)].map(
+    ([, code]) => code as string,
+  );
+
+  it.each(examples.map((code, i) => [i, code] as const))("have examples that run: %i", (i, code) => {
+    const file = join(folder, `example-${i}.mjs`);
+    writeFileSync(file, code.replaceAll("127.0.0.1:4998", `127.0.0.1:${server.port}`));
+    // To its own end: an example that leaves something open hangs here.
+    const output = execFileSync(process.execPath, [file], { encoding: "utf8", timeout: 20_000 });
+    expect(output).not.toBe("");
+  });
+});
