@@ -1,8 +1,8 @@
 # gotapi-ws. `make` lists what there is to do.
 #
 # Needs Go and a POSIX shell; `make test` also redis-server, which it installs
-# on Debian when it runs as root. No target downloads anything but Go modules
-# and Debian packages.
+# on Debian when it runs as root; what is about JavaScript also Node 20 and npm.
+# No target downloads anything but Go modules, npm and Debian packages.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -90,6 +90,27 @@ proto-check: $(buf_TOOL) ## lint and format of proto/, and no breaking change ag
 	PATH="$(BIN):$$PATH" buf lint
 	PATH="$(BIN):$$PATH" buf format --diff --exit-code
 	PATH="$(BIN):$$PATH" scripts/proto-breaking.sh
+
+# ---- JavaScript: the npm packages, and the pages of the edge
+
+# Installed as the lock file says; not again while that stays the same.
+clients/%/node_modules/.package-lock.json: clients/%/package-lock.json
+	cd clients/$* && npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: web
+web: clients/console/node_modules/.package-lock.json ## build clients/console into the assets that the edge embeds
+	cd clients/console && npm run build
+
+.PHONY: web-check
+web-check: clients/console/node_modules/.package-lock.json ## fail if the assets are not what `make web` makes
+	cd clients/console && npm run check
+
+.PHONY: test-js
+test-js: redis web-check clients/js/node_modules/.package-lock.json ## the npm packages, and the pages in Chromium
+	@scripts/ensure-chromium.sh
+	cd clients/js && npm test
+	cd clients/console && npm test
 
 # ---- checks and tests
 

@@ -6,7 +6,7 @@ import { byId } from "./dom.js";
 import { inLanguage, say } from "./language.js";
 import { MessageList } from "./list.js";
 import { RoomMemory } from "./memory.js";
-import { textOf } from "./message.js";
+import { reasonOf, textOf } from "./message.js";
 import { Older } from "./older.js";
 import { Receipts } from "./receipts.js";
 import { Scroller } from "./scroller.js";
@@ -145,7 +145,7 @@ class Chat {
     try {
       await this.#bus.cancelMessage(uuid);
     } catch (thrown) {
-      this.#notice("recallFailed", { why: (thrown as GotapiError).message });
+      this.#notice("recallFailed", { why: reasonOf(thrown as GotapiError) });
     }
   }
 
@@ -157,12 +157,14 @@ class Chat {
   }
 
   /** A message that will not be sent says so itself; a lost connection is shown at the top. */
-  #failed({ uuid, reason, message }: GotapiError): void {
+  #failed(error: GotapiError): void {
+    const { uuid, reason } = error;
     if (uuid !== undefined && this.#list.get(uuid)) {
       this.#memory.settled(uuid);
       this.#list.update(uuid);
-      announce(say("failed", { why: message }));
-    } else if (reason === "refused" || reason === "invalid") this.#notice("problem", { why: message });
+      announce(say("failed", { why: reasonOf(error) }));
+    } else if (reason === "refused" || reason === "invalid")
+      this.#notice("problem", { why: reasonOf(error) });
   }
 
   #notice(word: Word, values: Record<string, string> = {}): void {

@@ -8,17 +8,18 @@ export const socketUrl = () => location.origin.replace(/^http/, "ws") + location
 /** Shows how the connection is, in words and as data-state for the styles and tests. */
 export function showConnection(socket: SocketBus): void {
   const place = byId("state");
+  const text = byId("state-text");
   const show = (state: ConnectionState) => {
     // Tries to connect again are one state for people.
     const retrying = state === "connecting" && place.dataset["state"] === "waiting";
     const shown = state === "idle" ? "connecting" : retrying ? "waiting" : state;
     if (place.dataset["state"] === shown) return;
     place.dataset["state"] = shown;
-    place.textContent = say(shown);
+    text.textContent = say(shown);
   };
   socket.on("state", ({ state }) => show(state));
   show(socket.state);
   inLanguage(() => {
-    place.textContent = say((place.dataset["state"] as "open" | undefined) ?? "connecting");
+    text.textContent = say((place.dataset["state"] as "open" | undefined) ?? "connecting");
   });
 }

@@ -38,7 +38,9 @@ export class MessageList {
     if (item) this.#put(item, index);
   }
 
+  /** How far the message has come has changed. */
   update(uuid: string): void {
+    this.#scroller.changing();
     this.#items.get(uuid)?.update();
   }
 
@@ -47,7 +49,9 @@ export class MessageList {
     if (!element) return;
     this.#scroller.changing();
     const focused = element.contains(document.activeElement);
-    const next = (element.nextElementSibling ?? element.previousElementSibling)?.querySelector("button");
+    const next = (element.nextElementSibling ?? element.previousElementSibling)?.querySelector<HTMLElement>(
+      "button:not([hidden])",
+    );
     this.#items.delete(uuid);
     element.remove();
     // Who recalls with the keyboard goes on from there, not from the top of the page.
@@ -63,6 +67,7 @@ export class MessageList {
   }
 
   retranslate(): void {
+    this.#scroller.changing();
     for (const item of this.#items.values()) item.update();
     for (const element of this.#raw) translate(element);
   }

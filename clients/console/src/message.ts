@@ -17,6 +17,13 @@ function markOf(body: MessageBody): keyof typeof signs {
   return body.status === SendStatus.PeerSideReceived ? "delivered" : "sent";
 }
 
+/** Why a message is not sent: in the language of the page where that is foreseen, else as the server says it. */
+export function reasonOf({ code, message }: { code: number; message: string }): string {
+  if (code === 413) return say("tooLarge");
+  if (code === 401 || code === 403) return say("notAllowed");
+  return message;
+}
+
 /** A message's content as text. */
 export const textOf = (data: unknown) =>
   typeof data === "string" ? data : (JSON.stringify(data, null, 2) ?? "");
@@ -59,6 +66,7 @@ export class MessageItem {
   readonly #body: MessageBody;
   readonly #mark = make("span", "mark");
   readonly #retry: HTMLButtonElement | undefined;
+  readonly #recall: HTMLButtonElement | undefined;
 
   /** `timed`: it has just come, so the time of its coming is known. The server's messages carry none. */
   constructor(uuid: string, body: MessageBody, own: boolean, timed: boolean, actions: MessageActions) {
@@ -69,11 +77,8 @@ export class MessageItem {
     const line = footer(own ? "you" : "other", timed);
     if (own) {
       this.#retry = action("retry", () => actions.retry(uuid));
-      line.append(
-        this.#mark,
-        this.#retry,
-        action("recall", () => actions.recall(uuid)),
-      );
+      this.#recall = action("recall", () => actions.recall(uuid));
+      line.append(this.#mark, this.#retry, this.#recall);
     }
     this.element.append(content(body.data), line);
     this.update();
@@ -84,12 +89,15 @@ export class MessageItem {
     translate(this.element);
     if (!this.own) return;
     const mark = markOf(this.#body);
-    const word = say(mark, { why: this.#body.failure?.message ?? "" });
+    const { failure } = this.#body;
+    const word = say(mark, { why: failure ? reasonOf(failure) : "" });
     this.element.dataset["mark"] = mark;
     const sign = make("span", "sign", signs[mark]);
     sign.ariaHidden = "true";
     this.#mark.replaceChildren(sign, ` ${word}`);
     if (this.#retry) this.#retry.hidden = mark !== "failed";
+    // What the server does not have need not be taken back.
+    if (this.#recall) this.#recall.hidden = mark === "failed";
   }
 }
 
