@@ -238,4 +238,50 @@ describe.each([
     await edge.stop();
     await history.stop();
   });
+
+  it("is told of a gap, and shows what is retained in its place", async () => {
+    const small = await (await newStandalone(undefined, "-history-cap", "10")).start();
+    const network = await new Network(small.port).start();
+    const group = newGroup();
+    const backend = new api.Client(`http://127.0.0.1:${small.port}`);
+    const { bus, gaps, seen } = join(api, network.port, group, { historySize: 5 });
+    await until("connected", () => bus.state === "open");
+    for (let i = 0; i < 5; i++) await backend.publish(group, i);
+    await until("the first are there", () => bus.all().length === 5);
+    network.refusing = true;
+    network.cut();
+    const own = bus.pushMessage("own");
+    for (let i = 5; i < 40; i++) await backend.publish(group, i);
+    network.refusing = false;
+    await until("the own message is sent", () => bus.sortedHash.get(own)?.sent);
+    await until("what is retained is there", () => bus.all().length >= 5 + 10);
+    const retained = (await backend.history(group)).messages.map(({ uuid }) => uuid).reverse();
+    expect(gaps).toHaveLength(1);
+    const data = bus.all().map((body) => body.data);
+    expect(data.slice(0, 5)).toEqual([0, 1, 2, 3, 4]);
+    expect(data.at(-1)).toBe("own");
+    expect(data.slice(0, -1)).toEqual(data.slice(0, -1).sort((a, b) => a - b));
+    expect(bus.sortedHash.uuids.slice(-retained.length)).toEqual(retained);
+    expect(new Set(seen).size).toBe(seen.length);
+    await network.stop();
+    await small.stop();
+  });
+
+  it("is told when Redis has lost everything, and goes on", async () => {
+    const forgetful = (await (await newRedis()).start()) as Redis;
+    const other = await (await newStandalone(forgetful.url)).start();
+    const group = newGroup();
+    const [ann, bob] = [join(api, other.port, group), join(api, other.port, group)];
+    await until("connected", () => ann.bus.state === "open" && bob.bus.state === "open");
+    await ann.bus.publish("before");
+    await until("bob has it", () => bob.bus.all().length === 1);
+    await forgetful.forget();
+    await forgetful.start();
+    const after = await ann.bus.publish("after");
+    await until("bob has it", () => bob.seen.includes(after.uuid));
+    await until("both know of the loss", () => ann.gaps.length > 0 && bob.gaps.length > 0);
+    expect(bob.bus.sortedHash.uuids.at(-1)).toBe(after.uuid);
+    await other.stop();
+    await forgetful.remove();
+  });
 });

@@ -81,8 +81,16 @@ async function healthy(port: number): Promise<boolean> {
   }
 }
 
+/** A Redis server. */
+type RedisService = Service & {
+  url: string;
+  /** Kills it and loses all its data. */
+  forget(): Promise<void>;
+  remove(): Promise<void>;
+};
+
 /** A Redis that keeps its data over restarts. */
-export async function newRedis(): Promise<Service & { url: string; remove(): Promise<void> }> {
+export async function newRedis(): Promise<RedisService> {
   const port = await freePort();
   const dir = mkdtempSync(join(tmpdir(), "gotapi-js-redis-"));
   const args = [
@@ -98,17 +106,29 @@ export async function newRedis(): Promise<Service & { url: string; remove(): Pro
     "",
   ];
   const redis = new Service(port, "redis-server", args, () => accepts(port));
+  const forget = async () => {
+    await redis.stop("SIGKILL");
+    rmSync(join(dir, "appendonlydir"), { recursive: true, force: true });
+  };
   const remove = async () => {
     await redis.stop("SIGKILL");
     rmSync(dir, { recursive: true, force: true });
   };
-  return Object.assign(redis, { url: `redis://127.0.0.1:${port}/0`, remove });
+  return Object.assign(redis, { url: `redis://127.0.0.1:${port}/0`, forget, remove });
 }
 
 /** Edge and history service in one process. */
-export async function newStandalone(redisUrl?: string): Promise<Service> {
+export async function newStandalone(redisUrl?: string, ...settings: string[]): Promise<Service> {
   const [port, grpc] = [await freePort(), await freePort()];
-  const args = ["-listen", `127.0.0.1:${port}`, "-grpc-listen", `127.0.0.1:${grpc}`, "-drain", "100ms"];
+  const args = [
+    "-listen",
+    `127.0.0.1:${port}`,
+    "-grpc-listen",
+    `127.0.0.1:${grpc}`,
+    "-drain",
+    "100ms",
+    ...settings,
+  ];
   if (redisUrl) args.push("-redis", redisUrl);
   return new Service(port, join(bin, "gotapi-ws"), args, () => healthy(port));
 }
