@@ -327,7 +327,11 @@ func TestOriginsHoldForSocketsToo(t *testing.T) {
 	cfg := config(svc.start(t))
 	cfg.AllowedOrigins = "https://a.example, https://*.b.example"
 	f := start(t, cfg)
-	for origin, ok := range map[string]bool{"https://a.example": true, "https://x.b.example": true, "https://c.example": false} {
+	for origin, ok := range map[string]bool{
+		"https://a.example": true, "https://x.b.example": true, "https://c.example": false,
+		"http://" + f.addr: true, "https://" + f.addr: true, // the pages of the edge itself
+		"http://" + f.addr + "0": false, f.addr: false, "http://c.example/" + f.addr: false, "null": false,
+	} {
 		c, _, err := dial(websocket.DefaultDialer, "ws://"+f.addr+"/a", http.Header{"Origin": {origin}})
 		if (err == nil) != ok {
 			t.Errorf("origin %s: got error %v, want allowed %v", origin, err, ok)

@@ -44,6 +44,9 @@ class Chat {
   readonly #newest = byId("newest");
   readonly #lookForOlder = oncePerFrame(() => this.#older.look());
   #unread = 0;
+  /** Others' messages of the page of history that is coming in. */
+  #fromHistory: string[] = [];
+  #noticeEnds: ReturnType<typeof setTimeout> | undefined;
 
   constructor(group: string) {
     this.#group = group;
@@ -119,9 +122,20 @@ class Chat {
       this.#memory.settled(uuid);
       return;
     }
-    const named = body.uuid !== undefined && !body.uuid.startsWith("~"); // others cannot be confirmed
-    if (named && (live || this.#bus.sortedHash.size() - index <= CONFIRMED)) this.#receipts.received(uuid);
     if (live) this.#announceNew(body.data);
+    if (uuid.startsWith("~")) return; // it has no uuid, so nobody can confirm it
+    if (live) this.#receipts.received(uuid);
+    else this.#confirmLater(uuid);
+  }
+
+  /** A page of history comes in at once, oldest first: which ones are the newest shows at its end. */
+  #confirmLater(uuid: string): void {
+    if (this.#fromHistory.push(uuid) > 1) return;
+    queueMicrotask(() => {
+      const { uuids } = this.#bus.sortedHash;
+      const newest = new Set(uuids.slice(-CONFIRMED));
+      for (const one of this.#fromHistory.splice(0)) if (newest.has(one)) this.#receipts.received(one);
+    });
   }
 
   #announceNew(data: unknown): void {
@@ -171,7 +185,8 @@ class Chat {
     const place = byId("notice");
     place.textContent = say(word, values);
     place.hidden = false;
-    setTimeout(() => {
+    clearTimeout(this.#noticeEnds);
+    this.#noticeEnds = setTimeout(() => {
       place.hidden = true;
     }, 10_000);
   }

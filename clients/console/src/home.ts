@@ -11,7 +11,7 @@ function openRoom(event: Event): void {
   const bad = byId("bad-name");
   bad.hidden = true;
   try {
-    location.assign(groupPath(name.startsWith("/") ? name : `/${name}`));
+    location.assign(location.origin + groupPath(name.startsWith("/") ? name : `/${name}`));
   } catch {
     bad.textContent = say("badName");
     bad.hidden = false;

@@ -29,7 +29,7 @@ function field(operationId: string, name: string, where: string): { row: HTMLEle
 
 /** The request that the fields make. */
 function request(method: string, path: string, fields: Field[]): [string, RequestInit] {
-  let url = path;
+  let url = location.origin + path; // a group may begin with two slashes
   const headers: Record<string, string> = {};
   const form = new URLSearchParams();
   let body: string | URLSearchParams | undefined;

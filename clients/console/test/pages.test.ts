@@ -137,6 +137,11 @@ test("the landing page opens rooms", async () => {
   await page.getByRole("button", { name: "Open" }).click();
   await connected(page);
   expect(await page.locator("#group").textContent()).toBe("/tea & <biscuits>?");
+  await page.getByRole("link", { name: "Home" }).click();
+  await page.locator("#name").fill("//example.com/x");
+  await page.getByRole("button", { name: "Open" }).click();
+  await connected(page);
+  expect(page.url()).toBe(at("//example.com/x"));
 });
 
 test("the landing page shows live figures, and commands for this server", async () => {

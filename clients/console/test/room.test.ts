@@ -66,6 +66,33 @@ test("who is alone has sent, until somebody comes", async () => {
   await marked(ann, "anybody?", "delivered");
 });
 
+test("whoever comes confirms a few messages, not the whole history", async () => {
+  const ann = await people.open(at());
+  await connected(ann);
+  await ann.evaluate(() => {
+    const confirmed: string[] = [];
+    Object.assign(globalThis, { confirmed });
+    const socket = new WebSocket(location.href.replace("http", "ws"));
+    socket.onmessage = ({ data }) => {
+      const { command, uuid } = JSON.parse(data);
+      if (command === 3) confirmed.push(uuid);
+    };
+    return new Promise((resolve) => {
+      socket.onopen = resolve;
+    });
+  });
+  for (let i = 0; i < 20; i++) await say(ann, `message ${i}`);
+  await marked(ann, "message 19", "sent");
+  const bob = await people.open(at());
+  await shows(bob, ...Array.from({ length: 20 }, (_, i) => `message ${i}`));
+  const confirmed = () => ann.evaluate(() => (globalThis as unknown as { confirmed: string[] }).confirmed);
+  await expect.poll(async () => (await confirmed()).length, { timeout: 5_000 }).toBe(5);
+  await bob.waitForTimeout(1_100); // as long as receipts may take
+  expect(await confirmed()).toHaveLength(5);
+  await marked(ann, "message 19", "delivered");
+  await marked(ann, "message 14", "sent");
+});
+
 test("a recalled message vanishes everywhere, and stays away", async () => {
   const [ann, bob] = [await people.open(at()), await people.open(at())];
   await Promise.all([connected(ann), connected(bob)]);

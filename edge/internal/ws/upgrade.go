@@ -19,7 +19,8 @@ const (
 // Options of an Upgrader. A zero field means the default.
 type Options struct {
 	// Origin says whether pages of this origin may connect; any by default.
-	// It is not asked about requests without an Origin header.
+	// It is not asked about requests without an Origin header, nor about those
+	// of pages from the host itself.
 	Origin func(origin string) bool
 	// MaxMessage is the size of the largest message that is accepted, bytes;
 	// 32 KiB.
@@ -80,10 +81,17 @@ func (u *Upgrader) refusal(r *http.Request) (status int, msg string) {
 		return http.StatusUpgradeRequired, "this server speaks version 13 of WebSocket"
 	case !validKey(r.Header.Get("Sec-WebSocket-Key")):
 		return http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64"
-	case origin != "" && u.opts.Origin != nil && !u.opts.Origin(origin):
+	case u.opts.Origin != nil && origin != "" && !isOwn(origin, r.Host) && !u.opts.Origin(origin):
 		return http.StatusForbidden, "pages of this origin may not connect"
 	}
 	return 0, ""
+}
+
+// isOwn says whether a page of that origin came from this host: the scheme is
+// not compared, since a proxy may have ended TLS.
+func isOwn(origin, host string) bool {
+	_, from, ok := strings.Cut(origin, "://")
+	return ok && strings.EqualFold(from, host)
 }
 
 func hasToken(h http.Header, name, token string) bool {
