@@ -137,10 +137,6 @@ test: redis build $(gotestsum_TOOL) ## everything: unit, contract, integration (
 	$(GO_TEST) -timeout 5m $(filter-out ./e2e/...,$(PACKAGES))
 	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 8m ./e2e/...
 
-.PHONY: test-js
-test-js: ## the JavaScript packages: lint, types, tests (needs Node)
-	cd clients/js && npm ci --no-audit --no-fund && npm test
-
 .PHONY: check
 check: lint proto-check gen-check test ## all that must pass before a change lands
 
@@ -161,6 +157,18 @@ bench: $(benchstat_TOOL) redis ## benchmarks matching BENCH, COUNT times, into O
 .PHONY: test-compose
 test-compose: ## prove docker-compose.yml with a real Docker engine (Linux, root)
 	deploy/compose-test.sh
+
+CHAOS_FOR ?= 2m
+CHAOS_SEED ?=
+CHAOS_ARGS ?=
+.PHONY: chaos
+chaos: redis build ## kill, stop, cut and slow everything under load for CHAOS_FOR (2m) with the faults of CHAOS_SEED; check every promise
+	go build -o bin/chaos ./e2e/chaos
+	E2E_BIN=$(CURDIR)/bin bin/chaos -for $(CHAOS_FOR) $(if $(CHAOS_SEED),-seed $(CHAOS_SEED)) -dump bin/chaos-failed $(CHAOS_ARGS)
+
+.PHONY: chaos-selftest
+chaos-selftest: redis ## prove that `make chaos` finds builds that are broken on purpose
+	CHAOS_SELFTEST=1 go test -count=1 -v -timeout 10m -run Broken ./e2e/chaos
 
 ADDR ?= 127.0.0.1:4998
 .PHONY: conformance

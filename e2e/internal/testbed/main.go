@@ -38,11 +38,28 @@ func waitTogether() {
 	}
 }
 
+// Program runs f for a program that is no test, and cleans up after it. It
+// returns the error that ended f, if one did. Logs are shown when f calls fail.
+func Program(f func(tb TB, fail func())) (err error) {
+	defer removeBinaries()
+	tb := &mainTB{}
+	defer tb.cleanup()
+	defer func() {
+		if tb.fatal != nil {
+			_ = recover() // it is Fatalf's
+			err = tb.fatal
+		}
+	}()
+	f(tb, func() { tb.failed = true })
+	return nil
+}
+
 // mainTB is the TB of a TestMain, where testing offers none.
 type mainTB struct {
 	mu       sync.Mutex
 	cleanups []func()
 	failed   bool
+	fatal    error
 }
 
 func (tb *mainTB) cleanup() {
@@ -69,7 +86,8 @@ func (tb *mainTB) Logf(format string, args ...any) {
 
 func (tb *mainTB) Fatalf(format string, args ...any) {
 	tb.failed = true
-	panic(fmt.Sprintf(format, args...))
+	tb.fatal = fmt.Errorf(format, args...)
+	panic(tb.fatal)
 }
 
 func (tb *mainTB) TempDir() string {

@@ -61,9 +61,21 @@ func StartProcess(tb TB, name, path string, ready func(ctx context.Context) erro
 // Start starts the process (again) and waits until it is ready.
 func (p *Process) Start() {
 	p.tb.Helper()
+	p.Launch()
+	p.AwaitReady()
+}
+
+// Launch starts the process (again) and does not wait.
+func (p *Process) Launch() {
+	p.tb.Helper()
 	if err := p.start(); err != nil {
 		p.tb.Fatalf("start %s: %v", p.name, err)
 	}
+}
+
+// AwaitReady waits until the process that was started is ready.
+func (p *Process) AwaitReady() {
+	p.tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), StartTimeout)
 	defer cancel()
 	done := p.Done()
@@ -124,9 +136,15 @@ func (p *Process) Kill() {
 	<-p.Done()
 }
 
+// Terminate asks the process to end (SIGTERM) and does not wait.
+func (p *Process) Terminate() { p.signal(syscall.SIGTERM) }
+
+// Name says what the process is.
+func (p *Process) Name() string { return p.name }
+
 // Stop asks the process to end (SIGTERM) and returns how it did.
 func (p *Process) Stop() error {
-	p.signal(syscall.SIGTERM)
+	p.Terminate()
 	select {
 	case <-p.Done():
 		return p.err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -37,7 +38,7 @@ func StartRedisCluster(tb TB, args ...string) *Redis {
 	r := &Redis{}
 	addrs := make([]string, 0, masters)
 	for range masters {
-		p := startRedis(tb, append([]string{
+		p := startRedisAt(tb, clusterAddr(tb), append([]string{
 			"--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
 			"--appendonly", "yes", "--appendfsync", "always",
 		}, args...)...)
@@ -85,19 +86,29 @@ func clusterReady(ctx context.Context, addr string, masters int) error {
 
 func startRedis(tb TB, args ...string) *Process {
 	tb.Helper()
+	return startRedisAt(tb, FreeAddr(tb), args...)
+}
+
+// startRedisAt starts a server on an address; a first argument that does not
+// begin with - is the configuration file.
+func startRedisAt(tb TB, addr string, args ...string) *Process {
+	tb.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		tb.Fatalf("these tests need redis-server in PATH: %v", err)
 	}
-	addr := FreeAddr(tb)
 	host, port, _ := net.SplitHostPort(addr)
 	ready := func(ctx context.Context) error {
 		c := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1})
 		defer func() { _ = c.Close() }()
 		return c.Ping(ctx).Err()
 	}
+	var file []string
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		file, args = args[:1], args[1:]
+	}
 	p := StartProcess(tb, "redis-"+port, path, ready,
-		append([]string{"--bind", host, "--port", port, "--dir", tb.TempDir(), "--save", ""}, args...)...)
+		slices.Concat(file, []string{"--bind", host, "--port", port, "--dir", tb.TempDir(), "--save", ""}, args)...)
 	p.Addr = addr
 	return p
 }

@@ -73,9 +73,15 @@ func StartAllInOne(tb TB, args ...string) *Process {
 // StartService starts a history service on a Redis.
 func StartService(tb TB, r *Redis, args ...string) *Process {
 	tb.Helper()
+	return StartServiceAt(tb, r.URL, args...)
+}
+
+// StartServiceAt starts a history service that finds its Redis at that URL.
+func StartServiceAt(tb TB, redisURL string, args ...string) *Process {
+	tb.Helper()
 	addr := FreeAddr(tb)
 	p := StartProcess(tb, "historysvc-"+port(addr), Binary(tb, "historysvc"), healthy(addr),
-		append([]string{"-listen", addr, "-redis", r.URL}, args...)...)
+		append([]string{"-listen", addr, "-redis", redisURL}, args...)...)
 	p.Addr, p.GRPC = addr, addr
 	return p
 }
@@ -84,11 +90,17 @@ func StartService(tb TB, r *Redis, args ...string) *Process {
 // started one after another begin with different ones.
 func StartEdge(tb TB, services []*Process, args ...string) *Process {
 	tb.Helper()
-	addr := FreeAddr(tb)
 	history := make([]string, 0, len(services))
 	for _, s := range services {
 		history = append(history, s.GRPC)
 	}
+	return StartEdgeAt(tb, history, args...)
+}
+
+// StartEdgeAt starts an edge that finds its history services at these addresses.
+func StartEdgeAt(tb TB, history []string, args ...string) *Process {
+	tb.Helper()
+	addr := FreeAddr(tb)
 	p := StartProcess(tb, "edge-"+port(addr), Binary(tb, "edge"), serving(addr),
 		append([]string{"-listen", addr, "-history", strings.Join(history, ","), "-admin-secret", AdminSecret}, args...)...)
 	p.Addr = addr

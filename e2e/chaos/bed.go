@@ -1,0 +1,182 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gotapi/gotapi-ws/e2e/internal/faultproxy"
+	"github.com/gotapi/gotapi-ws/e2e/internal/testbed"
+)
+
+const (
+	edgeCount    = 3
+	serviceCount = 2
+	// How long an edge spreads the end of its members when it is asked to end.
+	drain = "1s"
+)
+
+// bed is the system under test: edges, history services, and a Redis, with a
+// fault proxy on every link between them and before every edge.
+//
+//	members -> doors[edge] -> edges -> relays[edge][service] -> services -> redisLinks -> Redis
+type bed struct {
+	tb       testbed.TB
+	store    string
+	redis    *database
+	services []*unit
+	edges    []*unit
+
+	doors  []*faultproxy.Proxy
+	relays [][]*faultproxy.Proxy
+
+	supervisors sync.WaitGroup
+}
+
+// startBed starts everything and waits until it is ready. ctx ends what keeps
+// the programs running.
+func startBed(ctx context.Context, tb testbed.TB, store string) *bed {
+	b := &bed{tb: tb, store: store, redis: startDatabase(tb, store)}
+	for range serviceCount {
+		p := testbed.StartServiceAt(tb, b.redis.url, "-history-cap", "1000000", "-drain", "2s")
+		b.services = append(b.services, &unit{Process: p})
+	}
+	for range edgeCount {
+		var targets []string
+		var relays []*faultproxy.Proxy
+		for _, s := range b.services {
+			p := front(tb, s.GRPC)
+			relays = append(relays, p)
+			targets = append(targets, p.Addr)
+		}
+		p := testbed.StartEdgeAt(tb, targets, "-drain", drain)
+		b.edges = append(b.edges, &unit{Process: p})
+		b.relays = append(b.relays, relays)
+		b.doors = append(b.doors, front(tb, p.Addr))
+	}
+	for _, u := range b.units() {
+		b.supervisors.Go(func() { u.supervise(ctx) })
+	}
+	return b
+}
+
+// front puts a proxy before an address.
+func front(tb testbed.TB, upstream string) *faultproxy.Proxy {
+	p, err := faultproxy.Listen(testbed.FreeAddr(tb), upstream)
+	if err != nil {
+		tb.Fatalf("%v", err)
+	}
+	tb.Cleanup(p.Close)
+	return p
+}
+
+func (b *bed) units() []*unit { return append(append([]*unit(nil), b.services...), b.edges...) }
+
+// addrs are where members find the edges.
+func (b *bed) addrs() []string {
+	addrs := make([]string, 0, len(b.doors))
+	for _, d := range b.doors {
+		addrs = append(addrs, d.Addr)
+	}
+	return addrs
+}
+
+// heal undoes everything that faults did to links and processes.
+func (b *bed) heal() {
+	for _, d := range b.doors {
+		d.Heal()
+	}
+	for _, relays := range b.relays {
+		for _, r := range relays {
+			r.Heal()
+		}
+	}
+	b.redis.heal()
+	for _, u := range b.units() {
+		u.Resume()
+		u.raise()
+	}
+}
+
+// crashes returns what ended although nobody had asked it to, with the reason
+// that its log gives.
+func (b *bed) crashes() []string {
+	var all []string
+	for _, u := range b.units() {
+		for line := range strings.Lines(u.Log()) {
+			if strings.HasPrefix(line, "panic:") || strings.HasPrefix(line, "fatal error:") || strings.Contains(line, "DATA RACE") {
+				all = append(all, fmt.Sprintf("%s: %s", u.Name(), strings.TrimSpace(line)))
+			}
+		}
+	}
+	return all
+}
+
+// unit is a program that is started again when it ends, as an operator's
+// supervisor would: a history service ends by itself when it finds no Redis for
+// 10 s after its start.
+type unit struct {
+	*testbed.Process
+
+	mu sync.Mutex
+	// It is to stay down.
+	down bool
+	// How often it was started again without having been asked to end.
+	restarts int
+}
+
+const superviseEvery = 100 * time.Millisecond
+
+func (u *unit) supervise(ctx context.Context) {
+	tick := time.NewTicker(superviseEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			u.look()
+		}
+	}
+}
+
+func (u *unit) look() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	select {
+	case <-u.Done():
+		if !u.down {
+			u.restarts++
+			u.Launch()
+		}
+	default:
+	}
+}
+
+// fell kills the program; it stays down until raise.
+func (u *unit) fell() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.down = true
+	u.Kill()
+}
+
+// bow asks the program to end; it stays down until raise.
+func (u *unit) bow() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.down = true
+	u.Terminate()
+}
+
+// raise starts the program again, once it has ended.
+func (u *unit) raise() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.down {
+		u.down = false
+		u.restarts-- // look does it
+	}
+}

@@ -1,0 +1,407 @@
+package check
+
+// walk follows one connection's events along the history.
+type walk struct {
+	*checker
+	conn *Conn
+	// The place of the last event of the stream, and whether it is known. The
+	// place of a resume is known from the start.
+	at    int
+	known bool
+	// The first event of the stream; -1: none yet.
+	first int
+	// What the connection has got in its place, and when.
+	have map[string]Time
+	// Recalls that it was told of.
+	told map[string]bool
+	lows map[string]bool
+	acks map[string]int
+	// The first event that does not follow: Redis lost something, or the
+	// server broke a promise. What comes after it is not compared.
+	fork   *Event
+	forked []violationAt
+	// 410 came, before which there were goneN events; and, on a resume, the one
+	// that says that it cannot be had.
+	gone        bool
+	goneN       int
+	startedOver *Event
+}
+
+type violationAt struct {
+	at Time
+	v  Violation
+}
+
+// conn checks one connection.
+func (c *checker) conn(conn *Conn) {
+	w := &walk{
+		checker: c, conn: conn, first: -1,
+		have: make(map[string]Time), told: make(map[string]bool), lows: make(map[string]bool), acks: make(map[string]int),
+	}
+	if conn.After != "" {
+		c.summary.Resumes++
+		w.resume()
+	}
+	for i := range conn.Events {
+		w.event(i, &conn.Events[i])
+	}
+	w.finish()
+}
+
+// resume begins after the message that the member named.
+func (w *walk) resume() {
+	at, ok := w.place[w.conn.After]
+	first := w.conn.firstOfStream()
+	switch {
+	case first != nil && first.Kind == Refused:
+		w.summary.ResumesGone++
+		w.at, w.known, w.startedOver = -1, true, first
+	case ok:
+		w.at, w.known = at, true
+	case first != nil:
+		w.forks(first, LossIsTold, "resumed after %s, which is not in the history, without 410", w.conn.After)
+	}
+}
+
+// firstOfStream is the first event but for refusals of what was sent.
+func (c *Conn) firstOfStream() *Event {
+	for i := range c.Events {
+		if e := &c.Events[i]; e.Kind != Refused || e.UUID == "" {
+			return e
+		}
+	}
+	return nil
+}
+
+func (w *walk) event(i int, e *Event) {
+	switch e.Kind {
+	case Got, Ack:
+		w.summary.Deliveries++
+		w.item(e)
+	case Recalled:
+		w.summary.RecallsTold++
+		w.recalled(e)
+	case Refused:
+		w.refusal(i, e)
+	case Low:
+		w.low(e)
+	case Foreign:
+		w.violate(NothingForeign, w.conn, "got %.200q", e.Text)
+	}
+}
+
+// item is a message or the ack that stands in its place.
+func (w *walk) item(e *Event) {
+	m := w.Messages[e.UUID]
+	if m == nil {
+		w.violate(NothingForeign, w.conn, "got %s, which nobody sent here: %.200q", e.UUID, e.Text)
+		return
+	}
+	if e.Kind == Got && e.Text != m.Text {
+		w.violate(NothingForeign, w.conn, "%s was changed: sent %.200q, got %.200q", e.UUID, m.Text, e.Text)
+	}
+	if r := w.Recalls[e.UUID]; e.Kind == Got && (w.told[e.UUID] || r != nil && r.Done > 0 && r.Done < w.conn.Dialed && !w.lossy(r.Done)) {
+		w.violate(RecallErases, w.conn, "got %s at %.3f s, which had been recalled", e.UUID, e.At.Seconds())
+	}
+	sends := w.sendsHere(m)
+	if e.Kind == Got && sends == len(m.Sends) && sends > 0 {
+		w.violate(AckInPlace, w.conn, "the sender of %s got it back", e.UUID)
+	}
+	if e.Kind == Ack {
+		w.acks[e.UUID]++
+		if w.acks[e.UUID] > sends {
+			w.violate(AckedOnce, w.conn, "%s was sent %d times here and acked %d times", e.UUID, sends, w.acks[e.UUID])
+		}
+		if w.acksAgain(e, m, sends) {
+			return
+		}
+	}
+	w.move(e)
+}
+
+// acksAgain says that this is the ack of a message that was stored before it
+// was sent here again: it stands anywhere after the message.
+func (w *walk) acksAgain(e *Event, m *Message, sends int) bool {
+	if _, ok := w.have[e.UUID]; ok {
+		return true
+	}
+	if sends == len(m.Sends) {
+		return false
+	}
+	at, stored := w.place[e.UUID]
+	if !w.known {
+		return true // whether it is the first event is not to be known
+	}
+	return stored && at <= w.at
+}
+
+func (w *walk) sendsHere(m *Message) int {
+	n := 0
+	for _, s := range m.Sends {
+		if s.Conn == w.conn {
+			n++
+		}
+	}
+	return n
+}
+
+// move goes on to the place of e.
+func (w *walk) move(e *Event) {
+	_, twice := w.have[e.UUID]
+	if !twice {
+		w.have[e.UUID] = e.At
+	}
+	if w.fork != nil {
+		if twice {
+			w.forks(e, NoDuplicate, "%s came twice", e.UUID)
+		}
+		return
+	}
+	at, stored := w.place[e.UUID]
+	switch {
+	case twice:
+		w.forks(e, NoDuplicate, "%s came twice, the second time at %.3f s", e.UUID, e.At.Seconds())
+	case !stored:
+		w.forks(e, LossIsTold, "got %s at %.3f s, which is not in the history", e.UUID, e.At.Seconds())
+	case !w.known:
+		w.at, w.known, w.first = at, true, at
+		w.began(e, at)
+	case at <= w.at:
+		w.forks(e, InOrder, "%s (place %d) came after place %d", e.UUID, at, w.at)
+	default:
+		w.skip(e, at)
+		if w.fork == nil {
+			w.at = at
+		}
+	}
+}
+
+// skip checks what stands between the last event and this one: only what was
+// recalled before it could be delivered.
+func (w *walk) skip(e *Event, to int) {
+	for i := w.at + 1; i < to; i++ {
+		skipped := w.Final[i]
+		r := w.Recalls[skipped.UUID]
+		if skipped.Text == "" && r != nil && r.Asked < e.At {
+			continue
+		}
+		rule := NoHole
+		switch {
+		case w.conn.After != "" && len(w.have) == 1:
+			rule = ResumeIsExact
+		case e.Kind == Ack:
+			rule = AckInPlace
+		}
+		w.forks(e, rule, "%s (place %d) came at %.3f s without %s (place %d); the last place was %d",
+			e.UUID, to, e.At.Seconds(), skipped.UUID, i, w.at)
+		return
+	}
+}
+
+// forks notes an event that does not follow. If Redis may have lost something
+// then, and the connection ends soon, that is as promised.
+func (w *walk) forks(e *Event, rule Rule, format string, args ...any) {
+	if w.fork == nil {
+		w.fork = e
+	}
+	n := len(w.violations)
+	w.violate(rule, w.conn, format, args...)
+	w.forked = append(w.forked, violationAt{e.At, w.violations[n]})
+	w.violations = w.violations[:n]
+}
+
+// began checks where a stream without ?after= begins.
+func (w *walk) began(e *Event, at int) {
+	if acked, ok := w.acked[e.UUID]; ok && acked < w.conn.Dialed && !w.lossy(acked) {
+		w.violate(JoinIsPrompt, w.conn, "got %s, which was acked at %.3f s, before the join at %.3f s", e.UUID, acked.Seconds(), w.conn.Dialed.Seconds())
+	}
+	for i := at - 1; i >= 0; i-- {
+		before := w.Final[i]
+		if sent, ok := w.firstSent(before.UUID); ok && before.Text != "" && sent > w.conn.Opened && !w.lossy(sent) {
+			w.violate(JoinIsPrompt, w.conn, "the first event is %s (place %d); %s (place %d) was sent at %.3f s, after the join", e.UUID, at, before.UUID, i, sent.Seconds())
+			return
+		}
+	}
+}
+
+func (w *walk) refusal(i int, e *Event) {
+	if e.UUID != "" {
+		w.summary.Refusals++
+		if e.Code != 429 && e.Code != 503 && e.Code != 504 {
+			w.violate(EverySendAnswered, w.conn, "%s was refused with %d", e.UUID, e.Code)
+		}
+		return
+	}
+	if e.Code != 410 {
+		w.violate(NothingForeign, w.conn, "got an error %d without a uuid", e.Code)
+		return
+	}
+	if !w.lossyBefore(e.At) {
+		w.violate(NoFalseAlarm, w.conn, "told 410 at %.3f s", e.At.Seconds())
+	}
+	if e == w.startedOver {
+		return
+	}
+	w.summary.Gone++
+	w.gone, w.goneN = true, i+1
+}
+
+// lossyBefore says whether Redis may have lost something up to that time.
+func (w *walk) lossyBefore(at Time) bool {
+	for _, s := range w.Lossy {
+		if s.From <= at {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *walk) low(e *Event) {
+	if w.lows[e.Text] {
+		w.violate(NoDuplicate, w.conn, "low-level packet twice: %.200q", e.Text)
+	}
+	w.lows[e.Text] = true
+}
+
+func (w *walk) recalled(e *Event) {
+	r := w.Recalls[e.UUID]
+	if r == nil || r.Asked > e.At {
+		w.violate(NothingForeign, w.conn, "told at %.3f s of a recall of %s, for which nobody had asked", e.At.Seconds(), e.UUID)
+		return
+	}
+	if w.told[e.UUID] {
+		w.violate(RecallIsTold, w.conn, "told of the recall of %s twice", e.UUID)
+	}
+	w.told[e.UUID] = true
+	_, have := w.have[e.UUID]
+	at, stored := w.place[e.UUID]
+	if w.fork != nil || have || !stored {
+		return
+	}
+	if begin, ok := w.begin(); ok && at > begin {
+		w.violate(RecallIsTold, w.conn, "told at %.3f s of the recall of %s (place %d) without having got it; the stream is at %d", e.At.Seconds(), e.UUID, at, w.at)
+	}
+}
+
+// begin is the place before the first event of the stream.
+func (w *walk) begin() (int, bool) {
+	switch {
+	case w.first >= 0:
+		return w.first - 1, true
+	case w.conn.After != "" && w.known:
+		if at, ok := w.place[w.conn.After]; ok {
+			return at, true
+		}
+	}
+	return 0, false
+}
+
+// finish checks the connection as a whole.
+func (w *walk) finish() {
+	w.explain()
+	if w.gone {
+		w.end410()
+	}
+	if w.fork != nil || w.gone {
+		return
+	}
+	if !w.conn.Closed {
+		w.reachedTheEnd()
+	}
+	w.recallsTold()
+}
+
+// explain drops what was noted where the stream forked, if Redis may have lost
+// something and the connection ended in time.
+func (w *walk) explain() {
+	if w.fork == nil {
+		return
+	}
+	last := w.conn.Events[len(w.conn.Events)-1].At
+	for _, s := range w.Lossy {
+		if s.holds(w.fork.At) && s.holds(last) && w.conn.Closed {
+			return
+		}
+	}
+	for _, f := range w.forked {
+		w.violations = append(w.violations, f.v)
+	}
+}
+
+// end410 checks that nothing of the stream follows 410, and how the connection
+// ended.
+func (w *walk) end410() {
+	for _, e := range w.conn.Events[w.goneN:] {
+		if e.Kind == Got || e.Kind == Recalled {
+			w.violate(LossIsTold, w.conn, "got %s after 410", e.UUID)
+			return
+		}
+	}
+	if w.conn.Code != 0 && w.conn.Code != 1012 || !w.conn.Closed {
+		w.violate(LossIsTold, w.conn, "closed with %d after 410, want 1012", w.conn.Code)
+	}
+}
+
+// reachedTheEnd checks a connection that was open when all had been said.
+func (w *walk) reachedTheEnd() {
+	last := len(w.Final) - 1
+	for last >= 0 && w.Final[last].Text == "" {
+		last--
+	}
+	if last < 0 {
+		return
+	}
+	if !w.known {
+		if sent, ok := w.firstSent(w.Final[last].UUID); ok && sent > w.conn.Opened {
+			w.violate(NoHole, w.conn, "got nothing, not even the last message %s", w.Final[last].UUID)
+		}
+		return
+	}
+	if w.at < last {
+		w.violate(NoHole, w.conn, "stopped at place %d; the last message %s stands at %d", w.at, w.Final[last].UUID, last)
+	}
+}
+
+// recallsTold checks that the connection heard of every recall that concerns it.
+func (w *walk) recallsTold() {
+	for uuid, r := range w.Recalls {
+		if w.told[uuid] || r.Done == 0 || w.lossy(r.Done) {
+			continue
+		}
+		at, stored := w.place[uuid]
+		got, have := w.have[uuid]
+		switch {
+		case !stored:
+		case have && got < r.Done:
+			w.mustBeTold(r)
+		case have:
+			// It came after the recall was answered, which happens to a slow
+			// stream; the recall still follows.
+			w.mustBeTold(r)
+		case w.conn.After != "" && w.known:
+			after, ok := w.place[w.conn.After]
+			if acked, was := w.acked[w.conn.After]; ok && was && at <= after && r.Asked > acked {
+				w.mustBeTold(r)
+			}
+		}
+	}
+}
+
+// mustBeTold reports a recall that the connection should have heard of: it
+// lived to the end, or got something that was sent after the recall.
+func (w *walk) mustBeTold(r *Recall) {
+	if !w.conn.Closed {
+		w.violate(RecallIsTold, w.conn, "never told of the recall of %s at %.3f s", r.UUID, r.Done.Seconds())
+		return
+	}
+	for i := range w.conn.Events {
+		e := &w.conn.Events[i]
+		if e.Kind != Got && e.Kind != Ack || w.have[e.UUID] != e.At {
+			continue
+		}
+		if sent, ok := w.firstSent(e.UUID); ok && sent > r.Done {
+			w.violate(RecallIsTold, w.conn, "not told of the recall of %s at %.3f s, but got %s, which was sent at %.3f s", r.UUID, r.Done.Seconds(), e.UUID, sent.Seconds())
+			return
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package check
+
+import "encoding/json"
+
+// page checks one answer of the history.
+func (c *checker) page(p *Page) {
+	if c.near(p) {
+		return // what a master shows that is about to lose it cannot be compared
+	}
+	last := len(c.Final)
+	for i, text := range p.Texts {
+		uuid := uuidOf(text)
+		m := c.Messages[uuid]
+		if m == nil || m.Text != text {
+			c.violate(NothingForeign, nil, "a page has %.200q, which nobody sent", text)
+			return
+		}
+		if r := c.Recalls[uuid]; r != nil && r.Done > 0 && r.Done < p.Asked {
+			c.violate(RecallErases, nil, "%s was recalled at %.3f s and is in a page asked for at %.3f s", uuid, r.Done.Seconds(), p.Asked.Seconds())
+		}
+		at, stored := c.place[uuid]
+		if !stored {
+			c.violate(PagesAreHistory, nil, "a page of %.3f s has %s, which is not in the history", p.Asked.Seconds(), uuid)
+			return
+		}
+		if at >= last {
+			c.violate(PagesAreHistory, nil, "a page of %.3f s has place %d after place %d", p.Asked.Seconds(), at, last)
+			return
+		}
+		if i > 0 && !c.recalledBetween(at, last, p) {
+			return
+		}
+		last = at
+	}
+	c.fresh(p)
+}
+
+// near says whether Redis may have lost something around the page.
+func (c *checker) near(p *Page) bool {
+	for _, s := range c.Lossy {
+		if s.From <= p.Answered && p.Asked <= s.To {
+			return true
+		}
+	}
+	return false
+}
+
+// recalledBetween checks that all between two neighbours was recalled.
+func (c *checker) recalledBetween(from, to int, p *Page) bool {
+	for i := from + 1; i < to; i++ {
+		r := c.Recalls[c.Final[i].UUID]
+		if r == nil || r.Asked > p.Answered {
+			c.violate(PagesAreHistory, nil, "a page of %.3f s has places %d and %d and not %d (%s)", p.Asked.Seconds(), to, from, i, c.Final[i].UUID)
+			return false
+		}
+	}
+	return true
+}
+
+// fresh checks that a page of the newest messages has what was acked before it
+// was asked for.
+func (c *checker) fresh(p *Page) {
+	if p.Position != 0 || p.Before != "" || p.Size == 0 {
+		return
+	}
+	top := -1
+	if len(p.Texts) > 0 {
+		top = c.place[uuidOf(p.Texts[0])]
+	}
+	for i := len(c.Final) - 1; i > top; i-- {
+		e := c.Final[i]
+		at, acked := c.acked[e.UUID]
+		if !acked || at >= p.Asked {
+			continue
+		}
+		if r := c.Recalls[e.UUID]; r != nil && r.Asked <= p.Answered {
+			continue
+		}
+		c.violate(PagesAreHistory, nil, "a page asked for at %.3f s begins at place %d; %s (place %d) was acked at %.3f s", p.Asked.Seconds(), top, e.UUID, i, at.Seconds())
+		return
+	}
+}
+
+func uuidOf(text string) string {
+	var p struct {
+		UUID string `json:"uuid"`
+	}
+	_ = json.Unmarshal([]byte(text), &p) // "" is nobody's
+	return p.UUID
+}

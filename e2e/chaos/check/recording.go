@@ -1,0 +1,124 @@
+// Package check decides whether what a run of the system recorded is what the
+// protocol promises (docs/protocol.md). It knows nothing of how the recording
+// came about, only what clients sent and received, what Redis holds at the end,
+// and when Redis itself may have lost something.
+package check
+
+import "time"
+
+// Time is what has passed since the run began.
+type Time = time.Duration
+
+// Span is a part of the run.
+type Span struct{ From, To Time }
+
+func (s Span) holds(at Time) bool { return s.From <= at && at <= s.To }
+
+// Recording is all that happened in the groups of a run.
+type Recording struct {
+	Groups []*Group
+	// When the recording ended. Connections that are not Closed were open then,
+	// and had had the time to receive everything.
+	End Time
+}
+
+// Group is what happened in one group.
+type Group struct {
+	Name string
+	// By uuid.
+	Messages map[string]*Message
+	Recalls  map[string]*Recall
+	// In the order in which they were dialled.
+	Conns []*Conn
+	Pages []*Page
+	// What Redis holds at the end, oldest first.
+	Final []Entry
+	// When Redis may have forgotten what it had accepted for this group, because
+	// a master died or was replaced by force; until then, too, members must have
+	// been told.
+	Lossy []Span
+}
+
+// Entry is one place in the history.
+type Entry struct {
+	UUID string
+	// The packet; "" if it was recalled.
+	Text string
+}
+
+// Message is a data packet that somebody sent.
+type Message struct {
+	UUID, Text string
+	Sends      []Send
+}
+
+// Send is one attempt to publish a message.
+type Send struct {
+	At Time
+	// The connection that it was sent on; nil: over HTTP.
+	Conn *Conn `json:"-"`
+	// Over HTTP: the status, 0 if none came, and when it came. The answers to
+	// the others are among their connection's events.
+	Code     int
+	Answered Time
+}
+
+// Recall is a message that somebody recalled, perhaps in several attempts.
+type Recall struct {
+	UUID string
+	// When it was first asked for.
+	Asked Time
+	// When it was answered with 200; 0: never.
+	Done Time
+	// A 404 was among the answers.
+	NotFound bool
+}
+
+// Page is an answer to a request for history.
+type Page struct {
+	Asked, Answered Time
+	// As in the request.
+	Position, Size int
+	Before         string
+	// The answer, newest first.
+	Texts []string
+}
+
+// Kind is what a connection received.
+type Kind uint8
+
+// The kinds.
+const (
+	Got      Kind = iota + 1 // a data packet
+	Ack                      // command 1
+	Recalled                 // command 6
+	Refused                  // command 7, with Code
+	Low                      // a low-level packet
+	Foreign                  // anything else
+)
+
+// Event is something that a connection received.
+type Event struct {
+	At   Time
+	Kind Kind
+	UUID string
+	// Got, Low, Foreign: the packet.
+	Text string
+	// Refused: why.
+	Code int
+}
+
+// Conn is one WebSocket connection.
+type Conn struct {
+	// Who opened it, and where.
+	Member, Edge string
+	// The uuid in ?after=; "": none.
+	After string
+	// When it was dialled, and when the 101 came.
+	Dialed, Opened Time
+	Events         []Event
+	Closed         bool
+	ClosedAt       Time
+	// How the server closed it; 0: it did not say.
+	Code int
+}

@@ -1,0 +1,343 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gotapi/gotapi-ws/e2e/chaos/check"
+)
+
+const (
+	handshake = 6 * time.Second
+	// A message without an answer is sent again after that long.
+	resendAfter = 8 * time.Second
+	// How many messages of a member may be without an answer.
+	window = 4
+	// A publisher looks at its messages that often.
+	tickEvery = 20 * time.Millisecond
+	// Of a hundred refused messages, how many are not sent again.
+	givesUp = 10
+)
+
+// member is somebody in a room who comes back whenever the connection ends.
+type member struct {
+	room  *room
+	name  string
+	edges []string
+	rng   *rand.Rand
+	// Mean time between messages; 0: it only listens.
+	every time.Duration
+	// Mean time between low-level packets; 0: none.
+	lowEvery time.Duration
+	// Mean time after which it leaves and comes back; 0: it does not leave.
+	stays time.Duration
+
+	// The last message of the stream, to resume from, and all it has seen.
+	last string
+	seen map[string]bool
+	// What it sent and got no answer to.
+	pending map[string]*sending
+	next    time.Time
+	nextLow time.Time
+	// No more new messages.
+	closing <-chan struct{}
+	// The end of the stream has been seen.
+	mu     sync.Mutex
+	marker string
+	done   bool
+}
+
+// sending is a message on its way.
+type sending struct {
+	*check.Message
+	// When to send it (again).
+	due time.Time
+}
+
+func number(n int) string { return strconv.Itoa(n) }
+
+// run lives until ctx ends.
+func (m *member) run(ctx context.Context) {
+	edge := m.rng.IntN(len(m.edges))
+	for ctx.Err() == nil {
+		if s := m.dial(ctx, m.edges[edge]); s != nil {
+			m.serve(ctx, s)
+		}
+		edge = (edge + 1) % len(m.edges)
+		sleep(ctx, time.Duration(20+m.rng.IntN(200))*time.Millisecond)
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}
+
+// session is one connection of a member.
+type session struct {
+	*wire
+	ws *websocket.Conn
+	// Closed when the reader has ended.
+	over chan struct{}
+
+	inbox sync.Mutex
+	got   []check.Event
+}
+
+// dial returns nil when there is no connection to be had.
+func (m *member) dial(ctx context.Context, edge string) *session {
+	path := m.room.name
+	if m.last != "" {
+		path += "?after=" + m.last
+	}
+	w := m.room.dialed(m.name, edge, m.last)
+	dialer := &websocket.Dialer{HandshakeTimeout: handshake, ReadBufferSize: 2048, WriteBufferSize: 1024}
+	conn, resp, err := dialer.DialContext(ctx, "ws://"+edge+path, nil)
+	if err != nil {
+		return nil
+	}
+	_ = resp.Body.Close()
+	m.room.opened(w)
+	s := &session{wire: w, ws: conn, over: make(chan struct{})}
+	go s.read()
+	return s
+}
+
+// read notes all that comes until the connection ends.
+func (s *session) read() {
+	defer close(s.over)
+	for {
+		_, data, err := s.ws.ReadMessage()
+		if err != nil {
+			code := 0
+			var end *websocket.CloseError
+			if errors.As(err, &end) && end.Code != websocket.CloseAbnormalClosure {
+				code = end.Code
+			}
+			s.ended(code)
+			return
+		}
+		e := parse(string(data))
+		e.At = s.room.now()
+		if e.Kind == check.Got {
+			e.Text = s.room.text(e.UUID, e.Text)
+		}
+		s.note(e)
+		s.inbox.Lock()
+		s.got = append(s.got, e)
+		s.inbox.Unlock()
+	}
+}
+
+// take returns what has come since the last call.
+func (s *session) take() []check.Event {
+	s.inbox.Lock()
+	defer s.inbox.Unlock()
+	got := s.got
+	s.got = nil
+	return got
+}
+
+// lowPrefix begins every low-level packet.
+const lowPrefix = "low "
+
+// parse says what a packet is.
+func parse(text string) check.Event {
+	var p struct {
+		Type    int
+		Command int
+		UUID    string
+		Body    struct {
+			Data json.RawMessage
+		}
+	}
+	foreign := check.Event{Kind: check.Foreign, Text: text}
+	if len(text) > len(lowPrefix) && text[:len(lowPrefix)] == lowPrefix {
+		return check.Event{Kind: check.Low, Text: text}
+	}
+	if json.Unmarshal([]byte(text), &p) != nil {
+		return foreign
+	}
+	switch {
+	case p.Type == 2:
+		return check.Event{Kind: check.Got, UUID: p.UUID, Text: text}
+	case p.Type == 1 && p.Command == 1:
+		return check.Event{Kind: check.Ack, UUID: p.UUID}
+	case p.Type == 1 && p.Command == 6:
+		return check.Event{Kind: check.Recalled, UUID: p.UUID}
+	case p.Type == 1 && p.Command == 7:
+		var why struct{ Code int }
+		if json.Unmarshal(p.Body.Data, &why) == nil {
+			return check.Event{Kind: check.Refused, UUID: p.UUID, Code: why.Code}
+		}
+	}
+	return foreign
+}
+
+// serve does what the member does while it is connected.
+func (m *member) serve(ctx context.Context, s *session) {
+	defer func() {
+		_ = s.ws.Close()
+		<-s.over
+		m.hear(s.take())
+	}()
+	for _, p := range m.pending {
+		p.due = time.Now()
+	}
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	var leave <-chan time.Time
+	if m.stays > 0 {
+		leave = time.After(m.about(m.stays))
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.over:
+			return
+		case <-leave:
+			if m.ending() {
+				continue
+			}
+			m.leave(s)
+			return
+		case <-tick.C:
+		}
+		m.hear(s.take())
+		if !m.speak(s) {
+			return
+		}
+	}
+}
+
+// leave goes in good order.
+func (m *member) leave(s *session) {
+	_ = s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
+	select {
+	case <-s.over:
+	case <-time.After(time.Second):
+	}
+	m.hear(s.take())
+	if m.rng.IntN(4) == 0 {
+		m.last = "" // it does not want to resume
+	}
+}
+
+func (m *member) ending() bool {
+	select {
+	case <-m.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// about draws a time of that mean.
+func (m *member) about(mean time.Duration) time.Duration {
+	return time.Duration(m.rng.ExpFloat64() * float64(mean))
+}
+
+// hear takes what has come.
+func (m *member) hear(events []check.Event) {
+	for _, e := range events {
+		switch e.Kind {
+		case check.Got, check.Ack:
+			m.advance(e)
+		case check.Refused:
+			m.refused(e)
+		default:
+		}
+	}
+}
+
+// advance remembers where to resume from. The ack of a message that had been
+// seen before stands later than the message: it is no place to resume from.
+func (m *member) advance(e check.Event) {
+	p := m.pending[e.UUID]
+	again := m.seen[e.UUID] || p != nil && e.Kind == check.Ack && len(p.Sends) > 1
+	m.seen[e.UUID] = true
+	if !again || e.Kind == check.Got {
+		m.last = e.UUID
+	}
+	if e.Kind == check.Ack && p != nil {
+		delete(m.pending, e.UUID)
+		m.room.acked(e.UUID)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done = m.done || m.marker != "" && e.UUID == m.marker
+}
+
+func (m *member) refused(e check.Event) {
+	if e.UUID == "" {
+		if e.Code == http.StatusGone && m.rng.IntN(2) == 0 && m.every == 0 {
+			m.last = "" // it reads the history again, and begins anew
+		}
+		return
+	}
+	p := m.pending[e.UUID]
+	if p == nil {
+		return
+	}
+	if e.Code == http.StatusServiceUnavailable && len(p.Sends) == 1 && m.rng.IntN(100) < givesUp {
+		delete(m.pending, e.UUID) // it is certainly not stored
+		return
+	}
+	p.due = time.Now().Add(time.Duration(50+m.rng.IntN(200)) * time.Millisecond)
+}
+
+// speak sends what is due. It returns false when the connection is over.
+func (m *member) speak(s *session) bool {
+	now := time.Now()
+	if m.every > 0 && !m.ending() && len(m.pending) < window && now.After(m.next) {
+		msg := m.room.compose(m.name)
+		m.pending[msg.UUID] = &sending{Message: msg, due: now}
+		m.next = now.Add(m.every/2 + time.Duration(m.rng.Int64N(int64(m.every)))) // steady, so that a pause is a fault's
+	}
+	for _, p := range m.pending {
+		if now.Before(p.due) {
+			continue
+		}
+		p.due = now.Add(resendAfter)
+		m.room.sends(p.Message, s.conn)
+		if !s.write(p.Text) {
+			return false
+		}
+	}
+	if m.lowEvery > 0 && !m.ending() && now.After(m.nextLow) {
+		m.nextLow = now.Add(m.about(m.lowEvery))
+		return s.write(fmt.Sprintf("%s%s %s %d", lowPrefix, m.room.name, m.name, m.rng.Int64()))
+	}
+	return true
+}
+
+func (s *session) write(text string) bool {
+	_ = s.ws.SetWriteDeadline(time.Now().Add(resendAfter))
+	return s.ws.WriteMessage(websocket.TextMessage, []byte(text)) == nil
+}
+
+// awaits tells the member which message is the last of all.
+func (m *member) awaits(marker string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.marker = marker
+}
+
+// finished says whether it has seen the last message.
+func (m *member) finished() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.done
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gotapi/gotapi-ws/e2e/chaos/check"
+	"github.com/gotapi/gotapi-ws/e2e/internal/client"
+)
+
+// room is a group as the workload sees it, and its recording.
+type room struct {
+	name string
+	// When the run began.
+	zero time.Time
+	// Little is said there.
+	quiet bool
+
+	mu      sync.Mutex
+	record  *check.Group
+	wires   []*wire
+	sent    int
+	recents []string // acked lately, to be recalled or asked about
+}
+
+const keepRecents = 64
+
+func newRoom(name string, zero time.Time, quiet bool) *room {
+	return &room{name: name, zero: zero, quiet: quiet, record: &check.Group{
+		Name: name, Messages: make(map[string]*check.Message), Recalls: make(map[string]*check.Recall),
+	}}
+}
+
+func (r *room) now() check.Time { return time.Since(r.zero) }
+
+// compose makes a message that nobody has sent yet.
+func (r *room) compose(prefix string) *check.Message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sent++
+	uuid := prefix + "-" + number(r.sent)
+	m := &check.Message{UUID: uuid, Text: client.Data(uuid, r.name+" says "+uuid)}
+	r.record.Messages[uuid] = m
+	return m
+}
+
+// sends notes an attempt; the text goes out after it.
+func (r *room) sends(m *check.Message, on *check.Conn) (attempt int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.Sends = append(m.Sends, check.Send{At: r.now(), Conn: on})
+	return len(m.Sends) - 1
+}
+
+// answered notes what came back over HTTP.
+func (r *room) answered(m *check.Message, attempt, code int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.Sends[attempt].Code, m.Sends[attempt].Answered = code, r.now()
+}
+
+// acked makes a message known to those who look for one.
+func (r *room) acked(uuid string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.recents) == keepRecents {
+		r.recents = r.recents[1:]
+	}
+	r.recents = append(r.recents, uuid)
+}
+
+// recent returns a message that was acked lately; "" if there is none. take
+// makes it nobody else's.
+func (r *room) recent(n int, take bool) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.recents) == 0 {
+		return ""
+	}
+	i := n % len(r.recents)
+	uuid := r.recents[i]
+	if take {
+		r.recents = append(r.recents[:i:i], r.recents[i+1:]...)
+	}
+	return uuid
+}
+
+// text returns a message's text as it was sent, to be shared by all records of it.
+func (r *room) text(uuid, got string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m := r.record.Messages[uuid]; m != nil && m.Text == got {
+		return m.Text
+	}
+	return got
+}
+
+// dialed begins the record of a connection.
+func (r *room) dialed(member, edge, after string) *wire {
+	w := &wire{room: r, conn: &check.Conn{Member: member, Edge: edge, After: after, Dialed: r.now()}}
+	return w
+}
+
+// opened keeps it, now that there is a connection.
+func (r *room) opened(w *wire) {
+	w.conn.Opened = r.now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.record.Conns = append(r.record.Conns, w.conn)
+	r.wires = append(r.wires, w)
+}
+
+// freeze ends the recording and returns it. Whatever happens afterwards (the
+// members are disconnected) is no part of it.
+func (r *room) freeze() *check.Group {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, w := range r.wires {
+		w.mu.Lock()
+		w.frozen = true
+		w.mu.Unlock()
+	}
+	return r.record
+}
+
+// wire is the record of one connection while it is written.
+type wire struct {
+	room *room
+
+	mu     sync.Mutex
+	conn   *check.Conn
+	frozen bool
+}
+
+// note adds what was received.
+func (w *wire) note(e check.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.frozen {
+		w.conn.Events = append(w.conn.Events, e)
+	}
+}
+
+// ended notes the end of the connection.
+func (w *wire) ended(code int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.frozen {
+		w.conn.Closed, w.conn.ClosedAt, w.conn.Code = true, w.room.now(), code
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/gotapi/gotapi-ws/e2e/chaos/check"
+	"github.com/gotapi/gotapi-ws/e2e/internal/testbed"
+)
+
+// config says what a run is.
+type config struct {
+	store  string
+	length time.Duration
+	// How long members may take, after the last fault, to receive everything.
+	settle time.Duration
+	seed   uint64
+	faults *regexp.Regexp
+	size   size
+	out    io.Writer
+}
+
+// A longer run is made of rounds with rooms of their own: each is checked and
+// forgotten before the next, so that its record fits into memory.
+const longestRound = 3 * time.Minute
+
+// outcome is what became of a run.
+type outcome struct {
+	summary    check.Summary
+	violations []check.Violation
+	// What is wrong beyond the rules: programs that crashed, a system that does
+	// not come back.
+	broken     []string
+	faults     []injection
+	recoveries map[string]*recovery
+	recordings []*check.Recording // of rounds that broke rules
+}
+
+func (o *outcome) ok() bool { return len(o.violations) == 0 && len(o.broken) == 0 }
+
+// run does a whole run on a system of its own.
+func run(ctx context.Context, tb testbed.TB, cfg config) *outcome {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b := startBed(ctx, tb, cfg.store)
+	defer b.supervisors.Wait()
+	defer cancel()
+	o := &outcome{recoveries: make(map[string]*recovery)}
+	for round := 0; cfg.length > 0 && ctx.Err() == nil && len(o.broken) == 0; round++ {
+		length := min(cfg.length, longestRound)
+		cfg.length -= length
+		runRound(ctx, b, cfg, round, length, o)
+	}
+	o.broken = append(o.broken, b.crashes()...)
+	return o
+}
+
+func runRound(ctx context.Context, b *bed, cfg config, round int, length time.Duration, o *outcome) {
+	w := newWorkload(cfg.size, b.addrs(), cfg.seed, round)
+	living, leave := context.WithCancel(ctx)
+	defer w.living.Wait()
+	defer leave()
+	inj, err := newInjector(ctx, b, w, cfg.out)
+	if err != nil {
+		o.broken = append(o.broken, err.Error())
+		return
+	}
+	var watching sync.WaitGroup
+	watched, unwatch := context.WithCancel(ctx)
+	watching.Go(func() { b.redis.watch(watched, func(n *node) { inj.promoted(watched, n) }) })
+	stop := w.start(living)
+	inj.inject(ctx, schedule(cfg.seed+uint64(round), cfg.store, cfg.faults, length), length)
+	talked := time.Since(w.zero)
+	b.heal()
+	stop()
+	failed := w.settle(ctx, cfg.settle)
+	unwatch()
+	watching.Wait()
+	rec, err := w.recording(ctx, b.redis)
+	if failed != nil {
+		err = failed
+	}
+	if err != nil {
+		o.broken = append(o.broken, err.Error())
+		if rec == nil {
+			return
+		}
+	}
+	inj.mark(rec)
+	summary, violations := check.Check(rec)
+	o.summary.Add(summary)
+	o.violations = append(o.violations, violations...)
+	if len(violations) > 0 {
+		o.recordings = append(o.recordings, rec)
+	}
+	o.faults = append(o.faults, inj.done...)
+	measure(o.recoveries, inj.done, rec, w, talked)
+	fmt.Fprintf(cfg.out, "round %d: %d messages, %d deliveries, %d violations\n", round+1, summary.Messages, summary.Deliveries, len(violations))
+}
