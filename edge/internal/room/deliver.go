@@ -168,6 +168,7 @@ func (v *view) add(d *delivery) {
 		if f, ok := senderFrame(e); ok {
 			v.frames = append(v.frames, f)
 			v.acks++
+			m.ackedInPlace(publication(e))
 		}
 		if e.Kind == stream.Tombstone {
 			m.recalled = append(m.recalled, e.Seq)

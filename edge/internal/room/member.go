@@ -49,6 +49,8 @@ type Member struct {
 	resumed *resumed
 	// Acks of duplicates, by seq, that wait until the member has got the message.
 	owed []owed
+	// Its own messages that were acked in their place.
+	placed placed
 	// Its own messages that were recalled before they came back: it has them, so
 	// it hears of the recall as nobody else does. Emptied by the recalls.
 	recalled []uint64
@@ -59,6 +61,8 @@ type owed struct {
 	epoch stream.Epoch
 	seq   uint64
 	uuid  string
+	// Of the publication that is a duplicate.
+	number uint32
 }
 
 // resumed is what a member knows of the messages that it got before it was

@@ -158,14 +158,15 @@ func (w *world) publishAs(a *actor, kind stream.Kind, uuid string, payload []byt
 		return
 	}
 	a.sent++
+	number := a.sent
 	w.relay.Publish(&relay.Publication{
-		Group: chat, Kind: kind, UUID: uuid, Payload: payload, Session: a.session, Number: a.sent,
+		Group: chat, Kind: kind, UUID: uuid, Payload: payload, Session: a.session, Number: number,
 		Done: func(r relay.Receipt) {
 			switch {
 			case kind != stream.Message:
 			case r.Outcome == relay.Accepted:
 				w.registry.Stored(a.Member, r.Epoch, r.Seq)
-			case r.Outcome == relay.Duplicate && w.registry.AckAfter(a.Member, r.Epoch, r.Seq, uuid):
+			case r.Outcome == relay.Duplicate && w.registry.AckAfter(a.Member, number, r.Epoch, r.Seq, uuid):
 				a.dups[uuid]++
 			}
 		},

@@ -129,14 +129,18 @@ func (g *Registry) Leave(m *Member) {
 	m.room.remove(m)
 }
 
-// AckAfter acks a message that had been stored before, at seq: at once if m has
-// got everything up to there, else in that place. It returns false when too many
-// acks wait.
-func (g *Registry) AckAfter(m *Member, epoch stream.Epoch, seq uint64, uuid string) bool {
+// AckAfter acks the publication of that number, whose message had been stored
+// before, at seq: at once if m has got everything up to there, else in that place.
+// If it was this very publication that had stored it, the ack in the message's
+// place is enough. It returns false when too many acks wait.
+func (g *Registry) AckAfter(m *Member, number uint32, epoch stream.Epoch, seq uint64, uuid string) bool {
 	r := m.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !m.owe(owed{epoch: epoch, seq: seq, uuid: uuid}) {
+	if m.placed.has(number) {
+		return true
+	}
+	if !m.owe(owed{epoch: epoch, seq: seq, uuid: uuid, number: number}) {
 		return false
 	}
 	if place := m.place(); r.known && m.state != waiting && m.state != left {
@@ -251,6 +255,9 @@ func (g *Registry) sender(e *stream.Event) uint32 {
 	}
 	return uint32(e.Origin.ID >> 32)
 }
+
+// publication is the sender's number of what became e.
+func publication(e *stream.Event) uint32 { return uint32(e.Origin.ID) }
 
 func (g *Registry) retryLater(r *Room) {
 	g.mu.Lock()

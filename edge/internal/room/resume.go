@@ -124,7 +124,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // sendPage queues what m gets of a page, as fast as m reads.
 func (g *Registry) sendPage(ctx context.Context, m *Member, p *page, skips *stream.Skips) error {
 	var frames []ws.Frame
-	acks := 0
+	var acked []uint32
 	for i := range p.Events {
 		e := p.Events[i] // Mark changes it
 		if g.sender(&e) == m.session {
@@ -132,7 +132,7 @@ func (g *Registry) sendPage(ctx context.Context, m *Member, p *page, skips *stre
 			// been recalled, the member is to hear of that.
 			if f, ok := senderFrame(&e); ok {
 				frames = append(frames, f)
-				acks++
+				acked = append(acked, publication(&e))
 			}
 			continue
 		}
@@ -144,12 +144,23 @@ func (g *Registry) sendPage(ctx context.Context, m *Member, p *page, skips *stre
 	if err := m.out.SendPaced(ctx, frames); err != nil {
 		return err
 	}
-	for range acks {
+	m.room.ackedInPage(m, acked)
+	g.metrics.acks.Add(float64(len(acked)))
+	g.metrics.deliveries.Add(float64(len(frames) - len(acked)))
+	return m.out.Await(ctx) // room for what handOver sends
+}
+
+// ackedInPage notes the acks among what m was sent of a page.
+func (r *Room) ackedInPage(m *Member, numbers []uint32) {
+	if len(numbers) == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, n := range numbers {
+		m.ackedInPlace(n)
 		m.acked()
 	}
-	g.metrics.acks.Add(float64(acks))
-	g.metrics.deliveries.Add(float64(len(frames) - acks))
-	return m.out.Await(ctx) // room for what handOver sends
 }
 
 // handOver moves m to pos, which the page has reached, and makes it live if the

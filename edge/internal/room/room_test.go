@@ -416,7 +416,7 @@ func TestDuplicateIsAckedAtOnceWhenItsPlaceIsPassed(t *testing.T) {
 		if receipt.Outcome != relay.Duplicate {
 			b.Fatalf("outcome %v, want Duplicate", receipt.Outcome)
 		}
-		b.registry.AckAfter(one.Member, receipt.Epoch, receipt.Seq, "a")
+		b.registry.AckAfter(one.Member, one.sent, receipt.Epoch, receipt.Seq, "a")
 		b.wantGot(one, "a", "b", "ack a")
 	})
 }
@@ -430,11 +430,39 @@ func TestDuplicateIsAckedInItsPlaceWhenThatIsStillToCome(t *testing.T) {
 		receipt := b.publish(one, stream.Message, "c", roomtest.Data("c"))
 		again := b.publish(one, stream.Message, "b", roomtest.Data("b"))
 		synctest.Wait()
-		b.registry.AckAfter(one.Member, receipt.Epoch, receipt.Seq, "c")
-		b.registry.AckAfter(one.Member, again.Epoch, again.Seq, "b")
+		b.registry.AckAfter(one.Member, one.sent-1, receipt.Epoch, receipt.Seq, "c")
+		b.registry.AckAfter(one.Member, one.sent, again.Epoch, again.Seq, "b")
 		b.wantGot(one, "a")
 		b.relay.Restore()
 		b.wantGot(one, "a", "b", "ack b", "c", "ack c", "d")
+	})
+}
+
+// The relay sends a publication again whose answer was lost with a history
+// service: the receipt of its own message then says that it is a duplicate.
+func TestRetriedPublicationIsAckedOnce(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		one := b.join(chat, "")
+		stored := b.publish(one, stream.Message, "a", roomtest.Data("a"))
+		b.wantGot(one, "ack a")
+		// After the delivery.
+		b.registry.AckAfter(one.Member, one.sent, stored.Epoch, stored.Seq, "a")
+		b.wantGot(one, "ack a")
+		// Before it.
+		b.relay.Break()
+		stored = b.publish(one, stream.Message, "b", roomtest.Data("b"))
+		synctest.Wait()
+		b.registry.AckAfter(one.Member, one.sent, stored.Epoch, stored.Seq, "b")
+		b.relay.Restore()
+		b.wantGot(one, "ack a", "ack b")
+		// A publication of its own that is a duplicate has an ack of its own.
+		again := b.publish(one, stream.Message, "b", roomtest.Data("b"))
+		synctest.Wait()
+		b.registry.AckAfter(one.Member, one.sent, again.Epoch, again.Seq, "b")
+		b.wantGot(one, "ack a", "ack b", "ack b")
+		if one.acked != 3 {
+			b.Errorf("%d acks were counted, want 3", one.acked)
+		}
 	})
 }
 
@@ -442,7 +470,7 @@ func TestAcksThatWaitAreBounded(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		one := b.join(chat, "")
 		for i := range 1000 {
-			if !b.registry.AckAfter(one.Member, 1, uint64(i+1), "x") {
+			if !b.registry.AckAfter(one.Member, uint32(i+1), 1, uint64(i+1), "x") {
 				return
 			}
 		}

@@ -82,18 +82,19 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 		return
 	}
 	c.published++
+	number := c.published
 	c.server.publisher.Publish(&relay.Publication{
 		Group: c.group, Kind: kind, UUID: uuid, Payload: bytes.Clone(message),
-		Session: c.id, Number: c.published,
+		Session: c.id, Number: number,
 		Done: func(r relay.Receipt) {
-			c.exit(size, c.answer(kind, uuid, r))
+			c.exit(size, c.answer(number, kind, uuid, r))
 		},
 	})
 }
 
-// answer tells the peer what became of a packet, where the room does not. It
+// answer tells the peer what became of its packet of that number, where the room does not. It
 // returns whether an ack has come or will.
-func (c *session) answer(kind stream.Kind, uuid string, r relay.Receipt) (stored bool) {
+func (c *session) answer(number uint32, kind stream.Kind, uuid string, r relay.Receipt) (stored bool) {
 	if kind != stream.Message {
 		// There is no uuid to answer with: broadcasts are at most once.
 		if r.Outcome != relay.Accepted {
@@ -106,7 +107,7 @@ func (c *session) answer(kind stream.Kind, uuid string, r relay.Receipt) (stored
 		c.server.rooms.Stored(c.member, r.Epoch, r.Seq)
 		return true // the ack comes in the message's place
 	case relay.Duplicate:
-		if c.server.rooms.AckAfter(c.member, r.Epoch, r.Seq, uuid) {
+		if c.server.rooms.AckAfter(c.member, number, r.Epoch, r.Seq, uuid) {
 			return true
 		}
 		c.refuse(uuid, http.StatusGatewayTimeout, "too many acks wait: send it again")
