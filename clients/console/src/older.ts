@@ -7,6 +7,9 @@ const PAGE = 50;
 /** A page of recalled messages only is empty although there is more: then a larger one tells. */
 const LARGE_PAGE = 1_000;
 
+/** How long the history of the start may take before an empty list means that it was empty, milliseconds. */
+const START = 1_000;
+
 /** Reads older messages when the reader comes near the top of the list, or presses the button there. */
 export class Older {
   readonly #bus: MessageBus;
@@ -22,6 +25,10 @@ export class Older {
     this.#bus = bus;
     this.#scroller = scroller;
     this.#button.addEventListener("click", () => void this.#read());
+    // All that was read at the start may have been recalled, with more before it.
+    bus.on("state", ({ state }) => {
+      if (state === "open") setTimeout(() => !this.#hasAny() && void this.#read(), START);
+    });
   }
 
   /** The reader has moved, or the list has changed. */
@@ -47,7 +54,7 @@ export class Older {
     try {
       const grown = (await this.#bus.pullOlder(PAGE)) || (await this.#bus.pullOlder(LARGE_PAGE));
       this.#failed = false;
-      if (grown === 0) this.#reachBeginning();
+      if (grown === 0 && this.#hasAny()) this.#reachBeginning();
     } catch {
       this.#failed = true;
     } finally {

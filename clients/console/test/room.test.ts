@@ -283,6 +283,19 @@ test("older messages come when one scrolls up, and what one reads stays in place
   await ann.getByRole("button", { name: "New messages" }).waitFor({ state: "hidden" });
 });
 
+test("what stands before many recalled messages is found", async () => {
+  for (let i = 0; i < 125; i++) await stored(`message ${i}`, `r${i}`);
+  const recall = (i: number) =>
+    fetch(`http://127.0.0.1:${server.port}/__/cancel`, {
+      method: "POST",
+      body: new URLSearchParams({ groupName: room, uuid: `r${i}` }),
+    });
+  for (let i = 5; i < 125; i++) expect((await recall(i)).status).toBe(200);
+  const ann = await people.open(at());
+  await shows(ann, ...Array.from({ length: 5 }, (_, i) => `message ${i}`));
+  await ann.getByText("This is the beginning of the room").waitFor();
+});
+
 test("everything can be done with the keyboard", async () => {
   const ann = await people.open(at());
   await connected(ann);
