@@ -352,7 +352,7 @@ func TestTheClusterDriverSendsNothingTwice(t *testing.T) {
 	wait(t, l.subscribed)
 
 	// A driver that takes the one server for a cluster, and retries by default.
-	client, _, err := dial("redis+cluster://" + c.listener.Addr().String())
+	client, _, err := dial("redis+cluster://"+c.listener.Addr().String(), callTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}

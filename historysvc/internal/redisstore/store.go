@@ -84,6 +84,8 @@ type Store struct {
 	log     *slog.Logger
 	stats   *metrics
 	now     func() time.Time
+	// How long a script may take.
+	timeout time.Duration
 	lanes   []*lane
 	bus     *bus
 	// Holds a token per adoption under way.
@@ -102,12 +104,16 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 	if err := opts.setDefaults(); err != nil {
 		return nil, err
 	}
-	client, cluster, err := dial(opts.URL)
+	timeout := callTimeout
+	if opts.Embedded {
+		timeout = embeddedTimeout
+	}
+	client, cluster, err := dial(opts.URL, timeout)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
-		opts: opts, client: client, cluster: cluster, publish: "publish",
+		opts: opts, client: client, cluster: cluster, publish: "publish", timeout: timeout,
 		log: log, now: time.Now, adopting: make(chan struct{}, adoptions),
 	}
 	quietenDriver(log)
@@ -261,7 +267,7 @@ func (s *Store) eval(ctx context.Context, g group.Name, c script, keys []string,
 }
 
 func (s *Store) evalOnce(ctx context.Context, c script, keys []string, args []any) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	return c.Run(ctx, s.client, keys, args...).Result()
 }

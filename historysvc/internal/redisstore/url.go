@@ -15,6 +15,9 @@ import (
 const (
 	dialTimeout = 2 * time.Second
 	callTimeout = 2 * time.Second
+	// The imitation interprets scripts in this very process: ten mebibytes of
+	// history take it seconds when the machine is busy.
+	embeddedTimeout = 10 * time.Second
 	// Lanes and readers each take a connection of this pool for a moment.
 	pipelinePool = 32
 )
@@ -32,8 +35,9 @@ const (
 // and password. All other parameters of go-redis are taken, too, for instance
 // dial_timeout, read_timeout, pool_size, skip_verify.
 //
-// No error contains the URL: it may hold a password.
-func dial(rawURL string) (client redis.UniversalClient, cluster bool, err error) {
+// No error contains the URL: it may hold a password. An answer may take timeout,
+// unless the URL says otherwise.
+func dial(rawURL string, timeout time.Duration) (client redis.UniversalClient, cluster bool, err error) {
 	u, err := parseURL(rawURL)
 	if err != nil {
 		return nil, false, err
@@ -51,11 +55,11 @@ func dial(rawURL string) (client redis.UniversalClient, cluster bool, err error)
 	u.RawQuery = q.Encode()
 	switch mode {
 	case "cluster":
-		client, err = dialCluster(u)
+		client, err = dialCluster(u, timeout)
 	case "sentinel":
-		client, err = dialSentinel(u)
+		client, err = dialSentinel(u, timeout)
 	case "":
-		client, err = dialNode(u)
+		client, err = dialNode(u, timeout)
 	default:
 		err = errors.New("unknown kind of server in the scheme: want redis, redis+sentinel or redis+cluster")
 	}
@@ -106,7 +110,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-func dialNode(u *url.URL) (redis.UniversalClient, error) {
+func dialNode(u *url.URL, timeout time.Duration) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(u.String())
 	if err != nil {
 		return nil, err
@@ -116,12 +120,12 @@ func dialNode(u *url.URL) (redis.UniversalClient, error) {
 	o.DisableIdentity, o.ContextTimeoutEnabled = true, true
 	defaultTo(&o.Protocol, 2)
 	defaultTo(&o.DialTimeout, dialTimeout)
-	defaultTo(&o.ReadTimeout, callTimeout)
+	defaultTo(&o.ReadTimeout, timeout)
 	defaultTo(&o.PipelinePoolSize, pipelinePool)
 	return redis.NewClient(o), nil
 }
 
-func dialSentinel(u *url.URL) (redis.UniversalClient, error) {
+func dialSentinel(u *url.URL, timeout time.Duration) (redis.UniversalClient, error) {
 	if u.Query().Get("master_name") == "" {
 		return nil, errors.New("Sentinel needs the parameter master_name")
 	}
@@ -136,12 +140,12 @@ func dialSentinel(u *url.URL) (redis.UniversalClient, error) {
 	o.DisableIdentity, o.ContextTimeoutEnabled = true, true
 	defaultTo(&o.Protocol, 2)
 	defaultTo(&o.DialTimeout, dialTimeout)
-	defaultTo(&o.ReadTimeout, callTimeout)
+	defaultTo(&o.ReadTimeout, timeout)
 	defaultTo(&o.PipelinePoolSize, pipelinePool)
 	return redis.NewFailoverClient(o), nil
 }
 
-func dialCluster(u *url.URL) (redis.UniversalClient, error) {
+func dialCluster(u *url.URL, timeout time.Duration) (redis.UniversalClient, error) {
 	if strings.Trim(u.Path, "/") != "" && strings.Trim(u.Path, "/") != "0" {
 		return nil, errors.New("Redis Cluster has no database numbers")
 	}
@@ -157,7 +161,7 @@ func dialCluster(u *url.URL) (redis.UniversalClient, error) {
 	o.DisableIdentity, o.ContextTimeoutEnabled, o.DisableRoutingPolicies = true, true, true
 	defaultTo(&o.Protocol, 2)
 	defaultTo(&o.DialTimeout, dialTimeout)
-	defaultTo(&o.ReadTimeout, callTimeout)
+	defaultTo(&o.ReadTimeout, timeout)
 	defaultTo(&o.PipelinePoolSize, pipelinePool)
 	return redis.NewClusterClient(o), nil
 }
