@@ -12,13 +12,12 @@ import (
 
 // writeDump keeps the records of the groups that broke rules; nothing without a
 // folder.
-func writeDump(folder string, o *outcome) {
+func writeDump(folder string, o *outcome) error {
 	if folder == "" {
-		return
+		return nil
 	}
 	if err := os.MkdirAll(folder, 0o750); err != nil {
-		fmt.Println("dump:", err)
-		return
+		return fmt.Errorf("dump: %w", err)
 	}
 	bad := make(map[string]bool)
 	for _, v := range o.violations {
@@ -26,19 +25,22 @@ func writeDump(folder string, o *outcome) {
 	}
 	for _, rec := range o.recordings {
 		for _, g := range rec.Groups {
-			if bad[g.Name] {
-				dumpGroup(folder, g)
+			if !bad[g.Name] {
+				continue
+			}
+			if err := dumpGroup(folder, g); err != nil {
+				return fmt.Errorf("dump: %w", err)
 			}
 		}
 	}
+	return nil
 }
 
-func dumpGroup(folder string, g *check.Group) {
+func dumpGroup(folder string, g *check.Group) error {
 	text, err := json.MarshalIndent(g, "", " ")
-	if err == nil {
-		err = os.WriteFile(filepath.Join(folder, strings.ReplaceAll(strings.Trim(g.Name, "/"), "/", "-")+".json"), text, 0o600)
-	}
 	if err != nil {
-		fmt.Println("dump:", err)
+		return err
 	}
+	name := strings.ReplaceAll(strings.Trim(g.Name, "/"), "/", "-") + ".json"
+	return os.WriteFile(filepath.Join(folder, name), text, 0o600)
 }

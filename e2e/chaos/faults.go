@@ -169,7 +169,7 @@ func clusterFailover(ctx context.Context, b *bed, target int) (string, func(), [
 func sentinelFailover(ctx context.Context, b *bed, target int) (string, func(), []*node, error) {
 	masters := b.redis.those(ctx, true)
 	s := pickSentinel(b, target)
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	err := s.Failover(ctx, testbed.MasterName).Err()
 	return "the master", func() {}, masters, err
 }

@@ -11,18 +11,18 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
-	"maps"
 	"os"
 	"os/signal"
 	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
-	"github.com/gotapi/gotapi-ws/e2e/chaos/check"
+	"github.com/redis/go-redis/v9"
+
 	"github.com/gotapi/gotapi-ws/e2e/internal/testbed"
 )
 
@@ -39,10 +39,14 @@ func main() {
 	every := flag.Duration("every", 150*time.Millisecond, "mean time between two messages of a publisher")
 	flag.Parse()
 	only, err := regexp.Compile(*faults)
+	if err == nil && !slices.Contains([]string{"", cluster, single, sentinel}, *store) {
+		err = fmt.Errorf("-store: no store %q", *store)
+	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "chaos: -faults:", err)
+		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(2)
 	}
+	redis.SetLogger(silent{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	cfg := config{
 		settle: 45 * time.Second, seed: *seed, faults: only, out: os.Stdout,
@@ -59,6 +63,12 @@ func main() {
 	}
 }
 
+// silent is go-redis's log: that Redis is away is what this is about.
+type silent struct{}
+
+// Printf implements the interface that go-redis wants.
+func (silent) Printf(context.Context, string, ...any) {}
+
 type part struct {
 	store  string
 	length time.Duration
@@ -74,62 +84,18 @@ func parts(store string, length time.Duration) []part {
 
 // report does a run and prints what came of it.
 func report(ctx context.Context, cfg config, dump string) (ok bool) {
-	fmt.Printf("==== %s, seed %d, %v\n", cfg.store, cfg.seed, cfg.length)
+	fmt.Fprintf(cfg.out, "==== %s, seed %d, %v\n", cfg.store, cfg.seed, cfg.length)
+	var dumped error
 	err := testbed.Program(func(tb testbed.TB, fail func()) {
 		o := run(ctx, tb, cfg)
-		printOutcome(o)
+		o.print(cfg.out)
 		if ok = o.ok(); !ok {
 			fail()
-			writeDump(dump, o)
+			dumped = writeDump(dump, o)
 		}
 	})
-	if err != nil {
-		fmt.Println("FAILED:", err)
+	if err = errors.Join(err, dumped); err != nil {
+		fmt.Fprintln(cfg.out, "FAILED:", err)
 	}
 	return ok && err == nil
-}
-
-// mostShown violations of each rule are printed.
-const mostShown = 5
-
-func printOutcome(o *outcome) {
-	s := o.summary
-	fmt.Printf("\nmessages %d (acked %d, sends %d, refusals %d), deliveries %d, connections %d (resumes %d, of these told 410: %d; closed with 410: %d)\n",
-		s.Messages, s.Acked, s.Sends, s.Refusals, s.Deliveries, s.Conns, s.Resumes, s.ResumesGone, s.Gone)
-	fmt.Printf("recalls %d, told %d times; pages %d; faults %d; acked messages that Redis lost, all reported: %d\n\n",
-		s.Recalls, s.RecallsTold, s.Pages, len(o.faults), s.Lost)
-	fmt.Printf("%-24s %4s  %27s  %27s\n", "seconds from the fault", "", "until every room publishes", "until every member receives")
-	fmt.Printf("%-24s %4s  %8s %8s %8s   %8s %8s %8s\n", "to", "n", "p50", "p99", "max", "p50", "p99", "max")
-	for _, name := range slices.Sorted(maps.Keys(o.recoveries)) {
-		r := o.recoveries[name]
-		fmt.Printf("%-24s %4d  %s   %s\n", name, len(r.publish), columns(r.publish), columns(r.receive))
-	}
-	fmt.Println()
-	for _, b := range o.broken {
-		fmt.Println("BROKEN:", b)
-	}
-	shown := make(map[check.Rule]int)
-	for _, v := range o.violations {
-		if shown[v.Rule]++; shown[v.Rule] <= mostShown {
-			fmt.Println("VIOLATION:", v)
-		}
-	}
-	if o.ok() {
-		fmt.Println("every promise was kept")
-	} else {
-		for _, r := range check.Rules(o.violations) {
-			fmt.Printf("broken %d times: %s\n", shown[r], r)
-		}
-	}
-}
-
-func columns(times []time.Duration) string {
-	var b strings.Builder
-	for i, p := range []int{50, 99, 100} {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		fmt.Fprintf(&b, "%8.2f", percentile(times, p).Seconds())
-	}
-	return b.String()
 }

@@ -17,8 +17,8 @@ func (s Span) holds(at Time) bool { return s.From <= at && at <= s.To }
 // Recording is all that happened in the groups of a run.
 type Recording struct {
 	Groups []*Group
-	// When the recording ended. Connections that are not Closed were open then,
-	// and had had the time to receive everything.
+	// When the recording ended. Connections that are not Closed were open then:
+	// they had the time to receive everything.
 	End Time
 }
 

@@ -158,7 +158,7 @@ func replicate(tb TB, addr, host, port string) {
 	tb.Helper()
 	node := redis.NewClient(&redis.Options{Addr: addr})
 	defer node.Close()
-	err := node.SlaveOf(context.Background(), host, port).Err()
+	err := node.ReplicaOf(context.Background(), host, port).Err()
 	if err == nil {
 		err = node.ConfigRewrite(context.Background()).Err()
 	}

@@ -62,7 +62,7 @@ func TestSentinelFailsOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := redis.NewSentinelClient(&redis.Options{Addr: sentinels[0].Addr})
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	if err := s.Failover(t.Context(), MasterName).Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gotapi/gotapi-ws/e2e/chaos/check"
+)
+
+type fault struct {
+	Name      string
+	At, Lasts time.Duration
+	Target    int
+}
+
+func faults(seed uint64, store string, length time.Duration) []fault {
+	var all []fault
+	for _, s := range schedule(seed, store, regexp.MustCompile("."), length) {
+		all = append(all, fault{s.kind.name, s.at, s.lasts, s.target})
+	}
+	return all
+}
+
+func TestASeedGivesOneSchedule(t *testing.T) {
+	for _, store := range []string{single, cluster, sentinel} {
+		a, b := faults(7, store, time.Hour), faults(7, store, time.Hour)
+		if diff := cmp.Diff(a, b); diff != "" {
+			t.Errorf("%s: two schedules of one seed differ:\n%s", store, diff)
+		}
+		if cmp.Equal(a, faults(8, store, time.Hour)) {
+			t.Errorf("%s: seeds 7 and 8 give the same schedule", store)
+		}
+		if len(a) < 100 || a[len(a)-1].At+a[len(a)-1].Lasts > time.Hour {
+			t.Errorf("%s: %d faults in an hour, the last one at %v for %v", store, len(a), a[len(a)-1].At, a[len(a)-1].Lasts)
+		}
+	}
+}
+
+func TestEveryKindOfFaultHasItsTurn(t *testing.T) {
+	for _, store := range []string{single, cluster, sentinel} {
+		seen := make(map[string]bool)
+		for _, f := range faults(1, store, 10*time.Minute) {
+			seen[f.Name] = true
+		}
+		for _, k := range kinds() {
+			if (k.store == "" || k.store == store) && !seen[k.name] {
+				t.Errorf("%s: no %q in ten minutes", store, k.name)
+			}
+		}
+	}
+}
+
+func TestSlotsOfANodeAreRead(t *testing.T) {
+	nodes := `07c3 127.0.0.1:30004@31004 slave e7d1 0 1426238317239 4 connected
+67ed 127.0.0.1:30002@31002 master - 0 1426238316232 2 connected 5461-10922
+e7d1 127.0.0.1:30001@31001 myself,master - 0 0 1 connected 0-5460 7000 [93->-292f]
+`
+	if diff := cmp.Diff([][2]int{{0, 5460}, {7000, 7000}}, slotsOf(nodes)); diff != "" {
+		t.Errorf("slots (-want +got):\n%s", diff)
+	}
+}
+
+func TestSpansThatTouchAreJoined(t *testing.T) {
+	spans := []check.Span{{From: 5, To: 7}, {From: 1, To: 3}, {From: 3, To: 4}, {From: 6, To: 6}}
+	if diff := cmp.Diff([]check.Span{{From: 1, To: 4}, {From: 5, To: 7}}, merge(spans)); diff != "" {
+		t.Errorf("spans (-want +got):\n%s", diff)
+	}
+}
+
+func TestRecoveryIsTheEndOfTheLongestPauseOfAny(t *testing.T) {
+	const ms = time.Millisecond
+	steady := func(from, to check.Time) []check.Time {
+		var all []check.Time
+		for at := from; at < to; at += 100 * ms {
+			all = append(all, at)
+		}
+		return all
+	}
+	busy := steady(0, 10_000*ms)
+	hit := append(steady(0, 2000*ms), steady(3500*ms, 10_000*ms)...)
+	late := append(steady(0, 3000*ms), steady(3600*ms, 10_000*ms)...)
+	silent := steady(0, 2000*ms)
+	for name, tt := range map[string]struct {
+		all  [][]check.Time
+		want time.Duration
+	}{
+		"nobody pauses":                   {[][]check.Time{busy, busy}, 0},
+		"one pauses at once":              {[][]check.Time{busy, hit}, 1500 * ms},
+		"another pauses a little later":   {[][]check.Time{late, hit}, 1600 * ms},
+		"one is not heard of in the time": {[][]check.Time{busy, silent}, 5000 * ms},
+	} {
+		if got := longest(tt.all, 2000*ms, 7000*ms); got != tt.want {
+			t.Errorf("%s: %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+func TestPacketsAreToldApart(t *testing.T) {
+	for text, want := range map[string]check.Event{
+		`{"type":2,"uuid":"u","body":{"data":"x"}}`:                                 {Kind: check.Got, UUID: "u", Text: `{"type":2,"uuid":"u","body":{"data":"x"}}`},
+		`{"type":1,"command":1,"uuid":"u"}`:                                         {Kind: check.Ack, UUID: "u"},
+		`{"type":1,"command":6,"uuid":"u"}`:                                         {Kind: check.Recalled, UUID: "u"},
+		`{"type":1,"command":7,"uuid":"u","body":{"data":{"code":503,"msg":"no"}}}`: {Kind: check.Refused, UUID: "u", Code: 503},
+		`low /g m 1`:             {Kind: check.Low, Text: "low /g m 1"},
+		`{"type":1,"command":9}`: {Kind: check.Foreign, Text: `{"type":1,"command":9}`},
+		`hello`:                  {Kind: check.Foreign, Text: "hello"},
+	} {
+		if diff := cmp.Diff(want, parse(text)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+}
