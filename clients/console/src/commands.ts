@@ -48,7 +48,7 @@ export function showCommands(place: HTMLElement): void {
   ];
   for (const [word, command] of commands) {
     const title = make("h3");
-    title.dataset["text"] = word;
+    title.dataset.text = word;
     place.append(
       title,
       commandBlock(command, () => say(word)),

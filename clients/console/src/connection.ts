@@ -11,15 +11,15 @@ export function showConnection(socket: SocketBus): void {
   const text = byId("state-text");
   const show = (state: ConnectionState) => {
     // Tries to connect again are one state for people.
-    const retrying = state === "connecting" && place.dataset["state"] === "waiting";
+    const retrying = state === "connecting" && place.dataset.state === "waiting";
     const shown = state === "idle" ? "connecting" : retrying ? "waiting" : state;
-    if (place.dataset["state"] === shown) return;
-    place.dataset["state"] = shown;
+    if (place.dataset.state === shown) return;
+    place.dataset.state = shown;
     text.textContent = say(shown);
   };
   socket.on("state", ({ state }) => show(state));
   show(socket.state);
   inLanguage(() => {
-    text.textContent = say((place.dataset["state"] as "open" | undefined) ?? "connecting");
+    text.textContent = say((place.dataset.state as "open" | undefined) ?? "connecting");
   });
 }

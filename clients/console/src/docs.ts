@@ -8,7 +8,7 @@ import type { Word } from "./words.js";
 
 function heading(word: Word): HTMLElement {
   const title = make("h3");
-  title.dataset["text"] = word;
+  title.dataset.text = word;
   return title;
 }
 
@@ -74,7 +74,7 @@ function section(document: OpenApi, method: string, path: string, operation: Ope
   place.append(title, about);
   if (security) {
     const note = make("p", "small");
-    note.dataset["text"] = "secret";
+    note.dataset.text = "secret";
     place.append(note);
   }
   const command = curl(method, path, operation);

@@ -27,13 +27,13 @@ export function inLanguage(listener: () => void): void {
 /** Fills in what data-text, data-label and data-placeholder ask for, in `root` and below. */
 export function translate(root: ParentNode): void {
   for (const element of root.querySelectorAll<HTMLElement>("[data-text]")) {
-    element.textContent = say(element.dataset["text"] as Word);
+    element.textContent = say(element.dataset.text as Word);
   }
   for (const element of root.querySelectorAll<HTMLElement>("[data-label]")) {
-    element.setAttribute("aria-label", say(element.dataset["label"] as Word));
+    element.setAttribute("aria-label", say(element.dataset.label as Word));
   }
   for (const element of root.querySelectorAll<HTMLElement>("[data-placeholder]")) {
-    element.setAttribute("placeholder", say(element.dataset["placeholder"] as Word));
+    element.setAttribute("placeholder", say(element.dataset.placeholder as Word));
   }
 }
 

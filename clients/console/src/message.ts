@@ -39,7 +39,7 @@ function time(): HTMLTimeElement {
 function footer(who: "you" | "other" | "raw", timed: boolean): HTMLElement {
   const line = make("p", "small");
   const name = make("span", "who");
-  name.dataset["text"] = who;
+  name.dataset.text = who;
   line.append(name);
   if (timed) line.append(time());
   return line;
@@ -48,7 +48,7 @@ function footer(who: "you" | "other" | "raw", timed: boolean): HTMLElement {
 function action(word: "recall" | "retry", run: () => void): HTMLButtonElement {
   const button = make("button", `quiet ${word}`);
   button.type = "button";
-  button.dataset["text"] = word;
+  button.dataset.text = word;
   button.addEventListener("click", run);
   return button;
 }
@@ -73,7 +73,7 @@ export class MessageItem {
     this.#body = body;
     this.own = own;
     this.element.className = own ? "own" : "other";
-    this.element.dataset["uuid"] = uuid;
+    this.element.dataset.uuid = uuid;
     const line = footer(own ? "you" : "other", timed);
     if (own) {
       this.#retry = action("retry", () => actions.retry(uuid));
@@ -91,7 +91,7 @@ export class MessageItem {
     const mark = markOf(this.#body);
     const { failure } = this.#body;
     const word = say(mark, { why: failure ? reasonOf(failure) : "" });
-    this.element.dataset["mark"] = mark;
+    this.element.dataset.mark = mark;
     const sign = make("span", "sign", signs[mark]);
     sign.ariaHidden = "true";
     this.#mark.replaceChildren(sign, ` ${word}`);

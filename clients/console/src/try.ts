@@ -37,7 +37,7 @@ function request(method: string, path: string, fields: Field[]): [string, Reques
     if (where === "path") url = url.replace(`/{${name}}`, groupPath(input.value));
     else if (where === "body") body = input.value;
     else if (input.value === "") continue;
-    else if (where === "secret") headers["Authorization"] = `Bearer ${input.value}`;
+    else if (where === "secret") headers.Authorization = `Bearer ${input.value}`;
     else form.set(name, input.value);
   }
   if (method === "GET") return [`${url}?${form}`, { method, headers }];
@@ -61,7 +61,7 @@ export function tryForm(method: string, path: string, operation: Operation): HTM
   const fields = rows.map(({ field }) => field);
   const button = make("button", "main");
   button.type = "submit";
-  button.dataset["text"] = "tryIt";
+  button.dataset.text = "tryIt";
   const answer = make("pre");
   answer.tabIndex = 0;
   answer.hidden = true;

@@ -8,7 +8,7 @@ import {
 } from "playwright-core";
 
 /** Chromium as Debian installs it, or what CHROMIUM names. */
-const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
 /** What a browser on a developer's machine does besides is switched off. */
 const args = [

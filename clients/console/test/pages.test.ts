@@ -9,7 +9,7 @@ import { connected, marked, say, shows } from "./room.js";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 /** Where to put pictures of all pages, if that is wanted. */
-const pictures = process.env["SCREENSHOTS"];
+const pictures = process.env.SCREENSHOTS;
 
 let browser: Browser;
 let server: Awaited<ReturnType<typeof newStandalone>>;
