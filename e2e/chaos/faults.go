@@ -45,6 +45,8 @@ func kinds() []kind {
 		{name: "stop redis master", store: cluster, min: 500 * ms, max: 6000 * ms, whole: true, begin: masterFault(pauseNode, resumeNode, true)},
 		{name: "kill redis master", store: sentinel, min: 300 * ms, max: 9000 * ms, whole: true, begin: masterFault((*node).fell, (*node).raise, true)},
 		{name: "stop redis master", store: sentinel, min: 500 * ms, max: 6000 * ms, whole: true, begin: masterFault(pauseNode, resumeNode, true)},
+		{name: "kill lagging master", store: cluster, min: 4000 * ms, max: 9000 * ms, whole: true, begin: killLagging},
+		{name: "kill lagging master", store: sentinel, min: 4000 * ms, max: 9000 * ms, whole: true, begin: killLagging},
 		{name: "kill redis replica", store: cluster, min: 300 * ms, max: 4000 * ms, whole: true, begin: killReplica},
 		{name: "kill redis replica", store: sentinel, min: 300 * ms, max: 4000 * ms, whole: true, begin: killReplica},
 		{name: "cluster failover", store: cluster, min: 1000 * ms, max: 1000 * ms, whole: true, begin: clusterFailover},
@@ -132,6 +134,31 @@ func masterFault(begin, end func(n *node), loses bool) beginFunc {
 }
 
 var errNoTarget = errors.New("nothing there to hit")
+
+// lag is how much a master's replicas lack when it is killed.
+const lag = 400 * time.Millisecond
+
+// killLagging kills a master whose replicas have not got its last writes: what
+// it had acked is lost. Replicas that log in with a password, where there is none,
+// are not served.
+func killLagging(ctx context.Context, b *bed, target int) (string, func(), []*node, error) {
+	masters := b.redis.those(ctx, true)
+	if len(masters) == 0 {
+		return "", nil, nil, errNoTarget
+	}
+	n := masters[target%len(masters)]
+	replicas := b.redis.those(ctx, false)
+	for _, r := range replicas {
+		_ = r.direct.ConfigSet(ctx, "masterauth", "x").Err() // it may be down
+	}
+	_ = n.direct.ClientKillByFilter(ctx, "TYPE", "replica").Err()
+	sleep(ctx, lag)
+	n.fell()
+	for _, r := range replicas {
+		_ = r.direct.ConfigSet(ctx, "masterauth", "").Err()
+	}
+	return n.Name(), n.raise, []*node{n}, nil
+}
 
 func killReplica(ctx context.Context, b *bed, target int) (string, func(), []*node, error) {
 	replicas := b.redis.those(ctx, false)
