@@ -90,9 +90,10 @@ func TestRecoveryIsTheEndOfTheLongestPauseOfAny(t *testing.T) {
 		"nobody pauses":                   {[][]check.Time{busy, busy}, 0},
 		"one pauses at once":              {[][]check.Time{busy, hit}, 1500 * ms},
 		"another pauses a little later":   {[][]check.Time{late, hit}, 1600 * ms},
+		"a pause comes long afterwards":   {[][]check.Time{busy, append(steady(0, 4000*ms), steady(6000*ms, 10_000*ms)...)}, 0},
 		"one is not heard of in the time": {[][]check.Time{busy, silent}, 5000 * ms},
 	} {
-		if got := longest(tt.all, 2000*ms, 7000*ms); got != tt.want {
+		if got := longest(tt.all, 2000*ms, 3500*ms, 7000*ms); got != tt.want {
 			t.Errorf("%s: %v, want %v", name, got, tt.want)
 		}
 	}

@@ -18,8 +18,12 @@ type recovery struct {
 // Of the time after a fault, how much is looked at.
 const afterFault = 8 * time.Second
 
-// A pause that is shorter is how people talk.
-const pauseFrom = 400 * time.Millisecond
+// A pause that is shorter is how people talk on a loaded machine; one that begins
+// later after the end of a fault has another reason.
+const (
+	pauseFrom  = 500 * time.Millisecond
+	pauseStart = 500 * time.Millisecond
+)
 
 // measure adds the recoveries of a round. Faults that overlap are left out: whose
 // silence it was is not to be known. talked is when no new messages were sent.
@@ -37,8 +41,8 @@ func measure(all map[string]*recovery, faults []injection, rec *check.Recording,
 			all[f.kind.name] = &recovery{}
 		}
 		r := all[f.kind.name]
-		r.publish = append(r.publish, longest(acks, f.from, until))
-		r.receive = append(r.receive, longest(receipts, f.from, until))
+		r.publish = append(r.publish, longest(acks, f.from, f.to+pauseStart, until))
+		r.receive = append(r.receive, longest(receipts, f.from, f.to+pauseStart, until))
 	}
 }
 
@@ -94,9 +98,9 @@ func receiptTimes(rec *check.Recording, w *workload) [][]check.Time {
 	return all
 }
 
-// longest finds, over all of them, the latest end of a pause that began or went
-// on after from, counted from there; 0 if there was none.
-func longest(all [][]check.Time, from, until check.Time) time.Duration {
+// longest finds the longest pause of each that began or went on after from, and
+// before to; and of these the latest end, counted from from; 0 if there was none.
+func longest(all [][]check.Time, from, to, until check.Time) time.Duration {
 	var worst time.Duration
 	for _, times := range all {
 		last := from
@@ -107,7 +111,7 @@ func longest(all [][]check.Time, from, until check.Time) time.Duration {
 			if i < len(times) {
 				at = min(times[i], until)
 			}
-			if at-last > pause {
+			if at-last > pause && last <= to {
 				pause, ended = at-last, at-from
 			}
 			if at == until {
