@@ -23,8 +23,6 @@ const (
 //
 //	members -> doors[edge] -> edges -> relays[edge][service] -> services -> redisLinks -> Redis
 type bed struct {
-	tb       testbed.TB
-	store    string
 	redis    *database
 	services []*unit
 	edges    []*unit
@@ -37,8 +35,8 @@ type bed struct {
 
 // startBed starts everything and waits until it is ready. ctx ends what keeps
 // the programs running.
-func startBed(ctx context.Context, tb testbed.TB, store string) *bed {
-	b := &bed{tb: tb, store: store, redis: startDatabase(tb, store)}
+func startBed(ctx context.Context, tb testbed.TB, store string, redisArgs []string) *bed {
+	b := &bed{redis: startDatabase(tb, store, redisArgs...)}
 	for range serviceCount {
 		p := testbed.StartServiceAt(tb, b.redis.url, "-history-cap", "1000000", "-drain", "2s")
 		b.services = append(b.services, &unit{Process: p})

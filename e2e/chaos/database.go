@@ -48,7 +48,7 @@ type node struct {
 	down bool
 }
 
-func startDatabase(tb testbed.TB, kind string) *database {
+func startDatabase(tb testbed.TB, kind string, args ...string) *database {
 	d := &database{kind: kind, graceful: make(map[*node]time.Time)}
 	links := make(map[string]*faultproxy.Proxy)
 	fronts := func(addr string) string {
@@ -58,14 +58,14 @@ func startDatabase(tb testbed.TB, kind string) *database {
 	var r *testbed.Redis
 	// A kill loses nothing that was written to the file, fsynced or not: that is
 	// for power cuts. "always" is what a single server needs to promise anything.
-	replicated := []string{"--appendonly", "yes", "--appendfsync", "everysec"}
+	replicated := append([]string{"--appendonly", "yes", "--appendfsync", "everysec"}, args...)
 	switch kind {
 	case cluster:
 		r = testbed.StartReplicatedCluster(tb, fronts, replicated...)
 	case sentinel:
 		r, d.sentinels = testbed.StartSentinelRedis(tb, fronts, replicated...)
 	default:
-		r = testbed.StartRedis(tb)
+		r = testbed.StartRedis(tb, args...)
 		r.URL = "redis://" + fronts(r.Nodes[0].Addr) + "/0"
 	}
 	d.url, d.client = r.URL, r.Client

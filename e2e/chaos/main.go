@@ -18,6 +18,7 @@ import (
 	"os/signal"
 	"regexp"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,6 +36,7 @@ func main() {
 	seed := flag.Uint64("seed", uint64(time.Now().Unix()), "`number` that decides the schedule of faults")
 	faults := flag.String("faults", ".", "inject the faults whose name matches this `expression`")
 	dump := flag.String("dump", "", "`folder` for the recordings and logs of a run that failed")
+	redisArgs := flag.String("redis", "", "more `settings` of the Redis servers, such as \"--min-replicas-to-write 1\"")
 	rooms := flag.Int("rooms", 16, "groups that are talked in")
 	every := flag.Duration("every", 150*time.Millisecond, "mean time between two messages of a publisher")
 	flag.Parse()
@@ -49,7 +51,7 @@ func main() {
 	redis.SetLogger(silent{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	cfg := config{
-		settle: 45 * time.Second, seed: *seed, faults: only, out: os.Stdout,
+		settle: 45 * time.Second, seed: *seed, faults: only, redisArgs: strings.Fields(*redisArgs), out: os.Stdout,
 		size: size{rooms: *rooms, listeners: 4, publishers: 2, every: *every},
 	}
 	ok := true

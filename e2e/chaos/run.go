@@ -20,8 +20,10 @@ type config struct {
 	settle time.Duration
 	seed   uint64
 	faults *regexp.Regexp
-	size   size
-	out    io.Writer
+	// More settings of the Redis servers.
+	redisArgs []string
+	size      size
+	out       io.Writer
 }
 
 // A longer run is made of rounds with rooms of their own: each is checked and
@@ -46,7 +48,7 @@ func (o *outcome) ok() bool { return len(o.violations) == 0 && len(o.broken) == 
 func run(ctx context.Context, tb testbed.TB, cfg config) *outcome {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b := startBed(ctx, tb, cfg.store)
+	b := startBed(ctx, tb, cfg.store, cfg.redisArgs)
 	defer b.supervisors.Wait()
 	defer cancel()
 	o := &outcome{recoveries: make(map[string]*recovery)}
