@@ -40,11 +40,11 @@ func (o *outcome) print(to io.Writer) {
 }
 
 func (o *outcome) printRecoveries(to io.Writer) {
-	fmt.Fprintf(to, "%-24s %4s  %27s  %27s\n", "seconds from the fault", "", "until every room publishes", "until every member receives")
-	fmt.Fprintf(to, "%-24s %4s  %8s %8s %8s   %8s %8s %8s\n", "to", "n", "p50", "p99", "max", "p50", "p99", "max")
+	fmt.Fprintf(to, "%-24s %4s %8s  %26s  %27s\n", "seconds from the fault", "", "lasts", "until every room publishes", "until every member receives")
+	fmt.Fprintf(to, "%-24s %4s %8s  %8s %8s %8s   %8s %8s %8s\n", "to", "n", "p50", "p50", "p99", "max", "p50", "p99", "max")
 	for _, name := range slices.Sorted(maps.Keys(o.recoveries)) {
 		r := o.recoveries[name]
-		fmt.Fprintf(to, "%-24s %4d  %s   %s\n", name, len(r.publish), columns(r.publish), columns(r.receive))
+		fmt.Fprintf(to, "%-24s %4d %8.2f  %s   %s\n", name, len(r.publish), percentile(r.lasts, 50).Seconds(), columns(r.publish), columns(r.receive))
 	}
 	fmt.Fprintln(to)
 }

@@ -11,6 +11,8 @@ import (
 // silence of any room, and of any member, that began before the fault's effects
 // were over, from the beginning of the fault.
 type recovery struct {
+	// How long the faults lasted.
+	lasts []time.Duration
 	// Until every room had acked again, and every member received again.
 	publish, receive []time.Duration
 }
@@ -41,6 +43,7 @@ func measure(all map[string]*recovery, faults []injection, rec *check.Recording,
 			all[f.kind.name] = &recovery{}
 		}
 		r := all[f.kind.name]
+		r.lasts = append(r.lasts, f.to-f.from)
 		r.publish = append(r.publish, longest(acks, f.from, f.to+pauseStart, until))
 		r.receive = append(r.receive, longest(receipts, f.from, f.to+pauseStart, until))
 	}

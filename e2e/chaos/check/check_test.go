@@ -298,6 +298,23 @@ func TestALossThatIsReportedIsNoViolation(t *testing.T) {
 	}
 }
 
+// Redis may lose a recall, too: then the message is back.
+func TestALostRecallIsNoViolation(t *testing.T) {
+	s := newStory()
+	s.group.Final[2].Text = text(2)
+	s.group.Pages[2].Texts = texts(2, 1, 0)
+	s.group.Pages[1].Texts = texts(9, 8, 7, 6, 5, 4, 3, 2, 1)
+	s.group.Lossy = []Span{{From: recalledAt - second, To: sentAt(7)}}
+	for _, c := range []*Conn{s.ann, s.back, s.carl} {
+		i := slices.IndexFunc(c.Events, func(e Event) bool { return e.At > sentAt(6) })
+		cut(c, i, 1012)
+		c.Events = append(c.Events, gone(sentAt(6)))
+	}
+	if rules := s.broken(); len(rules) > 0 {
+		t.Errorf("broken: %q", rules)
+	}
+}
+
 func TestAConnectionMayEndAnywhere(t *testing.T) {
 	for n := range 6 {
 		s := newStory()

@@ -15,7 +15,7 @@ func (c *checker) page(p *Page) {
 			c.violate(NothingForeign, nil, "a page has %.200q, which nobody sent", text)
 			return
 		}
-		if r := c.Recalls[uuid]; r != nil && r.Done > 0 && r.Done < p.Asked {
+		if r := c.Recalls[uuid]; r != nil && r.Done > 0 && r.Done < p.Asked && !c.lossy(r.Done) {
 			c.violate(RecallErases, nil, "%s was recalled at %.3f s and is in a page asked for at %.3f s", uuid, r.Done.Seconds(), p.Asked.Seconds())
 		}
 		at, stored := c.place[uuid]
