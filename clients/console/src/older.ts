@@ -45,7 +45,8 @@ export class Older {
   }
 
   #hasAny(): boolean {
-    return this.#bus.all().some(({ sent }) => sent);
+    const { sortedHash } = this.#bus;
+    return sortedHash.uuids.some((uuid) => sortedHash.get(uuid)?.sent); // usually the first one
   }
 
   async #read(): Promise<void> {

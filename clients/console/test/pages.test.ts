@@ -98,6 +98,10 @@ describe.each([
   test("an empty room", async () => {
     const page = await open(`/empty/${name}`);
     await connected(page);
+    // That nobody has written yet is not said at once.
+    await page
+      .locator("#empty")
+      .evaluate((hint) => Promise.all(hint.getAnimations().map(({ finished }) => finished)));
     await picture(page, `empty-${name}`);
     await fits(page);
     await accessible(page);

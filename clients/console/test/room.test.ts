@@ -156,6 +156,23 @@ test("what was not sent is sent after a reload, once", async () => {
   await shows(bob, "first", "second");
 });
 
+test("the page goes on with a server that has forgotten everything, and says so", async () => {
+  const ann = await people.open(at());
+  await say(ann, "before");
+  await marked(ann, "before", "sent");
+  await server.stop("SIGKILL");
+  await ann.locator('#state[data-state="waiting"]').waitFor();
+  await say(ann, "meanwhile");
+  await server.start();
+  await marked(ann, "meanwhile", "sent");
+  await ann.getByText("Some messages may be missing here.").waitFor();
+  const bob = await people.open(at());
+  await shows(bob, "meanwhile");
+  await say(bob, "after");
+  await expect.poll(() => texts(ann)).toContain("after");
+  expect(await texts(ann)).toEqual(["before", "meanwhile", "after"]);
+});
+
 test("a message that the server refuses says so, and can be tried again", async () => {
   const ann = await people.open(at());
   await connected(ann);
