@@ -32,7 +32,7 @@ export interface StateChange {
 export interface SocketBusOptions {
   /** For servers that ask who is there. Sent as WebSocket subprotocol, see bearerProtocols. */
   token?: TokenProvider;
-  /** Pause between ping-pong commands. Default 3,000. */
+  /** Pause between ping-pong commands, the first of which is sent at once. Default 3,000. */
   pingInterval?: number;
   /** How long a connection may take to come about. Default 10,000. */
   connectTimeout?: number;
@@ -179,6 +179,7 @@ export class SocketBus extends Emitter<SocketBusEvents> {
     this.#silence = 0;
     this.largest = 0;
     this.#heartbeat = setInterval(() => this.#beat(), this.options.pingInterval ?? 3_000);
+    this.#ping(); // the sooner it is answered, the sooner silence means something
     this.#change({ state: "open" });
   }
 

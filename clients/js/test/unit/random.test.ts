@@ -1,22 +1,8 @@
-import { afterEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { FakeServer } from "./fake-server.js";
-import { fakeTime, GROUP, newRig, pass, type Rig } from "./rig.js";
+import { fakeTime, GROUP, newRig, pass, type Rig, seeded } from "./rig.js";
 
 fakeTime();
-afterEach(() => {
-  vi.restoreAllMocks();
-});
-
-/** A generator of numbers in [0, 1): mulberry32. */
-function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Things that go wrong, and right, in no particular order. */
 async function adventure(

@@ -10,13 +10,26 @@ import { FakeServer, type FakeSocket } from "./fake-server.js";
 
 export const GROUP = "/room/1/";
 
-/** Time is the test's, in every test of the file that calls this. */
+/** A generator of numbers in [0, 1): mulberry32. */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Time and chance are the test's, in every test of the file that calls this. */
 export function fakeTime(): void {
   beforeEach(() => {
     vi.useFakeTimers();
+    vi.spyOn(Math, "random").mockImplementation(seeded(1));
   });
   afterEach(() => {
     vi.useRealTimers();
+    vi.restoreAllMocks();
   });
 }
 

@@ -71,11 +71,12 @@ describe("SocketBus", () => {
     flapping.mockRestore();
   });
 
-  it("sends a ping-pong command every 3 seconds", async () => {
+  it("sends a ping-pong command at once, and every 3 seconds", async () => {
     const server = new FakeServer();
     connect(server);
     await pass(9_100);
     expect(server.received.map(({ type, command }) => [type, command])).toEqual([
+      [1, 5],
       [1, 5],
       [1, 5],
       [1, 5],
@@ -95,6 +96,15 @@ describe("SocketBus", () => {
     expect(errors).toEqual(["no answer to pings"]);
     expect(bus.state).toBe("open");
     expect(server.sockets).toHaveLength(2);
+  });
+
+  it("notices it, too, when the peer went away soon after the first ping", async () => {
+    const server = new FakeServer();
+    const { states } = connect(server);
+    await pass(100);
+    server.sockets[0]!.dead = true;
+    await pass(15_000);
+    expect(states).toEqual(["connecting", "open", "waiting", "connecting", "open"]);
   });
 
   it("does not hang up on a server that never answers pings", async () => {
@@ -139,6 +149,7 @@ describe("SocketBus", () => {
     const stop = bob.onRaw((packet) => raw.push(packet));
     bob.on("packet", ({ packet }) => packets.push(packet));
     await pass(100);
+    packets.length = 0; // the answer to the first ping
     expect(ann.sendRaw("plain")).toBe(true);
     ann.sendRaw(new Uint8Array([1, 2]));
     ann.sendRaw('{"type":"2"}');
@@ -174,7 +185,7 @@ describe("SocketBus", () => {
     };
     const { bus } = connect(server, { token });
     for (let i = 0; i < 3; i++) {
-      await pass(5_000);
+      await pass(10_000);
       expect(bus.state).toBe("open");
       if (i < 2) server.cut();
     }
