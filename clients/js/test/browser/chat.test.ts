@@ -66,7 +66,7 @@ describe.skipIf(!existsSync(CHROMIUM))("gotapi-ws in Chromium", () => {
     const page = await context.newPage();
     const query = new URLSearchParams({ server: `http://127.0.0.1:${network.port}`, room });
     await page.goto(`${files.origin}/examples/browser/index.html?${query}`);
-    await page.getByText("open", { exact: true }).waitFor();
+    await page.locator("#state", { hasText: "open" }).waitFor();
     return page;
   }
 
@@ -113,7 +113,7 @@ describe.skipIf(!existsSync(CHROMIUM))("gotapi-ws in Chromium", () => {
     await shows(bob, ["before"]);
     network.refusing = true;
     network.cut();
-    await ann.getByText(/offline/).waitFor();
+    await ann.locator("#state", { hasText: "offline" }).waitFor();
     for (const text of ["one", "two", "three"]) await say(ann, text);
     await shows(ann, ["before", "one", "two", "three"]);
     expect(await ann.getByText("…").count()).toBe(3);
@@ -129,11 +129,14 @@ describe.skipIf(!existsSync(CHROMIUM))("gotapi-ws in Chromium", () => {
     await say(ann, "before");
     await shows(bob, ["before"]);
     await context.setOffline(true);
-    await say(ann, "while offline");
-    network.cut();
-    await ann.getByText(/offline/).waitFor();
-    await context.setOffline(false);
-    await shows(bob, ["before", "while offline"]);
+    try {
+      await say(ann, "meanwhile");
+      network.cut();
+      await ann.locator("#state", { hasText: "offline" }).waitFor();
+    } finally {
+      await context.setOffline(false);
+    }
+    await shows(bob, ["before", "meanwhile"]);
   });
 
   it("loads older messages", async () => {
