@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// FuzzHistoryParameters compares the parser with a plain reading of section 4
+// of docs/protocol.md: either each parameter stands there at most once and says
+// what it must, and that is asked for; or the error names a parameter that is
+// at fault.
+func FuzzHistoryParameters(f *testing.F) {
+	for _, query := range []string{
+		"groupName=/room/9527/&position=-50&size=50",
+		"groupName=/a&before=u",
+		"groupName=/a&groupName=/a",
+		"groupName=/timer",
+		"groupName=%2F%7B",
+		"groupName=/a&size=10001",
+		"groupName=/a&size=0&position=-2147483648",
+		"groupName=/a&size=%2B5",
+		"groupName=/a&position=9999999999999999999999",
+		"groupName=/a&position=&size=",
+		"",
+	} {
+		f.Add(query)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			return // refused before the parser sees it
+		}
+		var got historyv1.GetHistoryRequest
+		err = parser{}.Parse(&got, values, nil)
+		bad := faults(values)
+		if err != nil {
+			name, why, _ := strings.Cut(err.Error(), ": ")
+			if !bad[name] || why == "" {
+				t.Fatalf("%q: error %q, want one about %v", query, err, bad)
+			}
+			return
+		}
+		if len(bad) > 0 {
+			t.Fatalf("%q: accepted, although %v are bad", query, bad)
+		}
+		if got.GetGroupName() != values.Get("groupName") || got.GetBefore() != values.Get("before") ||
+			!asks(values, "position", int64(got.GetPosition()), true) ||
+			!asks(values, "size", int64(got.GetSize()), got.Size != nil) {
+			t.Fatalf("%q: understood as %v", query, &got)
+		}
+	})
+}
+
+// faults are the parameters that are at fault.
+func faults(values url.Values) map[string]bool {
+	bad := make(map[string]bool)
+	for _, name := range []string{"groupName", "position", "size", "before"} {
+		if len(values[name]) > 1 {
+			bad[name] = true
+		}
+	}
+	if g, err := group.Parse(values.Get("groupName")); err != nil || !g.Publishable() {
+		bad["groupName"] = true
+	}
+	if n, err := strconv.ParseInt(values.Get("position"), 10, 32); values.Has("position") && (err != nil || n != int64(int32(n))) {
+		bad["position"] = true
+	}
+	if n, err := strconv.ParseInt(values.Get("size"), 10, 64); values.Has("size") && (err != nil || n < 0 || n > 10000) {
+		bad["size"] = true
+	}
+	return bad
+}
+
+// asks says whether a number stands for the parameter: its value, or absence.
+func asks(values url.Values, name string, got int64, given bool) bool {
+	if !values.Has(name) {
+		return got == 0
+	}
+	want, err := strconv.ParseInt(values.Get(name), 10, 64)
+	return err == nil && given && got == want
+}
