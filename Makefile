@@ -154,6 +154,12 @@ bench: $(benchstat_TOOL) redis ## benchmarks matching BENCH, COUNT times, into O
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PACKAGES) | tee $(OUT)
 	$(BIN)/benchstat $(OLD) $(OUT)
 
+LOAD_FOR ?= 10s
+LOAD_RUN ?= .
+.PHONY: load
+load: redis build ## CPU per million messages, latency and memory of the built programs; cases matching LOAD_RUN, LOAD_FOR each
+	go run ./e2e/load -bin bin -for $(LOAD_FOR) -run '$(LOAD_RUN)'
+
 .PHONY: test-compose
 test-compose: ## prove docker-compose.yml with a real Docker engine (Linux, root)
 	deploy/compose-test.sh
