@@ -30,7 +30,7 @@ func TestBrokenBuildsAreFound(t *testing.T) {
 		patch, faults string
 		want          check.Rule
 	}{
-		{"ack_before_store", "kill historysvc", check.AckedIsStored},
+		{"ack_before_store", "(kill|restart) historysvc", check.AckedIsStored},
 		{"no_gap_fill", "kill pub/sub", check.NoHole},
 		{"no_dedupe", "stop redis|hold historysvc-redis", check.StoredOnce},
 	} {
