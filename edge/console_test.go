@@ -4,7 +4,6 @@ import (
 	"io"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -35,11 +34,5 @@ func TestFiguresOfTheConsole(t *testing.T) {
 
 	// Members get the packet before it is counted, and figures are kept for a second.
 	const want = `{"code":200,"members":3,"groups":2,"received":2,"delivered":2}`
-	got := f.get("/__/stats")
-	for end := time.Now().Add(5 * time.Second); got != want && time.Now().Before(end); got = f.get("/__/stats") {
-		time.Sleep(50 * time.Millisecond)
-	}
-	if got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
+	eventually(t, "the figures are "+want, func() bool { return f.get("/__/stats") == want })
 }

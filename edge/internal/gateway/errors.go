@@ -5,8 +5,6 @@ import (
 	"strconv"
 
 	"google.golang.org/grpc/codes"
-
-	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 )
 
 // httpStatus is the one table from gRPC to HTTP (docs/protocol.md, section 8).
@@ -36,24 +34,6 @@ func statusOf(c codes.Code) int {
 		return s
 	}
 	return http.StatusInternalServerError
-}
-
-// outcomeCode is the one table from the relay to HTTP.
-func outcomeCode(o relay.Outcome) int {
-	switch o {
-	case relay.Accepted, relay.Duplicate:
-		return http.StatusOK
-	case relay.Invalid:
-		return http.StatusBadRequest
-	case relay.Busy:
-		return http.StatusTooManyRequests
-	case relay.Unavailable:
-		return http.StatusServiceUnavailable
-	case relay.Unknown:
-		return http.StatusGatewayTimeout
-	default:
-		return http.StatusInternalServerError
-	}
 }
 
 // refusalText is what the client is told: reason, where it was meant for it.

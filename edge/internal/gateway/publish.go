@@ -94,7 +94,7 @@ func writeBodyError(w http.ResponseWriter, err error) {
 }
 
 func writeReceipt(w http.ResponseWriter, p *relay.Publication, r relay.Receipt) {
-	if code := outcomeCode(r.Outcome); code != http.StatusOK {
+	if code := r.Outcome.Code(); code != http.StatusOK {
 		WriteError(w, code, refusalText(code, r.Reason))
 		return
 	}

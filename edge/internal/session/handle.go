@@ -112,22 +112,9 @@ func (c *session) answer(number uint32, kind stream.Kind, uuid string, r relay.R
 		}
 		c.refuse(uuid, http.StatusGatewayTimeout, "too many acks wait: send it again")
 	default:
-		c.refuse(uuid, code(r.Outcome), r.Reason)
+		c.refuse(uuid, r.Outcome.Code(), r.Reason)
 	}
 	return false
-}
-
-func code(o relay.Outcome) int {
-	switch o {
-	case relay.Invalid:
-		return http.StatusBadRequest
-	case relay.Busy:
-		return http.StatusTooManyRequests
-	case relay.Unavailable:
-		return http.StatusServiceUnavailable
-	default:
-		return http.StatusGatewayTimeout
-	}
 }
 
 // refuse sends command 7.

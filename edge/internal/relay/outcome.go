@@ -1,0 +1,22 @@
+package relay
+
+import "net/http"
+
+// Code is what a client is told of an outcome: the status of an HTTP publish,
+// and the code of command 7 (docs/protocol.md, section 2.2).
+func (o Outcome) Code() int {
+	switch o {
+	case Accepted, Duplicate:
+		return http.StatusOK
+	case Invalid:
+		return http.StatusBadRequest
+	case Busy:
+		return http.StatusTooManyRequests
+	case Unavailable:
+		return http.StatusServiceUnavailable
+	case Unknown:
+		return http.StatusGatewayTimeout
+	default:
+		return http.StatusInternalServerError
+	}
+}
