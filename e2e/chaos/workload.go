@@ -90,7 +90,7 @@ func (w *workload) start(ctx context.Context) (stop func()) {
 // has it, but not longer than that. What is missing then is for the checker to find.
 func (w *workload) settle(ctx context.Context, within time.Duration) error {
 	deadline := time.Now().Add(within)
-	time.Sleep(time.Second) // what was refused is sent again
+	sleep(ctx, time.Second) // what was refused is sent again
 	var publishing sync.WaitGroup
 	failed := make([]string, len(w.rooms))
 	for i, r := range w.rooms {
