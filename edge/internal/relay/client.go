@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/heartbeat"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -250,6 +251,9 @@ func (c *Client) logLoss(ctx context.Context, err error, pause time.Duration) {
 	if errors.Is(err, io.EOF) {
 		c.log.InfoContext(ctx, "history service ended the relay, moving on", "pause", pause)
 		return
+	}
+	if errors.Is(err, heartbeat.ErrSilent) {
+		c.metrics.givenUp.Inc()
 	}
 	c.log.WarnContext(ctx, "no relay to a history service", "error", err, "pause", pause)
 }

@@ -14,16 +14,33 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/resolver"
 	"google.golang.org/grpc/resolver/manual"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/heartbeat"
 )
 
 // maxAnswer is the largest answer of a history service, bytes: a page of 8 MiB
 // of texts, and what surrounds them.
 const maxAnswer = 32 << 20
 
-// serviceConfig spreads calls over all history services that say they are well.
+// serviceConfig spreads calls over all history services that say they are well
+// and that answer. A unary call that finds a service gone or without its Redis is
+// made again at once, on another one: all that an edge calls may be done twice.
+// Throttling stops that while most calls fail.
 const serviceConfig = `{
-	"loadBalancingConfig": [{"round_robin": {}}],
-	"healthCheckConfig": {"serviceName": ""}
+	"loadBalancingConfig": [{"` + heartbeat.Balancer + `": {}}],
+	"healthCheckConfig": {"serviceName": ""},
+	"methodConfig": [{
+		"name": [
+			{"service": "gotapi.relay.v1.RelayService", "method": "Read"},
+			{"service": "gotapi.history.v1.HistoryService"}
+		],
+		"retryPolicy": {
+			"maxAttempts": 3,
+			"initialBackoff": "0.02s", "maxBackoff": "0.2s", "backoffMultiplier": 2,
+			"retryableStatusCodes": ["UNAVAILABLE"]
+		}
+	}],
+	"retryThrottling": {"maxTokens": 50, "tokenRatio": 0.1}
 }`
 
 // Dial prepares a connection to the history services; it does not wait for it.
@@ -39,7 +56,11 @@ func Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 		grpc.WithDefaultServiceConfig(serviceConfig),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
-		// A dead peer is found after 13 s; a dead connection is retried within 3 s.
+		grpc.WithChainUnaryInterceptor(heartbeat.Unary),
+		grpc.WithChainStreamInterceptor(heartbeat.Stream),
+		// A dead peer is found after 13 s, if the heartbeat has not (it takes
+		// nothing away from the only service there is); a dead connection is
+		// retried within 3 s.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{
 			Time: 10 * time.Second, Timeout: 3 * time.Second, PermitWithoutStream: true,
 		}),
@@ -50,7 +71,7 @@ func Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	}
 	if addresses := strings.Split(target, ","); len(addresses) > 1 {
 		list := manual.NewBuilderWithScheme("list")
-		list.InitialState(resolver.State{Endpoints: endpoints(addresses)})
+		list.InitialState(resolver.State{Addresses: resolved(addresses)})
 		all = append(all, grpc.WithResolvers(list))
 		target = "list:///history"
 	}
@@ -61,10 +82,10 @@ func Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return conn, nil
 }
 
-func endpoints(addresses []string) []resolver.Endpoint {
-	all := make([]resolver.Endpoint, len(addresses))
+func resolved(addresses []string) []resolver.Address {
+	all := make([]resolver.Address, len(addresses))
 	for i, a := range addresses {
-		all[i].Addresses = []resolver.Address{{Addr: strings.TrimSpace(a)}}
+		all[i].Addr = strings.TrimSpace(a)
 	}
 	return all
 }

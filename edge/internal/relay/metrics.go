@@ -15,6 +15,7 @@ var outcomes = map[Outcome]string{
 type metrics struct {
 	up, waiting                             prometheus.Gauge
 	streams, frames, frameItems, deliveries prometheus.Counter
+	givenUp                                 prometheus.Counter
 	publishes                               map[Outcome]prometheus.Counter
 }
 
@@ -36,6 +37,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "gotapi_edge_relay_streams_total",
 			Help: "Streams that were opened.",
 		}),
+		givenUp: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gotapi_edge_relay_given_up_total",
+			Help: "Streams that were given up because the history service did not answer and another one did.",
+		}),
 		frames: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gotapi_edge_relay_frames_total",
 			Help: "Frames of publications that were sent.",
@@ -53,7 +58,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for outcome, label := range outcomes {
 		m.publishes[outcome] = publishes.WithLabelValues(label)
 	}
-	reg.MustRegister(m.up, m.waiting, m.streams, m.frames, m.frameItems, m.deliveries, publishes)
+	reg.MustRegister(m.up, m.waiting, m.streams, m.givenUp, m.frames, m.frameItems, m.deliveries, publishes)
 	return m
 }
 
