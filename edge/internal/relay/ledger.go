@@ -38,6 +38,7 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e.msg.Kind = encodeKind(p.Kind)
 	e.msg.Uuid = p.UUID
 	e.msg.Payload = p.Payload
+	e.msg.Author = p.Author
 	return e
 }
 

@@ -17,6 +17,8 @@ type Publication struct {
 	UUID string
 	// Not to be changed from here on, even after Done.
 	Payload []byte
+	// Who sent it, as Publish.author of the protocol: 8 bytes, or none.
+	Author []byte
 	// The session that sent it (0 for HTTP) and the session's own number for
 	// it: together its id, which comes back as the Origin of the event.
 	Session, Number uint32

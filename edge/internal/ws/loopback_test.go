@@ -122,6 +122,44 @@ func TestMessagesTravelOverTCPAndTLS(t *testing.T) {
 	}
 }
 
+func TestOurSubprotocolIsSelectedWhenItIsOffered(t *testing.T) {
+	for _, tt := range []struct {
+		offered []string
+		want    string
+	}{
+		{nil, ""},
+		{[]string{"gotapi.v1"}, "gotapi.v1"},
+		{[]string{"gotapi.v1", "gotapi.bearer.a%2Fb"}, "gotapi.v1"},
+		{[]string{"gotapi.bearer.a%2Fb", "gotapi.v1"}, "gotapi.v1"},
+		// A token is never echoed, and others' protocols are not ours to speak.
+		{[]string{"gotapi.bearer.a%2Fb"}, ""},
+		{[]string{"mqtt"}, ""},
+	} {
+		d := websocket.Dialer{Subprotocols: tt.offered}
+		c, resp, err := d.Dial(echo(t, false), nil)
+		if err != nil {
+			t.Fatalf("offered %q: %v", tt.offered, err)
+		}
+		_ = resp.Body.Close() // it has none
+		if got := c.Subprotocol(); got != tt.want {
+			t.Errorf("offered %q: %q selected, want %q", tt.offered, got, tt.want)
+		}
+		exchange(t, c, "hello")
+		_ = c.Close()
+	}
+}
+
+// exchange sends a text and waits for its echo.
+func exchange(t *testing.T, c *websocket.Conn, text string) {
+	t.Helper()
+	if err := c.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := c.ReadMessage(); err != nil || string(got) != text {
+		t.Fatalf("sent %q, got %q, %v", text, got, err)
+	}
+}
+
 func TestPeerSeesTheCloseFrameAlthoughItGoesOnSending(t *testing.T) {
 	c := dial(t, echo(t, false))
 	// Far more than the socket buffers and the limit: the server refuses it at

@@ -16,6 +16,11 @@ const (
 	readBuffer = 512
 )
 
+// Subprotocol is the one that this server speaks. Clients need not offer any:
+// browsers that carry a token in another one have to offer this one, too, as
+// they accept no answer that selects none of what they offered.
+const Subprotocol = "gotapi.v1"
+
 // Options of an Upgrader. A zero field means the default.
 type Options struct {
 	// Origin says whether pages of this origin may connect; any by default.
@@ -49,6 +54,7 @@ func NewUpgrader(opts Options) *Upgrader {
 		ReadBufferSize:   readBuffer,
 		WriteBufferPool:  &sync.Pool{}, // so that none is allocated: only we write
 		CheckOrigin:      func(*http.Request) bool { return true },
+		Subprotocols:     []string{Subprotocol},
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, _ error) {
 			opts.WriteError(w, status, "the WebSocket handshake failed")
 		},

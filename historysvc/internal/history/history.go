@@ -32,7 +32,23 @@ var (
 	ErrNotFound = errors.New("no such message")
 	// ErrWrongType: the group's key holds something that is not a list.
 	ErrWrongType = errors.New("the group's key in the store is not a list")
+	// ErrNotAuthor: the message is somebody else's, or nobody knows whose.
+	ErrNotAuthor = errors.New("only its author may recall this message")
+	// ErrTooLate: the message was stored too long ago, or nobody knows when.
+	ErrTooLate = errors.New("the time in which this message could be recalled is over")
 )
+
+// Author is whose a message is, as far as the store knows: a digest of the user.
+// The zero Author is nobody in particular.
+type Author [8]byte
+
+// Limit says which messages may be recalled: the zero Limit, all.
+type Limit struct {
+	// Only those of this author, who is not the zero Author; nil: anybody's.
+	Author *Author
+	// Only those stored within this time; 0: at any time. In whole seconds.
+	Within time.Duration
+}
 
 // Publication is one packet on its way into a group.
 type Publication struct {
@@ -43,6 +59,8 @@ type Publication struct {
 	UUID    string
 	Origin  stream.Origin
 	Payload []byte
+	// Of a Message: kept with it, and with it the time, for Recall. nil: neither is.
+	Author *Author
 	// After this the answer is not worth having.
 	Deadline time.Time
 	// Called exactly once: by a goroutine of the store, or, when the publication
@@ -116,8 +134,9 @@ type Log interface {
 	// Before or After unknown it returns ErrNotFound.
 	Page(ctx context.Context, g group.Name, q Query) (Page, error)
 	// Recall erases the message's text, wherever the group keeps it, and puts
-	// a Recall on the bus, once. A message recalled before is no error.
-	Recall(ctx context.Context, g group.Name, uuid string) error
+	// a Recall on the bus, once. A message recalled before is no error. One
+	// outside of the limit is ErrNotAuthor or ErrTooLate.
+	Recall(ctx context.Context, g group.Name, uuid string, limit Limit) error
 	// SetTTL makes the history expire that long after the last message. It
 	// holds for messages to come, too.
 	SetTTL(ctx context.Context, g group.Name, ttl time.Duration) error

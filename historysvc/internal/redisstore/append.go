@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -120,10 +121,10 @@ func flag(b bool) string {
 func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string, settings []any) *redis.Cmd {
 	k := &b.from.keys
 	link := newLink()
-	args := make([]any, 0, 3+6+10+3*len(b.items))
+	args := make([]any, 0, 3+6+11+3*len(b.items))
 	args = append(args, verb, script, 6, k.list, k.meta, k.links, k.index0, k.index1, k.recalls)
 	args = append(args, settings...)
-	args = append(args, newEpoch(), newLink(), link, s.publish)
+	args = append(args, newEpoch(), newLink(), link, s.publish, authorRecords(b.items, s.now()))
 	heads := make([]byte, 0, packetSize*len(b.items))
 	for i := range b.items {
 		w := &b.items[i]
@@ -134,6 +135,28 @@ func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string
 	cmd := redis.NewCmd(ctx, args...)
 	cmd.SetFirstKeyPos(3)
 	return cmd
+}
+
+// authorSize is that of what the list of links keeps of an author, beside the
+// link and the origin: history.Author, and the time in Unix seconds.
+const authorSize = 8 + 4
+
+// authorRecords is argument 11 of append.lua. A message without an author, among
+// others that have one, has zeros: nobody, and no time.
+func authorRecords(items []waiting, now time.Time) []byte {
+	var records []byte
+	for i := range items {
+		if items[i].Author == nil {
+			continue
+		}
+		if records == nil {
+			records = make([]byte, authorSize*len(items))
+		}
+		at := records[i*authorSize:]
+		copy(at, items[i].Author[:])
+		binary.BigEndian.PutUint32(at[len(history.Author{}):], uint32(now.Unix()))
+	}
+	return records
 }
 
 // conclude fills in what became of b.

@@ -9,7 +9,8 @@
 --       6 now, ms                  7 epoch, if counters must be made
 --       8 link of the beginning, likewise
 --       9 link of this batch      10 PUBLISH or SPUBLISH
---      11.. per packet: digest (12 bytes), head as the bus has it, see decodePayload, and the packet.
+--      11 who stored them, per packet 12 bytes: author (8), Unix seconds (4); "" if that is not kept
+--      12.. per packet: digest (12 bytes), head as the bus has it, see decodePayload, and the packet.
 --           At most 128 packets, at least one message (kind 1) among them. The digest of others is not read.
 -- Reply {epoch, seq of the first message that was stored, 1 if a flood made the
 --        index forget too soon, else 0, then per duplicate: its place in the
@@ -23,7 +24,8 @@ local call, byte, sub = redis.call, string.byte, string.sub
 local KEYS, ARGV = KEYS, ARGV
 local list, meta = KEYS[1], KEYS[2]
 local link = ARGV[9]
-local first, args = 11, #ARGV
+local authors = ARGV[11]
+local first, args = 12, #ARGV
 
 local m = call('HMGET', meta, 'seq', 'link', 'epoch', 'base', 'gen', 'gens', 'geno', 'gent', 'exp', 'ttl')
 local fresh = not m[1]
@@ -74,6 +76,10 @@ for i = first, args, 3 do
       seen[digest] = seq
       texts[stored] = packet
       entries[stored] = sub(head, 1, 20)
+      if authors ~= '' then
+        local at = (i - first) * 4 -- of 12 bytes for each 3 arguments
+        entries[stored] = entries[stored] .. sub(authors, at + 1, at + 12)
+      end
       index[2 * stored - 1] = digest
       index[2 * stored] = seq
     end

@@ -2,12 +2,15 @@
 -- Recalls a message: overwrites its texts if they are still the ones that were
 -- read, and, if told to, counts and announces the recall.
 --
--- KEYS  list, meta, index0, index1, recalls
+-- KEYS  list, meta, index0, index1, recalls, links
 -- ARGV  1 epoch   2 seq of the message   3 uuid   4 tombstone   5 digest of the uuid
 --       6 link of the recall   7 cap of the list of recalls
 --       8 PUBLISH or SPUBLISH, "" to overwrite only
---       9.. per place: seq, text
--- Reply 1; 0 if something is not as it was read: nothing was done.
+--       9 the author whose message it must be, 8 bytes, not all 0; "": anybody's
+--       10 when it was stored at the earliest, Unix seconds; 0: at any time
+--       11.. per place: seq, text
+-- Reply 1; 0 if something is not as it was read; 2 if it is not the author's; 3 if it is
+--       too old. Unless 1, nothing was done.
 local call = redis.call
 local m = call('HMGET', KEYS[2], 'epoch', 'seq', 'recalls', 'link', 'gen')
 if m[1] ~= ARGV[1] then
@@ -15,13 +18,26 @@ if m[1] ~= ARGV[1] then
 end
 local head = tonumber(m[2])
 local len = call('LLEN', KEYS[1])
-for i = 9, #ARGV, 2 do
+for i = 11, #ARGV, 2 do
   local at = head - tonumber(ARGV[i])
   if at < 0 or at >= len or call('LINDEX', KEYS[1], at) ~= ARGV[i + 1] then
     return 0
   end
 end
-for i = 9, #ARGV, 2 do
+local author, since = ARGV[9], tonumber(ARGV[10])
+if author ~= '' or since > 0 then
+  for i = 11, #ARGV, 2 do
+    local entry = call('LINDEX', KEYS[6], head - tonumber(ARGV[i])) or ''
+    if author ~= '' and string.sub(entry, 21, 28) ~= author then
+      return 2
+    end
+    local a, b, c, d = string.byte(entry, 29, 32)
+    if (d and ((a * 256 + b) * 256 + c) * 256 + d or -1) < since then
+      return 3
+    end
+  end
+end
+for i = 11, #ARGV, 2 do
   call('LSET', KEYS[1], head - tonumber(ARGV[i]), ARGV[4])
 end
 if ARGV[8] == '' then
@@ -39,7 +55,7 @@ if call('HEXISTS', KEYS[3], ARGV[5]) == 0 and call('HEXISTS', KEYS[4], ARGV[5]) 
 end
 local left = call('PTTL', KEYS[2])
 if left > 0 then
-  for i = 3, #KEYS do
+  for i = 3, 5 do
     call('PEXPIRE', KEYS[i], left)
   end
 end

@@ -12,7 +12,8 @@ import (
 //	G        list    packet texts, newest first; a recalled one is a tombstone.
 //	                 Lives for the group's ttl after its last message.
 //	{G}:m    hash    the counters, below. This and the others: ttl + 10 to 20 minutes.
-//	{G}:l    list    per message link (4 bytes) and origin (16 bytes), aligned with G,
+//	{G}:l    list    per message link (4 bytes) and origin (16 bytes), and, when the publisher
+//	                 tells, author (8 bytes) and Unix time in seconds (4 bytes); aligned with G,
 //	                 at most cap + 1; the last may be that of the place before the first message.
 //	{G}:i0   hash    digest (12 bytes) -> seq: one generation of the index,
 //	{G}:i1   hash    and the other one.

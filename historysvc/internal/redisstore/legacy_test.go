@@ -94,11 +94,11 @@ func TestAnOldListIsServedAppendedToAndRecalledFrom(t *testing.T) {
 			}
 
 			for _, uuid := range []string{"twice", "escaped", "new"} {
-				if err := s.Recall(t.Context(), g, uuid); err != nil {
+				if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
 					t.Errorf("recall %s: %v", uuid, err)
 				}
 			}
-			if err := s.Recall(t.Context(), g, "twice"); err != nil {
+			if err := s.Recall(t.Context(), g, "twice", history.Limit{}); err != nil {
 				t.Errorf("recall again: %v", err)
 			}
 			tomb := func(uuid string) string { return string(packet.Tombstone(uuid)) }
@@ -133,7 +133,7 @@ func TestOldRecallsAreErasedBeforeTheListIsServed(t *testing.T) {
 		},
 		"ttl": func(ctx context.Context, s *Store, g group.Name) error { return s.SetTTL(ctx, g, time.Hour) },
 		"recall": func(ctx context.Context, s *Store, g group.Name) error {
-			return s.Recall(ctx, g, "m0010")
+			return s.Recall(ctx, g, "m0010", history.Limit{})
 		},
 		"read": func(ctx context.Context, s *Store, g group.Name) error {
 			b, err := s.Read(ctx, g, history.Start{})
@@ -285,7 +285,7 @@ func TestAKeyOfAnotherTypeIsRefusedAndLeftAlone(t *testing.T) {
 			_, afterErr := s.Read(t.Context(), g, history.Start{AfterUUID: "u"})
 			for name, err := range map[string]error{
 				"page": pageErr, "window": windowErr, "read": readErr, "after": afterErr,
-				"recall": s.Recall(t.Context(), g, "u"), "ttl": s.SetTTL(t.Context(), g, time.Hour),
+				"recall": s.Recall(t.Context(), g, "u", history.Limit{}), "ttl": s.SetTTL(t.Context(), g, time.Hour),
 			} {
 				if !errors.Is(err, history.ErrWrongType) {
 					t.Errorf("%s: %v", name, err)
@@ -310,7 +310,7 @@ func TestReadsOfAnUnknownGroupCreateNothing(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if err := s.Recall(t.Context(), g, "u"); !errors.Is(err, history.ErrNotFound) {
+			if err := s.Recall(t.Context(), g, "u", history.Limit{}); !errors.Is(err, history.ErrNotFound) {
 				t.Error(err)
 			}
 			expectNoKeys(t, s, g)

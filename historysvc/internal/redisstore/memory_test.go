@@ -284,7 +284,7 @@ func TestAListThatOthersChangedIsSearched(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			must(t, s, g, "a", "b", "c")
 			push(t, s, g, dataPacket("foreign"))
-			if err := s.Recall(t.Context(), g, "b"); err != nil {
+			if err := s.Recall(t.Context(), g, "b", history.Limit{}); err != nil {
 				t.Fatal(err)
 			}
 			want := []string{dataPacket("foreign"), dataPacket("c"), dataPacket("a")}
@@ -304,6 +304,7 @@ func TestARecallOfWhatHasChangedDoesNothing(t *testing.T) {
 			if err != nil || len(l.places) != 1 {
 				t.Fatalf("%+v, %v", l, err)
 			}
+			c := cancellation{group: g, uuid: "a", epoch: l.epoch, target: 1}
 			right := l.places[0]
 			for name, p := range map[string]place{
 				"another text":      {seq: right.seq, text: dataPacket("x")},
@@ -311,11 +312,12 @@ func TestARecallOfWhatHasChangedDoesNothing(t *testing.T) {
 				"not there yet":     {seq: 3, text: right.text},
 				"not there anymore": {seq: 0, text: right.text},
 			} {
-				if ok, err := s.cancel(t.Context(), g, "a", l.epoch, 1, []place{p}, s.publish); ok || err != nil {
+				if ok, err := s.cancel(t.Context(), &c, []place{p}, s.publish); ok || err != nil {
 					t.Errorf("%s: %v, %v", name, ok, err)
 				}
 			}
-			if ok, err := s.cancel(t.Context(), g, "a", newEpoch(), 1, l.places, s.publish); ok || err != nil {
+			c.epoch = newEpoch()
+			if ok, err := s.cancel(t.Context(), &c, l.places, s.publish); ok || err != nil {
 				t.Errorf("another epoch: %v, %v", ok, err)
 			}
 			if got := texts(t, s, g, history.Query{Size: 5}); len(got) != 2 {

@@ -325,7 +325,7 @@ func TestAnAnswerThatIsLostMakesNoSecondCopy(t *testing.T) {
 	recalled := "marked"
 	c.cut.Store(&recalled)
 	c.swallow.Store(2)
-	if err := through.Recall(t.Context(), g, "marked"); err != nil {
+	if err := through.Recall(t.Context(), g, "marked", history.Limit{}); err != nil {
 		t.Errorf("recall: %v", err)
 	}
 	if e := wait(t, l.events); e.Kind != stream.Recall || e.Recalls != 1 || e.Target != 2 {
@@ -433,7 +433,7 @@ func TestCallsDuringAnOutageFailInTime(t *testing.T) {
 	_, membersErr := s.Members(t.Context())
 	for name, err := range map[string]error{
 		"page": pageErr, "read": readErr, "heads": headsErr, "members": membersErr,
-		"recall": s.Recall(t.Context(), g, "a"), "ping": s.Ping(t.Context()),
+		"recall": s.Recall(t.Context(), g, "a", history.Limit{}), "ping": s.Ping(t.Context()),
 		"report": s.Report(t.Context(), 1, true, map[group.Name]uint32{g: 1}),
 	} {
 		if !errors.Is(err, history.ErrUnavailable) {

@@ -21,12 +21,12 @@ const (
 )
 
 // Recall implements history.Log.
-func (s *Store) Recall(ctx context.Context, g group.Name, uuid string) error {
+func (s *Store) Recall(ctx context.Context, g group.Name, uuid string, limit history.Limit) error {
 	if uuid == "" {
 		return history.ErrNotFound
 	}
 	for range recallTries {
-		ok, err := s.tryRecall(ctx, g, uuid)
+		ok, err := s.tryRecall(ctx, g, uuid, limit)
 		if ok || err != nil && fateOf(err) != epochChanged {
 			return err
 		}
@@ -35,7 +35,7 @@ func (s *Store) Recall(ctx context.Context, g group.Name, uuid string) error {
 }
 
 // tryRecall returns false if something has changed between look-up and erasure.
-func (s *Store) tryRecall(ctx context.Context, g group.Name, uuid string) (bool, error) {
+func (s *Store) tryRecall(ctx context.Context, g group.Name, uuid string, limit history.Limit) (bool, error) {
 	l, err := s.locate(ctx, g, uuid)
 	if err != nil {
 		return false, err
@@ -47,30 +47,66 @@ func (s *Store) tryRecall(ctx context.Context, g group.Name, uuid string) (bool,
 	if len(live) == 0 {
 		return true, nil
 	}
-	target := live[0].seq
+	c := cancellation{group: g, uuid: uuid, epoch: l.epoch, target: live[0].seq, limit: limit}
 	for len(live) > recallChunk {
-		if ok, err := s.cancel(ctx, g, uuid, l.epoch, target, live[:recallChunk], ""); !ok || err != nil {
+		if ok, err := s.cancel(ctx, &c, live[:recallChunk], ""); !ok || err != nil {
 			return false, err
 		}
 		live = live[recallChunk:]
 	}
-	ok, err := s.cancel(ctx, g, uuid, l.epoch, target, live, s.publish)
+	ok, err := s.cancel(ctx, &c, live, s.publish)
 	if ok {
 		s.stats.recalled.Inc()
 	}
 	return ok, err
 }
 
+// cancellation is one message that is being recalled.
+type cancellation struct {
+	group group.Name
+	uuid  string
+	// As the look-up found them.
+	epoch  string
+	target uint64
+	limit  history.Limit
+}
+
+// Replies of cancel.lua that are refusals.
+const (
+	cancelNotAuthor = 2
+	cancelTooLate   = 3
+)
+
 // cancel overwrites places, and announces the recall if publish is a command.
-func (s *Store) cancel(ctx context.Context, g group.Name, uuid, epoch string, target uint64, places []place, publish string) (bool, error) {
-	k, d := keysOf(g), uuidDigest(uuid)
-	args := []any{epoch, target, uuid, packet.Tombstone(uuid), d[:], newLink(), s.opts.Cap, publish}
+func (s *Store) cancel(ctx context.Context, c *cancellation, places []place, publish string) (bool, error) {
+	k, d := keysOf(c.group), uuidDigest(c.uuid)
+	author, since := s.limits(c.limit)
+	args := []any{
+		c.epoch, c.target, c.uuid, packet.Tombstone(c.uuid), d[:], newLink(), s.opts.Cap, publish, author, since,
+	}
 	for _, p := range places {
 		args = append(args, p.seq, p.text)
 	}
-	_, ok, err := s.eval(ctx, g, script{s.scripts.cancel, true},
-		[]string{k.list, k.meta, k.index0, k.index1, k.recalls}, args...)
-	return ok == 1, err
+	_, reply, err := s.eval(ctx, c.group, script{s.scripts.cancel, true},
+		[]string{k.list, k.meta, k.index0, k.index1, k.recalls, k.links}, args...)
+	switch reply {
+	case cancelNotAuthor:
+		return false, history.ErrNotAuthor
+	case cancelTooLate:
+		return false, history.ErrTooLate
+	}
+	return reply == 1, err
+}
+
+// limits are the arguments 9 and 10 of cancel.lua.
+func (s *Store) limits(l history.Limit) (author string, since int64) {
+	if l.Author != nil {
+		author = string(l.Author[:])
+	}
+	if l.Within > 0 {
+		since = s.now().Add(-l.Within).Unix()
+	}
+	return author, since
 }
 
 // SetTTL implements history.Log. It counts from now for what is there, and

@@ -28,6 +28,8 @@ var errorTable = []errorRow{
 	{history.ErrBusy, codes.ResourceExhausted, relayv1.Outcome_OUTCOME_BUSY},
 	{history.ErrNotFound, codes.NotFound, relayv1.Outcome_OUTCOME_INVALID},
 	{history.ErrWrongType, codes.FailedPrecondition, relayv1.Outcome_OUTCOME_INVALID},
+	{history.ErrNotAuthor, codes.PermissionDenied, relayv1.Outcome_OUTCOME_INVALID},
+	{history.ErrTooLate, codes.PermissionDenied, relayv1.Outcome_OUTCOME_INVALID},
 	// The caller's own deadline or hang-up: nobody knows what was done.
 	{context.DeadlineExceeded, codes.DeadlineExceeded, relayv1.Outcome_OUTCOME_UNKNOWN},
 	{context.Canceled, codes.Canceled, relayv1.Outcome_OUTCOME_UNKNOWN},

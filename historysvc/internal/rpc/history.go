@@ -105,7 +105,7 @@ func (s *History) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hist
 	if u := r.GetUuid(); u == "" || len(u) > packet.MaxUUID {
 		return nil, badField("uuid", uuidRule)
 	}
-	if err := s.store.Recall(ctx, g, r.GetUuid()); err != nil {
+	if err := s.store.Recall(ctx, g, r.GetUuid(), history.Limit{}); err != nil {
 		return nil, statusOf(ctx, s.log, err)
 	}
 	return &historyv1.CancelResponse{Code: 200, Msg: "recalled"}, nil

@@ -156,10 +156,12 @@ func (p *peer) publish(messages []*relayv1.Publish) {
 		one.Origin = stream.Origin{Edge: p.edge, ID: m.GetId()}
 		g, err := group.Parse(m.GetGroup())
 		kind := storedKind(m.GetKind())
-		if err != nil || kind == 0 || !g.Publishable() {
-			p.out.answer(result{id: m.GetId(), outcome: relayv1.Outcome_OUTCOME_INVALID, reason: "bad group or kind"})
+		author, ok := authorOf(m.GetAuthor())
+		if err != nil || kind == 0 || !g.Publishable() || !ok {
+			p.out.answer(result{id: m.GetId(), outcome: relayv1.Outcome_OUTCOME_INVALID, reason: "bad group, kind or author"})
 			continue
 		}
+		one.Author = author
 		one.Group, one.Kind, one.UUID, one.Payload = g, kind, m.GetUuid(), m.GetPayload()
 		one.Deadline = answerBy(now, timeoutOf(m))
 		one.Done = one.done

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -57,6 +58,45 @@ func (s *Relay) Connect(stream relayv1.RelayService_ConnectServer) error {
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
 	return newPeer(s, stream).serve()
+}
+
+// Recall implements relayv1.RelayServiceServer.
+func (s *Relay) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
+	g, err := groupOf(r.GetGroup())
+	if err != nil {
+		return nil, err
+	}
+	if u := r.GetUuid(); u == "" || len(u) > packet.MaxUUID {
+		return nil, badField("uuid", uuidRule)
+	}
+	author, ok := authorOf(r.GetAuthor())
+	if !ok {
+		return nil, badField("author", "must be 8 bytes, or none")
+	}
+	if author != nil && *author == (history.Author{}) {
+		return nil, statusOf(ctx, s.log, history.ErrNotAuthor) // nobody has no messages
+	}
+	limit := history.Limit{Author: author, Within: milliseconds(r.GetWithinMs())}
+	if err := s.store.Recall(ctx, g, r.GetUuid(), limit); err != nil {
+		return nil, statusOf(ctx, s.log, err)
+	}
+	return &relayv1.RecallResponse{}, nil
+}
+
+// milliseconds saturates: what is longer than 100 years is as good as that.
+func milliseconds(n uint64) time.Duration {
+	return time.Duration(min(n, uint64(maxTTL/time.Millisecond))) * time.Millisecond
+}
+
+// authorOf is nil for no bytes; ok is false unless there are 8.
+func authorOf(b []byte) (a *history.Author, ok bool) {
+	switch len(b) {
+	case 0:
+		return nil, true
+	case len(history.Author{}):
+		return (*history.Author)(b), true
+	}
+	return nil, false
 }
 
 // Read implements relayv1.RelayServiceServer.

@@ -55,6 +55,7 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AMessageWithoutUUIDIsStoredOncePerOrigin", testOrigin},
 		{"AResendDoesNotBringARecalledMessageBack", testResendAfterRecall},
 		{"ARecallErasesAndIsHeardOnce", testRecall},
+		{"AnAuthorMayRecallOwnMessagesOnly", testRecallByAuthor},
 		{"RecallsOfOneMessageAtOnceAreOneRecall", testConcurrentRecalls},
 		{"ARecallReachesTheOldestOfManyMessages", testDeepRecall},
 		{"APositionInAnyPlaceReadsExactlyTheRest", testReadFromEverywhere},
@@ -140,7 +141,7 @@ func fill(t *testing.T, s Store, g group.Name, uuids ...string) []history.Receip
 
 func recall(t *testing.T, s Store, g group.Name, uuid string) {
 	t.Helper()
-	if err := s.Recall(t.Context(), g, uuid); err != nil {
+	if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
 		t.Fatalf("recall %q: %v", uuid, err)
 	}
 }

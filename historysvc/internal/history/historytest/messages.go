@@ -162,11 +162,11 @@ func testRecall(c contract) {
 	recall(t, s, g, "b")
 	recall(t, s, g, "b")
 	for _, uuid := range []string{"never", ""} {
-		if err := s.Recall(t.Context(), g, uuid); !errors.Is(err, history.ErrNotFound) {
+		if err := s.Recall(t.Context(), g, uuid, history.Limit{}); !errors.Is(err, history.ErrNotFound) {
 			t.Errorf("recall %q: %v", uuid, err)
 		}
 	}
-	if err := s.Recall(t.Context(), other+"/nobody", "b"); !errors.Is(err, history.ErrNotFound) {
+	if err := s.Recall(t.Context(), other+"/nobody", "b", history.Limit{}); !errors.Is(err, history.ErrNotFound) {
 		t.Errorf("recall in an unknown group: %v", err)
 	}
 	fill(t, s, g, "d")
@@ -196,6 +196,60 @@ func testRecall(c contract) {
 	}
 }
 
+// by is a message of an author; nil: of one that is not kept.
+func by(g group.Name, uuid string, author *history.Author) history.Publication {
+	p := message(g, uuid)
+	p.Author = author
+	return p
+}
+
+func testRecallByAuthor(c contract) {
+	t, open := c.t, c.open
+	g := room(t)
+	s, l := listen(t, open, Options{Cap: bigCap}, g)
+	alice, bob, nobody := &history.Author{1, 2, 3}, &history.Author{1, 2, 4}, &history.Author{}
+	// At once, so that batches are mixed.
+	var answers []<-chan history.Receipt
+	for uuid, author := range map[string]*history.Author{"alice": alice, "bob": bob, "nobody": nobody, "unknown": nil, "mine": alice} {
+		answers = append(answers, submit(s, by(g, uuid, author)))
+	}
+	answers = append(answers, submit(s, by(g, "alice", bob))) // a resend makes nobody the author
+	for _, a := range answers {
+		if r := wait(t, a); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	for _, tt := range []struct {
+		uuid  string
+		limit history.Limit
+		want  error
+	}{
+		{"bob", history.Limit{Author: alice}, history.ErrNotAuthor},
+		{"nobody", history.Limit{Author: alice}, history.ErrNotAuthor},
+		{"unknown", history.Limit{Author: alice}, history.ErrNotAuthor},
+		{"alice", history.Limit{Author: bob}, history.ErrNotAuthor},
+		{"never", history.Limit{Author: alice}, history.ErrNotFound},
+		{"unknown", history.Limit{Within: time.Hour}, history.ErrTooLate},
+		{"bob", history.Limit{Author: alice, Within: time.Hour}, history.ErrNotAuthor},
+		{"alice", history.Limit{Author: alice}, nil},
+		{"mine", history.Limit{Author: alice, Within: time.Hour}, nil},
+		{"nobody", history.Limit{Within: time.Hour}, nil},
+		{"unknown", history.Limit{}, nil},
+		// What is gone already is no secret.
+		{"alice", history.Limit{Author: bob}, nil},
+	} {
+		if err := s.Recall(t.Context(), g, tt.uuid, tt.limit); !errors.Is(err, tt.want) {
+			t.Errorf("recall of %q within %+v: %v, want %v", tt.uuid, tt.limit, err, tt.want)
+		}
+	}
+	if got, _ := page(t, s, g, history.Query{Size: 10}); !cmp.Equal([]string{"bob"}, got) {
+		t.Errorf("history: %q, want bob's message only", got)
+	}
+	if events := l.heard(t, g, 9); events[8].Recalls != 4 {
+		t.Errorf("the last event: %+v, want the 4th recall", events[8])
+	}
+}
+
 func testConcurrentRecalls(c contract) {
 	t, open := c.t, c.open
 	g := room(t)
@@ -204,7 +258,7 @@ func testConcurrentRecalls(c contract) {
 	fill(t, s, g, "a", "b")
 	errs := make(chan error, 32)
 	for i := range cap(errs) {
-		go func() { errs <- stores[i%2].Recall(t.Context(), g, []string{"a", "b"}[i/2%2]) }()
+		go func() { errs <- stores[i%2].Recall(t.Context(), g, []string{"a", "b"}[i/2%2], history.Limit{}) }()
 	}
 	for range cap(errs) {
 		if err := wait(t, errs); err != nil {
@@ -407,7 +461,7 @@ func testTrimmed(c contract) {
 	if got, _, gap := readAll(t, s, g, history.Start{After: place}); !gap || len(got) != 10 {
 		t.Errorf("one message later: gap %v, %d events", gap, len(got))
 	}
-	if err := s.Recall(t.Context(), g, all[0]); !errors.Is(err, history.ErrNotFound) {
+	if err := s.Recall(t.Context(), g, all[0], history.Limit{}); !errors.Is(err, history.ErrNotFound) {
 		t.Errorf("recall of a trimmed message: %v", err)
 	}
 	for _, q := range []history.Query{{Before: all[0], Size: 5}, {After: all[0], Size: 5}} {

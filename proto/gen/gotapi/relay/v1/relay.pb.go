@@ -336,7 +336,11 @@ type Publish struct {
 	Uuid    string `protobuf:"bytes,4,opt,name=uuid,proto3" json:"uuid,omitempty"`
 	Payload []byte `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
 	// How long the answer is worth having, milliseconds.
-	TimeoutMs     uint32 `protobuf:"varint,6,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	TimeoutMs uint32 `protobuf:"varint,6,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
+	// Who sent it, 8 bytes: a digest of the user, or zeros for nobody in
+	// particular. It is kept with a data packet, and with it the time. Empty:
+	// neither is kept.
+	Author        []byte `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -411,6 +415,13 @@ func (x *Publish) GetTimeoutMs() uint32 {
 		return x.TimeoutMs
 	}
 	return 0
+}
+
+func (x *Publish) GetAuthor() []byte {
+	if x != nil {
+		return x.Author
+	}
+	return nil
 }
 
 type Result struct {
@@ -1181,6 +1192,112 @@ func (x *ReadResponse) GetMore() bool {
 	return false
 }
 
+type RecallRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Uuid  string                 `protobuf:"bytes,2,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// Only a message of this author, as Publish had it; empty: of anybody.
+	Author []byte `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
+	// Only a message stored within this time, milliseconds; 0: at any time.
+	WithinMs      uint64 `protobuf:"varint,4,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecallRequest) Reset() {
+	*x = RecallRequest{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecallRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecallRequest) ProtoMessage() {}
+
+func (x *RecallRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecallRequest.ProtoReflect.Descriptor instead.
+func (*RecallRequest) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RecallRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *RecallRequest) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *RecallRequest) GetAuthor() []byte {
+	if x != nil {
+		return x.Author
+	}
+	return nil
+}
+
+func (x *RecallRequest) GetWithinMs() uint64 {
+	if x != nil {
+		return x.WithinMs
+	}
+	return 0
+}
+
+type RecallResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecallResponse) Reset() {
+	*x = RecallResponse{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecallResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecallResponse) ProtoMessage() {}
+
+func (x *RecallResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecallResponse.ProtoReflect.Descriptor instead.
+func (*RecallResponse) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{14}
+}
+
 var File_gotapi_relay_v1_relay_proto protoreflect.FileDescriptor
 
 const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
@@ -1192,7 +1309,7 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\tinterests\x18\x03 \x03(\v2\x19.gotapi.relay.v1.InterestR\tinterests\x125\n" +
 	"\bpresence\x18\x04 \x01(\v2\x19.gotapi.relay.v1.PresenceR\bpresence\"\x1b\n" +
 	"\x05Hello\x12\x12\n" +
-	"\x04edge\x18\x01 \x01(\x06R\x04edge\"\xad\x01\n" +
+	"\x04edge\x18\x01 \x01(\x06R\x04edge\"\xc5\x01\n" +
 	"\aPublish\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12/\n" +
@@ -1200,7 +1317,8 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x04uuid\x18\x04 \x01(\tR\x04uuid\x12\x18\n" +
 	"\apayload\x18\x05 \x01(\fR\apayload\x12\x1d\n" +
 	"\n" +
-	"timeout_ms\x18\x06 \x01(\rR\ttimeoutMs\"\x8c\x01\n" +
+	"timeout_ms\x18\x06 \x01(\rR\ttimeoutMs\x12\x16\n" +
+	"\x06author\x18\a \x01(\fR\x06author\"\x8c\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x122\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x18.gotapi.relay.v1.OutcomeR\aoutcome\x12\x14\n" +
@@ -1263,7 +1381,13 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x06events\x18\x02 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\x125\n" +
 	"\bposition\x18\x03 \x01(\v2\x19.gotapi.relay.v1.PositionR\bposition\x12\x10\n" +
 	"\x03gap\x18\x04 \x01(\bR\x03gap\x12\x12\n" +
-	"\x04more\x18\x05 \x01(\bR\x04more*m\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"n\n" +
+	"\rRecallRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
+	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x16\n" +
+	"\x06author\x18\x03 \x01(\fR\x06author\x12\x1b\n" +
+	"\twithin_ms\x18\x04 \x01(\x04R\bwithinMs\"\x10\n" +
+	"\x0eRecallResponse*m\n" +
 	"\n" +
 	"PacketKind\x12\x1b\n" +
 	"\x17PACKET_KIND_UNSPECIFIED\x10\x00\x12\x14\n" +
@@ -1284,10 +1408,11 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x14EVENT_KIND_TOMBSTONE\x10\x02\x12\x15\n" +
 	"\x11EVENT_KIND_RECALL\x10\x03\x12\x13\n" +
 	"\x0fEVENT_KIND_TEXT\x10\x04\x12\x15\n" +
-	"\x11EVENT_KIND_BINARY\x10\x052\xa5\x01\n" +
+	"\x11EVENT_KIND_BINARY\x10\x052\xf0\x01\n" +
 	"\fRelayService\x12P\n" +
 	"\aConnect\x12\x1f.gotapi.relay.v1.ConnectRequest\x1a .gotapi.relay.v1.ConnectResponse(\x010\x01\x12C\n" +
-	"\x04Read\x12\x1c.gotapi.relay.v1.ReadRequest\x1a\x1d.gotapi.relay.v1.ReadResponseB?Z=github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1;relayv1b\x06proto3"
+	"\x04Read\x12\x1c.gotapi.relay.v1.ReadRequest\x1a\x1d.gotapi.relay.v1.ReadResponse\x12I\n" +
+	"\x06Recall\x12\x1e.gotapi.relay.v1.RecallRequest\x1a\x1f.gotapi.relay.v1.RecallResponseB?Z=github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1;relayv1b\x06proto3"
 
 var (
 	file_gotapi_relay_v1_relay_proto_rawDescOnce sync.Once
@@ -1302,7 +1427,7 @@ func file_gotapi_relay_v1_relay_proto_rawDescGZIP() []byte {
 }
 
 var file_gotapi_relay_v1_relay_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_gotapi_relay_v1_relay_proto_goTypes = []any{
 	(PacketKind)(0),         // 0: gotapi.relay.v1.PacketKind
 	(Outcome)(0),            // 1: gotapi.relay.v1.Outcome
@@ -1320,7 +1445,9 @@ var file_gotapi_relay_v1_relay_proto_goTypes = []any{
 	(*Event)(nil),           // 13: gotapi.relay.v1.Event
 	(*ReadRequest)(nil),     // 14: gotapi.relay.v1.ReadRequest
 	(*ReadResponse)(nil),    // 15: gotapi.relay.v1.ReadResponse
-	nil,                     // 16: gotapi.relay.v1.Presence.MembersEntry
+	(*RecallRequest)(nil),   // 16: gotapi.relay.v1.RecallRequest
+	(*RecallResponse)(nil),  // 17: gotapi.relay.v1.RecallResponse
+	nil,                     // 18: gotapi.relay.v1.Presence.MembersEntry
 }
 var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	4,  // 0: gotapi.relay.v1.ConnectRequest.hello:type_name -> gotapi.relay.v1.Hello
@@ -1330,7 +1457,7 @@ var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	0,  // 4: gotapi.relay.v1.Publish.kind:type_name -> gotapi.relay.v1.PacketKind
 	1,  // 5: gotapi.relay.v1.Result.outcome:type_name -> gotapi.relay.v1.Outcome
 	9,  // 6: gotapi.relay.v1.Interest.from:type_name -> gotapi.relay.v1.Position
-	16, // 7: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
+	18, // 7: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
 	11, // 8: gotapi.relay.v1.ConnectResponse.attached:type_name -> gotapi.relay.v1.Attached
 	6,  // 9: gotapi.relay.v1.ConnectResponse.results:type_name -> gotapi.relay.v1.Result
 	12, // 10: gotapi.relay.v1.ConnectResponse.deliveries:type_name -> gotapi.relay.v1.Delivery
@@ -1342,10 +1469,12 @@ var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	9,  // 16: gotapi.relay.v1.ReadResponse.position:type_name -> gotapi.relay.v1.Position
 	3,  // 17: gotapi.relay.v1.RelayService.Connect:input_type -> gotapi.relay.v1.ConnectRequest
 	14, // 18: gotapi.relay.v1.RelayService.Read:input_type -> gotapi.relay.v1.ReadRequest
-	10, // 19: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
-	15, // 20: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
-	19, // [19:21] is the sub-list for method output_type
-	17, // [17:19] is the sub-list for method input_type
+	16, // 19: gotapi.relay.v1.RelayService.Recall:input_type -> gotapi.relay.v1.RecallRequest
+	10, // 20: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
+	15, // 21: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
+	17, // 22: gotapi.relay.v1.RelayService.Recall:output_type -> gotapi.relay.v1.RecallResponse
+	20, // [20:23] is the sub-list for method output_type
+	17, // [17:20] is the sub-list for method input_type
 	17, // [17:17] is the sub-list for extension type_name
 	17, // [17:17] is the sub-list for extension extendee
 	0,  // [0:17] is the sub-list for field type_name
@@ -1366,7 +1495,7 @@ func file_gotapi_relay_v1_relay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_relay_v1_relay_proto_rawDesc), len(file_gotapi_relay_v1_relay_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   14,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	RelayService_Connect_FullMethodName = "/gotapi.relay.v1.RelayService/Connect"
 	RelayService_Read_FullMethodName    = "/gotapi.relay.v1.RelayService/Read"
+	RelayService_Recall_FullMethodName  = "/gotapi.relay.v1.RelayService/Recall"
 )
 
 // RelayServiceClient is the client API for RelayService service.
@@ -46,6 +47,9 @@ type RelayServiceClient interface {
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
 	// Read returns what is stored after a place, for a member that resumes.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
+	// Recall is HistoryService.Cancel for a user who may not recall everything.
+	// PERMISSION_DENIED: the message is not the author's, or it is too old.
+	Recall(ctx context.Context, in *RecallRequest, opts ...grpc.CallOption) (*RecallResponse, error)
 }
 
 type relayServiceClient struct {
@@ -79,6 +83,16 @@ func (c *relayServiceClient) Read(ctx context.Context, in *ReadRequest, opts ...
 	return out, nil
 }
 
+func (c *relayServiceClient) Recall(ctx context.Context, in *RecallRequest, opts ...grpc.CallOption) (*RecallResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RecallResponse)
+	err := c.cc.Invoke(ctx, RelayService_Recall_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RelayServiceServer is the server API for RelayService service.
 // All implementations must embed UnimplementedRelayServiceServer
 // for forward compatibility.
@@ -98,6 +112,9 @@ type RelayServiceServer interface {
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
 	// Read returns what is stored after a place, for a member that resumes.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
+	// Recall is HistoryService.Cancel for a user who may not recall everything.
+	// PERMISSION_DENIED: the message is not the author's, or it is too old.
+	Recall(context.Context, *RecallRequest) (*RecallResponse, error)
 	mustEmbedUnimplementedRelayServiceServer()
 }
 
@@ -113,6 +130,9 @@ func (UnimplementedRelayServiceServer) Connect(grpc.BidiStreamingServer[ConnectR
 }
 func (UnimplementedRelayServiceServer) Read(context.Context, *ReadRequest) (*ReadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Read not implemented")
+}
+func (UnimplementedRelayServiceServer) Recall(context.Context, *RecallRequest) (*RecallResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Recall not implemented")
 }
 func (UnimplementedRelayServiceServer) mustEmbedUnimplementedRelayServiceServer() {}
 func (UnimplementedRelayServiceServer) testEmbeddedByValue()                      {}
@@ -160,6 +180,24 @@ func _RelayService_Read_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RelayService_Recall_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RecallRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RelayServiceServer).Recall(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RelayService_Recall_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RelayServiceServer).Recall(ctx, req.(*RecallRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RelayService_ServiceDesc is the grpc.ServiceDesc for RelayService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -170,6 +208,10 @@ var RelayService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Read",
 			Handler:    _RelayService_Read_Handler,
+		},
+		{
+			MethodName: "Recall",
+			Handler:    _RelayService_Recall_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

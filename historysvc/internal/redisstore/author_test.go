@@ -1,0 +1,78 @@
+package redisstore
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+func TestTheTimeToRecallAMessageEnds(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{}, nil), room(t)
+			author := &history.Author{1}
+			stored := time.Unix(1_800_000_000, 0)
+			s.now = func() time.Time { return stored }
+			done := make(chan history.Receipt, 1)
+			s.Submit(&history.Publication{
+				Group: g, Kind: stream.Message, UUID: "a", Payload: []byte(dataPacket("a")), Author: author,
+				Done: func(r history.Receipt) { done <- r },
+			})
+			if r := <-done; r.Err != nil {
+				t.Fatal(r.Err)
+			}
+			limit := history.Limit{Author: author, Within: 2 * time.Minute}
+			s.now = func() time.Time { return stored.Add(2*time.Minute + time.Second) }
+			if err := s.Recall(t.Context(), g, "a", limit); !errors.Is(err, history.ErrTooLate) {
+				t.Errorf("after the time: %v, want %v", err, history.ErrTooLate)
+			}
+			s.now = func() time.Time { return stored.Add(2 * time.Minute) }
+			if err := s.Recall(t.Context(), g, "a", limit); err != nil {
+				t.Errorf("within the time: %v", err)
+			}
+		})
+	}
+}
+
+// Entries of messages whose authors are kept are longer than others: what reads
+// them must bear both in one list, as after a rolling upgrade.
+func TestAuthorsAreKeptBesideLinkAndOriginOnlyWhenTold(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{}, nil), room(t)
+			for i, author := range []*history.Author{nil, {7}, nil} {
+				done := make(chan history.Receipt, 1)
+				uuid := string(rune('a' + i))
+				s.Submit(&history.Publication{
+					Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(dataPacket(uuid)), Author: author,
+					Origin: stream.Origin{Edge: 1, ID: uint64(i)},
+					Done:   func(r history.Receipt) { done <- r },
+				})
+				if r := <-done; r.Err != nil {
+					t.Fatal(r.Err)
+				}
+			}
+			entries, err := s.client.LRange(t.Context(), keysOf(g).links, 0, -1).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, want := range []int{20, 32, 20, 20} {
+				if len(entries) != 4 || len(entries[i]) != want {
+					t.Fatalf("entry %d of %d has another length than %d", i, len(entries), want)
+				}
+			}
+			batch, err := s.Read(t.Context(), g, history.Start{})
+			if err != nil || batch.Gap || len(batch.Events) != 3 {
+				t.Fatalf("read: %+v, %v", batch, err)
+			}
+			for i, e := range batch.Events {
+				if want := (stream.Origin{Edge: 1, ID: uint64(i)}); e.Origin != want {
+					t.Errorf("origin of message %d: %+v, want %+v", i, e.Origin, want)
+				}
+			}
+		})
+	}
+}
