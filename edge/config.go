@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"crypto/tls"
 	"errors"
 	"flag"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
 // Limits of settings.
@@ -30,6 +30,10 @@ type Config struct {
 	Listen string
 	// Target of the history services, as relay.Dial understands it.
 	History string
+	// Whether to speak TLS to them; the files and the name that matter then.
+	HistoryTLS           bool
+	HistoryTLSFiles      tlsfiles.Paths
+	HistoryTLSServerName string
 
 	// The secret of the admin endpoints, or the file that holds it; at most one.
 	AdminSecret     string
@@ -54,6 +58,8 @@ type Config struct {
 
 	// Files with the certificate chain and its key; both or none.
 	TLSCert, TLSKey string
+	// How long browsers shall insist on HTTPS; 0: they are not told to.
+	HSTS time.Duration
 	// Address of plain HTTP that redirects to Listen; "": none.
 	RedirectHTTP string
 
@@ -72,6 +78,13 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4998", "`address` of HTTP and WebSockets")
 	fs.StringVar(&c.History, "history", "127.0.0.1:5998",
 		"history service: `host:port`, several with commas between them,\nor a gRPC target such as dns:///historysvc:5998")
+	fs.BoolVar(&c.HistoryTLS, "history-tls", false, "speak TLS to the history services; the other -history-tls flags imply it")
+	fs.StringVar(&c.HistoryTLSFiles.CA, "history-tls-ca", "",
+		"`path` of the authorities, PEM, that certificates of history services must come from;\nnone: the machine's")
+	fs.StringVar(&c.HistoryTLSFiles.Cert, "history-tls-cert", "", "`path` of the certificate chain, PEM, that the edge shows to history services")
+	fs.StringVar(&c.HistoryTLSFiles.Key, "history-tls-key", "", "`path` of that certificate's key, PEM")
+	fs.StringVar(&c.HistoryTLSServerName, "history-tls-server-name", "",
+		"`name` that certificates of history services must be for; none: the host of -history")
 	fs.StringVar(&c.AdminSecret, "admin-secret", "", "`secret` of the admin endpoints; none: they are off")
 	fs.StringVar(&c.AdminSecretFile, "admin-secret-file", "", "`path` of a file that holds the admin secret")
 	fs.StringVar(&c.AllowedOrigins, "allowed-origins", "*",
@@ -85,6 +98,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "over how long the members are disconnected when the server goes down")
 	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain, PEM; with -tls-key the edge speaks TLS")
 	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")
+	fs.DurationVar(&c.HSTS, "hsts", 0, "how `long` browsers shall insist on HTTPS for this host, as 8760h (Strict-Transport-Security);\n0s: they are not told to")
 	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` of plain HTTP that redirects to HTTPS on the port of -listen")
 }
 
@@ -113,6 +127,9 @@ func (c *Config) Validate() error {
 	check(c.MaxConnections >= 0, "-max-connections: negative")
 	check(c.Drain >= 0, "-drain: negative")
 	check((c.TLSCert == "") == (c.TLSKey == ""), "-tls-cert and -tls-key go together")
+	check(c.HSTS >= 0, "-hsts: negative")
+	check(c.HSTS == 0 || c.TLSCert != "", "-hsts needs -tls-cert and -tls-key")
+	check((c.HistoryTLSFiles.Cert == "") == (c.HistoryTLSFiles.Key == ""), "-history-tls-cert and -history-tls-key go together")
 	check(c.RedirectHTTP == "" || isAddress(c.RedirectHTTP), "-redirect-http: %q is not an address such as :80", c.RedirectHTTP)
 	check(c.RedirectHTTP == "" || c.TLSCert != "", "-redirect-http needs -tls-cert and -tls-key")
 	if len(all) == 0 {
@@ -167,19 +184,18 @@ func (c *Config) secret() (string, error) {
 	return secret, nil
 }
 
-// tls is nil when the edge speaks plain HTTP.
-func (c *Config) tls() (*tls.Config, error) {
+// face is nil when the edge speaks plain HTTP.
+func (c *Config) face() *tlsfiles.Paths {
 	if c.TLSCert == "" {
-		return nil, nil
+		return nil
 	}
-	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+	return &tlsfiles.Paths{Cert: c.TLSCert, Key: c.TLSKey}
+}
+
+// back is nil when the edge speaks plain gRPC to the history services.
+func (c *Config) back() *tlsfiles.Paths {
+	if !c.HistoryTLS && c.HistoryTLSFiles == (tlsfiles.Paths{}) && c.HistoryTLSServerName == "" {
+		return nil
 	}
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS12,
-		Certificates: []tls.Certificate{cert},
-		// WebSockets are HTTP/1.1; their clients do not offer h2.
-		NextProtos: []string{"h2", "http/1.1"},
-	}, nil
+	return &c.HistoryTLSFiles
 }

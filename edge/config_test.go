@@ -3,15 +3,10 @@ package edge_test
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +19,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/edge"
+	"github.com/gotapi/gotapi-ws/services/tlsfiles"
+	"github.com/gotapi/gotapi-ws/services/tlsfiles/tlstest"
 )
 
 func TestDefaultsAreValid(t *testing.T) {
@@ -46,6 +43,8 @@ func TestEverythingWrongIsNamedAtOnce(t *testing.T) {
 		MaxConnections:   -1,
 		Drain:            -1,
 		TLSCert:          "c",
+		HSTS:             -1,
+		HistoryTLSFiles:  tlsfiles.Paths{Cert: "d"},
 		RedirectHTTP:     "80",
 	}
 	err := cfg.Validate()
@@ -55,6 +54,7 @@ func TestEverythingWrongIsNamedAtOnce(t *testing.T) {
 	for _, name := range []string{
 		"-listen", "-history", "-admin-secret", "-allowed-origins", "-max-message-bytes", "-publish-timeout", "-publish-queue:",
 		"-member-queue-bytes", "-max-connections", "-drain", "-tls-key", "-redirect-http",
+		"-hsts", "-history-tls-key",
 	} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("the error does not name %s: %v", name, err)
@@ -80,6 +80,7 @@ func TestRunRefusesWhatItCannotUse(t *testing.T) {
 		"no secret file":            {func(c *edge.Config) { c.AdminSecretFile = "/does/not/exist" }, "-admin-secret-file"},
 		"an empty secret file":      {func(c *edge.Config) { c.AdminSecretFile = write(t, "empty", " \n") }, "-admin-secret-file"},
 		"no certificate":            {func(c *edge.Config) { c.TLSCert, c.TLSKey = "/does/not/exist", "/neither" }, "-tls-cert"},
+		"no history authority":      {func(c *edge.Config) { c.HistoryTLSFiles.CA = "/does/not/exist" }, "-history-tls"},
 		"a redirect port in use":    {func(c *edge.Config) { certify(t, c); c.RedirectHTTP = taken.Addr().String() }, "-redirect-http"},
 		"an unknown kind of target": {func(c *edge.Config) { c.History = "nonsense:///x" }, "nonsense"},
 	} {
@@ -104,6 +105,7 @@ func TestTLSAndRedirect(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg.RedirectHTTP = free.Addr().String()
+	cfg.HSTS = time.Hour
 	_ = free.Close()
 	f := start(t, cfg)
 
@@ -128,6 +130,9 @@ func TestTLSAndRedirect(t *testing.T) {
 		t.Errorf("got %s %s from %s: %s", r.Proto, r.Status, r.Request.URL, body)
 	}
 	(&client{t, a}).want(websocket.TextMessage, "hello")
+	if got := r.Header.Get("Strict-Transport-Security"); got != "max-age=3600" {
+		t.Errorf("got Strict-Transport-Security %q, want max-age=3600", got)
+	}
 
 	cfg.Listen = f.addr
 	if err := cfg.Probe(t.Context()); err != nil {
@@ -190,28 +195,10 @@ func TestRedirectKeepsThePath(t *testing.T) {
 // certify gives c a certificate for 127.0.0.1, and returns who trusts it.
 func certify(t *testing.T, c *edge.Config) *x509.CertPool {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		NotAfter:     time.Now().Add(time.Hour),
-		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
-	c.TLSCert = write(t, "cert.pem", string(chain))
-	c.TLSKey = write(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})))
+	authority := tlstest.NewAuthority(t)
+	c.TLSCert, c.TLSKey = authority.Server(t).Write(t, t.TempDir(), "edge")
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(chain)
+	roots.AppendCertsFromPEM(authority.PEM)
 	return roots
 }
 

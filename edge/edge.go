@@ -4,6 +4,7 @@ package edge
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/services/run"
+	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
 // Run serves until ctx ends, then stops in order: HTTP takes nothing new,
@@ -30,7 +32,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	conn, err := relay.Dial(cfg.History, cfg.DialOptions...)
+	secrets, err := cfg.openTLS(log, reg)
+	if err != nil {
+		return err
+	}
+	conn, err := relay.Dial(cfg.History, secrets.dialOptions(&cfg)...)
 	if err != nil {
 		return err
 	}
@@ -70,7 +76,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	webs, err := listenAll(ctx, &cfg, handler, log)
+	webs, err := listenAll(ctx, &cfg, secrets.face, handler, log)
 	if err != nil {
 		return err
 	}
@@ -80,15 +86,20 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		cfg.OnReady(webs[0].listener.Addr())
 	}
 	parts := []run.Part{
+		{Name: "tls files", Serve: secrets.run},
 		{Name: "relay", Serve: client.Run},
 		{Name: "rooms", Serve: rooms.Run},
 		{Name: "keepalive", Serve: sessions.Run},
 		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, sessions, &cfg) }},
 	}
+	return run.All(ctx, log, cfg.stopTimeout(), append(parts, webParts(webs)...)...)
+}
+
+func webParts(webs []*web) (parts []run.Part) {
 	for _, w := range webs {
 		parts = append(parts, run.Part{Name: w.name, Serve: w.serve})
 	}
-	return run.All(ctx, log, cfg.stopTimeout(), parts...)
+	return parts
 }
 
 // figures are what the console shows everybody.
@@ -129,18 +140,20 @@ func (c *Config) webDrain() time.Duration { return c.PublishTimeout + time.Secon
 
 // listenAll opens the listeners: first that of the handler, then that of the
 // redirect, if there is one. On an error none is open.
-func listenAll(ctx context.Context, cfg *Config, h *gateway.Handler, log *slog.Logger) ([]*web, error) {
-	secure, err := cfg.tls()
-	if err != nil {
-		return nil, err
-	}
+func listenAll(ctx context.Context, cfg *Config, files *tlsfiles.Files, h *gateway.Handler, log *slog.Logger) ([]*web, error) {
 	ln := cfg.Listener
 	if ln == nil {
+		var err error
 		if ln, err = listen(ctx, "-listen", cfg.Listen); err != nil {
 			return nil, err
 		}
 	}
-	face := newWeb("http", h, ln, secure, cfg.webDrain(), log)
+	var secure *tls.Config
+	if files != nil {
+		// WebSockets are HTTP/1.1; their clients do not offer h2.
+		secure = files.Server("h2", "http/1.1")
+	}
+	face := newWeb("http", insisting(h, cfg.HSTS), ln, secure, cfg.webDrain(), log)
 	if cfg.RedirectHTTP == "" {
 		return []*web{face}, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
+	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
 // Limits of settings.
@@ -24,6 +25,9 @@ const (
 type Config struct {
 	// Address of gRPC.
 	Listen string
+	// Files of TLS on Listen; none: plain gRPC. With authorities, clients must show a
+	// certificate of theirs.
+	TLS tlsfiles.Paths
 	// URL of Redis, as redisstore.Open understands it.
 	Redis string
 
@@ -52,7 +56,7 @@ type Config struct {
 	Embedded bool
 	// Serves instead of a new listener on Listen.
 	Listener net.Listener
-	// Served as well.
+	// Served as well, without TLS: pipes within this process.
 	ExtraListeners []net.Listener
 	// Called when the service listens; may be nil.
 	OnReady func(addr net.Addr)
@@ -61,6 +65,10 @@ type Config struct {
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:5998", "`address` of gRPC, for edges and internal services")
+	fs.StringVar(&c.TLS.Cert, "grpc-tls-cert", "", "`path` of the certificate chain of gRPC, PEM; with -grpc-tls-key, gRPC is spoken over TLS only")
+	fs.StringVar(&c.TLS.Key, "grpc-tls-key", "", "`path` of that certificate's key, PEM")
+	fs.StringVar(&c.TLS.CA, "grpc-tls-client-ca", "",
+		"`path` of authorities, PEM: clients must show a certificate of theirs (mutual TLS);\nnone: any client is served")
 	fs.StringVar(&c.Redis, "redis", "",
 		"`URL` of Redis: redis://host:6379/0, redis+cluster://host:port[,...],\nredis+sentinel://host:port[,...]/0?master_name=NAME; rediss with TLS")
 	note(fs, &c.HistoryCapChosen, func(fs *flag.FlagSet) {
@@ -89,6 +97,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	check(c.Listener != nil || isAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:5998", c.Listen)
+	check((c.TLS.Cert == "") == (c.TLS.Key == ""), "-grpc-tls-cert and -grpc-tls-key go together")
+	check(c.TLS.CA == "" || c.TLS.Cert != "", "-grpc-tls-client-ca needs -grpc-tls-cert and -grpc-tls-key")
 	check(c.Redis != "", "-redis: must be given")
 	check(c.Redis == "" || strings.Contains(c.Redis, "://"), "-redis: not a URL such as redis://127.0.0.1:6379/0")
 	check(c.HistoryCap >= 1, "-history-cap: less than 1")

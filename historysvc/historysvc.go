@@ -37,6 +37,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	defer func() { _ = store.Close() }() // nothing waits to be written
 
+	secure, err := cfg.openTLS(log, reg)
+	if err != nil {
+		return err
+	}
 	listeners, err := cfg.listen(ctx)
 	if err != nil {
 		return err
@@ -44,7 +48,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	hub := feed.New(store, store, log, reg)
 	history := rpc.NewHistory(store, store, hub, rpc.HistoryOptions{MaxMessageBytes: cfg.MaxMessageBytes}, log)
 	relay := rpc.NewRelay(store, store, hub, rpc.RelayOptions{QueueBytes: cfg.EdgeQueueBytes}, log, reg)
-	srv := newServer(history, relay, listeners, cfg.Drain, log, reg)
+	srv := newServer(history, relay, listeners, secure.options(), cfg.Drain, log, reg)
 
 	addr := listeners[0].Addr()
 	log.InfoContext(ctx, "history service listens", "address", addr.String())
@@ -52,6 +56,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		cfg.OnReady(addr)
 	}
 	return run.All(ctx, log, cfg.Drain+stopTimeout,
+		run.Part{Name: "tls files", Serve: secure.run},
 		run.Part{Name: "store", Serve: func(ctx context.Context) error { return store.Run(ctx, hub) }},
 		run.Part{Name: "feed", Serve: hub.Run},
 		run.Part{Name: "readiness", Serve: func(ctx context.Context) error { return srv.watchStore(ctx, store.Ping) }},
@@ -84,5 +89,9 @@ func (c *Config) listen(ctx context.Context) ([]net.Listener, error) {
 			return nil, fmt.Errorf("-listen: %w", err)
 		}
 	}
-	return append([]net.Listener{main}, c.ExtraListeners...), nil
+	all := []net.Listener{main}
+	for _, ln := range c.ExtraListeners {
+		all = append(all, within{ln})
+	}
+	return all, nil
 }

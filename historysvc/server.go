@@ -52,7 +52,7 @@ type server struct {
 	calls     *prometheus.HistogramVec
 }
 
-func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, drain time.Duration, log *slog.Logger, reg prometheus.Registerer) *server {
+func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, options []grpc.ServerOption, drain time.Duration, log *slog.Logger, reg prometheus.Registerer) *server {
 	s := &server{
 		health: health.NewServer(), history: h, relay: r, listeners: listeners, drain: drain, log: log,
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -62,7 +62,7 @@ func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, drain tim
 		}, []string{"method", "code"}),
 	}
 	reg.MustRegister(s.calls)
-	s.grpc = grpc.NewServer(
+	s.grpc = grpc.NewServer(append(options,
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -70,7 +70,7 @@ func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, drain tim
 		grpc.KeepaliveParams(keepaliveParams),
 		grpc.UnaryInterceptor(s.call),
 		grpc.WaitForHandlers(true), // they use what is given up next
-	)
+	)...)
 	historyv1.RegisterHistoryServiceServer(s.grpc, h)
 	relayv1.RegisterRelayServiceServer(s.grpc, r)
 	healthv1.RegisterHealthServer(s.grpc, s.health)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge"
 	"github.com/gotapi/gotapi-ws/historysvc"
-	"github.com/gotapi/gotapi-ws/services/health"
 )
 
 // Config is what both services can be told, less what only makes sense when
@@ -76,9 +75,5 @@ func (c *Config) Probe(ctx context.Context) error {
 	if err := c.Edge.Probe(ctx); err != nil {
 		return err
 	}
-	grpc, err := health.Local(c.History.Listen)
-	if err != nil {
-		return err
-	}
-	return health.GRPC(ctx, grpc)
+	return c.History.Probe(ctx)
 }

@@ -1,18 +1,21 @@
 package standalone
 
-import "flag"
+import (
+	"flag"
+	"strings"
+)
 
 // RegisterFlags defines the flags of both services. Where both have a flag of
 // one name it is the edge's, and the history service's begins with "grpc-".
 // Otherwise they are as the services define them, but for these:
-// -max-message-bytes is for both, -redis may be empty, and -history does not
-// exist.
+// -max-message-bytes is for both, -redis may be empty, and -history and
+// -history-tls... do not exist.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	face, history := flagsOf(c.Edge.RegisterFlags), flagsOf(c.History.RegisterFlags)
 	face.VisitAll(func(f *flag.Flag) {
-		switch f.Name {
-		case "history":
-		case "max-message-bytes":
+		switch {
+		case f.Name == "history" || strings.HasPrefix(f.Name, "history-tls"):
+		case f.Name == "max-message-bytes":
 			fs.Var(both{f.Value, history.Lookup(f.Name).Value}, f.Name, f.Usage)
 		default:
 			fs.Var(f.Value, f.Name, f.Usage)

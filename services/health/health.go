@@ -5,24 +5,27 @@ package health
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 )
 
-// HTTP returns nil if a GET of the URL is answered with 200.
-func HTTP(ctx context.Context, url string) error {
+// HTTP returns nil if a GET of the URL is answered with 200. secure is for
+// https; nil means the usual checks.
+func HTTP(ctx context.Context, url string, secure *tls.Config) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
 	}
 	// A transport of its own: nothing is left behind.
-	transport := &http.Transport{DisableKeepAlives: true}
+	transport := &http.Transport{DisableKeepAlives: true, TLSClientConfig: secure}
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
 		return fmt.Errorf("get %s: %w", url, err)
@@ -38,9 +41,13 @@ func HTTP(ctx context.Context, url string) error {
 }
 
 // GRPC returns nil if the health service at addr (host:port) says SERVING for
-// the server as a whole.
-func GRPC(ctx context.Context, addr string) error {
-	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+// the server as a whole. It speaks TLS if secure is not nil.
+func GRPC(ctx context.Context, addr string, secure *tls.Config) error {
+	creds := insecure.NewCredentials()
+	if secure != nil {
+		creds = credentials.NewTLS(secure)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(creds))
 	if err != nil {
 		return err
 	}

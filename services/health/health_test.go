@@ -46,11 +46,11 @@ func TestHTTPWantsStatus200(t *testing.T) {
 	code := http.StatusOK
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }))
 	defer srv.Close()
-	if err := health.HTTP(t.Context(), srv.URL); err != nil {
+	if err := health.HTTP(t.Context(), srv.URL, nil); err != nil {
 		t.Errorf("HTTP of a server that answers 200 = %v", err)
 	}
 	code = http.StatusServiceUnavailable
-	if err := health.HTTP(t.Context(), srv.URL); err == nil || !strings.Contains(err.Error(), "503") {
+	if err := health.HTTP(t.Context(), srv.URL, nil); err == nil || !strings.Contains(err.Error(), "503") {
 		t.Errorf("HTTP of a server that answers 503 = %v", err)
 	}
 }
@@ -62,11 +62,11 @@ func TestGRPCWantsServing(t *testing.T) {
 	go func() { _ = srv.Serve(ln) }()
 	defer srv.Stop()
 
-	if err := health.GRPC(t.Context(), ln.Addr().String()); err != nil {
+	if err := health.GRPC(t.Context(), ln.Addr().String(), nil); err != nil {
 		t.Errorf("GRPC of a serving server = %v", err)
 	}
 	status.Shutdown()
-	if err := health.GRPC(t.Context(), ln.Addr().String()); err == nil || !strings.Contains(err.Error(), "NOT_SERVING") {
+	if err := health.GRPC(t.Context(), ln.Addr().String(), nil); err == nil || !strings.Contains(err.Error(), "NOT_SERVING") {
 		t.Errorf("GRPC of a server that is going down = %v", err)
 	}
 }
@@ -74,10 +74,10 @@ func TestGRPCWantsServing(t *testing.T) {
 func TestProbesFailWhereNobodyAnswers(t *testing.T) {
 	for name, addr := range map[string]string{"nobody": nobody(t), "silent": silent(t)} {
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		if err := health.HTTP(ctx, "http://"+addr); err == nil {
+		if err := health.HTTP(ctx, "http://"+addr, nil); err == nil {
 			t.Errorf("HTTP, %s: no error", name)
 		}
-		if err := health.GRPC(ctx, addr); err == nil {
+		if err := health.GRPC(ctx, addr, nil); err == nil {
 			t.Errorf("GRPC, %s: no error", name)
 		}
 		cancel()

@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/historysvc"
-	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/program"
 )
 
@@ -21,17 +20,9 @@ func main() {
 		Summary:       "stores the messages of groups in Redis and carries them between edges",
 		RegisterFlags: cfg.RegisterFlags,
 		Validate:      cfg.Validate,
-		Probe:         func(ctx context.Context) error { return probe(ctx, cfg.Listen) },
+		Probe:         cfg.Probe,
 		Run: func(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) error {
 			return historysvc.Run(ctx, cfg, log, reg)
 		},
 	}.Main())
-}
-
-func probe(ctx context.Context, listen string) error {
-	addr, err := health.Local(listen)
-	if err != nil {
-		return err
-	}
-	return health.GRPC(ctx, addr)
 }
