@@ -24,6 +24,11 @@ import (
 const (
 	// A page of history has up to 8 MiB of texts, and its last text.
 	maxMessageBytes = 16 << 20
+	// Flow control windows of HTTP/2, of a stream and of a connection, bytes. That
+	// they are given turns gRPC's search for better ones off: it pings with every
+	// few messages, which at low rates cost more than the messages.
+	streamWindow     = 4 << 20
+	connectionWindow = 8 << 20
 	// Requests and streams of one connection at once.
 	maxStreams = 4096
 	// A call whose caller sets no deadline has this one.
@@ -65,6 +70,8 @@ func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, options [
 	s.grpc = grpc.NewServer(append(options,
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
+		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialConnWindowSize(connectionWindow),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalivePolicy),
 		grpc.KeepaliveParams(keepaliveParams),

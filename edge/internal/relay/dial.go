@@ -22,6 +22,15 @@ import (
 // of texts, and what surrounds them.
 const maxAnswer = 32 << 20
 
+// Flow control windows of HTTP/2, of a stream and of a connection, bytes: what
+// a history service may send before the edge has read it. That they are given
+// turns gRPC's search for better ones off, whose pings cost more than the
+// messages at low rates.
+const (
+	streamWindow     = 4 << 20
+	connectionWindow = 8 << 20
+)
+
 // serviceConfig spreads calls over all history services that say they are well
 // and that answer. A unary call that finds a service gone or without its Redis is
 // made again at once, on another one: all that an edge calls may be done twice.
@@ -58,6 +67,8 @@ func Dial(target string, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithChainUnaryInterceptor(heartbeat.Unary),
 		grpc.WithChainStreamInterceptor(heartbeat.Stream),
+		grpc.WithInitialWindowSize(streamWindow),
+		grpc.WithInitialConnWindowSize(connectionWindow),
 		// A dead peer is found after 13 s, if the heartbeat has not (it takes
 		// nothing away from the only service there is); a dead connection is
 		// retried within 3 s.
