@@ -23,9 +23,16 @@ type edge struct {
 	attached map[uint32][]*relayv1.Attached
 	events   map[uint32][]*relayv1.Event
 	err      error
+	// A frame said so.
+	deliveriesAnswer bool
 }
 
 func (s *service) edge(t *testing.T, id uint64) *edge {
+	t.Helper()
+	return s.connectEdge(t, &relayv1.Hello{Edge: id})
+}
+
+func (s *service) connectEdge(t *testing.T, hello *relayv1.Hello) *edge {
 	t.Helper()
 	stream, err := s.relay.Connect(t.Context())
 	if err != nil {
@@ -35,7 +42,7 @@ func (s *service) edge(t *testing.T, id uint64) *edge {
 		t: t, stream: stream, results: make(map[uint64]*relayv1.Result),
 		attached: make(map[uint32][]*relayv1.Attached), events: make(map[uint32][]*relayv1.Event),
 	}
-	e.send(&relayv1.ConnectRequest{Hello: &relayv1.Hello{Edge: id}})
+	e.send(&relayv1.ConnectRequest{Hello: hello})
 	return e
 }
 
@@ -71,6 +78,7 @@ func (e *edge) until(ok func() bool) {
 			continue
 		}
 		e.received = frame.GetReceived()
+		e.deliveriesAnswer = e.deliveriesAnswer || frame.GetDeliveriesAnswer()
 		for _, r := range frame.GetResults() {
 			e.results[r.GetId()] = r
 		}
@@ -134,6 +142,29 @@ func TestEdgePublishesAttachesAndGetsItsDeliveries(t *testing.T) {
 	}
 	if r := a.results[1]; r.GetSeq() != 1 || r.GetEpoch() == 0 {
 		t.Errorf("result of the message: %v, want its place", r)
+	}
+}
+
+func TestDeliveriesAnswerAnEdgeThatTakesThemForResults(t *testing.T) {
+	s := start(t)
+	e := s.connectEdge(t, &relayv1.Hello{Edge: 7, DeliveriesAnswer: true})
+	e.attach(1, room, nil)
+	const n = 100
+	for id := range uint64(n) {
+		e.send(&relayv1.ConnectRequest{Publishes: []*relayv1.Publish{e.data(id+1, fmt.Sprint("u", id))}})
+	}
+	elsewhere := e.data(n+1, "elsewhere") // nobody follows that group: no delivery
+	elsewhere.Group = "/elsewhere"
+	e.send(&relayv1.ConnectRequest{Publishes: []*relayv1.Publish{elsewhere, e.data(n+2, "u0")}})
+	e.until(func() bool { return len(e.events[1]) == n && e.results[n+1] != nil && e.results[n+2] != nil })
+	if got := e.results[n+1].GetOutcome(); got != relayv1.Outcome_OUTCOME_ACCEPTED {
+		t.Errorf("message that is not delivered here: %v", got)
+	}
+	if got := e.results[n+2].GetOutcome(); got != relayv1.Outcome_OUTCOME_DUPLICATE {
+		t.Errorf("duplicate: %v", got)
+	}
+	if !e.deliveriesAnswer {
+		t.Error("the service never said that its deliveries answer")
 	}
 }
 

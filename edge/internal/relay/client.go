@@ -292,7 +292,7 @@ func (c *Client) connect(leaving, ctx context.Context, cancel func()) (relayv1.R
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Send(&relayv1.ConnectRequest{Hello: &relayv1.Hello{Edge: c.edge}}); err != nil {
+	if err := s.Send(&relayv1.ConnectRequest{Hello: &relayv1.Hello{Edge: c.edge, DeliveriesAnswer: true}}); err != nil {
 		return nil, streamError(s, err)
 	}
 	return s, nil

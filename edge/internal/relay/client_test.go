@@ -722,3 +722,40 @@ func wantCall(t *testing.T, h *recorder, want any) {
 		t.Fatalf("call of the handler, -want +got:\n%s", diff)
 	}
 }
+
+func TestDeliveryIsTheResultOfItsMessageWhereTheServiceSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rig, answers := newRig(t, Options{LastMoment: soon}), newAnswers(t)
+		conn := rig.service.next(t)
+		rig.Publish(answers.publication(1, stream.Message))
+		rig.Publish(answers.publication(2, stream.Text))
+		rig.Publish(answers.publication(3, stream.Message))
+		synctest.Wait()
+		ids := make(map[uint32]uint64)
+		for len(ids) < 3 {
+			for _, p := range conn.frame().GetPublishes() {
+				ids[uint32(p.GetId())] = p.GetId()
+			}
+		}
+		deliver := func(answer bool, edge, id uint64) {
+			conn.send(&relayv1.ConnectResponse{DeliveriesAnswer: answer, Deliveries: []*relayv1.Delivery{{
+				Channel: 1, Epoch: 7, Events: []*relayv1.Event{{Seq: 40, OriginEdge: edge, OriginId: id}},
+			}}})
+			synctest.Wait()
+		}
+		deliver(false, rig.Edge(), ids[1])
+		deliver(true, rig.Edge()+1, ids[1])
+		deliver(true, rig.Edge(), ids[2]) // a broadcast has a result of its own
+		if n := len(answers.came); n != 0 {
+			t.Fatalf("%d answers came", n)
+		}
+		deliver(true, rig.Edge(), ids[1])
+		if _, got := answers.next(); got != (Receipt{Outcome: Accepted, Epoch: 7, Seq: 40}) {
+			t.Errorf("got receipt %+v", got)
+		}
+		// Its result, if it comes after all, means nothing.
+		conn.answer(unavailable, &relayv1.Publish{Id: ids[1]}, &relayv1.Publish{Id: ids[2]}, &relayv1.Publish{Id: ids[3]})
+		answers.want(2, Unavailable)
+		answers.want(3, Unavailable)
+	})
+}

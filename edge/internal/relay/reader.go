@@ -19,6 +19,9 @@ func (c *Client) read(s relayv1.RelayService_ConnectClient) error {
 		// Deliveries first: the delivery of a message is its sender's ack, and
 		// a result without a delivery makes the room look for a hole.
 		c.deliver(frame.GetDeliveries())
+		if frame.GetDeliveriesAnswer() {
+			c.delivered(frame.GetDeliveries())
+		}
 		c.results(frame.GetResults())
 	}
 }
@@ -48,6 +51,36 @@ func (c *Client) deliver(all []*relayv1.Delivery) {
 	for _, d := range all {
 		c.metrics.deliveries.Add(float64(len(d.GetEvents())))
 		c.handler.Deliver(d.GetChannel(), stream.Epoch(d.GetEpoch()), decodeEvents(d.GetEvents()))
+	}
+}
+
+// delivered answers what was published here and has come back: it is stored.
+func (c *Client) delivered(all []*relayv1.Delivery) {
+	type answer struct {
+		*entry
+		Receipt
+	}
+	var answered []answer
+	c.mu.Lock()
+	for _, d := range all {
+		for _, event := range d.GetEvents() {
+			if event.GetOriginEdge() != c.edge {
+				continue
+			}
+			// Packets that are not stored have results: they are no part of a
+			// stream that could be replayed.
+			if e := c.list.byID[event.GetOriginId()]; e != nil && e.stored() {
+				c.list.remove(e)
+				answered = append(answered, answer{e, Receipt{
+					Outcome: Accepted, Epoch: stream.Epoch(d.GetEpoch()), Seq: event.GetSeq(),
+				}})
+			}
+		}
+	}
+	c.removed()
+	c.mu.Unlock()
+	for _, a := range answered {
+		c.finish(a.entry, a.Receipt)
 	}
 }
 

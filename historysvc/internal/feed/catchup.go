@@ -120,16 +120,14 @@ func (f *Follower) restart(head stream.Position) {
 	f.hub.metrics.gaps.Inc()
 	f.start = Start{}
 	f.skips = stream.Skips{}
-	f.pos = head
-	f.sink.Attached(head, true)
+	f.begin(head, true)
 	f.goLive()
 }
 
 func (f *Follower) takePage(batch *history.Batch) {
 	if f.start.AfterUUID != "" {
 		f.start = Start{}
-		f.pos = startOf(batch)
-		f.sink.Attached(f.pos, false)
+		f.begin(startOf(batch), false)
 	}
 	if len(batch.Events) > 0 && !f.deliver(batch.Epoch, batch.Events) {
 		f.buffer.take(&f.hub.buffered)

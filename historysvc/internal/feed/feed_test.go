@@ -552,3 +552,31 @@ func TestManyGroupsAreSubscribedAndAttachedTogether(t *testing.T) {
 		}
 	})
 }
+
+func TestFollowerKnowsWhatItsSinkGetsAndWhatNot(t *testing.T) {
+	run(t, func(w *world) {
+		w.store(room, "u1")
+		s := w.follow(room, Start{})
+		at := s.position()
+		w.publish("u2")
+		for _, tt := range []struct {
+			what  string
+			epoch stream.Epoch
+			seq   uint64
+			want  Prospect
+		}{
+			{"a message from before it began", at.Epoch, at.Seq, Unknown},
+			{"a message that it has passed on", at.Epoch, at.Seq + 1, Passed},
+			{"the next message", at.Epoch, at.Seq + 2, Coming},
+			{"a message of another life of the group", at.Epoch + 1, at.Seq + 1, Unknown},
+		} {
+			if got := s.Prospect(tt.epoch, tt.seq); got != tt.want {
+				t.Errorf("%s: got %d, want %d", tt.what, got, tt.want)
+			}
+		}
+		s.stop()
+		if got := s.Prospect(at.Epoch, at.Seq+1); got != Unknown {
+			t.Errorf("after Stop: got %d, want %d", got, Unknown)
+		}
+	})
+}

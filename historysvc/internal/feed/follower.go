@@ -69,6 +69,8 @@ type Follower struct {
 	// Where the next read begins while pos is not known.
 	start Start
 	pos   stream.Position
+	// The sink has got every message after this one, up to pos.
+	from  uint64
 	skips stream.Skips
 	// attaching, reading: live events, and whether some that are stored did not
 	// fit, or may have been missed, so that another read is needed.
@@ -102,6 +104,32 @@ func (f *Follower) Resume() {
 	}
 }
 
+// Prospect is what a follower can say of a message that was just stored.
+type Prospect uint8
+
+const (
+	// Unknown: it does not follow the stream now, or that of another life.
+	Unknown Prospect = iota
+	// Coming: the sink will get it, unless the follower ends or is told of a gap.
+	Coming
+	// Passed: the sink has got it.
+	Passed
+)
+
+// Prospect says whether the sink has got the message at a place, or will.
+func (f *Follower) Prospect(epoch stream.Epoch, seq uint64) Prospect {
+	f.topic.mu.Lock()
+	defer f.topic.mu.Unlock()
+	switch {
+	case f.phase != live || f.pos.Epoch != epoch || seq <= f.from:
+		return Unknown
+	case f.pos.Seq < seq:
+		return Coming
+	default:
+		return Passed
+	}
+}
+
 // end makes f deaf. The caller holds topic.mu, as for everything below.
 func (f *Follower) end() {
 	f.phase = ended
@@ -123,8 +151,7 @@ func (f *Follower) open() {
 	case f.start.After != nil:
 		// What it asks for may be the head: that is found out first, together
 		// with others. Until then what follows is passed on.
-		f.pos = *f.start.After
-		f.sink.Attached(f.pos, false)
+		f.begin(*f.start.After, false)
 		f.phase = live
 		f.compareWithHead()
 	case f.start.AfterUUID != "":
@@ -148,10 +175,15 @@ func (f *Follower) subscribed() {
 	}
 }
 
+// begin tells the sink where what it gets begins.
+func (f *Follower) begin(at stream.Position, gap bool) {
+	f.pos, f.from = at, at.Seq
+	f.sink.Attached(at, gap)
+}
+
 // attach makes f live from the head on.
 func (f *Follower) attach(head stream.Position) {
-	f.pos = head
-	f.sink.Attached(head, false)
+	f.begin(head, false)
 	f.goLive()
 }
 

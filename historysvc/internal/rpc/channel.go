@@ -2,12 +2,14 @@ package rpc
 
 import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // channel is one group's stream on its way to an edge. It is a feed.Sink.
 type channel struct {
 	id       uint32
+	group    group.Name
 	out      *outbound
 	follower *feed.Follower
 	// It has been refused room and waits for it. Guarded by out.mu.

@@ -66,7 +66,8 @@ func (f *frames) take() (*relayv1.ConnectResponse, []result) {
 		clear(f.items)
 		f.items, o.items, f.at = o.items, f.items[:0], 0
 	}
-	if len(f.items) == 0 && len(o.results) == 0 && o.received-o.confirmed < maxUnconfirmed {
+	urgent := o.urgent || o.hurry && len(o.results) > 0
+	if len(f.items) == 0 && !urgent && o.received-o.confirmed < maxUnconfirmed {
 		return nil, nil
 	}
 	o.confirmed = o.received
@@ -75,7 +76,8 @@ func (f *frames) take() (*relayv1.ConnectResponse, []result) {
 	if len(o.results) == 0 {
 		o.results = nil
 	}
-	return &relayv1.ConnectResponse{Received: o.confirmed}, results
+	o.urgent = len(o.results) > 0
+	return &relayv1.ConnectResponse{Received: o.confirmed, DeliveriesAnswer: o.deliveriesAnswer()}, results
 }
 
 // fill adds notices and events, and returns how many bytes left the queue.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -184,4 +186,53 @@ func TestClosedOutboundKeepsNothing(t *testing.T) {
 	if frame := f.next(); len(story(frame)) != 0 || len(frame.GetResults()) != 0 {
 		t.Errorf("got %v, want nothing", frame)
 	}
+}
+
+func TestHeldResultSharesTheFrameOfItsDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, f := newTestOutbound(1 << 20)
+		o.frameReceived(1)
+		o.answerSoon(result{id: 1, outcome: relayv1.Outcome_OUTCOME_ACCEPTED})
+		if frame := f.next(); frame != nil {
+			t.Errorf("the result went alone: %v", frame)
+		}
+		(&channel{id: 1, out: o}).Deliver(9, []stream.Event{text("a")})
+		if frame := f.next(); len(frame.GetResults()) != 1 || len(frame.GetDeliveries()) != 1 {
+			t.Errorf("the frame of the delivery: %v, want the result in it", frame)
+		}
+	})
+}
+
+func TestHeldResultWhoseDeliveryDoesNotComeGoesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, f := newTestOutbound(1 << 20)
+		for id := range uint64(3) { // again and again
+			o.frameReceived(1)
+			o.answerSoon(result{id: id, outcome: relayv1.Outcome_OUTCOME_ACCEPTED})
+			time.Sleep(holdTime)
+			<-o.wake
+			if frame := f.next(); len(frame.GetResults()) != 1 {
+				t.Errorf("after the time to hold results: %v, want result %d", frame, id)
+			}
+		}
+	})
+}
+
+func TestNothingIsHeldOrLeftOutWhenTheStreamIsAboutToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, f := newTestOutbound(1 << 20)
+		o.frameReceived(3)
+		o.answerSoon(result{id: 1, outcome: relayv1.Outcome_OUTCOME_ACCEPTED})
+		o.finish()
+		<-o.wake
+		o.answerSoon(result{id: 2, outcome: relayv1.Outcome_OUTCOME_ACCEPTED})
+		o.answered(result{id: 3, outcome: relayv1.Outcome_OUTCOME_ACCEPTED})
+		<-o.wake
+		if frame := f.next(); len(frame.GetResults()) != 3 {
+			t.Errorf("got %v, want three results", frame)
+		}
+		if !o.allAnswered() {
+			t.Error("not all is answered")
+		}
+	})
 }

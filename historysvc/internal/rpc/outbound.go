@@ -2,6 +2,8 @@ package rpc
 
 import (
 	"sync"
+	"sync/atomic"
+	"time"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -10,6 +12,9 @@ import (
 // itemOverhead is about what an event or a notice occupies beside its packet,
 // in bytes.
 const itemOverhead = 128
+
+// holdTime is how long a result may wait for a delivery to go with.
+const holdTime = 50 * time.Millisecond
 
 // outbound is what waits to be sent to one edge.
 //
@@ -22,6 +27,8 @@ type outbound struct {
 	metrics  *relayMetrics
 	// Holds a token when there may be something to send.
 	wake chan struct{}
+	// The edge takes deliveries for results.
+	answersItself atomic.Bool
 
 	mu     sync.Mutex
 	closed bool
@@ -30,9 +37,13 @@ type outbound struct {
 	// Publishes received whose results are not in results yet.
 	unanswered int
 	results    []result
-	items      []item
-	bytes      int
-	refused    []*channel
+	// Some of them have to go now; others may wait for deliveries, for holdTime.
+	urgent, holding bool
+	// The stream is about to end: nothing is held.
+	hurry   bool
+	items   []item
+	bytes   int
+	refused []*channel
 	// Channels that are over, for the reader.
 	failures []uint32
 }
@@ -73,6 +84,11 @@ func (o *outbound) close() {
 	o.results, o.items, o.refused = nil, nil, nil
 }
 
+// letDeliveriesAnswer notes whether the edge takes deliveries for results.
+func (o *outbound) letDeliveriesAnswer(yes bool) { o.answersItself.Store(yes) }
+
+func (o *outbound) deliveriesAnswer() bool { return o.answersItself.Load() }
+
 // frameReceived counts a frame with that many publishes.
 func (o *outbound) frameReceived(publishes int) {
 	o.mu.Lock()
@@ -88,10 +104,62 @@ func (o *outbound) frameReceived(publishes int) {
 func (o *outbound) answer(r result) {
 	o.metrics.publishes[r.outcome].Inc()
 	o.mu.Lock()
+	o.pushResult(r)
+	o.urgent = true
+	o.mu.Unlock()
+	o.wakeUp()
+}
+
+// answerSoon is answer for a message whose delivery is about to come: the two
+// share a frame. If it does not come after all, the result goes after holdTime.
+func (o *outbound) answerSoon(r result) {
+	o.metrics.publishes[r.outcome].Inc()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pushResult(r)
+	if !o.holding && !o.closed {
+		o.holding = true
+		time.AfterFunc(holdTime, o.release)
+	}
+}
+
+// answered counts the answer to a message whose delivery has been queued and
+// says it all. When the stream is about to end, the result has to be seen, too.
+func (o *outbound) answered(r result) {
+	o.mu.Lock()
+	if o.hurry {
+		o.mu.Unlock()
+		o.answer(r)
+		return
+	}
+	o.unanswered--
+	o.mu.Unlock()
+	o.metrics.publishes[r.outcome].Inc()
+}
+
+func (o *outbound) pushResult(r result) {
 	o.unanswered--
 	if !o.closed {
 		o.results = append(o.results, r)
 	}
+}
+
+// release lets the results go that were held.
+func (o *outbound) release() {
+	o.mu.Lock()
+	o.holding = false
+	o.urgent = len(o.results) > 0
+	urgent := o.urgent
+	o.mu.Unlock()
+	if urgent {
+		o.wakeUp()
+	}
+}
+
+// finish holds no results any more.
+func (o *outbound) finish() {
+	o.mu.Lock()
+	o.hurry = true
 	o.mu.Unlock()
 	o.wakeUp()
 }

@@ -30,6 +30,8 @@ type peer struct {
 	// The reader's own.
 	edge     uint64
 	channels map[uint32]*channel
+	// The newest channel of each group.
+	groups map[group.Name]*channel
 }
 
 func newPeer(r *Relay, s relayv1.RelayService_ConnectServer) *peer {
@@ -40,6 +42,7 @@ func newPeer(r *Relay, s relayv1.RelayService_ConnectServer) *peer {
 		reporter:  newReporter(r.presence, r.log),
 		readEnded: make(chan error, 1),
 		channels:  make(map[uint32]*channel),
+		groups:    make(map[group.Name]*channel),
 	}
 }
 
@@ -62,12 +65,14 @@ func (p *peer) serve() error {
 		case <-drain:
 			drain = nil
 			finishing = true
+			p.out.finish()
 		case err := <-p.readEnded:
 			if !errors.Is(err, io.EOF) {
 				return statusOf(ctx, p.relay.log, err)
 			}
 			p.reporter.leave()
 			finishing = true
+			p.out.finish()
 		case <-p.out.wake:
 			frame := frames.next()
 			if frame == nil {
@@ -136,6 +141,7 @@ func (p *peer) greet(hello *relayv1.Hello) error {
 		return status.Error(codes.InvalidArgument, "hello: only the first frame has one")
 	case hello != nil:
 		p.edge = hello.GetEdge()
+		p.out.letDeliveriesAnswer(hello.GetDeliveriesAnswer())
 	}
 	return nil
 }
@@ -144,6 +150,8 @@ func (p *peer) greet(hello *relayv1.Hello) error {
 type publication struct {
 	history.Publication
 	peer *peer
+	// Of its group, if the edge had one when it published.
+	channel *channel
 }
 
 func (p *peer) publish(messages []*relayv1.Publish) {
@@ -164,6 +172,7 @@ func (p *peer) publish(messages []*relayv1.Publish) {
 		one.Author = author
 		one.Group, one.Kind, one.UUID, one.Payload = g, kind, m.GetUuid(), m.GetPayload()
 		one.Deadline = answerBy(now, timeoutOf(m))
+		one.channel = p.groups[g]
 		one.Done = one.done
 		p.relay.store.Submit(&one.Publication)
 	}
@@ -180,12 +189,29 @@ func timeoutOf(m *relayv1.Publish) time.Duration {
 func (p *publication) done(r history.Receipt) {
 	relay := p.peer.relay
 	outcome, reason := outcomeOf(relay.log, &r)
-	p.peer.out.answer(result{
-		id: p.Origin.ID, outcome: outcome, epoch: r.Epoch, seq: r.Seq, reason: reason,
-	})
-	if r.Err == nil && p.Kind == stream.Message {
-		relay.hub.Expect(p.Group, r.Epoch, r.Seq)
+	answer := result{id: p.Origin.ID, outcome: outcome, epoch: r.Epoch, seq: r.Seq, reason: reason}
+	if r.Err != nil || p.Kind != stream.Message {
+		p.peer.out.answer(answer)
+		return
 	}
+	switch p.prospect(&r) {
+	case feed.Passed:
+		p.peer.out.answered(answer)
+	case feed.Coming:
+		p.peer.out.answerSoon(answer)
+	case feed.Unknown:
+		p.peer.out.answer(answer)
+	}
+	relay.hub.Expect(p.Group, r.Epoch, r.Seq)
+}
+
+// prospect says whether the edge has got, or will get, the delivery of what it
+// has published, and takes that for an answer.
+func (p *publication) prospect(r *history.Receipt) feed.Prospect {
+	if p.channel == nil || r.Duplicate || !p.peer.out.deliveriesAnswer() {
+		return feed.Unknown
+	}
+	return p.channel.follower.Prospect(r.Epoch, r.Seq)
 }
 
 // interest opens or ends a channel.
@@ -205,16 +231,22 @@ func (p *peer) interest(i *relayv1.Interest) {
 		at := toPosition(from)
 		start.After = &at
 	}
-	c := &channel{id: id, out: p.out}
+	c := &channel{id: id, group: g, out: p.out}
 	c.follower = p.relay.hub.NewFollower(g, start, c)
 	p.channels[id] = c
+	p.groups[g] = c
 	c.follower.Begin()
 }
 
 // end ends a channel, if there is one of that number.
 func (p *peer) end(id uint32) {
-	if c := p.channels[id]; c != nil {
-		c.follower.Stop()
-		delete(p.channels, id)
+	c := p.channels[id]
+	if c == nil {
+		return
+	}
+	c.follower.Stop()
+	delete(p.channels, id)
+	if p.groups[c.group] == c {
+		delete(p.groups, c.group)
 	}
 }

@@ -282,9 +282,13 @@ func (x *ConnectRequest) GetPresence() *Presence {
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Random, made anew by each edge process.
-	Edge          uint64 `protobuf:"fixed64,1,opt,name=edge,proto3" json:"edge,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Edge uint64 `protobuf:"fixed64,1,opt,name=edge,proto3" json:"edge,omitempty"`
+	// The edge takes the delivery of a message that it has published for the
+	// result "accepted", in frames that say so (ConnectResponse.deliveries_answer).
+	// Then the service need not send that result.
+	DeliveriesAnswer bool `protobuf:"varint,2,opt,name=deliveries_answer,json=deliveriesAnswer,proto3" json:"deliveries_answer,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -322,6 +326,13 @@ func (x *Hello) GetEdge() uint64 {
 		return x.Edge
 	}
 	return 0
+}
+
+func (x *Hello) GetDeliveriesAnswer() bool {
+	if x != nil {
+		return x.DeliveriesAnswer
+	}
+	return false
 }
 
 type Publish struct {
@@ -693,11 +704,14 @@ type ConnectResponse struct {
 	// Frames with publishes received on this stream so far.
 	Received uint64 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"`
 	// To be read before deliveries: a channel's first sign of life.
-	Attached      []*Attached `protobuf:"bytes,2,rep,name=attached,proto3" json:"attached,omitempty"`
-	Results       []*Result   `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
-	Deliveries    []*Delivery `protobuf:"bytes,4,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Attached   []*Attached `protobuf:"bytes,2,rep,name=attached,proto3" json:"attached,omitempty"`
+	Results    []*Result   `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
+	Deliveries []*Delivery `protobuf:"bytes,4,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
+	// A message of this edge in deliveries is answered by that: it is stored as
+	// safely as the service promises. Its result may follow, or not.
+	DeliveriesAnswer bool `protobuf:"varint,5,opt,name=deliveries_answer,json=deliveriesAnswer,proto3" json:"deliveries_answer,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ConnectResponse) Reset() {
@@ -756,6 +770,13 @@ func (x *ConnectResponse) GetDeliveries() []*Delivery {
 		return x.Deliveries
 	}
 	return nil
+}
+
+func (x *ConnectResponse) GetDeliveriesAnswer() bool {
+	if x != nil {
+		return x.DeliveriesAnswer
+	}
+	return false
 }
 
 // Attached says that the channel is live from here on, or, with gap, that it
@@ -1307,9 +1328,10 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x05hello\x18\x01 \x01(\v2\x16.gotapi.relay.v1.HelloR\x05hello\x126\n" +
 	"\tpublishes\x18\x02 \x03(\v2\x18.gotapi.relay.v1.PublishR\tpublishes\x127\n" +
 	"\tinterests\x18\x03 \x03(\v2\x19.gotapi.relay.v1.InterestR\tinterests\x125\n" +
-	"\bpresence\x18\x04 \x01(\v2\x19.gotapi.relay.v1.PresenceR\bpresence\"\x1b\n" +
+	"\bpresence\x18\x04 \x01(\v2\x19.gotapi.relay.v1.PresenceR\bpresence\"H\n" +
 	"\x05Hello\x12\x12\n" +
-	"\x04edge\x18\x01 \x01(\x06R\x04edge\"\xc5\x01\n" +
+	"\x04edge\x18\x01 \x01(\x06R\x04edge\x12+\n" +
+	"\x11deliveries_answer\x18\x02 \x01(\bR\x10deliveriesAnswer\"\xc5\x01\n" +
 	"\aPublish\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12/\n" +
@@ -1339,14 +1361,15 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
 	"\arecalls\x18\x03 \x01(\x04R\arecalls\x12\x12\n" +
-	"\x04link\x18\x04 \x01(\aR\x04link\"\xd2\x01\n" +
+	"\x04link\x18\x04 \x01(\aR\x04link\"\xff\x01\n" +
 	"\x0fConnectResponse\x12\x1a\n" +
 	"\breceived\x18\x01 \x01(\x04R\breceived\x125\n" +
 	"\battached\x18\x02 \x03(\v2\x19.gotapi.relay.v1.AttachedR\battached\x121\n" +
 	"\aresults\x18\x03 \x03(\v2\x17.gotapi.relay.v1.ResultR\aresults\x129\n" +
 	"\n" +
 	"deliveries\x18\x04 \x03(\v2\x19.gotapi.relay.v1.DeliveryR\n" +
-	"deliveries\"\x83\x01\n" +
+	"deliveries\x12+\n" +
+	"\x11deliveries_answer\x18\x05 \x01(\bR\x10deliveriesAnswer\"\x83\x01\n" +
 	"\bAttached\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\rR\achannel\x125\n" +
 	"\bposition\x18\x02 \x01(\v2\x19.gotapi.relay.v1.PositionR\bposition\x12\x10\n" +

@@ -44,6 +44,9 @@ type RelayServiceClient interface {
 	// A service that goes away ends the stream with OK after it has answered all
 	// publishes of the frames that it confirmed, and has taken none of the others:
 	// those may be sent again, to another service, whatever they are.
+	//
+	// The delivery of an edge's own message can stand for its result, which saves
+	// a frame: see Hello.deliveries_answer.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
 	// Read returns what is stored after a place, for a member that resumes.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
@@ -109,6 +112,9 @@ type RelayServiceServer interface {
 	// A service that goes away ends the stream with OK after it has answered all
 	// publishes of the frames that it confirmed, and has taken none of the others:
 	// those may be sent again, to another service, whatever they are.
+	//
+	// The delivery of an edge's own message can stand for its result, which saves
+	// a frame: see Hello.deliveries_answer.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
 	// Read returns what is stored after a place, for a member that resumes.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
