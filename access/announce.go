@@ -1,0 +1,84 @@
+package access
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+)
+
+// Announce says in one line of the log how open a service is that listens there.
+func (g *Guard) Announce(ctx context.Context, listens net.Addr) {
+	s := g.state.Load()
+	if g.open == nil {
+		g.log.InfoContext(ctx, "access is checked", "by", g.ways(s), "anonymous_may", describe(&s.anonymous.rights))
+		return
+	}
+	level := slog.LevelInfo
+	if !isLoopback(listens) {
+		level = slog.LevelWarn
+	}
+	g.log.Log(ctx, level, "access is open: whoever reaches this address may join, publish, read and recall everywhere",
+		"address", listens.String(), "see", "docs/security.md")
+}
+
+// ways are the ways to tell callers apart.
+func (g *Guard) ways(s *state) string {
+	var all []string
+	if len(s.ring) > 0 {
+		all = append(all, fmt.Sprintf("tokens (%d keys)", len(s.ring)))
+	}
+	if g.remote != nil {
+		all = append(all, "tokens (keys behind a URL)")
+	}
+	if g.cfg.APIKeysFile != "" {
+		all = append(all, fmt.Sprintf("%d API keys", len(s.apiKeys)))
+	}
+	if len(all) == 0 {
+		return "policy only"
+	}
+	return strings.Join(all, ", ")
+}
+
+// describe names the actions that are possible in some group.
+func describe(r *Rights) string {
+	var all []string
+	for _, one := range []struct {
+		name     string
+		patterns Patterns
+	}{
+		{"join", r.Join},
+		{"publish", r.Publish},
+		{"read", r.Read},
+		{"recall", r.RecallAny},
+		{"administer", r.Admin},
+	} {
+		if len(one.patterns) > 0 {
+			all = append(all, one.name)
+		}
+	}
+	if len(all) == 0 {
+		return "nothing"
+	}
+	return strings.Join(all, ", ") + " in some groups"
+}
+
+func isLoopback(a net.Addr) bool {
+	tcp, ok := a.(*net.TCPAddr)
+	return !ok || tcp.IP.IsLoopback() // pipes do not leave the machine
+}
+
+// KeyCommand is the command "api-key NAME": it draws an API key and writes it with
+// its entry for the file of API keys. It returns the exit code.
+func KeyCommand(args []string, stdout, stderr io.Writer) int {
+	if len(args) != 1 || args[0] == "" || len(args[0]) > maxNameBytes || strings.HasPrefix(args[0], "-") {
+		fmt.Fprintln(stderr, "usage: api-key NAME: makes an API key for a backend of that name")
+		return 2
+	}
+	key, entry := NewAPIKey(args[0])
+	fmt.Fprintf(stdout, "# The key, shown this once; it goes into the header X-API-Key or Authorization: Bearer.\n%s\n\n"+
+		"# Its entry for -auth-api-keys-file, with the rights to be chosen.\n%s", key, entry)
+	return 0
+}

@@ -1,0 +1,106 @@
+package access
+
+import (
+	"flag"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Config is what a Guard can be told. The zero Config is open.
+type Config struct {
+	// Files with keys of tokens: a secret (HS256), public keys or certificates in
+	// PEM (RS256, ES256, EdDSA by the kind of key), a JSON Web Key Set.
+	SecretFile, PEMFile, JWKSFile string
+	// A JSON Web Key Set behind a URL, and how often it is fetched.
+	JWKSURL     string
+	JWKSRefresh time.Duration
+	// What tokens must say; "" is not checked. Audiences have commas between them,
+	// and one of them is enough.
+	Issuer, Audience string
+	// How much clocks may differ.
+	Leeway time.Duration
+	// The claim that holds the rights.
+	Claim string
+
+	// Files with API keys, and with what those may do whose credential does not say it.
+	APIKeysFile, PolicyFile string
+	// The cookie that may carry a token; "": none.
+	Cookie string
+	// How long ordinary users may recall a message; 0: for ever.
+	RecallWindow time.Duration
+	// The file with the tokens by which our services know each other, one a line:
+	// the first is shown, all are accepted.
+	ServiceTokenFile string
+
+	// Not a flag.
+
+	// Instead of ServiceTokenFile.
+	ServiceToken string
+}
+
+// RegisterFlags defines the flags, with their defaults.
+func (c *Config) RegisterFlags(fs *flag.FlagSet) {
+	fs.StringVar(&c.SecretFile, "auth-secret-file", "", "`path` of the secret of tokens signed with HS256, at least 32 bytes")
+	fs.StringVar(&c.PEMFile, "auth-keys-file", "", "`path` of public keys or certificates, PEM, of tokens signed with RS256, ES256 or EdDSA")
+	fs.StringVar(&c.JWKSFile, "auth-jwks-file", "", "`path` of a JSON Web Key Set")
+	fs.StringVar(&c.JWKSURL, "auth-jwks-url", "", "`URL` of a JSON Web Key Set")
+	fs.DurationVar(&c.JWKSRefresh, "auth-jwks-refresh", 5*time.Minute, "how often -auth-jwks-url is fetched; also when a token names an unknown key")
+	fs.StringVar(&c.Issuer, "auth-issuer", "", "`iss` that tokens must have; none: not checked")
+	fs.StringVar(&c.Audience, "auth-audience", "", "`aud` that tokens must have, several with commas between them: one of them; none: not checked")
+	fs.DurationVar(&c.Leeway, "auth-leeway", 30*time.Second, "how much the clocks of token issuers may differ from this one")
+	fs.StringVar(&c.Claim, "auth-claim", "gotapi", "`claim` of tokens that holds the rights")
+	fs.StringVar(&c.APIKeysFile, "auth-api-keys-file", "", "`path` of the API keys of backends, YAML; see the command api-key")
+	fs.StringVar(&c.PolicyFile, "auth-policy-file", "", "`path` of what those may do who have no token, or one without rights, YAML")
+	fs.StringVar(&c.Cookie, "auth-cookie", "", "`name` of a cookie that may carry the token; none: no cookie is read")
+	fs.DurationVar(&c.RecallWindow, "recall-window", 0, "how `long` ordinary users may recall a message; 0s: for ever")
+	fs.StringVar(&c.ServiceTokenFile, "service-token-file", "", "`path` of the token by which edges and history services know each other;\nfurther lines are accepted, too")
+}
+
+// Shared says whether a flag of that name is one of RegisterFlags: programs of
+// several services have it once.
+func Shared(flagName string) bool {
+	return strings.HasPrefix(flagName, "auth-") || flagName == "recall-window" || flagName == "service-token-file"
+}
+
+// Checks says whether anybody is asked who they are.
+func (c *Config) Checks() bool {
+	return c.tokens() || c.APIKeysFile != "" || c.PolicyFile != ""
+}
+
+// tokens says whether there are keys of tokens.
+func (c *Config) tokens() bool {
+	return c.SecretFile != "" || c.PEMFile != "" || c.JWKSFile != "" || c.JWKSURL != ""
+}
+
+// HasServiceToken says whether our services know each other by a token.
+func (c *Config) HasServiceToken() bool { return c.ServiceTokenFile != "" || c.ServiceToken != "" }
+
+// Check calls check for each rule that settings must keep.
+func (c *Config) Check(check func(ok bool, format string, args ...any)) {
+	check(c.JWKSURL == "" || isURL(c.JWKSURL), "-auth-jwks-url: not a URL such as https://example.com/jwks.json")
+	check(c.JWKSURL == "" || c.JWKSRefresh >= time.Second, "-auth-jwks-refresh: less than 1s")
+	check(c.Leeway >= 0 && c.Leeway <= 10*time.Minute, "-auth-leeway: not from 0s to 10m")
+	check(!c.tokens() || c.Claim != "", "-auth-claim: must be given")
+	check(c.RecallWindow >= 0, "-recall-window: negative")
+	check(c.RecallWindow == 0 || c.RecallWindow >= time.Second, "-recall-window: less than 1s")
+	check(c.tokens() || c.Issuer == "" && c.Audience == "",
+		"-auth-issuer, -auth-audience: without keys of tokens there is nothing to check")
+	check(c.Cookie == "" || c.Checks(), "-auth-cookie: nobody is asked for a token")
+}
+
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
+// audiences are those of Audience.
+func (c *Config) audiences() []string {
+	var all []string
+	for a := range strings.SplitSeq(c.Audience, ",") {
+		if a = strings.TrimSpace(a); a != "" {
+			all = append(all, a)
+		}
+	}
+	return all
+}

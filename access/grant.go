@@ -1,0 +1,131 @@
+package access
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Grant is rights as they are written: in a token's claim, in the policy, with an
+// API key. The pattern language is that of Pattern.
+//
+//	{"join": ["/room/*"], "publish": ["/room/*"], "read": ["/room/*"], "recall": "own", "admin": false}
+type Grant struct {
+	// To become a member.
+	Join []string `json:"join,omitempty"`
+	// To send packets.
+	Publish []string `json:"publish,omitempty"`
+	// To read the history, also by resuming after a message.
+	Read   []string    `json:"read,omitempty"`
+	Recall RecallGrant `json:"recall,omitzero"`
+	// To set how long a history lives, and to list groups that have members.
+	Admin AdminGrant `json:"admin,omitzero"`
+}
+
+// RecallGrant is whose messages may be recalled in which groups. In its short
+// form, "own" or "any", it holds in the groups that may be published to.
+type RecallGrant struct {
+	Own []string `json:"own,omitempty"`
+	Any []string `json:"any,omitempty"`
+	// The short form; "" is none.
+	Short string `json:"-"`
+}
+
+// The short forms of a RecallGrant.
+const (
+	recallOwn  = "own"
+	recallAny  = "any"
+	recallNone = "none"
+)
+
+// AdminGrant is patterns, or true for every group.
+type AdminGrant []string
+
+// maxPatterns bounds the patterns of one grant.
+const maxPatterns = 256
+
+// UnmarshalJSON reads "own", "any", "none" or {"own": [...], "any": [...]}.
+func (r *RecallGrant) UnmarshalJSON(b []byte) error {
+	if bytes.HasPrefix(b, []byte(`"`)) {
+		if err := json.Unmarshal(b, &r.Short); err != nil {
+			return err
+		}
+		switch r.Short {
+		case recallOwn, recallAny:
+		case recallNone:
+			r.Short = ""
+		default:
+			return fmt.Errorf(`recall: %q is not "own", "any" or "none"`, r.Short)
+		}
+		return nil
+	}
+	type long RecallGrant
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode((*long)(r)); err != nil {
+		return fmt.Errorf(`recall: want "own", "any" or {"own": [patterns], "any": [patterns]}: %w`, err)
+	}
+	return nil
+}
+
+// UnmarshalJSON reads true, false or a list of patterns.
+func (a *AdminGrant) UnmarshalJSON(b []byte) error {
+	var all bool
+	if json.Unmarshal(b, &all) == nil {
+		*a = nil
+		if all {
+			*a = AdminGrant{"/**"}
+		}
+		return nil
+	}
+	if err := json.Unmarshal(b, (*[]string)(a)); err != nil {
+		return errors.New("admin: want true, false or a list of patterns")
+	}
+	return nil
+}
+
+// Rights are what somebody may do in which groups.
+type Rights struct {
+	Join, Publish, Read, RecallOwn, RecallAny, Admin Patterns
+}
+
+// compile makes rights of a grant for a subject. Patterns that need another
+// subject than this one are left out.
+func (g *Grant) compile(subject string) (Rights, error) {
+	own, anybody := g.Recall.Own, g.Recall.Any
+	switch g.Recall.Short {
+	case recallOwn:
+		own = g.Publish
+	case recallAny:
+		anybody = g.Publish
+	}
+	lists := [...][]string{g.Join, g.Publish, g.Read, own, anybody, g.Admin}
+	var rights Rights
+	into := [...]*Patterns{
+		&rights.Join, &rights.Publish, &rights.Read, &rights.RecallOwn, &rights.RecallAny, &rights.Admin,
+	}
+	if n := len(slices.Concat(lists[:]...)); n > maxPatterns {
+		return Rights{}, fmt.Errorf("%d patterns: at most %d are allowed", n, maxPatterns)
+	}
+	for i, texts := range lists {
+		for _, text := range texts {
+			p, err := compile(text, subject)
+			switch {
+			case errors.Is(err, errNobody):
+			case err != nil:
+				return Rights{}, err
+			default:
+				*into[i] = append(*into[i], p)
+			}
+		}
+	}
+	return rights, nil
+}
+
+// check finds what is wrong with a grant whoever it is for.
+func (g *Grant) check() error {
+	_, err := g.compile("anybody")
+	return err
+}

@@ -1,0 +1,117 @@
+package access
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	// maxTokenBytes bounds a token; a longer one is not even read.
+	maxTokenBytes = 8 << 10
+	// maxNameBytes bounds subjects and names of API keys.
+	maxNameBytes = 256
+)
+
+// tokenRules are what a token must say.
+type tokenRules struct {
+	issuer   string
+	audience []string
+	leeway   time.Duration
+	// The name of the claim with the Grant.
+	claim string
+}
+
+func (r *tokenRules) parser() *jwt.Parser {
+	opts := []jwt.ParserOption{
+		jwt.WithValidMethods(algorithms), jwt.WithExpirationRequired(), jwt.WithLeeway(r.leeway), jwt.WithStrictDecoding(),
+	}
+	if r.issuer != "" {
+		opts = append(opts, jwt.WithIssuer(r.issuer))
+	}
+	if len(r.audience) > 0 {
+		opts = append(opts, jwt.WithAudience(r.audience...))
+	}
+	return jwt.NewParser(opts...)
+}
+
+// errNoKey: the token names a key that is not known, or there is none of its kind.
+var errNoKey = errors.New("no key for this token")
+
+// verify checks a token against keys and returns what it says.
+func (r *tokenRules) verify(parser *jwt.Parser, ring keyring, token string) (jwt.MapClaims, error) {
+	claims := jwt.MapClaims{}
+	_, err := parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
+		id, _ := t.Header["kid"].(string)
+		keys := ring.candidates(t.Method.Alg(), id)
+		if len(keys) == 0 {
+			return nil, errNoKey
+		}
+		return jwt.VerificationKeySet{Keys: keys}, nil
+	})
+	return claims, err
+}
+
+// identity makes the caller of the claims of a verified token. A token without
+// the claim has the rights of byDefault.
+func (r *tokenRules) identity(claims jwt.MapClaims, byDefault *Grant, window time.Duration) (*Identity, error) {
+	subject, err := claims.GetSubject()
+	if err != nil || len(subject) > maxNameBytes {
+		return nil, errors.New("sub is not a string of at most 256 bytes")
+	}
+	expires, err := claims.GetExpirationTime()
+	if err != nil || expires == nil {
+		return nil, errors.New("exp is not a time")
+	}
+	grant, err := r.grant(claims, byDefault)
+	if err != nil {
+		return nil, err
+	}
+	rights, err := grant.compile(subject)
+	if err != nil {
+		return nil, err
+	}
+	return &Identity{
+		name: subject, known: true, rights: rights, author: authorOf("user", subject),
+		expires: expires.Add(r.leeway), window: window,
+	}, nil
+}
+
+// grant reads the claim. What it has that this version does not know gives no rights.
+func (r *tokenRules) grant(claims jwt.MapClaims, byDefault *Grant) (*Grant, error) {
+	value, ok := claims[r.claim]
+	if !ok {
+		return byDefault, nil
+	}
+	b, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	grant := new(Grant)
+	if err := json.Unmarshal(b, grant); err != nil {
+		return nil, fmt.Errorf("claim %s: %w", r.claim, err)
+	}
+	return grant, nil
+}
+
+// refusalOf says what is wrong with a token, without saying what would be right.
+func refusalOf(err error) *DeniedError {
+	msg := "the token is not valid"
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		msg = "the token is neither a JSON Web Token nor an API key"
+	case errors.Is(err, jwt.ErrTokenExpired):
+		msg = "the token has expired"
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		msg = "the token is not valid yet"
+	case errors.Is(err, jwt.ErrTokenInvalidAudience), errors.Is(err, jwt.ErrTokenInvalidIssuer):
+		msg = "the token is not for this server"
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		msg = "the token lacks a claim: exp is needed, and iss and aud if they are checked"
+	}
+	return &DeniedError{Status: http.StatusUnauthorized, Msg: msg}
+}
