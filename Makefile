@@ -176,6 +176,12 @@ chaos: redis build ## kill, stop, cut and slow everything under load for CHAOS_F
 chaos-selftest: redis ## prove that `make chaos` finds builds that are broken on purpose
 	CHAOS_SELFTEST=1 go test -count=1 -v -timeout 10m -run Broken ./e2e/chaos
 
+STORM_ARGS ?=
+.PHONY: storm
+storm: redis build ## kill an edge with 10,000 members; how fast they are back on the others, what it costs, and that nothing is missing
+	go build -o bin/storm ./e2e/storm
+	E2E_BIN=$(CURDIR)/bin bin/storm $(STORM_ARGS)
+
 ADDR ?= 127.0.0.1:4998
 .PHONY: conformance
 conformance: ## run the protocol's conformance suite against the server at ADDR (host:port)

@@ -55,6 +55,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		Origin:         gateway.Origins(cfg.origins()),
 		MaxMessage:     cfg.MaxMessageBytes,
 		MaxConnections: cfg.MaxConnections,
+		UpgradeRate:    cfg.UpgradeRate,
 		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: cfg.MemberQueueBytes},
 		SettleTime:     cfg.settleTime(),
 		WriteError:     gateway.WriteError,

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gotapi/gotapi-ws/e2e/internal/testbed"
 )
 
 // programs says what to start.
@@ -108,29 +110,11 @@ func (s *servers) cpu() (u usage, err error) {
 		cmd *exec.Cmd
 		to  *time.Duration
 	}{{s.edgeCmd, &u.edge}, {s.historyCmd, &u.historysvc}, {s.redisCmd, &u.redis}} {
-		if *p.to, err = processCPU(p.cmd.Process.Pid); err != nil {
+		if *p.to, err = testbed.CPU(p.cmd.Process.Pid); err != nil {
 			return u, err
 		}
 	}
 	return u, nil
-}
-
-// processCPU reads utime and stime, fields 14 and 15 of proc_pid_stat(5), in
-// ticks of 10 ms (USER_HZ is 100 on every Linux that Go runs on).
-func processCPU(pid int) (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The second field is the program's name in parentheses and may hold spaces.
-	_, rest, ok := strings.Cut(string(b), ") ")
-	f := strings.Fields(rest)
-	if !ok || len(f) < 13 {
-		return 0, errors.New("cannot read /proc/PID/stat")
-	}
-	utime, err1 := strconv.ParseInt(f[11], 10, 64)
-	stime, err2 := strconv.ParseInt(f[12], 10, 64)
-	return time.Duration(utime+stime) * 10 * time.Millisecond, errors.Join(err1, err2)
 }
 
 // rss is the resident memory of the edge in bytes.

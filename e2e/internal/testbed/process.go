@@ -139,6 +139,16 @@ func (p *Process) Kill() {
 // Terminate asks the process to end (SIGTERM) and does not wait.
 func (p *Process) Terminate() { p.signal(syscall.SIGTERM) }
 
+// PID is the process id; 0 before it was started.
+func (p *Process) PID() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
 // Name says what the process is.
 func (p *Process) Name() string { return p.name }
 

@@ -52,9 +52,10 @@ func refusalText(code int, reason string) string {
 	}
 }
 
-// WriteError answers with {"code":C,"msg":"..."}.
+// WriteError answers with {"code":C,"msg":"..."}. When to come again is a second
+// from now, unless the header says otherwise already.
 func WriteError(w http.ResponseWriter, code int, msg string) {
-	if code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests {
+	if (code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests) && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "1") // seconds
 	}
 	w.Header().Set("Cache-Control", "no-store")

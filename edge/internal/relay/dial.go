@@ -41,6 +41,7 @@ const serviceConfig = `{
 	"methodConfig": [{
 		"name": [
 			{"service": "gotapi.relay.v1.RelayService", "method": "Read"},
+			{"service": "gotapi.relay.v1.RelayService", "method": "Recall"},
 			{"service": "gotapi.history.v1.HistoryService"}
 		],
 		"retryPolicy": {

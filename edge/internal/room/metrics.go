@@ -37,3 +37,23 @@ func newMetrics(reg prometheus.Registerer, g *Registry) *metrics {
 		holes:      counter("holes_total", "Times that a room attached anew because an event did not follow."),
 	}
 }
+
+type pageMetrics struct {
+	reads   prometheus.Counter
+	waiting prometheus.Gauge
+}
+
+func newPageMetrics(reg prometheus.Registerer) *pageMetrics {
+	m := &pageMetrics{
+		reads: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gotapi_edge_resume_reads_total",
+			Help: "Reads of the store for members that resume; those who resume from one place share one.",
+		}),
+		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gotapi_edge_resume_reads_waiting",
+			Help: "Reads that wait for their turn.",
+		}),
+	}
+	reg.MustRegister(m.reads, m.waiting)
+	return m
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
@@ -25,13 +26,14 @@ type page struct {
 // pages reads the store for members that catch up. After a restart of an edge
 // thousands resume from the same place: they share one read.
 type pages struct {
-	relay  Relay
-	shared singleflight.Group
-	turns  chan struct{}
+	relay   Relay
+	shared  singleflight.Group
+	turns   chan struct{}
+	metrics *pageMetrics
 }
 
-func newPages(r Relay) *pages {
-	return &pages{relay: r, turns: make(chan struct{}, maxReads)}
+func newPages(r Relay, reg prometheus.Registerer) *pages {
+	return &pages{relay: r, turns: make(chan struct{}, maxReads), metrics: newPageMetrics(reg)}
 }
 
 // read may return what a read that began a moment earlier has found. Then the
@@ -50,7 +52,10 @@ func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*pag
 }
 
 func (p *pages) load(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
+	p.metrics.waiting.Inc()
 	p.turns <- struct{}{}
+	p.metrics.waiting.Dec()
+	p.metrics.reads.Inc()
 	defer func() { <-p.turns }()
 	batch, err := p.relay.Read(ctx, g, start)
 	if err != nil {

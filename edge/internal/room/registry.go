@@ -66,7 +66,7 @@ func New(r Relay, edge uint64, log *slog.Logger, reg prometheus.Registerer) *Reg
 		relay:    r,
 		edge:     edge,
 		log:      log,
-		pages:    newPages(r),
+		pages:    newPages(r, reg),
 		recent:   maxRecent,
 		rooms:    make(map[group.Name]*Room),
 		channels: make(map[uint32]*Room),

@@ -11,7 +11,8 @@ import (
 type metrics struct {
 	messages        [packet.BadUUID + 1]prometheus.Counter
 	refusals        *prometheus.CounterVec
-	refusedUpgrades prometheus.Counter
+	refusedUpgrades map[refusal]prometheus.Counter
+	waitingUpgrades prometheus.Gauge
 	lostBroadcasts  prometheus.Counter
 	slow            prometheus.Counter
 }
@@ -19,6 +20,11 @@ type metrics struct {
 var kindNames = map[packet.Kind]string{
 	packet.Low: "low", packet.Data: "data", packet.Ping: "ping", packet.Receipt: "receipt",
 	packet.Query: "query", packet.Dropped: "dropped", packet.BadUUID: "bad_uuid",
+}
+
+// refusalNames are the values of the label reason.
+var refusalNames = map[refusal]string{
+	refusedDraining: "draining", refusedFull: "full", refusedRate: "rate", refusedGroup: "group",
 }
 
 func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
@@ -33,14 +39,21 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 	m := &metrics{
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts(
 			opts("refusals_total", "Packets answered with command 7, by code.")), []string{"code"}),
-		refusedUpgrades: counter("refused_upgrades_total", "WebSocket requests answered with 503."),
-		lostBroadcasts:  counter("lost_broadcasts_total", "Packets from WebSockets that are not stored and were not taken on."),
-		slow:            counter("slow_disconnects_total", "Connections ended because the peer did not read fast enough."),
+		refusedUpgrades: make(map[refusal]prometheus.Counter),
+		waitingUpgrades: prometheus.NewGauge(prometheus.GaugeOpts(
+			opts("waiting_upgrades", "WebSocket requests that wait for their turn."))),
+		lostBroadcasts: counter("lost_broadcasts_total", "Packets from WebSockets that are not stored and were not taken on."),
+		slow:           counter("slow_disconnects_total", "Connections ended because the peer did not read fast enough."),
 	}
 	for kind, name := range kindNames {
 		m.messages[kind] = messages.WithLabelValues(name)
 	}
-	reg.MustRegister(messages, m.refusals, m.refusedUpgrades, m.lostBroadcasts, m.slow,
+	refused := prometheus.NewCounterVec(prometheus.CounterOpts(
+		opts("refused_upgrades_total", "WebSocket requests answered with 503, by reason.")), []string{"reason"})
+	for why, name := range refusalNames {
+		m.refusedUpgrades[why] = refused.WithLabelValues(name)
+	}
+	reg.MustRegister(messages, m.refusals, refused, m.waitingUpgrades, m.lostBroadcasts, m.slow,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("sessions", "Open WebSockets.")),
 			func() float64 { return float64(len(s.all())) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("queue_bytes", "Bytes that wait to be sent to peers.")),

@@ -3,13 +3,17 @@ package session
 import (
 	"context"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
@@ -41,6 +45,9 @@ type Options struct {
 	MaxMessage int
 	// MaxConnections at one time; 0: no limit.
 	MaxConnections int
+	// UpgradeRate is how many connections may come in a second; those that come
+	// faster wait for up to a second, then they are refused. 0: no limit.
+	UpgradeRate float64
 	// Queue bounds what waits for one member; 4096 frames and 1 MiB. Bytes must
 	// be at least 4 times MaxMessage.
 	Queue ws.Limits
@@ -81,6 +88,7 @@ type Server struct {
 	history   History
 	log       *slog.Logger
 	metrics   *metrics
+	gate      *limit.Gate
 	// Bounds the pages of history that are fetched at one time.
 	queries chan struct{}
 	// Ends what sessions wait for, when their time to end well is over.
@@ -108,6 +116,7 @@ func New(opts Options, rooms *room.Registry, p Publisher, h History, log *slog.L
 		publisher: p,
 		history:   h,
 		log:       log,
+		gate:      limit.NewGate(opts.UpgradeRate),
 		queries:   make(chan struct{}, maxQueries),
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
@@ -130,9 +139,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Na
 	if !s.upgrader.Check(w, r) {
 		return
 	}
+	if !s.pass(w, r) {
+		return
+	}
 	id, refusal := s.admit()
-	if refusal != "" {
-		s.unavailable(w, refusal)
+	if refusal != refusedNot {
+		s.unavailable(w, refusal, time.Second)
 		return
 	}
 	c := s.newSession(id, name, after)
@@ -146,7 +158,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Na
 func (s *Server) start(w http.ResponseWriter, r *http.Request, c *session) bool {
 	if c.group != group.Lobby {
 		if err := c.join(r.Context(), c.group); err != nil {
-			s.unavailable(w, "the group cannot be had now")
+			s.unavailable(w, refusedGroup, time.Second)
 			return false
 		}
 	}
@@ -162,25 +174,50 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request, c *session) bool 
 	return true
 }
 
-func (s *Server) unavailable(w http.ResponseWriter, msg string) {
-	s.metrics.refusedUpgrades.Inc()
-	w.Header().Set("Retry-After", "1")
-	s.opts.WriteError(w, http.StatusServiceUnavailable, msg)
+// refusal is why a connection is not accepted now, in words for the client.
+type refusal string
+
+const (
+	refusedNot      refusal = ""
+	refusedDraining refusal = "the server is going down"
+	refusedFull     refusal = "too many connections"
+	refusedRate     refusal = "too many connections at once"
+	refusedGroup    refusal = "the group cannot be had now"
+)
+
+// pass waits for the connection's turn, or refuses it.
+func (s *Server) pass(w http.ResponseWriter, r *http.Request) bool {
+	s.metrics.waitingUpgrades.Inc()
+	again, err := s.gate.Pass(r.Context())
+	s.metrics.waitingUpgrades.Dec()
+	if again > 0 {
+		s.unavailable(w, refusedRate, again)
+	}
+	return again == 0 && err == nil
+}
+
+// unavailable answers 503; it is worth to come back after a while.
+func (s *Server) unavailable(w http.ResponseWriter, why refusal, again time.Duration) {
+	s.metrics.refusedUpgrades[why].Inc()
+	// Not all that are refused in one moment are to come back in one.
+	again += rand.N(2 * time.Second)
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(again.Seconds()))))
+	s.opts.WriteError(w, http.StatusServiceUnavailable, string(why))
 }
 
 // admit counts a connection in and numbers it, or says why not.
-func (s *Server) admit() (id uint32, refusal string) {
+func (s *Server) admit() (id uint32, why refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
-		return 0, "the server is going down"
+		return 0, refusedDraining
 	case s.opts.MaxConnections > 0 && s.admitted >= s.opts.MaxConnections:
-		return 0, "too many connections"
+		return 0, refusedFull
 	}
 	s.admitted++
 	s.running.Add(1)
-	return s.nextID(), ""
+	return s.nextID(), refusedNot
 }
 
 // nextID returns a number that no living session has; 0 is HTTP's.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -236,6 +238,35 @@ func TestConnectionsAreLimited(t *testing.T) {
 		_ = one.Close()
 		synctest.Wait()
 		e.dial(chat)
+	})
+}
+
+func TestConnectionsThatComeTooFastWaitForASecondThenAreRefused(t *testing.T) {
+	inBubble(t, session.Options{UpgradeRate: 2}, func(e *edge) { // one at once
+		start := time.Now()
+		var all sync.WaitGroup
+		var joined, refused atomic.Int32
+		for range 10 {
+			all.Go(func() {
+				conn, got, err := e.tryDial(chat, nil)
+				switch {
+				case err == nil:
+					joined.Add(1)
+					_ = conn.Close()
+				case got.status == 503 && time.Since(start) == 0:
+					refused.Add(1)
+					if s := got.header.Get("Retry-After"); s < "1" || s > "9" {
+						t.Errorf("Retry-After %q, want a few seconds", s)
+					}
+				default:
+					t.Errorf("got %v, status %d, after %v", err, got.status, time.Since(start))
+				}
+			})
+		}
+		all.Wait()
+		if took := time.Since(start); joined.Load() != 3 || refused.Load() != 7 || took != time.Second {
+			t.Errorf("%d joined within %v and %d were refused, want 3 within 1 s, and 7", joined.Load(), took, refused.Load())
+		}
 	})
 }
 
