@@ -20,6 +20,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/ops"
+	"github.com/gotapi/gotapi-ws/services/procs"
 	"github.com/gotapi/gotapi-ws/services/run"
 	"github.com/gotapi/gotapi-ws/services/telemetry"
 )
@@ -154,19 +155,20 @@ func (p Program) runWithOps(ctx context.Context, s *settings, log *slog.Logger, 
 	reg := telemetry.NewRegistry()
 	b.register(reg)
 	service := func(ctx context.Context) error { return p.Run(ctx, log, reg) }
+	parts := []run.Part{
+		{Name: "processors", Serve: func(ctx context.Context) error { return procs.Govern(ctx, log) }},
+		{Name: p.Name, Serve: service},
+	}
 	if s.opsListen == "" {
-		return service(ctx)
+		return run.All(ctx, log, 0, parts...) // no deadline here: the service has its own
 	}
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opsListen)
 	if err != nil {
 		return fmt.Errorf("-ops-listen: %w", err)
 	}
 	log.Info("operations endpoint listens", "address", ln.Addr().String())
-	// No deadline here: the service has its own.
-	return run.All(ctx, log, 0,
-		run.Part{Name: "ops", Serve: func(ctx context.Context) error {
-			return ops.Serve(ctx, ln, ops.Handler(reg, p.Probe), log)
-		}},
-		run.Part{Name: p.Name, Serve: service},
-	)
+	parts = append([]run.Part{{Name: "ops", Serve: func(ctx context.Context) error {
+		return ops.Serve(ctx, ln, ops.Handler(reg, p.Probe), log)
+	}}}, parts...)
+	return run.All(ctx, log, 0, parts...)
 }
