@@ -29,7 +29,7 @@ func (s *Store) adopt(ctx context.Context, g group.Name) error {
 		return err
 	}
 	k := keysOf(g)
-	_, ok, err := s.eval(ctx, g, script{s.scripts.adopt, true}, k.all(), s.now().UnixMilli(), newEpoch(), newLink())
+	_, ok, err := s.eval(ctx, g, script{Script: s.scripts.adopt, writes: true}, k.all(), s.now().UnixMilli(), newEpoch(), newLink())
 	if err == nil && ok == 1 {
 		s.stats.adopted.Inc()
 		s.log.Info("list adopted", "group", g)
@@ -66,7 +66,7 @@ func (s *Store) eraseBlack(ctx context.Context, g group.Name) error {
 		if len(args) == 0 {
 			continue
 		}
-		_, ok, err := s.eval(ctx, g, script{s.scripts.erase, true}, []string{k.list, k.meta}, args...)
+		_, ok, err := s.eval(ctx, g, script{Script: s.scripts.erase, writes: true}, []string{k.list, k.meta}, args...)
 		if err != nil || ok == 0 {
 			return err
 		}

@@ -49,23 +49,31 @@ func (s *Store) execute(ctx context.Context, batches []*batch) {
 	if len(again) > 0 {
 		s.pipeline(ctx, again, "eval", s.scripts.appendSource)
 	}
+	if s.opts.Acks.wanted() {
+		s.announceBatches(ctx, batches)
+	}
 }
 
 func (s *Store) pipeline(ctx context.Context, batches []*batch, verb, script string) {
 	pipe := s.client.Pipeline()
-	cmds := make([]once, len(batches))
+	cmds := make([]*redis.Cmd, len(batches))
 	settings := s.appendSettings()
 	for i, b := range batches {
-		if stores(b.items) {
-			cmds[i] = once{s.appendCommand(ctx, b, verb, script, settings)}
-		} else {
-			cmds[i] = once{s.looseCommand(ctx, b)}
+		if !stores(b.items) {
+			cmds[i] = s.looseCommand(ctx, b)
+			_ = pipe.Process(ctx, once{cmds[i]}) // only queues
+			continue
 		}
-		_ = pipe.Process(ctx, cmds[i]) // only queues
+		cmds[i] = s.appendCommand(ctx, b, verb, script, settings)
+		if s.opts.Acks.wanted() {
+			_ = pipe.Process(ctx, confirmed{once{cmds[i]}})
+		} else {
+			_ = pipe.Process(ctx, once{cmds[i]})
+		}
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
 	for i, b := range batches {
-		s.conclude(b, cmds[i].Cmd)
+		s.conclude(b, cmds[i])
 	}
 }
 
@@ -121,8 +129,12 @@ func flag(b bool) string {
 func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string, settings []any) *redis.Cmd {
 	k := &b.from.keys
 	link := newLink()
-	args := make([]any, 0, 3+6+11+3*len(b.items))
-	args = append(args, verb, script, 6, k.list, k.meta, k.links, k.index0, k.index1, k.recalls)
+	args := make([]any, 0, 3+7+11+3*len(b.items))
+	if s.opts.Acks.wanted() {
+		args = append(args, verb, script, 7, k.list, k.meta, k.links, k.index0, k.index1, k.recalls, k.pending)
+	} else {
+		args = append(args, verb, script, 6, k.list, k.meta, k.links, k.index0, k.index1, k.recalls)
+	}
 	args = append(args, settings...)
 	args = append(args, newEpoch(), newLink(), link, s.publish, authorRecords(b.items, s.now()))
 	heads := make([]byte, 0, packetSize*len(b.items))
@@ -183,6 +195,9 @@ func (s *Store) readReceipts(b *batch, reply any) error {
 		return err
 	}
 	seq, cut := uint64(r.int()), r.int()
+	if s.opts.Acks.wanted() {
+		b.pending = r.int()
+	}
 	for len(r.reply) > 0 && r.err == nil {
 		at, known := r.int(), r.int()
 		if at < 0 || at >= int64(len(b.items)) {

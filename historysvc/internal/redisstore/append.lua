@@ -2,7 +2,8 @@
 -- Appends a batch of one group: stores its messages, each only once, and puts
 -- all of it on the bus, in order.
 --
--- KEYS  list, meta, links, index0, index1, recalls
+-- KEYS  list, meta, links, index0, index1, recalls, and, if the bus is to hear of
+--       it by announce.lua, pending
 -- ARGV  1 cap, messages            2 "1": the cap holds for adopted lists too
 --       3 default ttl, ms, 0 none  4 "1": it holds for adopted lists too
 --       5 hard limit of one index generation, entries
@@ -13,8 +14,8 @@
 --      12.. per packet: digest (12 bytes), head as the bus has it, see decodePayload, and the packet.
 --           At most 128 packets, at least one message (kind 1) among them. The digest of others is not read.
 -- Reply {epoch, seq of the first message that was stored, 1 if a flood made the
---        index forget too soon, else 0, then per duplicate: its place in the
---        batch (from 0), its seq}
+--        index forget too soon, else 0, then, with pending, the number of its last
+--        payload, then per duplicate: its place in the batch (from 0), its seq}
 -- Error ADOPT: the list has no counters, see adopt.lua. WRONGTYPE. Nothing was done.
 --
 -- The reads come first and the first write is the one that can fail, so a
@@ -98,7 +99,7 @@ if stored > 0 then
   local renew = fresh
   local len = call('LPUSH', list, unpack(texts))
   if fresh then
-    call('UNLINK', KEYS[3], KEYS[4], KEYS[5], KEYS[6])
+    call('UNLINK', unpack(KEYS, 3))
     call('LPUSH', KEYS[3], prev .. string.rep('\0', 16))
     call('HSET', meta, 'seq', seq, 'link', link, 'epoch', epoch, 'base', 0,
       'gen', 0, 'gens', 0, 'geno', 0, 'gent', ARGV[6], 'exp', 0, 'recalls', 0)
@@ -151,9 +152,24 @@ else
   link = prev
 end
 
+local payload
 if carried > 1 then
   bus[1] = 'M' .. epoch .. string.format('%016d', before + 1) .. prev .. link
-  call(ARGV[10], '{' .. list .. '}', table.concat(bus))
+  payload = table.concat(bus)
+end
+if KEYS[7] then
+  -- At most 32 wait: what is dropped, followers find in the store. The write to
+  -- meta makes a WAIT that follows cover what the duplicates found, too.
+  local number = call('HINCRBY', meta, 'pending', payload and 1 or 0)
+  if payload then
+    call('RPUSH', KEYS[7], payload)
+    call('LTRIM', KEYS[7], -32, -1)
+    call('PEXPIRE', KEYS[7], 600000)
+  end
+  return {epoch, before + 1, cut, number, unpack(duplicates or {})}
+end
+if payload then
+  call(ARGV[10], '{' .. list .. '}', payload)
 end
 if duplicates then
   return {epoch, before + 1, cut, unpack(duplicates)}

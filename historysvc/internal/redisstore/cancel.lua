@@ -2,14 +2,15 @@
 -- Recalls a message: overwrites its texts if they are still the ones that were
 -- read, and, if told to, counts and announces the recall.
 --
--- KEYS  list, meta, index0, index1, recalls, links
+-- KEYS  list, meta, index0, index1, recalls, links, and, if the bus is to hear of it
+--       by announce.lua, pending
 -- ARGV  1 epoch   2 seq of the message   3 uuid   4 tombstone   5 digest of the uuid
 --       6 link of the recall   7 cap of the list of recalls
 --       8 PUBLISH or SPUBLISH, "" to overwrite only
 --       9 the author whose message it must be, 8 bytes, not all 0; "": anybody's
 --       10 when it was stored at the earliest, Unix seconds; 0: at any time
 --       11.. per place: seq, text
--- Reply 1; 0 if something is not as it was read; 2 if it is not the author's; 3 if it is
+-- Reply 1, with pending {number of its payload}; 0 if something is not as it was read; 2 if it is not the author's; 3 if it is
 --       too old. Unless 1, nothing was done.
 local call = redis.call
 local m = call('HMGET', KEYS[2], 'epoch', 'seq', 'recalls', 'link', 'gen')
@@ -59,6 +60,12 @@ if left > 0 then
     call('PEXPIRE', KEYS[i], left)
   end
 end
-call(ARGV[8], '{' .. KEYS[1] .. '}',
-  'R' .. m[1] .. facts .. string.format('%016d', number) .. m[4] .. ARGV[6] .. ARGV[3])
+local payload = 'R' .. m[1] .. facts .. string.format('%016d', number) .. m[4] .. ARGV[6] .. ARGV[3]
+if KEYS[7] then
+  call('RPUSH', KEYS[7], payload)
+  call('LTRIM', KEYS[7], -32, -1)
+  call('PEXPIRE', KEYS[7], 600000)
+  return {call('HINCRBY', KEYS[2], 'pending', 1)}
+end
+call(ARGV[8], '{' .. KEYS[1] .. '}', payload)
 return 1

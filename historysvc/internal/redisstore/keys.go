@@ -18,6 +18,8 @@ import (
 //	{G}:i0   hash    digest (12 bytes) -> seq: one generation of the index,
 //	{G}:i1   hash    and the other one.
 //	{G}:r    list    recalls, newest first, at most cap + 1: see parseRecall.
+//	{G}:w    list    payloads of the bus that wait until they are confirmed (Acks), oldest
+//	                 first, at most 32, for at most 10 minutes: only if acks wait.
 //	{G}      channel the bus: see decodePayload.
 //
 // Fields of {G}:m:
@@ -33,9 +35,10 @@ import (
 //	gent     when gen began, Unix ms
 //	ttl      as SetTTL set it, ms; absent: the default retention holds
 //	exp      ttl that the keys have now, ms; absent or 0: none
+//	pending  number of the newest payload that was put into {G}:w
 type keys struct {
 	list, meta, links, index0, index1, recalls string
-	channel                                    string
+	pending, channel                           string
 }
 
 func keysOf(g group.Name) keys {
@@ -47,6 +50,7 @@ func keysOf(g group.Name) keys {
 		index0:  tag + ":i0",
 		index1:  tag + ":i1",
 		recalls: tag + ":r",
+		pending: tag + ":w",
 		channel: tag,
 	}
 }

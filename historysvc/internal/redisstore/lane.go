@@ -67,6 +67,8 @@ type batch struct {
 	fate     fate
 	err      error
 	receipts []history.Receipt
+	// Up to which number the group's pending payloads are confirmed now; 0: there are none.
+	pending int64
 }
 
 // outcome is an answer that is due.
@@ -87,6 +89,8 @@ type lane struct {
 	execute func(context.Context, []*batch)
 	// adopt makes the counters of a group whose list has none.
 	adopt func(context.Context, group.Name) error
+	// How long execute may take.
+	timeout time.Duration
 
 	// Holds a token when there may be something to do.
 	wake     chan struct{}
@@ -112,6 +116,8 @@ func newLane(l limits, log *slog.Logger, m *metrics) *lane {
 		stats:  m,
 		wake:   make(chan struct{}, 1),
 		groups: make(map[group.Name]*backlog),
+
+		timeout: callTimeout,
 	}
 }
 
@@ -251,7 +257,7 @@ func (l *lane) settled(b *backlog, w waiting, r history.Receipt) outcome {
 
 // round carries batches out and answers what can be answered.
 func (l *lane) round(ctx context.Context, batches []*batch) {
-	deadline := time.Now().Add(callTimeout)
+	deadline := time.Now().Add(l.timeout)
 	// A stop lets what is on its way come back.
 	call, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	l.execute(call, batches)

@@ -191,6 +191,7 @@ func TestAFloodInOneGroupIsRefusedAndOthersAreServed(t *testing.T) {
 func TestBytesAreBoundedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(t, limits{items: 1000, bytes: 10000, groupItems: 1000, groupBytes: 5000}, allDone)
+		r.delay = time.Millisecond
 		told := newAnswers()
 		big := string(make([]byte, 3000))
 		r.put("/a", big+"1", stream.Message, time.Minute, told)

@@ -43,7 +43,7 @@ func (l *location) seq() uint64 {
 // were there before this service.
 func (s *Store) locate(ctx context.Context, g group.Name, uuid string) (location, error) {
 	k, d := keysOf(g), uuidDigest(uuid)
-	reply, _, err := s.eval(ctx, g, script{s.scripts.find, false},
+	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.find},
 		[]string{k.list, k.meta, k.index0, k.index1}, d[:])
 	if err != nil || reply == nil {
 		return location{}, err
@@ -115,7 +115,7 @@ type part struct {
 // slice reads messages by number, towards to, which may be the smaller.
 func (s *Store) slice(ctx context.Context, g group.Name, epoch string, from, to uint64, count, bytes int) (part, error) {
 	k := keysOf(g)
-	reply, _, err := s.eval(ctx, g, script{s.scripts.slice, false}, []string{k.list, k.meta},
+	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.slice}, []string{k.list, k.meta},
 		epoch, from, to, count, bytes)
 	if err != nil {
 		return part{}, err

@@ -70,7 +70,7 @@ func (s *Store) plainPage(ctx context.Context, g group.Name, q history.Query, st
 
 func (s *Store) scriptPage(ctx context.Context, g group.Name, q history.Query) (history.Page, error) {
 	k := keysOf(g)
-	reply, _, err := s.eval(ctx, g, script{s.scripts.page, false}, []string{k.list, k.meta},
+	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.page}, []string{k.list, k.meta},
 		q.Position, q.Size, history.MaxPageBytes)
 	if err != nil {
 		return history.Page{}, err

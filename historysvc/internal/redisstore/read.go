@@ -80,9 +80,9 @@ type piece struct {
 
 func (s *Store) readPiece(ctx context.Context, g group.Name, from, epoch string, at stream.Position) (piece, error) {
 	k := keysOf(g)
-	reply, _, err := s.eval(ctx, g, script{s.scripts.read, false},
+	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.read, confirmed: true},
 		[]string{k.list, k.meta, k.links, k.recalls},
-		from, epoch, at.Seq, at.Recalls, readItems, readBytes)
+		from, epoch, at.Seq, at.Recalls, readItems, readBytes, flag(s.opts.Acks.wanted()))
 	if err != nil || reply == nil {
 		return piece{}, err
 	}

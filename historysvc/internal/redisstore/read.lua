@@ -7,6 +7,7 @@
 --         "oldest" before the oldest retained message
 --       2 epoch (of "at" and "uuid")   3 seq   4 recalls
 --       5 most messages, and most recalls   6 enough bytes
+--       7 "1": a WAIT will follow, which is to cover all that is read
 -- Reply {epoch, head seq, head recalls, head link,
 --        1 if the start is a place from which all is retained, else 0 and the rest is empty,
 --        seq, recalls of the start,
@@ -23,6 +24,9 @@ if not m[1] then
     return redis.error_reply('ADOPT the list has no counters')
   end
   return false
+end
+if ARGV[7] == '1' then
+  call('HSET', meta, 'seq', m[2]) -- WAIT counts what its client has written
 end
 local head, total = tonumber(m[2]), tonumber(m[3])
 local floor, rfloor = head - len, total - call('LLEN', recalls)

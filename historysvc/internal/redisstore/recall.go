@@ -43,7 +43,12 @@ func (s *Store) tryRecall(ctx context.Context, g group.Name, uuid string, limit 
 	if len(l.places) == 0 {
 		return false, history.ErrNotFound
 	}
-	live := slices.DeleteFunc(l.places, func(p place) bool { return p.recalled })
+	live := slices.DeleteFunc(slices.Clone(l.places), func(p place) bool { return p.recalled })
+	if len(live) == 0 && s.opts.Acks.wanted() {
+		// It may not be confirmed yet: the tombstone, written once more, will be.
+		again := cancellation{group: g, uuid: uuid, epoch: l.epoch}
+		return s.cancel(ctx, &again, l.places[:1], "")
+	}
 	if len(live) == 0 {
 		return true, nil
 	}
@@ -87,8 +92,16 @@ func (s *Store) cancel(ctx context.Context, c *cancellation, places []place, pub
 	for _, p := range places {
 		args = append(args, p.seq, p.text)
 	}
-	_, reply, err := s.eval(ctx, c.group, script{s.scripts.cancel, true},
-		[]string{k.list, k.meta, k.index0, k.index1, k.recalls, k.links}, args...)
+	keys := []string{k.list, k.meta, k.index0, k.index1, k.recalls, k.links}
+	if s.opts.Acks.wanted() {
+		keys = append(keys, k.pending)
+	}
+	pending, reply, err := s.eval(ctx, c.group, script{Script: s.scripts.cancel, writes: true, confirmed: true}, keys, args...)
+	if len(pending) > 0 {
+		r := replyReader{reply: pending}
+		s.announce(ctx, map[group.Name]int64{c.group: r.int()})
+		return true, r.err
+	}
 	switch reply {
 	case cancelNotAuthor:
 		return false, history.ErrNotAuthor
@@ -115,7 +128,7 @@ func (s *Store) limits(l history.Limit) (author string, since int64) {
 func (s *Store) SetTTL(ctx context.Context, g group.Name, ttl time.Duration) error {
 	ttl = max(time.Millisecond, min(ttl, maxTTL))
 	k := keysOf(g)
-	_, _, err := s.eval(ctx, g, script{s.scripts.ttl, true}, k.all(),
+	_, _, err := s.eval(ctx, g, script{Script: s.scripts.ttl, writes: true}, k.all(),
 		s.now().UnixMilli(), newEpoch(), newLink(), ttl.Milliseconds())
 	return err
 }

@@ -27,13 +27,15 @@ var (
 	cancelSource string
 	//go:embed read.lua
 	readSource string
+	//go:embed announce.lua
+	announceSource string
 )
 
 type scripts struct {
 	append       *redis.Script
 	appendSource string
 
-	adopt, erase, ttl, find, slice, page, cancel, read *redis.Script
+	adopt, erase, ttl, find, slice, page, cancel, read, announce *redis.Script
 }
 
 // newScripts prepares the scripts for a server. From Redis 7 on, the shebang
@@ -58,5 +60,6 @@ func newScripts(shebang bool) scripts {
 		page:         load(pageSource),
 		cancel:       load(cancelSource),
 		read:         load(readSource),
+		announce:     load(announceSource),
 	}
 }

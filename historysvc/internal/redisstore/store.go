@@ -33,6 +33,9 @@ type Options struct {
 	// which cannot tell its version.
 	Embedded bool
 
+	// What acks, and members, wait for.
+	Acks Acks
+
 	// DedupeLimit bounds each of the two generations of a group's index, entries.
 	// A flood that reaches it within 10 minutes is remembered for less long.
 	DedupeLimit int
@@ -58,11 +61,21 @@ func (o *Options) setDefaults() error {
 	defaultTo(&o.WaitingBytes, defaultWaitingBytes)
 	defaultTo(&o.WaitingGroupItems, defaultGroupItems)
 	defaultTo(&o.WaitingGroupBytes, defaultGroupBytes)
+	defaultTo(&o.Acks.Timeout, DefaultAckTimeout)
+	if !o.Acks.wanted() {
+		o.Acks.Timeout = 0
+	}
 	switch {
 	case o.Cap < 1:
 		return errors.New("the cap must be at least 1 message")
 	case o.Retention != 0 && o.Retention < time.Millisecond:
 		return errors.New("the retention must be at least 1 ms, or 0")
+	case o.Acks.Replicas < 0:
+		return errors.New("acks cannot wait for less than 0 replicas")
+	case o.Acks.wanted() && o.Acks.Timeout < time.Millisecond:
+		return errors.New("acks must have at least 1 ms to wait")
+	case o.Embedded && o.Acks.wanted():
+		return errors.New("the embedded store has no replicas and no disk that acks could wait for")
 	case o.DedupeLimit < o.Cap:
 		return errors.New("the deduplication limit must not be below the cap")
 	}
@@ -84,7 +97,7 @@ type Store struct {
 	log     *slog.Logger
 	stats   *metrics
 	now     func() time.Time
-	// How long a script may take.
+	// How long a script may take, and what it waits for.
 	timeout time.Duration
 	lanes   []*lane
 	bus     *bus
@@ -108,6 +121,7 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 	if opts.Embedded {
 		timeout = embeddedTimeout
 	}
+	timeout += opts.Acks.Timeout
 	client, cluster, err := dial(opts.URL, timeout)
 	if err != nil {
 		return nil, err
@@ -117,6 +131,7 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 		log: log, now: time.Now, adopting: make(chan struct{}, adoptions),
 	}
 	quietenDriver(log)
+	opts.Acks.confirm(client)
 	shebang, err := s.check(ctx)
 	if err == nil {
 		s.stats, err = newMetrics(reg)
@@ -135,7 +150,7 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 			items: opts.WaitingItems / lanes, bytes: opts.WaitingBytes / lanes,
 			groupItems: opts.WaitingGroupItems, groupBytes: opts.WaitingGroupBytes,
 		}, log, s.stats)
-		l.execute, l.adopt = s.execute, s.adopt
+		l.execute, l.adopt, l.timeout = s.execute, s.adopt, callTimeout+opts.Acks.Timeout
 		s.lanes = append(s.lanes, l)
 	}
 	s.bus = newBus(client, cluster, log, s.stats)
@@ -194,6 +209,13 @@ func (s *Store) check(ctx context.Context) (shebang bool, err error) {
 	case info["redis_mode"] == "sentinel":
 		return false, errors.New("this is a Sentinel: want redis+sentinel://...?master_name=NAME as the URL")
 	}
+	warning, err := s.opts.Acks.check(info)
+	if err != nil {
+		return false, err
+	}
+	if warning != "" {
+		s.log.Warn("acks will wait", "reason", warning)
+	}
 	if policy := info["maxmemory_policy"]; policy != "" && policy != "noeviction" {
 		s.log.Warn("redis may evict histories: set maxmemory-policy to noeviction", "policy", policy)
 	}
@@ -236,6 +258,8 @@ type script struct {
 	*redis.Script
 	// It changes something, so that no answer means an unknown outcome.
 	writes bool
+	// Its answer counts when what it did, or read, is confirmed (Acks).
+	confirmed bool
 }
 
 // eval runs a script that may run twice. It adopts the group's list where the
@@ -269,6 +293,9 @@ func (s *Store) eval(ctx context.Context, g group.Name, c script, keys []string,
 func (s *Store) evalOnce(ctx context.Context, c script, keys []string, args []any) (any, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	if c.confirmed && s.opts.Acks.wanted() {
+		return s.evalConfirmed(ctx, c.Script, keys, args)
+	}
 	return c.Run(ctx, s.client, keys, args...).Result()
 }
 

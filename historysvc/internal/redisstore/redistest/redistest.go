@@ -85,6 +85,23 @@ func (s *Server) launch() (*Server, error) {
 	return s, nil
 }
 
+// StartReplica starts a replica of master that ends with tb, and waits until it
+// has all that the master has.
+func StartReplica(tb testing.TB, master *Server, args ...string) *Server {
+	tb.Helper()
+	host, port, _ := net.SplitHostPort(master.Addr)
+	s := Start(tb, append([]string{"--replicaof", host + " " + port, "--repl-diskless-sync-delay", "0"}, args...)...)
+	if err := waitFor(func() error {
+		if answer, err := master.Do("WAIT 1 1"); answer != ":1" {
+			return fmt.Errorf("the replica does not follow: %q, %w", answer, errors.Join(err))
+		}
+		return nil
+	}); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
 // StartSentinel starts a Sentinel that ends with tb. It alone decides that a
 // master is down, after half a second.
 func StartSentinel(tb testing.TB, name string, master *Server) *Server {
@@ -190,12 +207,28 @@ func StartCluster(tb testing.TB) *Cluster {
 	return c
 }
 
+// StartReplicatedCluster starts a cluster, with a replica of each master, that
+// ends with tb.
+func StartReplicatedCluster(tb testing.TB) *Cluster {
+	tb.Helper()
+	c, err := newCluster(1)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(c.Close)
+	return c
+}
+
 // NewCluster starts a cluster for a TestMain, which must Close it.
-func NewCluster() (*Cluster, error) {
+func NewCluster() (*Cluster, error) { return newCluster(0) }
+
+func newCluster(replicas int) (*Cluster, error) {
 	c := &Cluster{}
 	args := []string{"--cluster", "create"}
-	for range 3 {
-		n, err := New("--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no")
+	nodes := 3 * (1 + replicas)
+	for range nodes {
+		n, err := New("--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no",
+			"--repl-diskless-sync-delay", "0")
 		if err != nil {
 			c.Close()
 			return nil, err
@@ -205,13 +238,13 @@ func NewCluster() (*Cluster, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "redis-cli", append(args, "--cluster-replicas", "0", "--cluster-yes")...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "redis-cli", append(args, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")...).CombinedOutput()
 	if err != nil {
 		c.Close()
 		return nil, fmt.Errorf("create the cluster: %w: %s", err, out)
 	}
 	for _, n := range c.Nodes {
-		if err := waitFor(func() error { return n.clusterReady() }); err != nil {
+		if err := waitFor(func() error { return n.clusterReady(nodes) }); err != nil {
 			c.Close()
 			return nil, err
 		}
@@ -219,7 +252,7 @@ func NewCluster() (*Cluster, error) {
 	return c, nil
 }
 
-func (s *Server) clusterReady() error {
+func (s *Server) clusterReady(nodes int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_, port, _ := net.SplitHostPort(s.Addr)
@@ -229,7 +262,7 @@ func (s *Server) clusterReady() error {
 	}
 	text := string(out)
 	if !strings.Contains(text, "cluster_state:ok") || !strings.Contains(text, "cluster_slots_ok:16384") ||
-		!strings.Contains(text, "cluster_known_nodes:3") {
+		!strings.Contains(text, fmt.Sprintf("cluster_known_nodes:%d\r", nodes)) {
 		return errors.New("the cluster does not form")
 	}
 	return nil
