@@ -17,6 +17,9 @@ import (
 const (
 	// Larger packets would not fit into the frames of the relay.
 	maxMaxMessageBytes = 1 << 20
+	// A publish waits for 5 s at most; Redis counts in milliseconds.
+	minAckTimeout = 10 * time.Millisecond
+	maxAckTimeout = 3 * time.Second
 	// What waits for an edge holds at least a page of the store.
 	minEdgeQueueBytes = 1 << 20
 )
@@ -39,6 +42,11 @@ type Config struct {
 	// whether somebody chose it, as above.
 	HistoryRetention       time.Duration
 	HistoryRetentionChosen bool
+
+	// What acks wait for beyond the master's word: replicas, disks, and how long.
+	AckReplicas int
+	AckFsync    bool
+	AckTimeout  time.Duration
 
 	// Largest packet that internal services can publish, bytes.
 	MaxMessageBytes int
@@ -79,6 +87,12 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		fs.DurationVar(&c.HistoryRetention, "history-retention", 0,
 			"how `long` a group's history outlives its last message, as 720h; 0s: for ever;\nlists of an older server expire only if this is set")
 	})
+	fs.IntVar(&c.AckReplicas, "ack-replicas", 0,
+		"a message is acked, and passed on, when this `number` of Redis replicas has it (WAIT); 0: when the master has it")
+	fs.BoolVar(&c.AckFsync, "ack-fsync", false,
+		"a message is acked, and passed on, when it is on the disk of the master and of -ack-replicas (WAITAOF, Redis 7.2)")
+	fs.DurationVar(&c.AckTimeout, "ack-timeout", redisstore.DefaultAckTimeout,
+		"how `long` to wait for these; then the message is stored, not acked, and tried again until the publish timeout")
 	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "largest packet that internal services can publish, `bytes`")
 	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "most publications that may wait for Redis")
 	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 128<<20, "the same, `bytes`")
@@ -103,6 +117,9 @@ func (c *Config) Validate() error {
 	check(c.Redis == "" || strings.Contains(c.Redis, "://"), "-redis: not a URL such as redis://127.0.0.1:6379/0")
 	check(c.HistoryCap >= 1, "-history-cap: less than 1")
 	check(c.HistoryRetention == 0 || c.HistoryRetention >= time.Second, "-history-retention: less than 1s")
+	check(c.AckReplicas >= 0, "-ack-replicas: negative")
+	check(c.AckTimeout >= minAckTimeout && c.AckTimeout <= maxAckTimeout, "-ack-timeout: not from %v to %v", minAckTimeout, maxAckTimeout)
+	check(!c.Embedded || c.AckReplicas == 0 && !c.AckFsync, "-ack-replicas, -ack-fsync: the embedded store has no replicas and no disk")
 	check(c.MaxMessageBytes >= 1 && c.MaxMessageBytes <= maxMaxMessageBytes, "-max-message-bytes: not from 1 to %d", maxMaxMessageBytes)
 	check(c.PublishQueue >= 128, "-publish-queue: less than 128")
 	check(c.PublishQueueGroup >= 1, "-publish-queue-group: less than 1")

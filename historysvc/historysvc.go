@@ -73,6 +73,7 @@ func (c *Config) store() redisstore.Options {
 		CapExplicit:       c.HistoryCapChosen,
 		Retention:         c.HistoryRetention,
 		RetentionExplicit: c.HistoryRetentionChosen,
+		Acks:              redisstore.Acks{Replicas: c.AckReplicas, Fsync: c.AckFsync, Timeout: c.AckTimeout},
 		WaitingItems:      c.PublishQueue,
 		WaitingBytes:      c.PublishQueueBytes,
 		WaitingGroupItems: c.PublishQueueGroup,

@@ -35,10 +35,10 @@ type bed struct {
 
 // startBed starts everything and waits until it is ready. ctx ends what keeps
 // the programs running.
-func startBed(ctx context.Context, tb testbed.TB, store string, redisArgs []string) *bed {
-	b := &bed{redis: startDatabase(tb, store, redisArgs...)}
+func startBed(ctx context.Context, tb testbed.TB, cfg config) *bed {
+	b := &bed{redis: startDatabase(tb, cfg.store, cfg.redisArgs...)}
 	for range serviceCount {
-		p := testbed.StartServiceAt(tb, b.redis.url, "-history-cap", "1000000", "-drain", "2s")
+		p := testbed.StartServiceAt(tb, b.redis.url, "-history-cap", "1000000", "-drain", "2s", "-ack-replicas", number(cfg.ackReplicas))
 		b.services = append(b.services, &unit{Process: p})
 	}
 	for range edgeCount {

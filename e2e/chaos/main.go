@@ -6,6 +6,7 @@
 //	make chaos                          two minutes: a Cluster, then a single Redis
 //	make chaos CHAOS_FOR=1h             the same for an hour
 //	make chaos CHAOS_SEED=7             with the faults of seed 7
+//	make chaos CHAOS_ARGS='-ack-replicas 1'    no acked message may be lost with a master
 //	go run ./e2e/chaos -store sentinel -for 30s -faults 'kill|pub/sub'
 package main
 
@@ -38,6 +39,7 @@ func main() {
 	dump := flag.String("dump", "", "`folder` for the recordings and logs of a run that failed")
 	redisArgs := flag.String("redis", "", "more `settings` of the Redis servers, such as \"--min-replicas-to-write 1\"")
 	rooms := flag.Int("rooms", 16, "groups that are talked in")
+	ackReplicas := flag.Int("ack-replicas", 0, "run the history services with -ack-replicas `N`: then no acked message may be lost, whatever dies")
 	every := flag.Duration("every", 150*time.Millisecond, "mean time between two messages of a publisher")
 	flag.Parse()
 	only, err := regexp.Compile(*faults)
@@ -51,11 +53,11 @@ func main() {
 	redis.SetLogger(silent{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	cfg := config{
-		settle: 45 * time.Second, seed: *seed, faults: only, redisArgs: strings.Fields(*redisArgs), out: os.Stdout,
+		settle: 45 * time.Second, seed: *seed, faults: only, redisArgs: strings.Fields(*redisArgs), ackReplicas: *ackReplicas, out: os.Stdout,
 		size: size{rooms: *rooms, listeners: 4, publishers: 2, every: *every},
 	}
 	ok := true
-	for _, part := range parts(*store, *length) {
+	for _, part := range parts(*store, *length, *ackReplicas) {
 		cfg.store, cfg.length = part.store, part.length
 		ok = report(ctx, cfg, *dump) && ok
 	}
@@ -76,7 +78,10 @@ type part struct {
 	length time.Duration
 }
 
-func parts(store string, length time.Duration) []part {
+func parts(store string, length time.Duration, ackReplicas int) []part {
+	if store == "" && ackReplicas > 0 {
+		store = cluster // a single server has no replicas
+	}
 	if store != "" {
 		return []part{{store, length}}
 	}

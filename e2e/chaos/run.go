@@ -22,6 +22,8 @@ type config struct {
 	faults *regexp.Regexp
 	// More settings of the Redis servers.
 	redisArgs []string
+	// What acks of the history services wait for.
+	ackReplicas int
 	size      size
 	out       io.Writer
 }
@@ -48,7 +50,7 @@ func (o *outcome) ok() bool { return len(o.violations) == 0 && len(o.broken) == 
 func run(ctx context.Context, tb testbed.TB, cfg config) *outcome {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b := startBed(ctx, tb, cfg.store, cfg.redisArgs)
+	b := startBed(ctx, tb, cfg)
 	defer b.supervisors.Wait()
 	defer cancel()
 	o := &outcome{recoveries: make(map[string]*recovery)}
@@ -93,6 +95,7 @@ func runRound(ctx context.Context, b *bed, cfg config, round int, length time.Du
 		}
 	}
 	inj.mark(rec)
+	rec.Replicated = cfg.ackReplicas > 0
 	summary, violations := check.Check(rec)
 	o.summary.Add(summary)
 	o.violations = append(o.violations, violations...)

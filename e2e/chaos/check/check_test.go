@@ -266,6 +266,31 @@ func (s *story) whole() []Event {
 	return all
 }
 
+// TestAcksOfReplicasAllowNoLoss has the loss that is otherwise allowed: of an
+// acked message, of one that members have got, and of a recall.
+func TestAcksOfReplicasAllowNoLoss(t *testing.T) {
+	for name, tt := range map[string]struct {
+		spoil func(s *story)
+		want  []Rule
+	}{
+		"an acked message": {func(s *story) { reportedLoss(s, 1012) }, []Rule{AckedIsStored, LossIsTold}},
+		"nothing":          {func(s *story) { s.masterDied(9) }, nil},
+		"a recall that was answered": {func(s *story) {
+			s.masterDied(4)
+			s.group.Final[2].Text = text(2)
+		}, []Rule{RecallErases}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStory()
+			tt.spoil(s)
+			_, violations := Check(&Recording{Groups: []*Group{s.group}, End: 60 * second, Replicated: true})
+			if diff := cmp.Diff(tt.want, Rules(violations)); diff != "" {
+				t.Errorf("broken rules (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
 func lateLoss(s *story) {
 	reportedLoss(s, 1012)
 	for _, c := range s.group.Conns[:4] {

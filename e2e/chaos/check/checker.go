@@ -14,6 +14,8 @@ const patience = 20 * Time(1e9)
 type checker struct {
 	*Group
 	end Time
+	// See Recording.
+	replicated bool
 	// Where a message stands in Final.
 	place map[string]int
 	// When a message was first acked, over WebSocket or HTTP.
@@ -32,9 +34,9 @@ type answerKey struct {
 
 type answers struct{ acks, certain, uncertain int }
 
-func newChecker(g *Group, end Time) *checker {
+func newChecker(g *Group, r *Recording) *checker {
 	c := &checker{
-		Group: g, end: end,
+		Group: g, end: r.End, replicated: r.Replicated,
 		place:   make(map[string]int, len(g.Final)),
 		acked:   make(map[string]Time, len(g.Messages)),
 		answers: make(map[answerKey]answers, len(g.Messages)),
@@ -140,7 +142,7 @@ func (c *checker) message(m *Message) {
 	_, stored := c.place[m.UUID]
 	at, acked := c.acked[m.UUID]
 	switch {
-	case acked && !stored && c.lossy(at):
+	case acked && !stored && c.lossy(at) && !c.replicated:
 		c.summary.Lost++
 	case acked && !stored:
 		c.violate(AckedIsStored, nil, "%s was acked at %.3f s, and is not in the history", m.UUID, at.Seconds())
@@ -201,7 +203,7 @@ func (c *checker) recall(r *Recall) {
 	if m == nil {
 		return // a recall of something that never was
 	}
-	if r.Done > 0 && i >= 0 && c.Final[i].Text != "" && !c.lossy(r.Done) {
+	if r.Done > 0 && i >= 0 && c.Final[i].Text != "" && (c.replicated || !c.lossy(r.Done)) {
 		c.violate(RecallErases, nil, "%s was recalled at %.3f s, and its text is still there", r.UUID, r.Done.Seconds())
 	}
 	if at, acked := c.acked[r.UUID]; r.NotFound && acked && at < r.Asked && i >= 0 && len(c.Lossy) == 0 {

@@ -317,7 +317,7 @@ func (w *walk) explain() {
 	}
 	last := w.conn.Events[len(w.conn.Events)-1].At
 	for _, s := range w.Lossy {
-		if s.holds(w.fork.At) && s.holds(last) && w.conn.Closed {
+		if s.holds(w.fork.At) && s.holds(last) && w.conn.Closed && !w.replicated {
 			return
 		}
 	}

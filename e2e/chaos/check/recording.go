@@ -17,6 +17,9 @@ func (s Span) holds(at Time) bool { return s.From <= at && at <= s.To }
 // Recording is all that happened in the groups of a run.
 type Recording struct {
 	Groups []*Group
+	// Acks waited for a replica: nothing that was acked, or passed on, may be lost,
+	// Lossy or not.
+	Replicated bool
 	// When the recording ended. Connections that are not Closed were open then:
 	// they had the time to receive everything.
 	End Time

@@ -86,7 +86,7 @@ func Check(r *Recording) (Summary, []Violation) {
 	var total Summary
 	var all []Violation
 	for _, g := range r.Groups {
-		c := newChecker(g, r.End)
+		c := newChecker(g, r)
 		c.run()
 		total.Add(c.summary)
 		all = append(all, c.violations...)

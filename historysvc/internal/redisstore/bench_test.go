@@ -5,10 +5,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -16,6 +18,45 @@ import (
 // waitingInBench is how many publications are on their way at once, as when
 // some edges are busy.
 const waitingInBench = 1024
+
+// BenchmarkAcks stores messages of one group one after another, and many at
+// once, on a master with a replica, with acks of the master and of the replica.
+func BenchmarkAcks(b *testing.B) {
+	master := redistest.Start(b, "--repl-diskless-sync-delay", "0")
+	redistest.StartReplica(b, master)
+	for _, replicas := range []int{0, 1} {
+		for _, waiting := range []int{1, 64, waitingInBench} {
+			b.Run(fmt.Sprintf("%dreplicas/%dwaiting", replicas, waiting), func(b *testing.B) {
+				s := open(b, Options{URL: master.URL(), Acks: Acks{Replicas: replicas}}, nil)
+				g := room(b)
+				tokens := make(chan struct{}, waiting)
+				var failed atomic.Int64
+				b.ResetTimer()
+				for i := range b.N {
+					tokens <- struct{}{}
+					u := strconv.Itoa(i)
+					s.Submit(&history.Publication{
+						Group: g + group.Name(fmt.Sprint("/", i%64)), Kind: stream.Message, UUID: u, Payload: []byte(dataPacket(u)),
+						Done: func(r history.Receipt) {
+							if r.Err != nil {
+								failed.Add(1)
+							}
+							<-tokens
+						},
+					})
+				}
+				for range waiting {
+					tokens <- struct{}{}
+				}
+				b.StopTimer()
+				if n := failed.Load(); n > 0 {
+					b.Fatalf("%d of %d failed", n, b.N)
+				}
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+			})
+		}
+	}
+}
 
 // BenchmarkAppend stores messages of 128 bytes. Beside Go's figures it reports
 // messages per second, and the CPU time that Redis spent on each.
