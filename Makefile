@@ -137,6 +137,10 @@ test: redis build $(gotestsum_TOOL) ## everything: unit, contract, integration (
 	$(GO_TEST) -timeout 5m $(filter-out ./e2e/...,$(PACKAGES))
 	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 8m ./e2e/...
 
+.PHONY: docs
+docs: redis build ## write the tables of docs/metrics.md from what the built programs export
+	E2E_BIN=$(CURDIR)/bin go test -count=1 -run Reference ./e2e/operations -update
+
 .PHONY: check
 check: lint proto-check gen-check test ## all that must pass before a change lands
 

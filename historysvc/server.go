@@ -55,6 +55,7 @@ type server struct {
 	drain     time.Duration
 	log       *slog.Logger
 	calls     *prometheus.HistogramVec
+	redisUp   prometheus.Gauge
 }
 
 func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, options []grpc.ServerOption, drain time.Duration, log *slog.Logger, reg prometheus.Registerer) *server {
@@ -66,7 +67,11 @@ func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, options [
 			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
 		}, []string{"method", "code"}),
 	}
-	reg.MustRegister(s.calls)
+	s.redisUp = prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "gotapi_history_redis_up",
+		Help: "1 while Redis answers the ping of each second.",
+	})
+	reg.MustRegister(s.calls, s.redisUp)
 	s.grpc = grpc.NewServer(append(options,
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.MaxSendMsgSize(maxMessageBytes),
@@ -159,6 +164,11 @@ func (s *server) watchStore(ctx context.Context, ping func(context.Context) erro
 }
 
 func (s *server) setServing(status healthv1.HealthCheckResponse_ServingStatus) {
+	up := 0.0
+	if status == healthv1.HealthCheckResponse_SERVING {
+		up = 1
+	}
+	s.redisUp.Set(up)
 	for _, service := range []string{
 		"", historyv1.HistoryService_ServiceDesc.ServiceName, relayv1.RelayService_ServiceDesc.ServiceName,
 	} {

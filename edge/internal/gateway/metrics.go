@@ -3,18 +3,26 @@ package gateway
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-type metrics struct{ requests *prometheus.CounterVec }
+type metrics struct {
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	m := &metrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gotapi_edge_http_requests_total",
 		Help: "HTTP requests that were answered, upgrades apart, by endpoint and status.",
-	}, []string{"endpoint", "code"})}
-	reg.MustRegister(m.requests)
+	}, []string{"endpoint", "code"}), seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "gotapi_edge_http_request_seconds",
+		Help:    "Duration of HTTP requests, upgrades apart, by endpoint.",
+		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
+	}, []string{"endpoint"})}
+	reg.MustRegister(m.requests, m.seconds)
 	return m
 }
 
@@ -24,9 +32,11 @@ func (m *metrics) count(endpoint string, code int) {
 
 // counted serves a request and counts its status.
 func (h *Handler) counted(endpoint string, w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
+	began := time.Now()
 	rec := &recorder{ResponseWriter: w, code: http.StatusOK}
 	serve(rec, r)
 	h.metrics.count(endpoint, rec.code)
+	h.metrics.seconds.WithLabelValues(endpoint).Observe(time.Since(began).Seconds())
 }
 
 // recorder notes the status of an answer.

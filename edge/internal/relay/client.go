@@ -36,6 +36,7 @@ type Client struct {
 	edge    uint64
 	log     *slog.Logger
 	metrics *metrics
+	samples samples
 	// Set before Run.
 	handler Handler
 	members func() map[group.Name]uint32
@@ -107,11 +108,13 @@ func (c *Client) Publish(p *Publication) {
 	if refusal.Outcome == 0 {
 		wake = c.link.up && !c.list.hasUnsent()
 		c.list.push(e)
-		c.metrics.waiting.Set(float64(c.list.items))
+		c.measure()
+		c.samples.begin(p, now)
 	}
 	c.mu.Unlock()
 	if refusal.Outcome != 0 {
-		c.finish(e, refusal)
+		c.metrics.count(refusal.Outcome)
+		e.done(refusal)
 		return
 	}
 	if wake {
@@ -334,24 +337,34 @@ func (c *Client) broke(inOrder bool) {
 	c.removed()
 	c.mu.Unlock()
 	c.metrics.up.Set(0)
+	now := time.Now()
 	for _, e := range lost {
-		c.finish(e, Receipt{Outcome: Unknown, Reason: "the connection to the history service broke"})
+		c.finish(e, Receipt{Outcome: Unknown, Reason: "the connection to the history service broke"}, now)
 	}
 	c.handler.Lost()
 }
 
 // removed notes that entries have left the list.
 func (c *Client) removed() {
-	c.metrics.waiting.Set(float64(c.list.items))
+	c.measure()
 	if c.list.items == 0 && c.idle != nil {
 		close(c.idle)
 		c.idle = nil
 	}
 }
 
-// finish answers e, which is not (or no longer) in the list.
-func (c *Client) finish(e *entry, r Receipt) {
+func (c *Client) measure() {
+	c.metrics.waiting.Set(float64(c.list.items))
+	c.metrics.waitingBytes.Set(float64(c.list.bytes))
+}
+
+// finish answers e, which is no longer in the list.
+func (c *Client) finish(e *entry, r Receipt, now time.Time) {
 	c.metrics.count(r.Outcome)
+	c.metrics.publishSeconds.Observe((c.opts.PublishTimeout - e.deadline.Sub(now)).Seconds())
+	if r.Outcome != Accepted {
+		c.samples.end(e.msg.GetId())
+	}
 	e.done(r)
 }
 
@@ -361,8 +374,9 @@ func (c *Client) refuseAll() {
 	left := c.list.takeAll()
 	c.removed()
 	c.mu.Unlock()
+	now := time.Now()
 	for _, e := range left {
-		c.finish(e, e.unanswered("the server is going down"))
+		c.finish(e, e.unanswered("the server is going down"), now)
 	}
 }
 
@@ -381,7 +395,7 @@ func (c *Client) sweep(ctx context.Context) {
 			c.removed()
 			c.mu.Unlock()
 			for _, e := range late {
-				c.finish(e, e.unanswered("no answer from the history service in time"))
+				c.finish(e, e.unanswered("no answer from the history service in time"), now)
 			}
 		}
 	}

@@ -13,11 +13,14 @@ var outcomes = map[Outcome]string{
 }
 
 type metrics struct {
-	up, waiting                             prometheus.Gauge
-	streams, frames, frameItems, deliveries prometheus.Counter
-	givenUp                                 prometheus.Counter
-	publishes                               map[Outcome]prometheus.Counter
+	up, waiting, waitingBytes                   prometheus.Gauge
+	streams, givenUp, deliveries                prometheus.Counter
+	frameItems, publishSeconds, deliverySeconds prometheus.Histogram
+	publishes                                   map[Outcome]prometheus.Counter
 }
+
+// latencyBuckets are 0.5 ms to 4 s: the publish timeout is 5 s.
+var latencyBuckets = prometheus.ExponentialBuckets(0.0005, 2, 14)
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	publishes := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -33,6 +36,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "gotapi_edge_relay_unanswered",
 			Help: "Publications that have not been answered.",
 		}),
+		waitingBytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "gotapi_edge_relay_unanswered_bytes",
+			Help: "What those publications occupy; the bound is -publish-queue-bytes.",
+		}),
 		streams: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gotapi_edge_relay_streams_total",
 			Help: "Streams that were opened.",
@@ -41,13 +48,20 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "gotapi_edge_relay_given_up_total",
 			Help: "Streams that were given up because the history service did not answer and another one did.",
 		}),
-		frames: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gotapi_edge_relay_frames_total",
-			Help: "Frames of publications that were sent.",
+		frameItems: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "gotapi_edge_relay_frame_publishes",
+			Help:    "Publications in a frame to the history service, resent ones included.",
+			Buckets: prometheus.ExponentialBuckets(1, 2, 8),
 		}),
-		frameItems: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gotapi_edge_relay_frame_publishes_total",
-			Help: "Publications in those frames, resent ones included.",
+		publishSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "gotapi_edge_publish_seconds",
+			Help:    "From taking a publication to the history service's answer, or to giving up.",
+			Buckets: latencyBuckets,
+		}),
+		deliverySeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "gotapi_edge_delivery_seconds",
+			Help:    "From taking a member's publication to having it back for the members of this edge, the sender's ack included; one in 64 is measured.",
+			Buckets: latencyBuckets,
 		}),
 		deliveries: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gotapi_edge_relay_events_total",
@@ -58,7 +72,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	for outcome, label := range outcomes {
 		m.publishes[outcome] = publishes.WithLabelValues(label)
 	}
-	reg.MustRegister(m.up, m.waiting, m.streams, m.givenUp, m.frames, m.frameItems, m.deliveries, publishes)
+	reg.MustRegister(m.up, m.waiting, m.waitingBytes, m.streams, m.givenUp, m.frameItems,
+		m.publishSeconds, m.deliverySeconds, m.deliveries, publishes)
 	return m
 }
 

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"errors"
+	"time"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -50,6 +51,7 @@ func (c *Client) attached(all []*relayv1.Attached) {
 func (c *Client) deliver(all []*relayv1.Delivery) {
 	for _, d := range all {
 		c.metrics.deliveries.Add(float64(len(d.GetEvents())))
+		c.arrived(d.GetEvents())
 		c.handler.Deliver(d.GetChannel(), stream.Epoch(d.GetEpoch()), decodeEvents(d.GetEvents()))
 	}
 }
@@ -95,9 +97,10 @@ func (c *Client) results(all []*relayv1.Result) {
 	}
 	c.removed()
 	c.mu.Unlock()
+	now := time.Now()
 	for i, e := range answered {
 		if e != nil { // nil: it was given up before
-			c.finish(e, e.receipt(all[i]))
+			c.finish(e, e.receipt(all[i]), now)
 		}
 	}
 }

@@ -64,8 +64,7 @@ func (c *Client) nextFrame() *relayv1.ConnectRequest {
 	if open {
 		c.link.sent++
 		frame.Publishes = c.list.write(c.link.sent, time.Now())
-		c.metrics.frames.Inc()
-		c.metrics.frameItems.Add(float64(len(frame.GetPublishes())))
+		c.metrics.frameItems.Observe(float64(len(frame.GetPublishes())))
 	}
 	return frame
 }

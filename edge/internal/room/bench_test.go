@@ -36,7 +36,7 @@ func benchmarkFanOut(b *testing.B, members, batch int) {
 	go r.Run(b.Context())
 	var outs []*ws.Outbox
 	for i := range members {
-		out := ws.NewOutbox(ws.Limits{Frames: 1 << 20, Bytes: 1 << 30})
+		out := ws.NewOutbox(ws.Limits{Frames: 1 << 20, Bytes: 1 << 30}, nil)
 		m := room.NewMember(uint32(i+1), out, "", func() {})
 		if err := g.Join(b.Context(), chat, m); err != nil {
 			b.Fatal(err)

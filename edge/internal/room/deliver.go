@@ -71,6 +71,9 @@ func (r *Room) accept(epoch stream.Epoch, events []stream.Event, b *round) bool 
 		if e.Kind.Stored() {
 			r.broken = 0
 		}
+		if e.Kind == stream.Recall {
+			r.registry.metrics.recalls.Inc()
+		}
 		if e.Kind == stream.Tombstone || e.Kind == stream.Recall {
 			own := *e
 			r.skips.Mark(&own)

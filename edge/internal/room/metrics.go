@@ -3,7 +3,7 @@ package room
 import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
-	deliveries, acks, resumes, gaps, holes prometheus.Counter
+	deliveries, acks, recalls, resumes, gaps, holes prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, g *Registry) *metrics {
@@ -32,6 +32,7 @@ func newMetrics(reg prometheus.Registerer, g *Registry) *metrics {
 	return &metrics{
 		deliveries: counter("deliveries_total", "Packets queued to members, without acks."),
 		acks:       counter("acks_total", "Acks queued to senders."),
+		recalls:    counter("recalls_total", "Recalls that came for groups with members here."),
 		resumes:    counter("resumes_total", "Members that read the history after a message before they were live."),
 		gaps:       counter("gaps_total", "Times that a room had to start over because messages were lost."),
 		holes:      counter("holes_total", "Times that a room attached anew because an event did not follow."),

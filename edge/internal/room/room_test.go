@@ -84,7 +84,7 @@ func (b *bench) join(g group.Name, after string) *member {
 
 func (b *bench) newMember(after string) *member {
 	b.sessions++
-	m := &member{Peer: roomtest.NewPeer(), out: ws.NewOutbox(limits), session: b.sessions}
+	m := &member{Peer: roomtest.NewPeer(), out: ws.NewOutbox(limits, nil), session: b.sessions}
 	m.Member = room.NewMember(m.session, m.out, after, func() { m.acked++ })
 	return m
 }

@@ -169,6 +169,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request, c *session) bool 
 		return false
 	}
 	c.conn = conn
+	s.metrics.opened.Inc()
 	s.register(c)
 	go c.run()
 	return true

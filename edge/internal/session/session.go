@@ -45,7 +45,7 @@ type session struct {
 }
 
 func (s *Server) newSession(id uint32, name group.Name, after string) *session {
-	return &session{server: s, id: id, group: name, after: after, out: ws.NewOutbox(s.opts.Queue)}
+	return &session{server: s, id: id, group: name, after: after, out: ws.NewOutbox(s.opts.Queue, s.metrics.written)}
 }
 
 // join makes the session a member of a group, or of the clock.
@@ -79,9 +79,10 @@ func (c *session) run() {
 		err = c.conn.Read(c.handle)
 	}
 	c.leave()
+	cause := c.endedBy(err)
 	c.conn.Finish(err)
 	c.tasks.Wait() // those that wait for the outbox know that it has ended
-	c.report()
+	c.report(cause)
 }
 
 // resume lets a member that asked for it catch up, while the reader reads on.
@@ -96,12 +97,20 @@ func (c *session) do(task func(context.Context)) {
 	c.tasks.Go(func() { task(c.server.base) })
 }
 
+// endedBy is why the connection ends: what we decided, or else what the reader
+// met.
+func (c *session) endedBy(err error) error {
+	if cause := c.out.Cause(); cause != nil {
+		return cause
+	}
+	return err
+}
+
 // report logs and counts the end.
-func (c *session) report() {
-	cause := c.out.Cause()
+func (c *session) report(cause error) {
+	c.server.metrics.ended(endOf(cause))
 	level := slog.LevelDebug
 	if errors.Is(cause, ws.ErrSlowConsumer) {
-		c.server.metrics.slow.Inc()
 		level = slog.LevelInfo
 	}
 	c.server.log.Log(c.server.base, level, "session ended",

@@ -54,7 +54,7 @@ func FuzzRead(f *testing.F) {
 			"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
 			"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"MDEyMzQ1Njc4OWFiY2RlZg=="},
 		}
-		out := NewOutbox(Limits{Frames: 1000, Bytes: 1 << 20})
+		out := NewOutbox(Limits{Frames: 1000, Bytes: 1 << 20}, nil)
 		c, err := u.Upgrade(hijackable{httptest.NewRecorder(), conn}, r, out)
 		if err != nil {
 			t.Fatal(err)

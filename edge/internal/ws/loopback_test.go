@@ -30,7 +30,7 @@ func echo(t *testing.T, secure bool) (url string) {
 		if !u.Check(w, r) {
 			return
 		}
-		out := ws.NewOutbox(limits)
+		out := ws.NewOutbox(limits, nil)
 		conn, err := u.Upgrade(w, r, out)
 		if err != nil {
 			return

@@ -24,6 +24,9 @@ type Limits struct {
 	Frames, Bytes int
 }
 
+// Timer hears how long frames waited until they had been written, of a sample.
+type Timer func(time.Duration)
+
 // Outbox is the queue of frames to one peer. When it is full, what waits is
 // dropped and the connection ends with ErrSlowConsumer. Its methods may be called
 // from many goroutines; none but Await and Wait blocks. Frames leave in the order
@@ -33,6 +36,7 @@ type Limits struct {
 // its 101 is written.
 type Outbox struct {
 	limits Limits
+	timer  Timer
 	// Counts the writer, of which there is at most one.
 	writer sync.WaitGroup
 
@@ -54,10 +58,17 @@ type Outbox struct {
 	cut bool
 	// Closed after each write and at the end; nil when nobody waits.
 	progress chan struct{}
+	// How often the writer was started, and when that was, if it is measured.
+	starts uint32
+	began  time.Time
 }
 
-// NewOutbox returns an Outbox that holds its frames until Start.
-func NewOutbox(limits Limits) *Outbox { return &Outbox{limits: limits} }
+// One start of a writer in measuredStarts is measured: looking at the clock
+// each time would show in what a delivery costs.
+const measuredStarts = 64
+
+// NewOutbox returns an Outbox that holds its frames until Start. timer may be nil.
+func NewOutbox(limits Limits, timer Timer) *Outbox { return &Outbox{limits: limits, timer: timer} }
 
 // Start begins to send to conn, which from now on the Outbox closes when it is
 // cut.
@@ -232,6 +243,9 @@ func (o *Outbox) wake() {
 		return
 	}
 	o.writing = true
+	if o.starts++; o.starts%measuredStarts == 0 {
+		o.began = time.Now()
+	}
 	o.writer.Add(1) // not Go: that would allocate
 	go o.write()
 }

@@ -107,7 +107,7 @@ type box struct {
 func bubble(t *testing.T, test func(b *box)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		o := NewOutbox(limits)
+		o := NewOutbox(limits, nil)
 		test(&box{T: t, o: o, w: newWire()})
 		o.Abort(ErrGone)
 		o.Wait()
@@ -354,6 +354,23 @@ func TestIdleOutboxHasNoWriterAndLittleMemory(t *testing.T) {
 		o.Wait() // returns: there is no writer
 		if cap(o.waiting) > keepFrames {
 			t.Errorf("an array of %d frames is kept, want at most %d", cap(o.waiting), keepFrames)
+		}
+	})
+}
+
+func TestOneWriteIn64IsMeasured(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var waits []time.Duration
+		o, w := NewOutbox(limits, func(d time.Duration) { waits = append(waits, d) }), newWire()
+		o.Start(w)
+		for range 3 * measuredStarts {
+			o.Send(Text([]byte("a")))
+			synctest.Wait()
+		}
+		o.Abort(ErrGone)
+		o.Wait()
+		if len(waits) != 3 {
+			t.Errorf("%d writes were measured, want 3", len(waits))
 		}
 	})
 }

@@ -130,6 +130,12 @@ func (o *Outbox) countOut(frames []Frame) bool {
 	for _, f := range frames {
 		o.bytes -= o.weight(f)
 	}
+	if !o.began.IsZero() {
+		if o.timer != nil {
+			o.timer(time.Since(o.began))
+		}
+		o.began = time.Time{}
+	}
 	o.tellWaiter()
 	return !o.dropped
 }

@@ -262,6 +262,7 @@ func (l *lane) round(ctx context.Context, batches []*batch) {
 	call, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	l.execute(call, batches)
 	cancel()
+	l.stats.batch.Observe(float64(packetsIn(batches)))
 
 	var due []outcome
 	var failed error
@@ -301,6 +302,13 @@ func (l *lane) round(ctx context.Context, batches []*batch) {
 	} else if failed == nil && before > 1 {
 		l.log.Info("appends succeed again", "failed_rounds", before)
 	}
+}
+
+func packetsIn(batches []*batch) (n int) {
+	for _, b := range batches {
+		n += len(b.items)
+	}
+	return n
 }
 
 // settle adds to due what b's publications are to be told, and returns those

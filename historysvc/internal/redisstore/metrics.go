@@ -9,10 +9,21 @@ import (
 type metrics struct {
 	appended, calls, retries, dedupeCut, resubscribed, malformed prometheus.Counter
 	adopted, recalled                                            prometheus.Counter
+	// Messages and packets in one pipeline.
+	batch prometheus.Histogram
+	// Round trips, by kind of call.
+	seconds map[callKind]prometheus.Observer
+	errors  map[callKind]prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
-	m := &metrics{}
+	m := &metrics{
+		batch: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "gotapi_history_append_pipeline_packets",
+			Help:    "Messages and broadcasts in one pipeline to Redis.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 8),
+		}),
+	}
 	for _, c := range []struct {
 		counter    *prometheus.Counter
 		name, help string
@@ -33,5 +44,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			return nil, fmt.Errorf("metric %s: %w", c.name, err)
 		}
 	}
-	return m, nil
+	if err := reg.Register(m.batch); err != nil {
+		return nil, fmt.Errorf("metric of pipelines: %w", err)
+	}
+	return m, m.registerCalls(reg)
 }

@@ -154,6 +154,11 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 		s.lanes = append(s.lanes, l)
 	}
 	s.bus = newBus(client, cluster, log, s.stats)
+	client.AddHook(observer{s.stats})
+	if err := s.registerState(reg); err != nil {
+		client.Close()
+		return nil, err
+	}
 	return s, nil
 }
 

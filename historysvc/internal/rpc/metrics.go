@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -12,6 +13,32 @@ type relayMetrics struct {
 	streams        prometheus.Gauge
 	frames, events prometheus.Counter
 	publishes      map[relayv1.Outcome]prometheus.Counter
+
+	mu sync.Mutex
+	// What waits for the edges that are connected.
+	queues map[*outbound]struct{}
+}
+
+func (m *relayMetrics) add(o *outbound) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queues[o] = struct{}{}
+}
+
+func (m *relayMetrics) remove(o *outbound) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.queues, o)
+}
+
+func (m *relayMetrics) queued() float64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	bytes := 0
+	for o := range m.queues {
+		bytes += o.queued()
+	}
+	return float64(bytes)
 }
 
 func newRelayMetrics(reg prometheus.Registerer) *relayMetrics {
@@ -33,6 +60,7 @@ func newRelayMetrics(reg prometheus.Registerer) *relayMetrics {
 			Help: "Events that were sent to edges.",
 		}),
 		publishes: make(map[relayv1.Outcome]prometheus.Counter),
+		queues:    make(map[*outbound]struct{}),
 	}
 	for n, name := range relayv1.Outcome_name {
 		if o := relayv1.Outcome(n); o != relayv1.Outcome_OUTCOME_UNSPECIFIED {
@@ -40,6 +68,9 @@ func newRelayMetrics(reg prometheus.Registerer) *relayMetrics {
 			m.publishes[o] = publishes.WithLabelValues(label)
 		}
 	}
-	reg.MustRegister(m.streams, m.frames, m.events, publishes)
+	reg.MustRegister(m.streams, m.frames, m.events, publishes, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "gotapi_history_relay_queue_bytes",
+		Help: "Bytes that wait to be sent to edges, all together; -edge-queue-bytes bounds each edge's.",
+	}, m.queued))
 	return m
 }

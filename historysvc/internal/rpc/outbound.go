@@ -188,6 +188,13 @@ func (o *outbound) failed(channel uint32, err error) {
 	o.mu.Unlock()
 }
 
+// queued is how many bytes wait.
+func (o *outbound) queued() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
 // takeFailed returns the channels that have failed since the last call.
 func (o *outbound) takeFailed() []uint32 {
 	o.mu.Lock()

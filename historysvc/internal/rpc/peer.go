@@ -54,6 +54,8 @@ func (p *peer) serve() error {
 	p.relay.tasks.Go(p.read) // ends when the stream does, which is after serve
 	p.relay.tasks.Go(func() { p.reporter.run(ctx) })
 	defer p.out.close()
+	p.relay.metrics.add(p.out)
+	defer p.relay.metrics.remove(p.out)
 
 	frames := newFrames(p.out)
 	drain := p.relay.drain.done

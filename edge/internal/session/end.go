@@ -1,0 +1,73 @@
+package session
+
+import (
+	"errors"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+// end is how a connection ended: a value of the label reason.
+type end string
+
+// The ends.
+const (
+	endPeerClosed   end = "peer_closed"    // the peer sent a close frame
+	endPeerGone     end = "peer_gone"      // TCP ended, or no sign of life came
+	endGoingAway    end = "going_away"     // this server stops (1001)
+	endProtocol     end = "protocol_error" // broken frames (1002)
+	endInvalidText  end = "invalid_text"   // text that is not UTF-8 (1007)
+	endPolicy       end = "policy"         // what the peer did is not allowed (1008)
+	endTooBig       end = "too_big"        // a message beyond the limit (1009)
+	endLost         end = "lost_messages"  // messages were lost: read again (1012)
+	endSlowConsumer end = "slow_consumer"  // the peer does not keep up (1013)
+	endTryAgain     end = "try_again"      // its group cannot be had now (1013)
+	endOther        end = "other"
+)
+
+var ends = []end{
+	endPeerClosed, endPeerGone, endGoingAway, endProtocol, endInvalidText, endPolicy,
+	endTooBig, endLost, endSlowConsumer, endTryAgain, endOther,
+}
+
+// closeEnds says what our close codes mean.
+var closeEnds = map[int]end{
+	packet.CloseGoingAway:       endGoingAway,
+	packet.CloseProtocolError:   endProtocol,
+	packet.CloseInvalidPayload:  endInvalidText,
+	packet.ClosePolicyViolation: endPolicy,
+	packet.CloseTooBig:          endTooBig,
+	packet.CloseServiceRestart:  endLost,
+	packet.CloseTryAgainLater:   endTryAgain,
+}
+
+func endOf(cause error) end {
+	var ours *ws.CloseError
+	var theirs *ws.PeerClosedError
+	switch {
+	case errors.Is(cause, ws.ErrSlowConsumer):
+		return endSlowConsumer
+	case errors.As(cause, &ours):
+		if e, ok := closeEnds[ours.Code]; ok {
+			return e
+		}
+		return endOther
+	case errors.As(cause, &theirs):
+		return endPeerClosed
+	default:
+		return endPeerGone // an error of the network
+	}
+}
+
+// code is the close code that was sent or received; 0: none.
+func code(cause error) int {
+	var ours *ws.CloseError
+	var theirs *ws.PeerClosedError
+	switch {
+	case errors.As(cause, &ours):
+		return ours.Code
+	case errors.As(cause, &theirs):
+		return theirs.Code
+	}
+	return 0
+}
