@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -110,16 +108,4 @@ func tryGet(ctx context.Context, url string) (int, string) {
 		return 0, err.Error()
 	}
 	return resp.StatusCode, string(b)
-}
-
-// run runs a program to its end, and returns its exit code and what it said.
-func run(t *testing.T, program string, env []string, args ...string) (code int, output string) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), testbed.Binary(t, program), args...)
-	cmd.Env = append(os.Environ(), env...)
-	out, err := cmd.CombinedOutput()
-	if err != nil && cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return cmd.ProcessState.ExitCode(), string(out)
 }

@@ -81,8 +81,9 @@ func (c *Client) delivered(all []*relayv1.Delivery) {
 	}
 	c.removed()
 	c.mu.Unlock()
+	now := time.Now()
 	for _, a := range answered {
-		c.finish(a.entry, a.Receipt)
+		c.finish(a.entry, a.Receipt, now)
 	}
 }
 
