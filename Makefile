@@ -9,9 +9,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-MODULES := proto wire access services edge historysvc standalone e2e
+MODULES := proto wire access services edge historysvc standalone clients/go cli e2e
 PACKAGES := $(MODULES:%=./%/...)
-MAINS := ./edge/cmd/edge ./historysvc/cmd/historysvc ./standalone/cmd/gotapi-ws
+MAINS := ./edge/cmd/edge ./historysvc/cmd/historysvc ./standalone/cmd/gotapi-ws ./cli/cmd/gotapi
 BIN := $(CURDIR)/.bin
 
 # ---- tools: pinned, from the Go module proxy, installed into .bin on first use
@@ -61,11 +61,12 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
 PROGRAM_PKG := github.com/gotapi/gotapi-ws/services/program
-LDFLAGS := -s -w -X $(PROGRAM_PKG).version=$(VERSION) -X $(PROGRAM_PKG).commit=$(COMMIT) -X $(PROGRAM_PKG).date=$(DATE)
+CLI_PKG := github.com/gotapi/gotapi-ws/cli
+LDFLAGS := -s -w $(foreach p,$(PROGRAM_PKG) $(CLI_PKG),-X $(p).version=$(VERSION) -X $(p).commit=$(COMMIT) -X $(p).date=$(DATE))
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 
 .PHONY: build
-build: ## build bin/edge, bin/historysvc and bin/gotapi-ws (both in one process)
+build: ## build bin/edge, bin/historysvc, bin/gotapi-ws (both in one process) and bin/gotapi (the client)
 	$(GO_BUILD) -o bin/ $(MAINS)
 
 .PHONY: run

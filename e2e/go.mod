@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	github.com/google/go-cmp v0.7.0
 	github.com/gorilla/websocket v1.5.3
+	github.com/gotapi/gotapi-ws/clients/go v0.0.0
 	github.com/gotapi/gotapi-ws/proto v0.0.0
 	github.com/gotapi/gotapi-ws/services v0.0.0
 	github.com/prometheus/client_golang v1.25.0
@@ -18,6 +19,8 @@ require (
 
 require (
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/gotapi/gotapi-ws/wire v0.0.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
@@ -29,6 +32,7 @@ require (
 )
 
 replace (
+	github.com/gotapi/gotapi-ws/clients/go => ../clients/go
 	github.com/gotapi/gotapi-ws/proto => ../proto
 	github.com/gotapi/gotapi-ws/services => ../services
 	github.com/gotapi/gotapi-ws/wire => ../wire

@@ -13,7 +13,7 @@ import (
 // they are built once per test process.
 const BinEnv = "E2E_BIN"
 
-var mains = []string{"./edge/cmd/edge", "./historysvc/cmd/historysvc", "./standalone/cmd/gotapi-ws"}
+var mains = []string{"./edge/cmd/edge", "./historysvc/cmd/historysvc", "./standalone/cmd/gotapi-ws", "./cli/cmd/gotapi"}
 
 var built struct {
 	sync.Once
@@ -22,7 +22,7 @@ var built struct {
 	err error
 }
 
-// Binary returns the path of a program: edge, historysvc or gotapi-ws.
+// Binary returns the path of a program: edge, historysvc, gotapi-ws or gotapi.
 func Binary(tb TB, name string) string {
 	tb.Helper()
 	if dir := os.Getenv(BinEnv); dir != "" {

@@ -1,0 +1,204 @@
+package cli_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gotapi/gotapi-ws/cli"
+)
+
+var update = flag.Bool("update", false, "write the reference of docs/cli.md anew")
+
+// outcome is what a command left behind.
+type outcome struct {
+	code     int
+	out, err string
+}
+
+// gotapi runs a command. env are names and values.
+func gotapi(ctx context.Context, env map[string]string, in string, args ...string) outcome {
+	var out, err bytes.Buffer
+	code := cli.Main(ctx, args, cli.Streams{
+		In: strings.NewReader(in), Out: &out, Err: &err,
+		Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+	})
+	return outcome{code, out.String(), err.String()}
+}
+
+func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
+	for command, want := range map[string]string{
+		"frobnicate":                    `there is no command "frobnicate"`,
+		"pub":                           "GROUP is missing",
+		"pub /r --frobnicate":           "unknown flag: --frobnicate",
+		"pub room hello":                "a group name begins with a slash",
+		"pub /r a b --uuid u":           "--uuid needs exactly one MESSAGE or --file",
+		"pub /r a --body":               `--body: "a" is not a JSON object`,
+		"pub /r a --body --raw":         "--body and --raw exclude each other",
+		"pub /r a --in-flight 0":        "--in-flight: not from 1 to 1000",
+		"pub /r --file /nonexistent/x":  "no such file or directory",
+		"sub":                           "GROUP is missing",
+		"sub /a /b":                     `too many arguments: ["/b"]`,
+		"tail /r -n -1":                 "-n: not from 0 to 10000",
+		"history /r --size 0":           "--size: not from 1 to 10000",
+		"history /r --before u --all":   "--before excludes --position and --all",
+		"cancel /r":                     "UUID is missing",
+		"ttl /r 1.5s":                   `DURATION: "1.5s" is not a number of whole seconds`,
+		"bench --size 1":                "--size: not from 96 to 1048576",
+		"groups --url ftp://x":          `scheme "ftp" of the server's URL is not`,
+		"groups --url 127.0.0.1":        "--url: not a URL",
+		"groups --url grpcx://h:1":      `scheme "grpcx" is not http, https, ws, wss, grpc or grpcs`,
+		"groups --url http://h/room":    "the path is the group",
+		"groups --timeout 0s":           "--timeout: not above zero",
+		"groups --ca-file /nonexistent": "--ca-file: open /nonexistent",
+		"groups --token-file /dev/null": "--token-file: /dev/null is empty",
+	} {
+		// Nothing listens on port 1: whatever tries gets exit code 3.
+		args := append(strings.Fields(command), "--url=http://127.0.0.1:1")
+		if strings.Contains(command, "--url") {
+			args = strings.Fields(command)
+		}
+		got := gotapi(t.Context(), nil, "", args...)
+		if got.code != cli.ExitUsage || !strings.Contains(got.err, want) || got.out != "" {
+			t.Errorf("gotapi %s: exit code %d, %q, %q; want 2 and %q", command, got.code, got.out, got.err, want)
+		}
+	}
+}
+
+func TestSettingsComeFromTheEnvironmentAndFlagsBeatThem(t *testing.T) {
+	var authorization string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		authorization = r.Header.Get("Authorization")
+		_, _ = w.Write([]byte(`{"code":200,"groups":[{"name":"/room","members":2}]}`))
+	}))
+	defer srv.Close()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("from-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		env  map[string]string
+		args []string
+		want string
+	}{
+		{"no token", map[string]string{"GOTAPI_URL": srv.URL}, nil, ""},
+		{"token", map[string]string{"GOTAPI_URL": srv.URL, "GOTAPI_TOKEN": "from-env"}, nil, "Bearer from-env"},
+		{"a file beats the token", map[string]string{"GOTAPI_URL": srv.URL, "GOTAPI_TOKEN": "from-env", "GOTAPI_TOKEN_FILE": file}, nil, "Bearer from-file"},
+		{"flags beat the environment", map[string]string{"GOTAPI_URL": "http://127.0.0.1:1", "GOTAPI_TOKEN_FILE": "/nonexistent"}, []string{"--url", srv.URL, "--token-file", file}, "Bearer from-file"},
+	} {
+		authorization = "nothing came"
+		got := gotapi(t.Context(), tt.env, "", append([]string{"groups", "--json"}, tt.args...)...)
+		if diff := cmp.Diff(outcome{0, `{"name":"/room","members":2}` + "\n", ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+		if authorization != tt.want {
+			t.Errorf("%s: Authorization %q, want %q", tt.name, authorization, tt.want)
+		}
+	}
+	got := gotapi(t.Context(), map[string]string{"GOTAPI_TIMEOUT": "soon"}, "", "groups")
+	if got.code != cli.ExitUsage || !strings.Contains(got.err, "GOTAPI_TIMEOUT: ") {
+		t.Errorf("GOTAPI_TIMEOUT=soon: %+v", got)
+	}
+}
+
+func TestTheTokenIsNeverWritten(t *testing.T) {
+	env := map[string]string{"GOTAPI_TOKEN": "hush-hush"}
+	for _, command := range []string{"groups", "groups -h", "pub /r x", "sub /r", "history /r", "version", "bench --duration 1s"} {
+		for _, url := range []string{"http://127.0.0.1:1", "ws://127.0.0.1:1", "grpc://127.0.0.1:1", "http://nonexistent.invalid:1"} {
+			got := gotapi(t.Context(), env, "", append(strings.Fields(command), "--timeout", "50ms", "--url", url)...)
+			if strings.Contains(got.out+got.err, "hush") {
+				t.Errorf("gotapi %s --url %s wrote %q %q", command, url, got.out, got.err)
+			}
+			if strings.Contains(url, "invalid") && !strings.Contains(command, "-h") && command != "version" &&
+				!strings.Contains(got.err, "warning: the token goes to nonexistent.invalid:1 unencrypted") {
+				t.Errorf("gotapi %s --url %s gave no warning: %q", command, url, got.err)
+			}
+		}
+	}
+}
+
+func TestAServerThatIsNotThereIsExitCode3(t *testing.T) {
+	for _, url := range []string{"http://127.0.0.1:1", "ws://127.0.0.1:1", "grpc://127.0.0.1:1"} {
+		for _, command := range []string{"pub /r x", "sub /r", "tail /r -f", "history /r", "cancel /r u", "groups", "ttl /r 1h", "bench"} {
+			got := gotapi(t.Context(), nil, "", append(strings.Fields(command), "--timeout", "200ms", "--url", url)...)
+			if got.code != cli.ExitUnreachable || got.out != "" {
+				t.Errorf("gotapi %s --url %s: %+v, want exit code 3", command, url, got)
+			}
+		}
+	}
+}
+
+func TestAnswersBecomeExitCodes(t *testing.T) {
+	for status, want := range map[int]int{
+		400: cli.ExitFailed, 401: cli.ExitNotAllowed, 403: cli.ExitNotAllowed, 404: cli.ExitNotFound,
+		413: cli.ExitFailed, 503: cli.ExitUnreachable, 504: cli.ExitUnreachable,
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(`{"code":0,"msg":"the server's own words"}`))
+		}))
+		got := gotapi(t.Context(), nil, "", "cancel", "/r", "u", "--timeout", "50ms", "--url", srv.URL)
+		if got.code != want || !strings.Contains(got.err, "the server's own words") {
+			t.Errorf("status %d: %+v, want exit code %d", status, got, want)
+		}
+		srv.Close()
+	}
+}
+
+func TestASignalEndsPubWithExitCode130(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got := gotapi(ctx, nil, "", "pub", "/r", "x", "--url", "http://127.0.0.1:1")
+	if got.code != cli.ExitInterrupted || !strings.Contains(got.err, "interrupted after 0 published") {
+		t.Errorf("%+v, want exit code 130", got)
+	}
+}
+
+func TestCompletionForTheCommonShells(t *testing.T) {
+	for shell, want := range map[string]string{"bash": "__start_gotapi", "zsh": "#compdef gotapi", "fish": "complete -c gotapi"} {
+		if got := gotapi(t.Context(), nil, "", "completion", shell); got.code != 0 || !strings.Contains(got.out, want) {
+			t.Errorf("%s: exit code %d, %d bytes without %q", shell, got.code, len(got.out), want)
+		}
+	}
+	if got := gotapi(t.Context(), nil, "", "__complete", "h"); !strings.HasPrefix(got.out, "help\tHelp about any command\nhistory\t") {
+		t.Errorf("completion of h: %q", got.out)
+	}
+}
+
+// A reference is between these two lines of docs/cli.md.
+var reference = regexp.MustCompile(`(?s)(<!-- reference: begin -->\n).*(<!-- reference: end -->)`)
+
+func TestTheReferenceIsWhatTheCommandsSay(t *testing.T) {
+	path := filepath.Join("..", "docs", "cli.md")
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for _, command := range []string{"", "pub", "sub", "tail", "history", "cancel", "groups", "ttl", "bench", "version"} {
+		name := strings.TrimSpace("gotapi " + command)
+		want.WriteString("### " + name + "\n\n```text\n")
+		want.WriteString(gotapi(t.Context(), nil, "", strings.Fields(command+" -h")...).out)
+		want.WriteString("```\n\n")
+	}
+	whole := reference.ReplaceAllString(string(doc), "${1}"+strings.ReplaceAll(want.String(), "$", "$$")+"${2}")
+	if *update {
+		if err := os.WriteFile(path, []byte(whole), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if diff := cmp.Diff(whole, string(doc)); diff != "" || !reference.Match(doc) {
+		t.Errorf("docs/cli.md is not current: go test ./cli -run Reference -update (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gotapi/gotapi-ws/cli/internal/terminal"
+	gotapi "github.com/gotapi/gotapi-ws/clients/go"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+// record is a packet or an event as --json writes it (docs/cli.md).
+type record struct {
+	Event string `json:"event,omitempty"`
+	Group string `json:"group"`
+	UUID  string `json:"uuid,omitempty"`
+	// The packet, if it is text; otherwise Base64 is.
+	Packet string `json:"packet,omitempty"`
+	Base64 []byte `json:"packet_base64,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// When it came, RFC 3339.
+	At *time.Time `json:"at,omitempty"`
+}
+
+func (r *record) setPacket(data []byte) {
+	if utf8.Valid(data) {
+		r.Packet = string(data)
+	} else {
+		r.Base64 = data
+	}
+}
+
+// printer writes results to standard output, and what is about them to
+// standard error.
+type printer struct {
+	app         *app
+	out, err    terminal.Palette
+	progress    *terminal.Progress
+	raw, asJSON bool
+}
+
+func (a *app) printer() *printer {
+	return &printer{
+		app: a, asJSON: a.settings.json, progress: terminal.NewProgress(a.Err),
+		out: terminal.Palette(terminal.Colours(a.Out, a.Env)), err: terminal.Palette(terminal.Colours(a.Err, a.Env)),
+	}
+}
+
+// json writes one object as one line.
+func (p *printer) json(v any) error {
+	p.progress.Clear()
+	var line bytes.Buffer
+	e := json.NewEncoder(&line)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	_, err := p.app.Out.Write(line.Bytes())
+	return err
+}
+
+func (p *printer) line(text string) error {
+	p.progress.Clear()
+	_, err := fmt.Fprintln(p.app.Out, text)
+	return err
+}
+
+// note writes about what happens, not what results.
+func (p *printer) note(style terminal.Style, format string, args ...any) {
+	p.progress.Clear()
+	fmt.Fprintln(p.app.Err, p.err.Paint(style, terminal.Printable(fmt.Sprintf(format, args...))))
+}
+
+// event writes what a listener hears.
+func (p *printer) event(e gotapi.Event, at time.Time) error {
+	if p.asJSON {
+		r := record{Event: e.Kind.String(), Group: e.Group, UUID: e.UUID, At: &at}
+		if e.Data != nil {
+			r.setPacket(e.Data)
+		}
+		if e.Err != nil {
+			r.Reason = e.Err.Error()
+		}
+		return p.json(r)
+	}
+	switch e.Kind {
+	case gotapi.Connected:
+		p.note(terminal.Dim, "connected")
+	case gotapi.Disconnected:
+		p.note(terminal.Yellow, "disconnected: %v; trying again", e.Err)
+	case gotapi.Gap:
+		p.note(terminal.Red, "messages are missing here: %v", e.Err)
+	case gotapi.Recalled:
+		if p.raw {
+			return nil
+		}
+		return p.line(p.head(at, terminal.Red, e.UUID) + p.out.Paint(terminal.Red, "recalled"))
+	default:
+		return p.packet(e.Data, at)
+	}
+	return nil
+}
+
+// stored writes a packet of the history.
+func (p *printer) stored(group, text string) error {
+	if p.asJSON {
+		return p.json(record{Group: group, UUID: packet.Classify([]byte(text)).UUID, Packet: text})
+	}
+	return p.packet([]byte(text), time.Time{})
+}
+
+// packet writes a packet for people, or as it is when they want it so.
+func (p *printer) packet(data []byte, at time.Time) error {
+	if p.raw {
+		p.progress.Clear()
+		_, err := p.app.Out.Write(append(bytes.Clone(data), '\n'))
+		return err
+	}
+	c := packet.Classify(data)
+	switch c.Kind {
+	case packet.Data:
+		return p.line(p.head(at, terminal.Cyan, c.UUID) + terminal.Printable(content(data)))
+	case packet.Receipt:
+		return p.line(p.head(at, terminal.Dim, c.UUID) + p.out.Paint(terminal.Dim, "was received"))
+	}
+	if !utf8.Valid(data) {
+		return p.line(p.head(at, terminal.Dim, "-") + p.out.Paint(terminal.Dim, fmt.Sprintf("%d bytes", len(data))))
+	}
+	return p.line(p.head(at, terminal.Dim, "-") + terminal.Printable(string(data)))
+}
+
+// head is what stands before a packet: when it came, if that matters, and its uuid.
+func (p *printer) head(at time.Time, style terminal.Style, uuid string) string {
+	if uuid == "" {
+		uuid = "-"
+	}
+	head := p.out.Paint(style, terminal.Printable(uuid)) + "  "
+	if !at.IsZero() {
+		head = p.out.Paint(terminal.Dim, at.Format(time.TimeOnly)) + "  " + head
+	}
+	return head
+}
+
+// content is what people want to see of a data packet: the text in body.data, or else the body.
+func content(data []byte) string {
+	var p struct{ Body json.RawMessage }
+	var body struct{ Data json.RawMessage }
+	var text string
+	if json.Unmarshal(data, &p) != nil || json.Unmarshal(p.Body, &body) != nil {
+		return string(data)
+	}
+	if json.Unmarshal(body.Data, &text) == nil && body.Data[0] == '"' {
+		return text
+	}
+	return string(p.Body)
+}

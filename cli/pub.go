@@ -1,0 +1,274 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gotapi/gotapi-ws/cli/internal/terminal"
+	gotapi "github.com/gotapi/gotapi-ws/clients/go"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+// maxLine bounds a message that is read from standard input, as the server does
+// with -max-message-bytes at most.
+const maxLine = 1 << 20
+
+// pubFlags are those of `gotapi pub`.
+type pubFlags struct {
+	files    []string
+	uuid     string
+	body     bool
+	raw      bool
+	inFlight int
+}
+
+func (a *app) pub() *cobra.Command {
+	var f pubFlags
+	c := &cobra.Command{
+		Use:   "pub GROUP [MESSAGE...] [flags]",
+		Short: "Publish messages and wait until they are stored",
+		Long: "Publishes each MESSAGE; without any, each line of standard input. A message becomes\n" +
+			`{"type":2,"uuid":U,"body":{"data":MESSAGE}} with a uuid of its own, and is sent again with the` + "\n" +
+			"same uuid until it is stored or refused, for --timeout. The uuids of what is stored are\n" +
+			"written to standard output. The first message that fails ends the command.",
+		Example: "  gotapi pub /room/9527/ 'hello world'\n" +
+			"  tail -f app.log | gotapi pub /logs/app\n" +
+			"  gotapi pub /room/9527/ --body '{\"data\":\"hi\",\"sent\":false}'",
+		Args: between(1, -1, groupArgument),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runPub(cmd.Context(), f, args[0], args[1:]) },
+	}
+	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "publish the content of the file at `path` as one message; may stand several times")
+	c.Flags().StringVar(&f.uuid, "uuid", "", "uuid of the message, when there is but one")
+	c.Flags().BoolVar(&f.body, "body", false, "each message is the whole body, a JSON object")
+	c.Flags().BoolVar(&f.raw, "raw", false, "each message is the whole packet, sent as it is")
+	c.Flags().IntVar(&f.inFlight, "in-flight", 1, "messages that may wait for their acks; above 1, their order is not kept")
+	return c
+}
+
+func (f *pubFlags) validate(messages []string) error {
+	switch {
+	case f.body && f.raw:
+		return usagef("--body and --raw exclude each other")
+	case f.uuid != "" && f.raw:
+		return usagef("--uuid and --raw exclude each other: the packet has its own")
+	case f.uuid != "" && len(messages)+len(f.files) != 1:
+		return usagef("--uuid needs exactly one MESSAGE or --file")
+	case f.inFlight < 1 || f.inFlight > 1000:
+		return usagef("--in-flight: not from 1 to 1000")
+	}
+	return nil
+}
+
+func (a *app) runPub(ctx context.Context, f pubFlags, group string, messages []string) error {
+	if err := f.validate(messages); err != nil {
+		return err
+	}
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	to, err := s.publisher(group)
+	if err != nil {
+		return err
+	}
+	defer to.Close()
+	p := &publishing{app: a, flags: f, group: group, to: to, printer: a.printer(), began: time.Now()}
+	err = p.all(ctx, a.messages(ctx, f, messages))
+	p.printer.progress.Clear()
+	if ctx.Err() != nil {
+		p.printer.note(terminal.Yellow, "interrupted after %d published", p.done.Load())
+		return reportedError{errInterrupted}
+	}
+	return err
+}
+
+// messages yields what is to be published: arguments, files, or lines.
+func (a *app) messages(ctx context.Context, f pubFlags, messages []string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		for _, m := range messages {
+			if !yield([]byte(m), nil) {
+				return
+			}
+		}
+		for _, path := range f.files {
+			b, err := os.ReadFile(path) //nolint:gosec // the user names the file
+			if err != nil {
+				err = usageError{err}
+			}
+			if !yield(b, err) {
+				return
+			}
+		}
+		if len(messages)+len(f.files) == 0 {
+			for line, err := range lines(ctx, a.In) {
+				if !yield(line, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// lines yields the lines of r, until ctx ends. A read that waits for a person
+// cannot be ended: its goroutine ends with the process, or with the next line.
+func lines(ctx context.Context, r io.Reader) iter.Seq2[[]byte, error] {
+	type line struct {
+		text []byte
+		err  error
+	}
+	return func(yield func([]byte, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		read := make(chan line)
+		go func() {
+			defer close(read)
+			scan := bufio.NewScanner(r)
+			scan.Buffer(nil, maxLine)
+			for scan.Scan() {
+				select {
+				case read <- line{text: bytes.Clone(scan.Bytes())}:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err := scan.Err(); err != nil {
+				select {
+				case read <- line{err: fmt.Errorf("standard input: %w", err)}:
+				case <-ctx.Done():
+				}
+			}
+		}()
+		for {
+			select {
+			case l, more := <-read:
+				if !more || !yield(l.text, l.err) {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// publishing is one run of `gotapi pub`.
+type publishing struct {
+	app     *app
+	flags   pubFlags
+	group   string
+	to      publisher
+	printer *printer
+	began   time.Time
+	done    atomic.Int64
+}
+
+func (p *publishing) all(ctx context.Context, messages iter.Seq2[[]byte, error]) error {
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(p.flags.inFlight)
+	results := make(chan func() error)
+	printed := make(chan error, 1)
+	go func() { // one goroutine writes, so that lines stay whole
+		var first error
+		for write := range results {
+			if err := write(); err != nil && first == nil {
+				first = err
+			}
+		}
+		printed <- first
+	}()
+	var bad error
+	for message, err := range messages {
+		var data []byte
+		if err == nil {
+			data, err = p.packet(message)
+		}
+		if err != nil {
+			bad = err
+			break
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		work.Go(func() error { return p.one(ctx, data, results) })
+	}
+	err := work.Wait()
+	close(results)
+	return cmp.Or(err, bad, <-printed)
+}
+
+// packet makes a packet of a message.
+func (p *publishing) packet(message []byte) ([]byte, error) {
+	if p.flags.raw {
+		return message, nil
+	}
+	uuid := p.flags.uuid
+	if uuid == "" {
+		uuid = gotapi.NewUUID()
+	}
+	var body any = struct {
+		Data string `json:"data"`
+	}{string(message)}
+	if p.flags.body {
+		var object map[string]json.RawMessage
+		if err := json.Unmarshal(message, &object); err != nil || object == nil {
+			return nil, usagef("--body: %.80q is not a JSON object", message)
+		}
+		body = json.RawMessage(message)
+	}
+	data, err := gotapi.DataPacket(uuid, body)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return data, nil
+}
+
+// published is what --json writes of a packet.
+type published struct {
+	Group     string  `json:"group"`
+	UUID      string  `json:"uuid,omitempty"`
+	Stored    bool    `json:"stored"`
+	Duplicate bool    `json:"duplicate"`
+	Millis    float64 `json:"ms"`
+}
+
+// one publishes a packet and has its result written.
+func (p *publishing) one(ctx context.Context, data []byte, results chan<- func() error) error {
+	began := time.Now()
+	limited, cancel := p.app.limited(ctx)
+	defer cancel()
+	answer, err := p.to.Publish(limited, data)
+	if err != nil {
+		if uuid := packet.Classify(data).UUID; uuid != "" {
+			return fmt.Errorf("message %s: %w", uuid, err)
+		}
+		return err
+	}
+	took := time.Since(began)
+	n := p.done.Add(1)
+	results <- func() error {
+		defer p.printer.progress.Show(func() string {
+			return fmt.Sprintf("%d published, %.0f/s", n, float64(n)/time.Since(p.began).Seconds())
+		})
+		if p.printer.asJSON {
+			return p.printer.json(published{p.group, answer.UUID, answer.Stored, answer.Duplicate, float64(took.Microseconds()) / 1000})
+		}
+		if answer.UUID == "" {
+			return nil
+		}
+		return p.printer.line(terminal.Printable(answer.UUID))
+	}
+	return nil
+}

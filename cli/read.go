@@ -1,0 +1,222 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gotapi/gotapi-ws/cli/internal/terminal"
+	gotapi "github.com/gotapi/gotapi-ws/clients/go"
+)
+
+// maxPage is the largest page that the server gives.
+const maxPage = 10_000
+
+// historyFlags are those of `gotapi history`.
+type historyFlags struct {
+	request gotapi.PageRequest
+	all     bool
+	raw     bool
+}
+
+func (a *app) history() *cobra.Command {
+	var f historyFlags
+	c := &cobra.Command{
+		Use:   "history GROUP [flags]",
+		Short: "Show stored messages of a group, the newest first",
+		Long: "Shows stored messages of a group, the newest first. Recalled ones are left out, so that\n" +
+			"there may be fewer than --size.",
+		Example: "  gotapi history /room/9527/ --size 100\n" +
+			"  gotapi history /room/9527/ --all --json >backup.jsonl",
+		Args: exactly(groupArgument),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.request.Size < 1 || f.request.Size > maxPage {
+				return usagef("--size: not from 1 to %d", maxPage)
+			}
+			if f.request.Before != "" && (f.request.Position != 0 || f.all) {
+				return usagef("--before excludes --position and --all")
+			}
+			return a.runHistory(cmd.Context(), args[0], f)
+		},
+	}
+	c.Flags().IntVarP(&f.request.Size, "size", "n", 50, "how many messages; with --all, in one request")
+	c.Flags().IntVar(&f.request.Position, "position", 0, "begin there: 0 is the newest, -1 the oldest, -50 the 50th oldest")
+	c.Flags().StringVar(&f.request.Before, "before", "", "begin with what came before the message with this `uuid`")
+	c.Flags().BoolVar(&f.all, "all", false, "all messages from --position on")
+	c.Flags().BoolVar(&f.raw, "raw", false, "write packets as they are")
+	return c
+}
+
+func (a *app) runHistory(ctx context.Context, group string, f historyFlags) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	p := a.printer()
+	p.raw = f.raw
+	for n := 0; ; {
+		limited, cancel := a.limited(ctx)
+		page, err := s.History(limited, group, f.request)
+		cancel()
+		if err != nil {
+			return reach(err)
+		}
+		for _, text := range page.Packets {
+			if err := p.stored(group, text); err != nil {
+				return err
+			}
+		}
+		n += len(page.Packets)
+		if !f.all || page.Next == nil {
+			p.progress.Clear()
+			return nil
+		}
+		f.request.Position = *page.Next
+		p.progress.Show(func() string { return fmt.Sprintf("%d messages", n) })
+	}
+}
+
+func (a *app) cancel() *cobra.Command {
+	return &cobra.Command{
+		Use:   "cancel GROUP UUID... [flags]",
+		Short: "Recall messages: erase their texts and tell all members",
+		Long: "Recalls the messages with these uuids: their texts are erased from the history, and all\n" +
+			"members are told. It goes on after a message that is not there, and says so with exit code 5.",
+		Example: "  gotapi cancel /room/9527/ $(gotapi pub /room/9527/ 'too early')",
+		Args:    between(2, -1, groupArgument, "UUID"),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runCancel(cmd.Context(), args[0], args[1:]) },
+	}
+}
+
+// recalled is what --json writes of a recall.
+type recalled struct {
+	Group    string `json:"group"`
+	UUID     string `json:"uuid"`
+	Recalled bool   `json:"recalled"`
+	Code     int    `json:"code,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+func (a *app) runCancel(ctx context.Context, group string, uuids []string) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	p := a.printer()
+	var failed error
+	for _, uuid := range uuids {
+		limited, cancel := a.limited(ctx)
+		err := reach(s.Recall(limited, group, uuid))
+		cancel()
+		if err := p.recall(group, uuid, err); err != nil {
+			return err
+		}
+		if err == nil {
+			continue
+		}
+		if gotapi.CodeOf(err) == 0 { // the next would fare no better
+			return reportedError{err}
+		}
+		if failed == nil {
+			failed = reportedError{err}
+		}
+	}
+	return failed
+}
+
+func (p *printer) recall(group, uuid string, err error) error {
+	if p.asJSON {
+		r := recalled{Group: group, UUID: uuid, Recalled: err == nil, Code: gotapi.CodeOf(err)}
+		if err != nil {
+			r.Reason = err.Error()
+		}
+		return p.json(r)
+	}
+	if err != nil {
+		p.note(terminal.Red, "%s: %v", uuid, err)
+		return nil
+	}
+	return p.line(terminal.Printable(uuid) + "  " + p.out.Paint(terminal.Green, "recalled"))
+}
+
+func (a *app) groups() *cobra.Command {
+	return &cobra.Command{
+		Use:   "groups [flags]",
+		Short: "List the groups that have members now",
+		Long:  "Lists the groups that have members now, over all edges. It needs the admin secret as token.",
+		Args:  exactly(),
+		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runGroups(cmd.Context()) },
+	}
+}
+
+func (a *app) runGroups(ctx context.Context) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	limited, cancel := a.limited(ctx)
+	defer cancel()
+	groups, err := s.Groups(limited)
+	if err != nil {
+		return reach(err)
+	}
+	p := a.printer()
+	if p.asJSON {
+		for _, g := range groups {
+			if err := p.json(g); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	table := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, g := range groups {
+		fmt.Fprintf(table, "%d\t  %s\n", g.Members, terminal.Printable(g.Name))
+	}
+	return table.Flush()
+}
+
+func (a *app) ttl() *cobra.Command {
+	return &cobra.Command{
+		Use:     "ttl GROUP DURATION [flags]",
+		Short:   "Make a group's history expire so long after its last message",
+		Long:    "Makes a group's history expire so long after its last message. It needs the admin secret as token.",
+		Example: "  gotapi ttl /room/9527/ 720h",
+		Args:    exactly(groupArgument, "DURATION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := time.ParseDuration(args[1])
+			if err != nil || d < time.Second || d%time.Second != 0 {
+				return usagef("DURATION: %q is not a number of whole seconds such as 90s or 720h", args[1])
+			}
+			return a.runTTL(cmd.Context(), args[0], d)
+		},
+	}
+}
+
+func (a *app) runTTL(ctx context.Context, group string, d time.Duration) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	limited, cancel := a.limited(ctx)
+	defer cancel()
+	if err := s.SetTTL(limited, group, d); err != nil {
+		return reach(err)
+	}
+	p := a.printer()
+	if p.asJSON {
+		return p.json(struct {
+			Group string `json:"group"`
+			TTL   int64  `json:"ttl_seconds"`
+		}{group, int64(d / time.Second)})
+	}
+	return p.line(strings.TrimSpace(terminal.Printable(group)) + "  " + p.out.Paint(terminal.Green, d.String()))
+}

@@ -1,0 +1,100 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	gotapi "github.com/gotapi/gotapi-ws/clients/go"
+	"github.com/gotapi/gotapi-ws/clients/go/gotapirpc"
+)
+
+// errUnreachable: nobody answers at the URL.
+var errUnreachable = errors.New("the server cannot be reached")
+
+// requests is what HTTP and gRPC have in common; the clients' docs are its contract.
+type requests interface {
+	Publish(ctx context.Context, group string, packet []byte) (gotapi.Published, error)
+	History(ctx context.Context, group string, r gotapi.PageRequest) (gotapi.Page, error)
+	Recall(ctx context.Context, group, uuid string) error
+	SetTTL(ctx context.Context, group string, ttl time.Duration) error
+	Groups(ctx context.Context) ([]gotapi.GroupInfo, error)
+}
+
+// listener hears what happens in a group; Next returns an error only for good.
+type listener interface {
+	Next(ctx context.Context) (gotapi.Event, error)
+	Close()
+}
+
+// publisher sends packets to one group.
+type publisher interface {
+	Publish(ctx context.Context, packet []byte) (gotapi.Published, error)
+	Close()
+}
+
+// server is what the URL names.
+type server struct {
+	requests
+	// listen begins after the message with a uuid, or from now on if that is "".
+	listen func(group, after string) (listener, error)
+	// publisher is for many packets.
+	publisher func(group string) (publisher, error)
+	close     func()
+}
+
+func overHTTP(c *gotapi.Client, socket bool) *server {
+	s := &server{
+		requests: c,
+		listen: func(group, after string) (listener, error) {
+			return member(c.Join(group, gotapi.JoinOptions{After: after}))
+		},
+		publisher: func(group string) (publisher, error) { return poster{c, group}, nil },
+		close:     c.Close,
+	}
+	if socket {
+		s.publisher = func(group string) (publisher, error) {
+			return member(c.Join(group, gotapi.JoinOptions{PublishOnly: true}))
+		}
+	}
+	return s
+}
+
+// member marks what Join refuses as a mistake of usage: nothing was sent.
+func member(m *gotapi.Member, err error) (*gotapi.Member, error) {
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return m, nil
+}
+
+func overRPC(c *gotapirpc.Client) *server {
+	return &server{
+		requests:  c,
+		listen:    func(group, after string) (listener, error) { return c.Watch(group, after), nil },
+		publisher: func(group string) (publisher, error) { return poster{c, group}, nil },
+		close:     func() { _ = c.Close() },
+	}
+}
+
+// poster sends each packet with a request of its own.
+type poster struct {
+	to    requests
+	group string
+}
+
+func (p poster) Publish(ctx context.Context, packet []byte) (gotapi.Published, error) {
+	published, err := p.to.Publish(ctx, p.group, packet)
+	return published, reach(err)
+}
+
+func (poster) Close() {}
+
+// reach marks what is no refusal, but trouble on the way.
+func reach(err error) error {
+	if err == nil || gotapi.CodeOf(err) != 0 || errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errUnreachable, err)
+}

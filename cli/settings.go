@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	gotapi "github.com/gotapi/gotapi-ws/clients/go"
+	"github.com/gotapi/gotapi-ws/clients/go/gotapirpc"
+)
+
+// envPrefix and the name of a global flag make the name of its variable.
+const envPrefix = "GOTAPI_"
+
+// settings are the flags that every command has. A flag beats its variable.
+type settings struct {
+	url                       string
+	token                     string // never a flag: the command line is for all to see
+	tokenFile                 string
+	caFile, certFile, keyFile string
+	timeout                   time.Duration
+	json                      bool
+}
+
+func (s *settings) register(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&s.url, "url", "http://127.0.0.1:4998", "server: http(s)://, ws(s):// or grpc(s)://host:port (GOTAPI_URL)")
+	f.StringVar(&s.tokenFile, "token-file", "", "`path` of a file that holds the token, or the admin secret (GOTAPI_TOKEN_FILE; the token itself: GOTAPI_TOKEN)")
+	f.StringVar(&s.caFile, "ca-file", "", "`path` of the certificates to trust instead of the system's, PEM (GOTAPI_CA_FILE)")
+	f.StringVar(&s.certFile, "cert-file", "", "`path` of a certificate of our own for mutual TLS, PEM (GOTAPI_CERT_FILE)")
+	f.StringVar(&s.keyFile, "key-file", "", "`path` of its key, PEM (GOTAPI_KEY_FILE)")
+	f.DurationVar(&s.timeout, "timeout", 15*time.Second, "how long a request may take, with all its retries (GOTAPI_TIMEOUT)")
+	f.BoolVar(&s.json, "json", false, "write JSON, one object a line")
+}
+
+// fromEnvironment fills in what no flag said.
+func (s *settings) fromEnvironment(cmd *cobra.Command, lookup func(string) (string, bool)) error {
+	var all []error
+	cmd.Root().PersistentFlags().VisitAll(func(f *pflag.Flag) {
+		name := envPrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if v, ok := lookup(name); ok && v != "" && !f.Changed && f.Name != "json" {
+			if err := f.Value.Set(v); err != nil {
+				all = append(all, fmt.Errorf("%s: %w", name, err))
+			}
+		}
+	})
+	s.token, _ = lookup(envPrefix + "TOKEN")
+	if s.timeout <= 0 {
+		all = append(all, errors.New("--timeout: not above zero"))
+	}
+	if len(all) > 0 {
+		return usageError{errors.Join(all...)}
+	}
+	return nil
+}
+
+// readToken returns the token, from wherever it is.
+func (s *settings) readToken() (string, error) {
+	if s.tokenFile == "" {
+		return s.token, nil
+	}
+	b, err := os.ReadFile(s.tokenFile)
+	if err != nil {
+		return "", usagef("--token-file: %w", err)
+	}
+	token := strings.TrimSpace(string(b))
+	if token == "" {
+		return "", usagef("--token-file: %s is empty", s.tokenFile)
+	}
+	return token, nil
+}
+
+// tls is nil when nothing but the system's certificates is wanted.
+func (s *settings) tls() (*tls.Config, error) {
+	if s.caFile == "" && s.certFile == "" && s.keyFile == "" {
+		return nil, nil
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if s.caFile != "" {
+		pem, err := os.ReadFile(s.caFile)
+		if err != nil {
+			return nil, usagef("--ca-file: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, usagef("--ca-file: no certificate in %s", s.caFile)
+		}
+	}
+	if s.certFile != "" || s.keyFile != "" {
+		cert, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
+		if err != nil {
+			return nil, usagef("--cert-file, --key-file: %w", err)
+		}
+		cfg.Certificates = []tls.Certificate{cert}
+	}
+	return cfg, nil
+}
+
+// connect makes the client that the URL asks for. Nothing is sent yet.
+func (a *app) connect() (*server, error) {
+	s := &a.settings
+	token, err := s.readToken()
+	if err != nil {
+		return nil, err
+	}
+	config, err := s.tls()
+	if err != nil {
+		return nil, err
+	}
+	u, err := url.Parse(s.url)
+	if err != nil || u.Host == "" {
+		return nil, usagef("--url: not a URL such as http://127.0.0.1:4998")
+	}
+	if token != "" && !encrypted(u.Scheme) && !isLoopback(u.Hostname()) {
+		fmt.Fprintf(a.Err, "gotapi: warning: the token goes to %s unencrypted\n", u.Host)
+	}
+	if strings.HasPrefix(u.Scheme, "grpc") {
+		return connectRPC(u, token, config)
+	}
+	client, err := gotapi.New(s.url, gotapi.Options{Token: token, TLS: config})
+	if err != nil {
+		return nil, usagef("--url: %w", err)
+	}
+	return overHTTP(client, strings.HasPrefix(u.Scheme, "ws")), nil
+}
+
+func connectRPC(u *url.URL, token string, config *tls.Config) (*server, error) {
+	switch {
+	case u.Scheme != "grpc" && u.Scheme != "grpcs":
+		return nil, usagef("--url: scheme %q is not http, https, ws, wss, grpc or grpcs", u.Scheme)
+	case u.Path != "" && u.Path != "/", u.User != nil, u.RawQuery != "":
+		return nil, usagef("--url: it is grpc://host:port alone")
+	case u.Scheme == "grpc":
+		config = nil
+	case config == nil:
+		config = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	client, err := gotapirpc.Dial("dns:///"+u.Host, gotapirpc.Options{Token: token, TLS: config})
+	if err != nil {
+		return nil, usagef("--url: %w", err)
+	}
+	return overRPC(client), nil
+}
+
+func encrypted(scheme string) bool { return strings.HasSuffix(scheme, "s") && scheme != "ws" }
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// limited bounds one request by --timeout.
+func (a *app) limited(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, a.settings.timeout)
+}

@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gotapi/gotapi-ws/cli/internal/terminal"
+	gotapi "github.com/gotapi/gotapi-ws/clients/go"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+// listenFlags are those of `gotapi sub` and `gotapi tail`.
+type listenFlags struct {
+	after    string
+	count    int
+	duration time.Duration
+	raw      bool
+	wait     bool
+}
+
+func (f *listenFlags) register(c *cobra.Command) {
+	c.Flags().DurationVar(&f.duration, "for", 0, "end after that long, as 30s; 0s: never")
+	c.Flags().BoolVar(&f.raw, "raw", false, "write packets as they are, and nothing else")
+	c.Flags().BoolVar(&f.wait, "wait", false, "when the server cannot be reached at first, go on trying")
+}
+
+func (a *app) sub() *cobra.Command {
+	var f listenFlags
+	c := &cobra.Command{
+		Use:   "sub GROUP [flags]",
+		Short: "Show what is published in a group, as it comes",
+		Long: "Shows messages, recalls, receipts and other packets of a group as they come. After a lost\n" +
+			"connection it goes on exactly after the last message shown; should messages be lost all\n" +
+			"the same, it says so. Ctrl-C ends it.",
+		Example: "  gotapi sub /room/9527/\n" +
+			"  gotapi sub /room/9527/ --after 0193a5c2-... --json | jq -r .packet",
+		Args: exactly(groupArgument),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.count < 0 || f.duration < 0 {
+				return usagef("--count and --for: not below zero")
+			}
+			s, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer s.close()
+			return a.listen(cmd.Context(), s, args[0], f)
+		},
+	}
+	c.Flags().StringVar(&f.after, "after", "", "begin after the message with this `uuid`; first what is stored, then what comes")
+	c.Flags().IntVarP(&f.count, "count", "n", 0, "end after so many packets; 0: never")
+	f.register(c)
+	return c
+}
+
+// listen writes what happens in a group until it is enough.
+func (a *app) listen(ctx context.Context, s *server, group string, f listenFlags) error {
+	l, err := s.listen(group, f.after)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	if f.duration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, f.duration)
+		defer cancel()
+	}
+	h := hearing{printer: a.printer(), flags: f, began: time.Now()}
+	h.printer.raw = f.raw
+	err = h.run(ctx, l)
+	if !f.raw && !a.settings.json {
+		h.printer.note(terminal.Dim, "%d packets in %v, %d reconnections", h.packets, time.Since(h.began).Round(time.Millisecond), max(h.connections-1, 0))
+	}
+	return err
+}
+
+// hearing is one run of listen.
+type hearing struct {
+	printer              *printer
+	flags                listenFlags
+	began                time.Time
+	packets, connections int
+}
+
+func (h *hearing) run(ctx context.Context, l listener) error {
+	for {
+		e, err := l.Next(ctx)
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // a signal, or the time is over: that is how it ends
+		default:
+			return err
+		}
+		if err := h.take(e); err != nil {
+			return err
+		}
+		if h.flags.count > 0 && h.packets >= h.flags.count {
+			return nil
+		}
+	}
+}
+
+func (h *hearing) take(e gotapi.Event) error {
+	switch e.Kind {
+	case gotapi.Connected:
+		h.connections++
+	case gotapi.Disconnected:
+		if h.connections == 0 && !h.flags.wait {
+			return fmt.Errorf("%w: %w", errUnreachable, e.Err)
+		}
+	case gotapi.Message, gotapi.Packet, gotapi.Receipt:
+		h.packets++
+	}
+	return h.printer.event(e, time.Now())
+}
+
+func (a *app) tail() *cobra.Command {
+	var f listenFlags
+	var n int
+	var follow bool
+	c := &cobra.Command{
+		Use:   "tail GROUP [flags]",
+		Short: "Show the last messages of a group, and with -f what follows",
+		Long: "Shows the last stored messages of a group, the oldest first. With -f it goes on with what\n" +
+			"is published after them, without a gap, as `gotapi sub` does.",
+		Example: "  gotapi tail /room/9527/ -n 50\n  gotapi tail /room/9527/ -f",
+		Args:    exactly(groupArgument),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if n < 0 || n > maxPage || f.duration < 0 {
+				return usagef("-n: not from 0 to %d; --for: not below zero", maxPage)
+			}
+			return a.runTail(cmd.Context(), args[0], n, follow, f)
+		},
+	}
+	c.Flags().IntVarP(&n, "lines", "n", 10, "how many messages")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what follows")
+	f.register(c)
+	return c
+}
+
+func (a *app) runTail(ctx context.Context, group string, n int, follow bool, f listenFlags) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	// One at least, as the place to go on from.
+	limited, cancel := a.limited(ctx)
+	page, err := s.History(limited, group, gotapi.PageRequest{Size: max(n, 1)})
+	cancel()
+	if err != nil {
+		return reach(err)
+	}
+	p := a.printer()
+	p.raw = f.raw
+	for i := min(n, len(page.Packets)) - 1; i >= 0; i-- {
+		if err := p.stored(group, page.Packets[i]); err != nil {
+			return err
+		}
+	}
+	if !follow {
+		return nil
+	}
+	if len(page.Packets) > 0 {
+		f.after = packet.Classify([]byte(page.Packets[0])).UUID
+	}
+	return a.listen(ctx, s, group, f)
+}

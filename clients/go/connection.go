@@ -1,0 +1,126 @@
+package gotapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+	"unicode/utf8"
+
+	"github.com/gorilla/websocket"
+)
+
+const (
+	// The server pings every 25 s: one that is silent for longer is gone.
+	silence      = 45 * time.Second
+	writeTimeout = 10 * time.Second
+	// Larger than any packet that a server can be told to let pass.
+	maxMessage = 4 << 20
+)
+
+// connection is one WebSocket of a member, from its dial to its end. It returns why it ended.
+func (m *Member) connection(ctx context.Context, number int, tell tell) error {
+	resuming := !m.options.PublishOnly && (number > 1 || m.options.After != "")
+	conn, err := m.dial(ctx, resuming)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	// The reader ends when the connection does.
+	unblock := context.AfterFunc(ctx, func() { bye(conn) })
+	defer unblock()
+
+	writer := make(chan struct{})
+	go func() {
+		defer close(writer)
+		defer cancel()
+		m.write(ctx, conn, number)
+	}()
+	r := reader{member: m, tell: tell, connection: number, expectAll: m.place.after == "" && m.place.beginning}
+	if err = r.begin(ctx, resuming); err == nil {
+		err = r.read(ctx, conn)
+	}
+	cancel()
+	<-writer
+	return err
+}
+
+// bye tells the server that we leave, and ends the connection.
+func bye(conn *websocket.Conn) {
+	_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
+	_ = conn.Close()
+}
+
+func (m *Member) dial(ctx context.Context, resuming bool) (*websocket.Conn, error) {
+	query := url.Values{}
+	if resuming && m.place.known() {
+		// A uuid that no message has makes the server send all that it retains.
+		after := m.place.after
+		if after == "" {
+			after = NewUUID()
+		}
+		query.Set("after", after)
+	}
+	u := m.client.target(m.group, query)
+	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
+	conn, resp, err := m.client.dialer.DialContext(ctx, u.String(), m.client.header()) //nolint:bodyclose // the dialer has read and closed it
+	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols && errors.Is(err, websocket.ErrBadHandshake) {
+		// The dialer keeps the beginning of the body.
+		body, _ := io.ReadAll(resp.Body)
+		return nil, refusal(resp, body)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return conn, nil
+}
+
+// write sends what waits in the outbox until ctx ends or the connection fails.
+func (m *Member) write(ctx context.Context, conn *websocket.Conn, number int) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		o, wait := m.outbox.next(number, time.Now())
+		if o == nil {
+			timer.Stop()
+			if wait > 0 {
+				timer.Reset(wait)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-m.outbox.wake:
+			case <-timer.C:
+			}
+			continue
+		}
+		kind := websocket.TextMessage
+		if o.binary {
+			kind = websocket.BinaryMessage
+		}
+		_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if conn.WriteMessage(kind, o.data) != nil {
+			_ = conn.Close() // the reader says why
+			return
+		}
+		m.outbox.written(o)
+	}
+}
+
+// ended makes the end of a connection readable.
+func ended(err error) error {
+	if closed, ok := errors.AsType[*websocket.CloseError](err); ok && closed.Code != websocket.CloseAbnormalClosure {
+		if closed.Text == "" {
+			return fmt.Errorf("closed by the server (%d)", closed.Code)
+		}
+		return fmt.Errorf("closed by the server: %s (%d)", closed.Text, closed.Code)
+	}
+	return fmt.Errorf("connection lost: %w", err)
+}
+
+func isText(data []byte) bool { return utf8.Valid(data) }

@@ -1,0 +1,123 @@
+package gotapi
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// outgoing is one packet on its way to the server.
+type outgoing struct {
+	uuid   string // "": the server will not answer
+	data   []byte
+	binary bool
+	done   chan error // takes one, when the outcome is known
+
+	// What follows is guarded by the outbox.
+	sentOn   int       // number of the connection that has it; 0: none
+	onceOn   int       // the only connection that had it, once; or manyTimes
+	refusals int       // refused for a while, so many times in a row
+	notUntil time.Time // then again
+}
+
+// outbox holds what the server has not answered, in the order of Publish. Its
+// length is bounded by the member, which counts its calls.
+type outbox struct {
+	mu      sync.Mutex
+	waiting []*outgoing
+	// wake has one token when there may be something to send.
+	wake chan struct{}
+}
+
+func newOutbox() *outbox { return &outbox{wake: make(chan struct{}, 1)} }
+
+func (b *outbox) add(o *outgoing) {
+	b.mu.Lock()
+	b.waiting = append(b.waiting, o)
+	b.mu.Unlock()
+	b.poke()
+}
+
+func (b *outbox) poke() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// drop forgets a packet that nobody waits for any more.
+func (b *outbox) drop(o *outgoing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.waiting = slices.DeleteFunc(b.waiting, func(w *outgoing) bool { return w == o })
+}
+
+// next takes the first packet that this connection has to send, or says how
+// long until there is one; 0: until poked.
+func (b *outbox) next(connection int, now time.Time) (o *outgoing, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, w := range b.waiting {
+		if w.sentOn == connection {
+			continue
+		}
+		if until := w.notUntil.Sub(now); until > 0 {
+			if wait == 0 || until < wait {
+				wait = until
+			}
+			continue
+		}
+		w.sentOn = connection
+		if w.onceOn == 0 {
+			w.onceOn = connection
+		} else {
+			w.onceOn = manyTimes
+		}
+		return w, 0
+	}
+	return nil, wait
+}
+
+// manyTimes stands for a connection number: the ack of a packet that was sent
+// more than once may stand after its message's place.
+const manyTimes = -1
+
+// settle ends the wait for a uuid. sentOn is the connection that the packet was
+// sent on, or manyTimes; 0: nobody waits for this uuid.
+func (b *outbox) settle(uuid string, outcome error) (sentOn int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := b.find(uuid)
+	if i < 0 {
+		return 0
+	}
+	o := b.waiting[i]
+	b.waiting = slices.Delete(b.waiting, i, i+1)
+	o.done <- outcome
+	return o.onceOn
+}
+
+// putOff sends a packet again after a time that delay tells from the number of
+// refusals in a row.
+func (b *outbox) putOff(uuid string, delay func(refusals int) time.Duration, now time.Time) {
+	b.mu.Lock()
+	if i := b.find(uuid); i >= 0 {
+		o := b.waiting[i]
+		o.refusals++
+		o.sentOn, o.notUntil = 0, now.Add(delay(o.refusals))
+	}
+	b.mu.Unlock()
+	b.poke()
+}
+
+// written is for a packet that the server will not answer: it has left.
+func (b *outbox) written(o *outgoing) {
+	if o.uuid == "" {
+		b.drop(o)
+		o.done <- nil
+	}
+}
+
+func (b *outbox) find(uuid string) int {
+	return slices.IndexFunc(b.waiting, func(o *outgoing) bool { return o.uuid == uuid && uuid != "" })
+}

@@ -1,0 +1,101 @@
+package gotapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+// NewUUID returns a uuid for a message; those made later sort later.
+func NewUUID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		id = uuid.New() // panics only without a source of randomness
+	}
+	return id.String()
+}
+
+// dataPacket is what TextPacket and DataPacket write.
+type dataPacket struct {
+	Type int    `json:"type"`
+	UUID string `json:"uuid"`
+	Body any    `json:"body"`
+}
+
+// DataPacket writes a data packet. uuid is NewUUID's or one of your own, 1 to 128 bytes
+// of printable text; body becomes a JSON object, of which the member "data" is the
+// message by custom.
+func DataPacket(uuid string, body any) ([]byte, error) {
+	text, err := json.Marshal(dataPacket{Type: 2, UUID: uuid, Body: body})
+	if err != nil {
+		return nil, fmt.Errorf("gotapi: body: %w", err)
+	}
+	if p := packet.Classify(text); p.Kind != packet.Data || p.UUID == "" {
+		return nil, &Error{Code: http.StatusBadRequest, Msg: "a data packet has a uuid of 1 to 128 printable bytes, and an object as body"}
+	}
+	return text, nil
+}
+
+// TextPacket writes a data packet with a new uuid and the body {"data":text}.
+func TextPacket(text string) (data []byte, uuid string) {
+	uuid = NewUUID()
+	data, err := json.Marshal(dataPacket{Type: 2, UUID: uuid, Body: struct {
+		Data string `json:"data"`
+	}{text}})
+	if err != nil {
+		panic(err) // strings can always be written
+	}
+	return data, uuid
+}
+
+// refusalOf reads the body of command 7.
+func refusalOf(body json.RawMessage) *Error {
+	var said struct {
+		Data struct {
+			Code       int
+			Msg        string
+			RetryAfter float64 // seconds
+		}
+	}
+	if json.Unmarshal(body, &said) != nil || said.Data.Code == 0 {
+		return &Error{Code: http.StatusInternalServerError, Msg: "a refusal that cannot be read"}
+	}
+	return &Error{Code: said.Data.Code, Msg: said.Data.Msg, RetryAfter: time.Duration(said.Data.RetryAfter * float64(time.Second))}
+}
+
+// received is one WebSocket message, understood.
+type received struct {
+	kind    packet.Kind // Data, Receipt or Low; Dropped: one of the server's own commands
+	command int         // of the server's own
+	uuid    string
+	body    json.RawMessage // of the server's own
+}
+
+// understand reads what the server sent. Only the server sends the commands
+// 1, 2, 5, 6 and 7: it lets nobody's packets pass that could be read as one.
+func understand(data []byte) received {
+	p := packet.Classify(data)
+	r := received{kind: p.Kind, uuid: p.UUID}
+	switch p.Kind {
+	case packet.Data, packet.Receipt:
+		return r
+	case packet.Dropped, packet.Ping, packet.Query:
+		var own struct {
+			Command int
+			UUID    string
+			Body    json.RawMessage
+		}
+		if json.Unmarshal(data, &own) != nil {
+			return received{kind: packet.Low}
+		}
+		return received{kind: packet.Dropped, command: own.Command, uuid: own.UUID, body: own.Body}
+	default:
+		r.kind = packet.Low
+		return r
+	}
+}

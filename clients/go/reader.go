@@ -1,0 +1,137 @@
+package gotapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/gotapi/gotapi-ws/wire/packet"
+)
+
+// reader turns messages of one connection into events.
+type reader struct {
+	member     *Member
+	tell       tell
+	connection int
+	// expectAll: a first 410 only means that the group was empty when the
+	// member came.
+	expectAll bool
+}
+
+// read takes what the server sends until the connection ends.
+func (r *reader) read(ctx context.Context, conn *websocket.Conn) error {
+	conn.SetReadLimit(maxMessage)
+	alive := func() { _ = conn.SetReadDeadline(time.Now().Add(silence)) }
+	alive()
+	conn.SetPingHandler(func(data string) error {
+		alive()
+		err := conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(writeTimeout))
+		if errors.Is(err, websocket.ErrCloseSent) {
+			return nil
+		}
+		return err
+	})
+	for {
+		kind, data, err := conn.ReadMessage()
+		if err != nil {
+			return ended(err)
+		}
+		alive()
+		if err := r.take(ctx, data, kind == websocket.BinaryMessage); err != nil {
+			return err
+		}
+	}
+}
+
+func (r *reader) begin(ctx context.Context, resuming bool) error {
+	m := r.member
+	if resuming && m.place.known() {
+		m.place.resumed()
+	} else {
+		r.expectAll = false
+		if resuming {
+			if err := r.tell(ctx, Event{Kind: Gap, Err: errNoPlace}); err != nil {
+				return err
+			}
+		}
+	}
+	return r.tell(ctx, Event{Kind: Connected})
+}
+
+func (r *reader) take(ctx context.Context, data []byte, binary bool) error {
+	m := r.member
+	in := understand(data)
+	first := r.expectAll
+	r.expectAll = false
+	switch in.kind {
+	case packet.Data:
+		return r.message(ctx, in.uuid, data)
+	case packet.Receipt:
+		return r.tell(ctx, Event{Kind: Receipt, UUID: in.uuid, Data: data})
+	case packet.Low:
+		return r.tell(ctx, Event{Kind: Packet, Data: data, Binary: binary})
+	}
+	switch in.command {
+	case packet.CommandAck:
+		r.acked(in.uuid)
+	case packet.CommandRecall:
+		if m.place.recalled(in.uuid) {
+			return r.tell(ctx, Event{Kind: Recalled, UUID: in.uuid})
+		}
+	case packet.CommandError:
+		return r.refused(ctx, in, first)
+	}
+	return nil
+}
+
+func (r *reader) message(ctx context.Context, uuid string, data []byte) error {
+	m := r.member
+	fresh := m.place.message(uuid)
+	if uuid != "" {
+		// An own message comes back when its ack was lost with the connection.
+		if m.outbox.settle(uuid, nil) != 0 {
+			fresh = false
+		}
+		m.place.moveTo(uuid)
+	}
+	if !fresh {
+		return nil
+	}
+	return r.tell(ctx, Event{Kind: Message, UUID: uuid, Data: data})
+}
+
+func (r *reader) acked(uuid string) {
+	m := r.member
+	switch m.outbox.settle(uuid, nil) {
+	case 0: // nobody waits any more; where it stands is not known for sure
+	case r.connection:
+		m.place.moveTo(uuid)
+	default:
+		m.place.ackedElsewhere(uuid)
+	}
+}
+
+func (r *reader) refused(ctx context.Context, in received, first bool) error {
+	m := r.member
+	why := refusalOf(in.body)
+	if why.Code == http.StatusGone {
+		if first {
+			return nil
+		}
+		m.place.lost()
+		return r.tell(ctx, Event{Kind: Gap, Err: why})
+	}
+	if in.uuid == "" {
+		// Of the connection itself; the server closes it if it must.
+		return nil
+	}
+	if retryable(why) {
+		m.outbox.putOff(in.uuid, func(refusals int) time.Duration { return m.client.backoff.Delay(refusals, why.RetryAfter) }, time.Now())
+		return nil
+	}
+	m.outbox.settle(in.uuid, why)
+	return nil
+}
