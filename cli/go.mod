@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/HdrHistogram/hdrhistogram-go v1.4.0
+	github.com/google/go-cmp v0.7.0
 	github.com/gotapi/gotapi-ws/clients/go v0.0.0
 	github.com/gotapi/gotapi-ws/wire v0.0.0
 	github.com/spf13/cobra v1.10.2
@@ -15,7 +16,7 @@ require (
 require (
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/gorilla/websocket v1.5.3 // indirect
-	github.com/gotapi/gotapi-ws/proto v0.0.0-00010101000000-000000000000 // indirect
+	github.com/gotapi/gotapi-ws/proto v0.0.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	golang.org/x/net v0.61.0 // indirect

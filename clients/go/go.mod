@@ -3,9 +3,10 @@ module github.com/gotapi/gotapi-ws/clients/go
 go 1.26.0
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/gorilla/websocket v1.5.3
-	github.com/gotapi/gotapi-ws/proto v0.0.0-00010101000000-000000000000
+	github.com/gotapi/gotapi-ws/proto v0.0.0
 	github.com/gotapi/gotapi-ws/wire v0.0.0
 	google.golang.org/grpc v1.85.0
 )
