@@ -101,6 +101,19 @@ func (b *round) add(d *delivery) {
 	}
 }
 
+// largeRoom is from how many members on a room's frames wait for those of
+// smaller ones.
+const largeRoom = 64
+
+// queue gives frames to m, among so many members who get some.
+func (r *Room) queue(m *Member, frames []ws.Frame) {
+	if len(r.members) >= largeRoom {
+		m.out.SendBulk(frames)
+	} else {
+		m.out.SendAll(frames)
+	}
+}
+
 // fanOut gives the round to every member. Most get the same frames in one step.
 func (r *Room) fanOut(b *round) {
 	if len(b.deliveries) == 0 {
@@ -111,7 +124,7 @@ func (r *Room) fanOut(b *round) {
 		switch {
 		case m.state == catching:
 		case b.common(m):
-			m.out.SendAll(b.frames)
+			r.queue(m, b.frames)
 			same++
 		default:
 			r.send(m, b)
@@ -210,7 +223,7 @@ func (v *view) due(epoch stream.Epoch, seq uint64) {
 // send queues the frames.
 func (v *view) send() {
 	m := v.member
-	m.out.SendAll(v.frames)
+	m.room.queue(m, v.frames)
 	for range v.acks {
 		m.acked()
 	}

@@ -12,6 +12,7 @@ import (
 // before, it cuts off those that are left and returns ctx's error.
 func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 	defer s.cancel()
+	defer s.flusher.Wait()
 	s.mu.Lock()
 	s.draining = true
 	s.mu.Unlock()

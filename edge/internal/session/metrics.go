@@ -3,7 +3,6 @@ package session
 import (
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,7 +17,6 @@ type metrics struct {
 	lostBroadcasts  prometheus.Counter
 	ends            map[end]prometheus.Counter
 	opened          prometheus.Counter
-	writeSeconds    prometheus.Histogram
 }
 
 var kindNames = map[packet.Kind]string{
@@ -49,11 +47,6 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 		lostBroadcasts: counter("lost_broadcasts_total", "Packets from WebSockets that are not stored and were not taken on."),
 		ends:           make(map[end]prometheus.Counter, len(ends)),
 		opened:         counter("connections_total", "WebSockets that were opened."),
-		writeSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "gotapi_edge_write_seconds",
-			Help:    "From queueing a frame for an idle connection to having written it to the socket; one in 64 is measured.",
-			Buckets: prometheus.ExponentialBuckets(0.00002, 4, 10),
-		}),
 	}
 	disconnects := prometheus.NewCounterVec(prometheus.CounterOpts(
 		opts("disconnects_total", "WebSockets that ended, by reason.")), []string{"reason"})
@@ -71,7 +64,7 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 	for why, name := range refusalNames {
 		m.refusedUpgrades[why] = refused.WithLabelValues(name)
 	}
-	reg.MustRegister(messages, disconnects, m.opened, m.writeSeconds, m.refusals, refused, m.waitingUpgrades, m.lostBroadcasts,
+	reg.MustRegister(messages, disconnects, m.opened, m.refusals, refused, m.waitingUpgrades, m.lostBroadcasts,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("sessions", "Open WebSockets.")),
 			func() float64 { return float64(len(s.all())) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("queue_bytes", "Bytes that wait to be sent to peers.")),
@@ -82,9 +75,6 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 func (m *metrics) count(k packet.Kind) { m.messages[k].Inc() }
 
 func (m *metrics) ended(e end) { m.ends[e].Inc() }
-
-// written is told how long a frame took to reach the socket.
-func (m *metrics) written(d time.Duration) { m.writeSeconds.Observe(d.Seconds()) }
 
 // refusalCodes are those of command 7 (docs/protocol.md, section 2.2).
 var refusalCodes = []int{

@@ -83,6 +83,7 @@ func setDefault[T comparable](v *T, d T) {
 type Server struct {
 	opts      Options
 	upgrader  *ws.Upgrader
+	flusher   *ws.Flusher
 	rooms     *room.Registry
 	publisher Publisher
 	history   History
@@ -112,6 +113,7 @@ func New(opts Options, rooms *room.Registry, p Publisher, h History, log *slog.L
 		upgrader: ws.NewUpgrader(ws.Options{
 			Origin: opts.Origin, MaxMessage: opts.MaxMessage, WriteError: opts.WriteError,
 		}),
+		flusher:   ws.NewFlusher(reg),
 		rooms:     rooms,
 		publisher: p,
 		history:   h,

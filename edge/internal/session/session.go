@@ -45,7 +45,7 @@ type session struct {
 }
 
 func (s *Server) newSession(id uint32, name group.Name, after string) *session {
-	return &session{server: s, id: id, group: name, after: after, out: ws.NewOutbox(s.opts.Queue, s.metrics.written)}
+	return &session{server: s, id: id, group: name, after: after, out: ws.NewOutbox(s.opts.Queue, s.flusher)}
 }
 
 // join makes the session a member of a group, or of the clock.

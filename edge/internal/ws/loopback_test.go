@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 )
@@ -25,12 +26,13 @@ var limits = ws.Limits{Frames: 4096, Bytes: 1 << 20}
 func echo(t *testing.T, secure bool) (url string) {
 	t.Helper()
 	u := ws.NewUpgrader(ws.Options{MaxMessage: 1000})
+	flusher := ws.NewFlusher(prometheus.NewRegistry())
 	var sessions sync.WaitGroup
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !u.Check(w, r) {
 			return
 		}
-		out := ws.NewOutbox(limits, nil)
+		out := ws.NewOutbox(limits, flusher)
 		conn, err := u.Upgrade(w, r, out)
 		if err != nil {
 			return
@@ -45,6 +47,7 @@ func echo(t *testing.T, secure bool) (url string) {
 	t.Cleanup(func() {
 		server.Close()
 		sessions.Wait()
+		flusher.Wait()
 	})
 	return "ws" + strings.TrimPrefix(server.URL, "http")
 }

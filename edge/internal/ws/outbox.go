@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -13,8 +14,10 @@ const (
 	writeTimeout = 10 * time.Second
 	// A peer has this long to answer our close frame before TCP is closed.
 	closeTimeout = time.Second
-	// The queue's array is kept for the next burst up to this capacity.
+	// The queue's array is kept for the next burst up to this capacity when the
+	// queue is empty, and up to that while there is traffic.
 	keepFrames = 16
+	swapFrames = 256
 )
 
 // Limits bound an Outbox. One frame counts at most a quarter of Bytes, so that
@@ -24,9 +27,6 @@ type Limits struct {
 	Frames, Bytes int
 }
 
-// Timer hears how long frames waited until they had been written, of a sample.
-type Timer func(time.Duration)
-
 // Outbox is the queue of frames to one peer. When it is full, what waits is
 // dropped and the connection ends with ErrSlowConsumer. Its methods may be called
 // from many goroutines; none but Await and Wait blocks. Frames leave in the order
@@ -35,13 +35,15 @@ type Timer func(time.Duration)
 // Before Start nothing leaves: so a member can receive a group's traffic before
 // its 101 is written.
 type Outbox struct {
-	limits Limits
-	timer  Timer
+	limits  Limits
+	flusher *Flusher
 	// Counts the writer, of which there is at most one.
 	writer sync.WaitGroup
 
-	mu      sync.Mutex
-	conn    net.Conn // nil before Start
+	mu   sync.Mutex
+	conn net.Conn // nil before Start
+	// Of conn, if it can be written without blocking.
+	raw     syscall.RawConn
 	waiting []Frame
 	// Of what waits and what is being written.
 	frames, bytes int
@@ -58,25 +60,22 @@ type Outbox struct {
 	cut bool
 	// Closed after each write and at the end; nil when nobody waits.
 	progress chan struct{}
-	// How often the writer was started, and when that was, if it is measured.
-	starts uint32
-	began  time.Time
 }
 
-// One start of a writer in measuredStarts is measured: looking at the clock
-// each time would show in what a delivery costs.
-const measuredStarts = 64
-
-// NewOutbox returns an Outbox that holds its frames until Start. timer may be nil.
-func NewOutbox(limits Limits, timer Timer) *Outbox { return &Outbox{limits: limits, timer: timer} }
+// NewOutbox returns an Outbox that holds its frames until Start. f writes them;
+// without it, a goroutine does while there are some.
+func NewOutbox(limits Limits, f *Flusher) *Outbox { return &Outbox{limits: limits, flusher: f} }
 
 // Start begins to send to conn, which from now on the Outbox closes when it is
 // cut.
 func (o *Outbox) Start(conn net.Conn) {
 	o.mu.Lock()
 	o.conn = conn
+	if o.flusher != nil {
+		o.raw = rawOf(conn)
+	}
 	cut := o.cut
-	o.wake()
+	o.wake(false)
 	o.mu.Unlock()
 	if cut {
 		cutOff(conn)
@@ -87,22 +86,30 @@ func (o *Outbox) Start(conn net.Conn) {
 func (o *Outbox) Send(f Frame) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.sendAll(f)
+	o.sendAll(false, f)
 }
 
 // SendAll queues frames in one step. It keeps no reference to the slice.
 func (o *Outbox) SendAll(frames []Frame) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.sendAll(frames...)
+	o.sendAll(false, frames...)
 }
 
-func (o *Outbox) sendAll(frames ...Frame) {
+// SendBulk is SendAll for one of very many who get something at this moment:
+// others may be served first.
+func (o *Outbox) SendBulk(frames []Frame) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.sendAll(true, frames...)
+}
+
+func (o *Outbox) sendAll(bulk bool, frames ...Frame) {
 	if o.cause != nil || len(frames) == 0 || !o.admit(frames) {
 		return
 	}
 	o.waiting = append(o.waiting, frames...)
-	o.wake()
+	o.wake(bulk)
 }
 
 // admit counts frames in, or ends the connection because there is no room.
@@ -145,7 +152,7 @@ func (o *Outbox) end(cause *CloseError) {
 	o.frames++
 	o.bytes += o.weight(f)
 	o.waiting = append(o.waiting, f)
-	o.wake()
+	o.wake(false)
 	o.tellWaiter()
 }
 
@@ -201,7 +208,7 @@ func (o *Outbox) Await(ctx context.Context) error {
 func (o *Outbox) SendAndWait(ctx context.Context, f Frame) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.sendAll(f)
+	o.sendAll(false, f)
 	last := o.written + uint64(o.frames)
 	return o.await(ctx, func() bool { return o.written >= last })
 }
@@ -237,17 +244,18 @@ func (o *Outbox) tellWaiter() {
 // be ending.
 func (o *Outbox) Wait() { o.writer.Wait() }
 
-// wake starts the writer if there is something to write and none at it.
-func (o *Outbox) wake() {
+// wake has what waits written, if nobody is at it.
+func (o *Outbox) wake(bulk bool) {
 	if o.writing || o.conn == nil || len(o.waiting) == 0 {
 		return
 	}
 	o.writing = true
-	if o.starts++; o.starts%measuredStarts == 0 {
-		o.began = time.Now()
-	}
 	o.writer.Add(1) // not Go: that would allocate
-	go o.write()
+	if o.flusher != nil {
+		o.flusher.add(o, bulk)
+		return
+	}
+	go o.write(nil, 0)
 }
 
 // SendPaced queues frames as fast as the peer takes them, and so never fills

@@ -357,20 +357,3 @@ func TestIdleOutboxHasNoWriterAndLittleMemory(t *testing.T) {
 		}
 	})
 }
-
-func TestOneWriteIn64IsMeasured(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var waits []time.Duration
-		o, w := NewOutbox(limits, func(d time.Duration) { waits = append(waits, d) }), newWire()
-		o.Start(w)
-		for range 3 * measuredStarts {
-			o.Send(Text([]byte("a")))
-			synctest.Wait()
-		}
-		o.Abort(ErrGone)
-		o.Wait()
-		if len(waits) != 3 {
-			t.Errorf("%d writes were measured, want 3", len(waits))
-		}
-	})
-}

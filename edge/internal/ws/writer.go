@@ -16,42 +16,72 @@ const (
 
 var gatherBuffers = sync.Pool{New: func() any { return new([maxGather]byte) }}
 
-// write sends what waits, until nothing does.
-func (o *Outbox) write() {
+// write sends frames, of whose first skip bytes have been sent, and what waits
+// until nothing does. It blocks while the peer takes nothing, but not for ever.
+func (o *Outbox) write(frames []Frame, skip int) {
 	defer o.writer.Done()
-	var frames []Frame
-	for {
-		frames = o.take(frames)
-		if frames == nil {
-			return
-		}
-		if err := o.flush(frames); err != nil {
-			o.Abort(err)
-			o.rest()
-			return
-		}
+	buf, _ := gatherBuffers.Get().(*[maxGather]byte)
+	defer gatherBuffers.Put(buf)
+	if frames == nil {
+		frames = o.take(nil)
 	}
+	for frames != nil {
+		if _, _, err := o.flush(frames, skip, buf[:0], o.writeAll); err != nil {
+			o.fail(err)
+			return
+		}
+		skip = 0
+		o.unhurried()
+		frames = o.take(frames)
+	}
+}
+
+// unhurried takes the deadline of the last write back: a Flusher has none.
+func (o *Outbox) unhurried() {
+	if o.raw != nil {
+		_ = o.conn.SetWriteDeadline(time.Time{}) // the next write will tell
+	}
+}
+
+// fail ends the connection because it cannot be written.
+func (o *Outbox) fail(err error) {
+	o.Abort(err)
+	o.rest()
 }
 
 // take returns what waits, in exchange for an array that is no longer used. It
 // returns nil when the writer has to stop.
 func (o *Outbox) take(used []Frame) []Frame {
 	clear(used)
-	if cap(used) > keepFrames {
+	if cap(used) > swapFrames {
 		used = nil
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.waiting) == 0 || o.cut {
-		o.writing = false
-		if cap(o.waiting) < cap(used) {
-			o.waiting = used[:0]
-		}
+	if !o.goesOn() {
 		return nil
 	}
 	frames := o.waiting
 	o.waiting = used[:0]
 	return frames
+}
+
+// pause says whether there is more to write; if not, the writer has to stop.
+func (o *Outbox) pause() (more bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.goesOn()
+}
+
+func (o *Outbox) goesOn() bool {
+	if len(o.waiting) > 0 && !o.cut {
+		return true
+	}
+	o.writing = false
+	if cap(o.waiting) > keepFrames {
+		o.waiting = nil
+	}
+	return false
 }
 
 // rest ends the writer's turn after an error.
@@ -61,24 +91,31 @@ func (o *Outbox) rest() {
 	o.writing = false
 }
 
-// flush writes frames, as many as possible in one Write.
-func (o *Outbox) flush(frames []Frame) error {
+// flush writes frames, of whose first skip bytes have been written, as many as
+// possible at once, with the help of buf. When write takes less than it is given,
+// flush returns the frames that are left, and how many bytes of them are done.
+func (o *Outbox) flush(frames []Frame, skip int, buf []byte, write func([]byte) (int, error)) (left []Frame, done int, err error) {
 	for len(frames) > 0 {
 		n := gatherable(frames)
-		if err := o.flushSome(frames[:n]); err != nil {
-			return err
+		b := gather(frames[:n], buf)
+		written, err := write(b[skip:])
+		if err != nil {
+			return nil, 0, err
 		}
-		closing := frames[n-1].Opcode() == OpClose
-		if closing {
+		if skip += written; skip < len(b) {
+			return frames, skip, nil
+		}
+		skip = 0
+		if frames[n-1].Opcode() == OpClose {
 			// The reader goes on until the peer has answered, but not for long.
-			return o.conn.SetReadDeadline(time.Now().Add(closeTimeout))
+			return nil, 0, o.conn.SetReadDeadline(time.Now().Add(closeTimeout))
 		}
 		if !o.countOut(frames[:n]) {
-			return nil
+			return nil, 0, nil
 		}
 		frames = frames[n:]
 	}
-	return nil
+	return nil, 0, nil
 }
 
 // gatherable returns how many frames fit into one write; at least one.
@@ -93,31 +130,30 @@ func gatherable(frames []Frame) int {
 	return len(frames)
 }
 
-func (o *Outbox) flushSome(frames []Frame) error {
+// gather returns what frames are on the wire, in buf if there are several.
+func gather(frames []Frame, buf []byte) []byte {
 	if len(frames) == 1 {
-		return o.writeAll(frames[0].raw)
+		return frames[0].raw
 	}
-	buf, _ := gatherBuffers.Get().(*[maxGather]byte)
-	defer gatherBuffers.Put(buf)
-	b := buf[:0]
 	for _, f := range frames {
-		b = append(b, f.raw...)
+		buf = append(buf, f.raw...)
 	}
-	return o.writeAll(b)
+	return buf
 }
 
-func (o *Outbox) writeAll(b []byte) error {
-	for len(b) > 0 {
-		piece := b[:min(len(b), maxPiece)]
+// writeAll writes b, or fails.
+func (o *Outbox) writeAll(b []byte) (int, error) {
+	for rest := b; len(rest) > 0; {
+		piece := rest[:min(len(rest), maxPiece)]
 		if err := o.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return err
+			return 0, err
 		}
 		if _, err := o.conn.Write(piece); err != nil {
-			return err
+			return 0, err
 		}
-		b = b[len(piece):]
+		rest = rest[len(piece):]
 	}
-	return nil
+	return len(b), nil
 }
 
 // countOut takes frames off the books. It returns false when the rest of what
@@ -129,12 +165,6 @@ func (o *Outbox) countOut(frames []Frame) bool {
 	o.written += uint64(len(frames))
 	for _, f := range frames {
 		o.bytes -= o.weight(f)
-	}
-	if !o.began.IsZero() {
-		if o.timer != nil {
-			o.timer(time.Since(o.began))
-		}
-		o.began = time.Time{}
 	}
 	o.tellWaiter()
 	return !o.dropped
