@@ -33,6 +33,11 @@ type Config struct {
 	TLS tlsfiles.Paths
 	// URL of Redis, as redisstore.Open understands it.
 	Redis string
+	// TLS to Redis; the name in its certificate, "": the host that is dialled; and
+	// files that hold passwords, which then need not be in the URL.
+	RedisTLS                                     tlsfiles.Paths
+	RedisTLSServerName                           string
+	RedisPasswordFile, RedisSentinelPasswordFile string
 
 	// Messages that a group keeps, and whether somebody chose it: then it holds
 	// for the lists of an older server too.
@@ -79,6 +84,13 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		"`path` of authorities, PEM: clients must show a certificate of theirs (mutual TLS);\nnone: any client is served")
 	fs.StringVar(&c.Redis, "redis", "",
 		"`URL` of Redis: redis://host:6379/0, redis+cluster://host:port[,...],\nredis+sentinel://host:port[,...]/0?master_name=NAME; rediss with TLS")
+	fs.StringVar(&c.RedisTLS.CA, "redis-tls-ca", "",
+		"`path` of authorities, PEM, that Redis's certificate must come from; none: those of this machine")
+	fs.StringVar(&c.RedisTLS.Cert, "redis-tls-cert", "", "`path` of the certificate that is shown to Redis, PEM")
+	fs.StringVar(&c.RedisTLS.Key, "redis-tls-key", "", "`path` of that certificate's key, PEM")
+	fs.StringVar(&c.RedisTLSServerName, "redis-tls-server-name", "", "`name` in Redis's certificate; none: the host that is dialled")
+	fs.StringVar(&c.RedisPasswordFile, "redis-password-file", "", "`path` of a file that holds the password of Redis, instead of the URL")
+	fs.StringVar(&c.RedisSentinelPasswordFile, "redis-sentinel-password-file", "", "`path` of a file that holds the password of the Sentinels")
 	note(fs, &c.HistoryCapChosen, func(fs *flag.FlagSet) {
 		fs.IntVar(&c.HistoryCap, "history-cap", redisstore.DefaultCap,
 			"`messages` that a group keeps; lists of an older server are trimmed only if this is set")
@@ -115,6 +127,9 @@ func (c *Config) Validate() error {
 	check(c.TLS.CA == "" || c.TLS.Cert != "", "-grpc-tls-client-ca needs -grpc-tls-cert and -grpc-tls-key")
 	check(c.Redis != "", "-redis: must be given")
 	check(c.Redis == "" || strings.Contains(c.Redis, "://"), "-redis: not a URL such as redis://127.0.0.1:6379/0")
+	overTLS := strings.HasPrefix(c.Redis, "rediss:") || strings.HasPrefix(c.Redis, "rediss+")
+	check(overTLS || c.RedisTLS == (tlsfiles.Paths{}) && c.RedisTLSServerName == "", "-redis-tls-...: -redis is not over TLS: want rediss://")
+	check((c.RedisTLS.Cert == "") == (c.RedisTLS.Key == ""), "-redis-tls-cert and -redis-tls-key go together")
 	check(c.HistoryCap >= 1, "-history-cap: less than 1")
 	check(c.HistoryRetention == 0 || c.HistoryRetention >= time.Second, "-history-retention: less than 1s")
 	check(c.AckReplicas >= 0, "-ack-replicas: negative")

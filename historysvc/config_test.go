@@ -40,6 +40,36 @@ func TestAllBadSettingsAreNamedInOneLine(t *testing.T) {
 	}
 }
 
+func TestSettingsOfTLSToRedisNeedAURLWithTLS(t *testing.T) {
+	files := []string{"-redis-tls-ca", "ca.pem", "-redis-tls-cert", "c.pem", "-redis-tls-key", "k.pem", "-redis-tls-server-name", "redis"}
+	for url, valid := range map[string]bool{
+		"redis://h": false, "redis+cluster://h:1": false, "rediss://h": true, "rediss+sentinel://h:1?master_name=m": true,
+	} {
+		cfg := settings(t, append(files, "-redis", url)...)
+		if err := cfg.Validate(); (err == nil) != valid {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	cfg := settings(t, "-redis", "rediss://h", "-redis-tls-cert", "c.pem")
+	if err := cfg.Validate(); err == nil {
+		t.Error("a certificate without its key is taken")
+	}
+}
+
+func TestAcksAreCheckedAgainstWhatCanGiveThem(t *testing.T) {
+	for _, args := range [][]string{{"-ack-replicas", "-1"}, {"-ack-timeout", "1ms"}, {"-ack-timeout", "1m"}} {
+		cfg := settings(t, append(args, "-redis", "redis://h")...)
+		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), args[0]+":") {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	cfg := settings(t, "-ack-replicas", "1")
+	cfg.Embedded, cfg.Redis = true, "redis://h"
+	if err := cfg.Validate(); err == nil {
+		t.Error("the embedded store is to have replicas")
+	}
+}
+
 func TestDefaultSettingsAreValidWithARedis(t *testing.T) {
 	cfg := settings(t, "-redis", "redis://127.0.0.1:6379/0")
 	if err := cfg.Validate(); err != nil {

@@ -31,7 +31,7 @@ const (
 func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) error {
 	opening, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	store, err := redisstore.Open(opening, cfg.store(), log, reg)
+	store, onRedis, err := cfg.openStore(opening, log, reg)
 	if err != nil {
 		return err
 	}
@@ -57,6 +57,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	return run.All(ctx, log, cfg.Drain+stopTimeout,
 		run.Part{Name: "tls files", Serve: secure.run},
+		run.Part{Name: "redis tls files", Serve: onRedis.run},
 		run.Part{Name: "store", Serve: func(ctx context.Context) error { return store.Run(ctx, hub) }},
 		run.Part{Name: "feed", Serve: hub.Run},
 		run.Part{Name: "readiness", Serve: func(ctx context.Context) error { return srv.watchStore(ctx, store.Ping) }},

@@ -15,7 +15,7 @@ import (
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
-// secure is the TLS of the gRPC server; files is nil if it has none.
+// secure is the TLS of the gRPC server, or that to Redis; files is nil if it has none.
 type secure struct{ files *tlsfiles.Files }
 
 func (c *Config) openTLS(log *slog.Logger, reg prometheus.Registerer) (secure, error) {

@@ -55,6 +55,10 @@ func (m *material) verifyClient(s tls.ConnectionState) error {
 	return nil
 }
 
+// Client returns the settings of now, for one connection to a server of that
+// name; "": whoever dials fills it in.
+func (f *Files) Client(serverName string) *tls.Config { return f.present.Load().client(serverName) }
+
 // client returns the settings of one connection to a server of that name.
 func (m *material) client(serverName string) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: serverName, RootCAs: m.pool}

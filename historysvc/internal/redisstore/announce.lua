@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Puts on the bus what waits for that, up to a number, in order.
 --
 -- KEYS  meta, pending

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Recalls a message: overwrites its texts if they are still the ones that were
 -- read, and, if told to, counts and announces the recall.
 --

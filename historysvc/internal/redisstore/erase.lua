@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Overwrites elements of a list that has no counters yet, where they still
 -- hold the texts that were read. Places count from the oldest (-1), so that
 -- they stay while others append.

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- Looks a message up in the index.
 --
 -- KEYS  list, meta, index0, index1

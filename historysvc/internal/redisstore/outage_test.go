@@ -352,7 +352,7 @@ func TestTheClusterDriverSendsNothingTwice(t *testing.T) {
 	wait(t, l.subscribed)
 
 	// A driver that takes the one server for a cluster, and retries by default.
-	client, _, err := dial("redis+cluster://"+c.listener.Addr().String(), callTimeout)
+	client, _, err := dial("redis+cluster://"+c.listener.Addr().String(), &Login{}, callTimeout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -464,11 +464,20 @@ func TestMemoryShortageIsRefusedAtOnceAndPasses(t *testing.T) {
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("refused after %v", took)
 	}
+	if got := texts(t, s, g, history.Query{Size: 1000}); len(got) != 1 {
+		t.Errorf("the history cannot be read meanwhile: %q", got)
+	}
+	if b, err := s.Read(t.Context(), g, history.Start{AfterUUID: "a"}); err != nil || len(b.Events) != 0 {
+		t.Errorf("nor resumed: %+v, %v", b, err)
+	}
+	if err := s.Recall(t.Context(), g, "a", history.Limit{}); err != nil {
+		t.Errorf("nor can messages be recalled: %v", err)
+	}
 	if err := s.client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 		t.Fatal(err)
 	}
 	must(t, s, g, "b")
-	if got := texts(t, s, g, history.Query{Size: 5}); len(got) != 2 {
+	if got := texts(t, s, g, history.Query{Size: 5}); len(got) != 1 {
 		t.Errorf("history: %q", got)
 	}
 	// Forgotten scripts are sent anew.

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- Reads messages by position: 0 is the newest, -1 the oldest.
 --
 -- KEYS  list, meta

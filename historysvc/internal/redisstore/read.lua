@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 -- Reads a piece of a group's stream. Whether the start is right is for the
 -- caller to judge: the reply has what the store knows about that place.
 --

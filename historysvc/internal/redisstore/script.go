@@ -29,24 +29,28 @@ var (
 	readSource string
 	//go:embed announce.lua
 	announceSource string
+	//go:embed permissions.lua
+	permissionsSource string
 )
 
 type scripts struct {
 	append       *redis.Script
 	appendSource string
 
-	adopt, erase, ttl, find, slice, page, cancel, read, announce *redis.Script
+	adopt, erase, ttl, find, slice, page, cancel, read, announce, permissions *redis.Script
 }
 
 // newScripts prepares the scripts for a server. From Redis 7 on, the shebang
-// makes it check a script's keys and refuse it before its first command when
-// memory is short; servers that do not know it take it for a mistake.
+// makes it check a script's keys and, unless a flag allows it, refuse it before its
+// first command when memory is short: history is read and messages are recalled then,
+// too. Servers that do not know it take it for a mistake.
 func newScripts(shebang bool) scripts {
 	source := func(s string) string {
 		if shebang {
 			return s
 		}
-		return strings.TrimPrefix(s, "#!lua\n")
+		_, body, _ := strings.Cut(s, "\n")
+		return body
 	}
 	load := func(s string) *redis.Script { return redis.NewScript(source(s)) }
 	return scripts{
@@ -61,5 +65,6 @@ func newScripts(shebang bool) scripts {
 		cancel:       load(cancelSource),
 		read:         load(readSource),
 		announce:     load(announceSource),
+		permissions:  load(permissionsSource),
 	}
 }

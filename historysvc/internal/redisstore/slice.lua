@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=no-writes
 -- Reads messages by number, from one number towards another.
 --
 -- KEYS  list, meta

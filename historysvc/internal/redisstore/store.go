@@ -20,7 +20,8 @@ import (
 // Options configure a Store. Zero bounds mean their defaults.
 type Options struct {
 	// URL of Redis, see dial.
-	URL string
+	URL   string
+	Login Login
 	// Cap is how many messages a group keeps; CapExplicit says that the
 	// operator chose it, so that it holds for adopted lists, too.
 	Cap         int
@@ -91,6 +92,7 @@ type Store struct {
 	opts    Options
 	client  redis.UniversalClient
 	cluster bool
+	tls     bool
 	// PUBLISH, or SPUBLISH in a Cluster, where PUBLISH costs every node.
 	publish string
 	scripts scripts
@@ -122,25 +124,26 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 		timeout = embeddedTimeout
 	}
 	timeout += opts.Acks.Timeout
-	client, cluster, err := dial(opts.URL, timeout)
+	client, cluster, err := dial(opts.URL, &opts.Login, timeout)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
-		opts: opts, client: client, cluster: cluster, publish: "publish", timeout: timeout,
+		opts: opts, client: client, cluster: cluster, tls: strings.HasPrefix(opts.URL, "rediss"), publish: "publish", timeout: timeout,
 		log: log, now: time.Now, adopting: make(chan struct{}, adoptions),
 	}
 	quietenDriver(log)
+	if skipsVerification(opts.URL) {
+		log.Warn("redis's certificate is not verified: anybody may pass for it")
+	}
 	opts.Acks.confirm(client)
-	shebang, err := s.check(ctx)
-	if err == nil {
+	if err = s.prepare(ctx); err == nil {
 		s.stats, err = newMetrics(reg)
 	}
 	if err != nil {
 		client.Close()
 		return nil, err
 	}
-	s.scripts = newScripts(shebang)
 	lanes := nodeLanes
 	if cluster {
 		s.publish, lanes = "spublish", clusterLanes
@@ -185,8 +188,21 @@ func (s *Store) Ping(ctx context.Context) error {
 	return domainError(fateOf(err), err)
 }
 
-// check asks the server who it is. shebang says whether it knows "#!lua".
-func (s *Store) check(ctx context.Context) (shebang bool, err error) {
+// prepare finds out whether and how the server can be used.
+func (s *Store) prepare(ctx context.Context) error {
+	seven, err := s.check(ctx)
+	if err != nil {
+		return err
+	}
+	s.scripts = newScripts(seven)
+	if seven {
+		return s.checkPermissions(ctx)
+	}
+	return nil
+}
+
+// check asks the server who it is. seven says whether it is Redis 7 or later.
+func (s *Store) check(ctx context.Context) (seven bool, err error) {
 	if s.opts.Embedded {
 		return false, s.Ping(ctx)
 	}
@@ -196,7 +212,7 @@ func (s *Store) check(ctx context.Context) (shebang bool, err error) {
 	case refused:
 		return false, fmt.Errorf("redis refuses us: %w", err)
 	default:
-		return false, fmt.Errorf("redis cannot be reached: %w", err)
+		return false, fmt.Errorf("redis cannot be reached: %w%s", err, s.hint(err))
 	}
 	info := parseInfo(text)
 	major, err := strconv.Atoi(strings.SplitN(info["redis_version"], ".", 2)[0])

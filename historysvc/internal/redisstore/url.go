@@ -37,7 +37,7 @@ const (
 //
 // No error contains the URL: it may hold a password. An answer may take timeout,
 // unless the URL says otherwise.
-func dial(rawURL string, timeout time.Duration) (client redis.UniversalClient, cluster bool, err error) {
+func dial(rawURL string, login *Login, timeout time.Duration) (client redis.UniversalClient, cluster bool, err error) {
 	u, err := parseURL(rawURL)
 	if err != nil {
 		return nil, false, err
@@ -55,11 +55,11 @@ func dial(rawURL string, timeout time.Duration) (client redis.UniversalClient, c
 	u.RawQuery = q.Encode()
 	switch mode {
 	case "cluster":
-		client, err = dialCluster(u, timeout)
+		client, err = dialCluster(u, login, timeout)
 	case "sentinel":
-		client, err = dialSentinel(u, timeout)
+		client, err = dialSentinel(u, login, timeout)
 	case "":
-		client, err = dialNode(u, timeout)
+		client, err = dialNode(u, login, timeout)
 	default:
 		err = errors.New("unknown kind of server in the scheme: want redis, redis+sentinel or redis+cluster")
 	}
@@ -101,6 +101,16 @@ func parseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
+// skipsVerification says whether a URL asks for TLS with anybody.
+func skipsVerification(raw string) bool {
+	u, err := parseURL(raw)
+	if err != nil || !strings.HasPrefix(u.Scheme, "rediss") {
+		return false
+	}
+	skip := u.Query().Get("skip_verify")
+	return skip != "" && skip != "false" && skip != "0"
+}
+
 // withoutURL takes the URL out of an error of net/url.
 func withoutURL(err error) error {
 	var e *url.Error
@@ -110,7 +120,7 @@ func withoutURL(err error) error {
 	return err
 }
 
-func dialNode(u *url.URL, timeout time.Duration) (redis.UniversalClient, error) {
+func dialNode(u *url.URL, login *Login, timeout time.Duration) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(u.String())
 	if err != nil {
 		return nil, err
@@ -120,12 +130,16 @@ func dialNode(u *url.URL, timeout time.Duration) (redis.UniversalClient, error) 
 	o.DisableIdentity, o.ContextTimeoutEnabled = true, true
 	defaultTo(&o.Protocol, 2)
 	defaultTo(&o.DialTimeout, dialTimeout)
+	o.Dialer = login.dialer(o.TLSConfig, o.DialTimeout)
 	defaultTo(&o.ReadTimeout, timeout)
 	defaultTo(&o.PipelinePoolSize, pipelinePool)
+	if login.Password != "" {
+		o.Password = login.Password
+	}
 	return redis.NewClient(o), nil
 }
 
-func dialSentinel(u *url.URL, timeout time.Duration) (redis.UniversalClient, error) {
+func dialSentinel(u *url.URL, login *Login, timeout time.Duration) (redis.UniversalClient, error) {
 	if u.Query().Get("master_name") == "" {
 		return nil, errors.New("Sentinel needs the parameter master_name")
 	}
@@ -140,12 +154,19 @@ func dialSentinel(u *url.URL, timeout time.Duration) (redis.UniversalClient, err
 	o.DisableIdentity, o.ContextTimeoutEnabled = true, true
 	defaultTo(&o.Protocol, 2)
 	defaultTo(&o.DialTimeout, dialTimeout)
+	o.Dialer = login.dialer(o.TLSConfig, o.DialTimeout)
 	defaultTo(&o.ReadTimeout, timeout)
 	defaultTo(&o.PipelinePoolSize, pipelinePool)
+	if login.Password != "" {
+		o.Password = login.Password
+	}
+	if login.SentinelPassword != "" {
+		o.SentinelPassword = login.SentinelPassword
+	}
 	return redis.NewFailoverClient(o), nil
 }
 
-func dialCluster(u *url.URL, timeout time.Duration) (redis.UniversalClient, error) {
+func dialCluster(u *url.URL, login *Login, timeout time.Duration) (redis.UniversalClient, error) {
 	if strings.Trim(u.Path, "/") != "" && strings.Trim(u.Path, "/") != "0" {
 		return nil, errors.New("Redis Cluster has no database numbers")
 	}
@@ -161,8 +182,12 @@ func dialCluster(u *url.URL, timeout time.Duration) (redis.UniversalClient, erro
 	o.DisableIdentity, o.ContextTimeoutEnabled, o.DisableRoutingPolicies = true, true, true
 	defaultTo(&o.Protocol, 2)
 	defaultTo(&o.DialTimeout, dialTimeout)
+	o.Dialer = login.dialer(o.TLSConfig, o.DialTimeout)
 	defaultTo(&o.ReadTimeout, timeout)
 	defaultTo(&o.PipelinePoolSize, pipelinePool)
+	if login.Password != "" {
+		o.Password = login.Password
+	}
 	return redis.NewClusterClient(o), nil
 }
 

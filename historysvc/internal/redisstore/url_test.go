@@ -36,7 +36,7 @@ func TestURLsNameEveryKindOfServer(t *testing.T) {
 		"rediss+sentinel://a:1?master_name=m":                    {false, nil},
 		"redis://u:p@a:1,b:2?master_name=m&dial_timeout=3s&db=2": {false, nil},
 	} {
-		client, cluster, err := dial(url, callTimeout)
+		client, cluster, err := dial(url, &Login{}, callTimeout)
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
@@ -67,7 +67,7 @@ func TestABadURLIsRefusedWithoutShowingItsPassword(t *testing.T) {
 		"redis+cluster://:hunter2@h,x", "redis://:hunter2@h\x7f", "redis+cluster://:hunter2@h?read_only=true",
 		"redis+sentinel://:hunter2@h?master_name=m&replica_only=true", "redis://:hun%zzter2@h", "redis://:hunter2@h?db=%zz",
 	} {
-		client, _, err := dial(url, callTimeout)
+		client, _, err := dial(url, &Login{}, callTimeout)
 		if err == nil {
 			client.Close()
 			t.Errorf("%q is taken", url)

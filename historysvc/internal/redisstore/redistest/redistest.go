@@ -31,6 +31,8 @@ type Server struct {
 	dir  string
 	args []string
 	cmd  *exec.Cmd
+	// It is a Sentinel, which has no unix socket.
+	sentinel bool
 }
 
 // Start starts a server that ends with tb. args are further settings, such as
@@ -57,6 +59,36 @@ func New(args ...string) (*Server, error) {
 		"--dir", s.dir, "--save", "", "--daemonize", "no",
 	}, args...)
 	return s.launch()
+}
+
+// TLS names the files of a server that speaks TLS on its port, and nothing else:
+// clients must show a certificate of CA. The Client ones are what it shows to
+// other servers.
+type TLS struct{ Cert, Key, CA, ClientCert, ClientKey string }
+
+// args are the settings for a server that listens on port.
+func (t TLS) args(port string) []string {
+	return []string{
+		"--port", "0", "--tls-port", port, "--tls-cert-file", t.Cert, "--tls-key-file", t.Key, "--tls-ca-cert-file", t.CA,
+		"--tls-client-cert-file", t.ClientCert, "--tls-client-key-file", t.ClientKey, "--tls-replication", "yes", "--tls-cluster", "yes",
+	}
+}
+
+// StartTLS is Start for a server that speaks TLS.
+func StartTLS(tb testing.TB, files TLS, args ...string) *Server {
+	tb.Helper()
+	s, err := prepare()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(s.Close)
+	_, port, _ := net.SplitHostPort(s.Addr)
+	s.args = append([]string{"--bind", "127.0.0.1", "--unixsocket", s.Socket, "--dir", s.dir, "--save", "", "--daemonize", "no"}, files.args(port)...)
+	s.args = append(s.args, args...)
+	if _, err := s.launch(); err != nil {
+		tb.Fatal(err)
+	}
+	return s
 }
 
 // prepare finds a server's address and folder.
@@ -103,8 +135,8 @@ func StartReplica(tb testing.TB, master *Server, args ...string) *Server {
 }
 
 // StartSentinel starts a Sentinel that ends with tb. It alone decides that a
-// master is down, after half a second.
-func StartSentinel(tb testing.TB, name string, master *Server) *Server {
+// master is down, after half a second. lines are more of its configuration.
+func StartSentinel(tb testing.TB, name string, master *Server, lines ...string) *Server {
 	tb.Helper()
 	s, err := prepare()
 	if err != nil {
@@ -114,12 +146,12 @@ func StartSentinel(tb testing.TB, name string, master *Server) *Server {
 	host, port, _ := net.SplitHostPort(master.Addr)
 	_, own, _ := net.SplitHostPort(s.Addr)
 	config := fmt.Sprintf("bind 127.0.0.1\nport %s\ndir %s\nsentinel monitor %s %s %s 1\n"+
-		"sentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 3000\n", own, s.dir, name, host, port, name, name)
+		"sentinel down-after-milliseconds %s 500\nsentinel failover-timeout %s 3000\n", own, s.dir, name, host, port, name, name) + strings.Join(lines, "\n") + "\n"
 	path := filepath.Join(s.dir, "sentinel.conf")
 	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
 		tb.Fatal(err)
 	}
-	s.args = []string{path, "--sentinel"}
+	s.args, s.sentinel = []string{path, "--sentinel"}, true
 	if _, err := s.launch(); err != nil {
 		tb.Fatal(err)
 	}
@@ -178,7 +210,11 @@ func (s *Server) Do(command string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", s.Addr)
+	network, addr := "unix", s.Socket // in the clear, also where TCP is not
+	if s.sentinel {
+		network, addr = "tcp", s.Addr
+	}
+	conn, err := d.DialContext(ctx, network, addr)
 	if err != nil {
 		return "", err
 	}
@@ -219,44 +255,69 @@ func StartReplicatedCluster(tb testing.TB) *Cluster {
 	return c
 }
 
+// StartTLSCluster starts a cluster whose nodes speak TLS only, that ends with tb.
+func StartTLSCluster(tb testing.TB, files TLS) *Cluster {
+	tb.Helper()
+	c := &Cluster{}
+	cli := []string{"--tls", "--cert", files.ClientCert, "--key", files.ClientKey, "--cacert", files.CA}
+	for range 3 {
+		c.Nodes = append(c.Nodes, StartTLS(tb, files, clusterArgs...))
+	}
+	if err := c.form(0, cli...); err != nil {
+		tb.Fatal(err)
+	}
+	return c
+}
+
+var clusterArgs = []string{
+	"--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no",
+	"--repl-diskless-sync-delay", "0",
+}
+
 // NewCluster starts a cluster for a TestMain, which must Close it.
 func NewCluster() (*Cluster, error) { return newCluster(0) }
 
 func newCluster(replicas int) (*Cluster, error) {
 	c := &Cluster{}
-	args := []string{"--cluster", "create"}
-	nodes := 3 * (1 + replicas)
-	for range nodes {
-		n, err := New("--cluster-enabled", "yes", "--cluster-node-timeout", "1500", "--cluster-require-full-coverage", "no",
-			"--repl-diskless-sync-delay", "0")
+	for range 3 * (1 + replicas) {
+		n, err := New(clusterArgs...)
 		if err != nil {
 			c.Close()
 			return nil, err
 		}
 		c.Nodes = append(c.Nodes, n)
+	}
+	if err := c.form(replicas); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// form makes one cluster of the nodes. cli are settings of redis-cli.
+func (c *Cluster) form(replicas int, cli ...string) error {
+	args := append(cli, "--cluster", "create")
+	for _, n := range c.Nodes {
 		args = append(args, n.Addr)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "redis-cli", append(args, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")...).CombinedOutput()
 	if err != nil {
-		c.Close()
-		return nil, fmt.Errorf("create the cluster: %w: %s", err, out)
+		return fmt.Errorf("create the cluster: %w: %s", err, out)
 	}
 	for _, n := range c.Nodes {
-		if err := waitFor(func() error { return n.clusterReady(nodes) }); err != nil {
-			c.Close()
-			return nil, err
+		if err := waitFor(func() error { return n.clusterReady(len(c.Nodes)) }); err != nil {
+			return err
 		}
 	}
-	return c, nil
+	return nil
 }
 
 func (s *Server) clusterReady(nodes int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, port, _ := net.SplitHostPort(s.Addr)
-	out, err := exec.CommandContext(ctx, "redis-cli", "-p", port, "cluster", "info").Output()
+	out, err := exec.CommandContext(ctx, "redis-cli", "-s", s.Socket, "cluster", "info").Output()
 	if err != nil {
 		return err
 	}
