@@ -50,12 +50,19 @@ type Identity struct {
 	author  []byte
 	expires time.Time
 	known   bool
+	service bool
 	window  time.Duration
 }
 
 // Name is the subject of the token or the name of the API key; "" for who came
 // without a credential. It may stand in logs.
 func (id *Identity) Name() string { return id.name }
+
+// Known says whether the caller has shown a credential.
+func (id *Identity) Known() bool { return id.known }
+
+// Service says whether the caller is a service of ours.
+func (id *Identity) Service() bool { return id.service }
 
 // Expires is when the credential ends, the leeway included; zero: never.
 func (id *Identity) Expires() time.Time { return id.expires }
@@ -144,7 +151,7 @@ func newOpen(window time.Duration) *Identity {
 
 // System is the caller that may do everything: a service of our own.
 func System() *Identity {
-	return &Identity{name: "system", known: true, rights: Rights{
+	return &Identity{name: "system", known: true, service: true, rights: Rights{
 		Join: everything, Publish: everything, Read: everything, RecallAny: everything, Admin: everything,
 	}}
 }

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
@@ -65,6 +67,9 @@ type Config struct {
 	// Address of plain HTTP that redirects to Listen; "": none.
 	RedirectHTTP string
 
+	// Who may do what.
+	Access access.Config
+
 	// Not flags.
 
 	// Serves instead of a new listener on Listen.
@@ -103,6 +108,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain, PEM; with -tls-key the edge speaks TLS")
 	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")
 	fs.DurationVar(&c.HSTS, "hsts", 0, "how `long` browsers shall insist on HTTPS for this host, as 8760h (Strict-Transport-Security);\n0s: they are not told to")
+	c.Access.RegisterFlags(fs)
 	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` of plain HTTP that redirects to HTTPS on the port of -listen")
 }
 
@@ -137,6 +143,7 @@ func (c *Config) Validate() error {
 	check((c.HistoryTLSFiles.Cert == "") == (c.HistoryTLSFiles.Key == ""), "-history-tls-cert and -history-tls-key go together")
 	check(c.RedirectHTTP == "" || isAddress(c.RedirectHTTP), "-redirect-http: %q is not an address such as :80", c.RedirectHTTP)
 	check(c.RedirectHTTP == "" || c.TLSCert != "", "-redirect-http needs -tls-cert and -tls-key")
+	c.Access.Check(check)
 	if len(all) == 0 {
 		return nil
 	}
@@ -171,6 +178,11 @@ func (c *Config) origins() []string {
 		}
 	}
 	return all
+}
+
+// namedOrigins are the origins without "*": only those may use a cookie.
+func (c *Config) namedOrigins() []string {
+	return slices.DeleteFunc(c.origins(), func(o string) bool { return o == "*" })
 }
 
 // secret is the admin secret, wherever it stands.

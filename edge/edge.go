@@ -9,7 +9,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
@@ -28,15 +31,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	secret, err := cfg.secret()
-	if err != nil {
-		return err
-	}
 	secrets, err := cfg.openTLS(log, reg)
 	if err != nil {
 		return err
 	}
-	conn, err := relay.Dial(cfg.History, secrets.dialOptions(&cfg)...)
+	guard, err := access.New(cfg.Access, log)
+	if err != nil {
+		return err
+	}
+	conn, err := relay.Dial(cfg.History, append(secrets.dialOptions(&cfg), showing(guard)...)...)
 	if err != nil {
 		return err
 	}
@@ -50,6 +53,40 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	rooms := room.New(client, client.Edge(), log, reg)
 	client.SetHandler(rooms)
 	client.ReportMembers(rooms.Members)
+	handler, sessions, err := newFace(ctx, &cfg, guard, conn, client, rooms, log, reg)
+	if err != nil {
+		return err
+	}
+	webs, err := listenAll(ctx, &cfg, secrets.face, handler, log)
+	if err != nil {
+		return err
+	}
+
+	log.InfoContext(ctx, "edge listens", "address", webs[0].listener.Addr().String(), "history", cfg.History)
+	guard.Announce(ctx, webs[0].listener.Addr())
+	if cfg.OnReady != nil {
+		cfg.OnReady(webs[0].listener.Addr())
+	}
+	parts := []run.Part{
+		{Name: "tls files", Serve: secrets.run},
+		{Name: "access", Serve: guard.Run},
+		{Name: "relay", Serve: client.Run},
+		{Name: "rooms", Serve: rooms.Run},
+		{Name: "keepalive", Serve: sessions.Run},
+		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, sessions, &cfg) }},
+	}
+	return run.All(ctx, log, cfg.stopTimeout(), append(parts, webParts(webs)...)...)
+}
+
+// newFace makes what answers clients: WebSockets, HTTP, pages.
+func newFace(
+	ctx context.Context, cfg *Config, guard *access.Guard, conn *grpc.ClientConn, client *relay.Client, rooms *room.Registry,
+	log *slog.Logger, reg prometheus.Registerer,
+) (*gateway.Handler, *session.Server, error) {
+	secret, err := cfg.secret()
+	if err != nil {
+		return nil, nil, err
+	}
 	history := gateway.NewForwarder(conn)
 	sessions := session.New(session.Options{
 		Origin:         gateway.Origins(cfg.origins()),
@@ -62,9 +99,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}, rooms, client, history, log, reg)
 	pages, err := console.New(func() console.Figures { return figures(rooms, client) })
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	handler, err := gateway.New(ctx, gateway.Backends{
+		Callers: caller.New(guard, gateway.Origins(cfg.namedOrigins())),
 		Publish: client.Publish,
 		History: history,
 		Console: pages,
@@ -74,26 +112,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		AdminSecret:     secret,
 		AllowedOrigins:  cfg.origins(),
 	}, log, reg)
-	if err != nil {
-		return err
-	}
-	webs, err := listenAll(ctx, &cfg, secrets.face, handler, log)
-	if err != nil {
-		return err
-	}
-
-	log.InfoContext(ctx, "edge listens", "address", webs[0].listener.Addr().String(), "history", cfg.History)
-	if cfg.OnReady != nil {
-		cfg.OnReady(webs[0].listener.Addr())
-	}
-	parts := []run.Part{
-		{Name: "tls files", Serve: secrets.run},
-		{Name: "relay", Serve: client.Run},
-		{Name: "rooms", Serve: rooms.Run},
-		{Name: "keepalive", Serve: sessions.Run},
-		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, sessions, &cfg) }},
-	}
-	return run.All(ctx, log, cfg.stopTimeout(), append(parts, webParts(webs)...)...)
+	return handler, sessions, err
 }
 
 func webParts(webs []*web) (parts []run.Part) {

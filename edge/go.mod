@@ -3,8 +3,10 @@ module github.com/gotapi/gotapi-ws/edge
 go 1.26.0
 
 require (
+	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/google/go-cmp v0.7.0
 	github.com/gorilla/websocket v1.5.3
+	github.com/gotapi/gotapi-ws/access v0.0.0
 	github.com/gotapi/gotapi-ws/proto v0.0.0
 	github.com/gotapi/gotapi-ws/services v0.0.0
 	github.com/gotapi/gotapi-ws/wire v0.0.0
@@ -20,6 +22,7 @@ require (
 
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1 // indirect
+	github.com/MicahParks/jwkset v0.11.4 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
@@ -27,6 +30,7 @@ require (
 	github.com/peterbourgon/ff/v3 v3.4.0 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.43.0 // indirect
@@ -36,6 +40,7 @@ require (
 )
 
 replace (
+	github.com/gotapi/gotapi-ws/access => ../access
 	github.com/gotapi/gotapi-ws/proto => ../proto
 	github.com/gotapi/gotapi-ws/services => ../services
 	github.com/gotapi/gotapi-ws/wire => ../wire

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
@@ -62,6 +63,8 @@ type Config struct {
 	EdgeQueueBytes int
 	// How long going down may take.
 	Drain time.Duration
+	// Who may do what.
+	Access access.Config
 
 	// Not flags.
 
@@ -111,6 +114,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.IntVar(&c.PublishQueueGroup, "publish-queue-group", 8192, "most publications of one group that may wait for Redis")
 	fs.IntVar(&c.PublishQueueGroupBytes, "publish-queue-group-bytes", 8<<20, "the same, `bytes`")
 	fs.IntVar(&c.EdgeQueueBytes, "edge-queue-bytes", 16<<20, "most `bytes` that may wait for one edge; beyond, stored messages wait in Redis")
+	c.Access.RegisterFlags(fs)
 	fs.DurationVar(&c.Drain, "drain", 5*time.Second, "how long publishes under way may take to finish when the service goes down")
 }
 
@@ -142,6 +146,9 @@ func (c *Config) Validate() error {
 	check(c.PublishQueueBytes >= c.PublishQueueGroupBytes, "-publish-queue-bytes: less than -publish-queue-group-bytes")
 	check(c.EdgeQueueBytes >= minEdgeQueueBytes, "-edge-queue-bytes: less than %d", minEdgeQueueBytes)
 	check(c.Drain >= 0, "-drain: negative")
+	c.Access.Check(check)
+	check(!c.Access.Checks() || c.Access.HasServiceToken() || c.TLS.CA != "",
+		"-service-token-file (or -grpc-tls-client-ca) is needed with -auth-...: edges could not be told from strangers")
 	if len(all) == 0 {
 		return nil
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
@@ -41,6 +42,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
+	guard, err := access.New(cfg.Access, log)
+	if err != nil {
+		return err
+	}
 	listeners, err := cfg.listen(ctx)
 	if err != nil {
 		return err
@@ -48,21 +53,33 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	hub := feed.New(store, store, log, reg)
 	history := rpc.NewHistory(store, store, hub, rpc.HistoryOptions{MaxMessageBytes: cfg.MaxMessageBytes}, log)
 	relay := rpc.NewRelay(store, store, hub, rpc.RelayOptions{QueueBytes: cfg.EdgeQueueBytes}, log, reg)
-	srv := newServer(history, relay, listeners, secure.options(), cfg.Drain, log, reg)
+	door := rpc.NewDoor(guard, cfg.TLS.CA != "")
+	srv := newServer(history, relay, door, listeners, secure.options(), cfg.Drain, log, reg)
 
 	addr := listeners[0].Addr()
 	log.InfoContext(ctx, "history service listens", "address", addr.String())
+	cfg.announce(ctx, guard, addr, log)
 	if cfg.OnReady != nil {
 		cfg.OnReady(addr)
 	}
 	return run.All(ctx, log, cfg.Drain+stopTimeout,
 		run.Part{Name: "tls files", Serve: secure.run},
 		run.Part{Name: "redis tls files", Serve: onRedis.run},
+		run.Part{Name: "access", Serve: guard.Run},
 		run.Part{Name: "store", Serve: func(ctx context.Context) error { return store.Run(ctx, hub) }},
 		run.Part{Name: "feed", Serve: hub.Run},
 		run.Part{Name: "readiness", Serve: func(ctx context.Context) error { return srv.watchStore(ctx, store.Ping) }},
 		run.Part{Name: "grpc", Serve: srv.serve},
 	)
+}
+
+// announce says in one line of the log how open the service is.
+func (c *Config) announce(ctx context.Context, guard *access.Guard, addr net.Addr, log *slog.Logger) {
+	if guard.Open() && (guard.ChecksServices() || c.TLS.CA != "") {
+		log.InfoContext(ctx, "access is for services of ours only", "address", addr.String())
+		return
+	}
+	guard.Announce(ctx, addr)
 }
 
 // store is the store's part of the settings.

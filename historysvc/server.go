@@ -58,7 +58,7 @@ type server struct {
 	redisUp   prometheus.Gauge
 }
 
-func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, options []grpc.ServerOption, drain time.Duration, log *slog.Logger, reg prometheus.Registerer) *server {
+func newServer(h *rpc.History, r *rpc.Relay, door *rpc.Door, listeners []net.Listener, options []grpc.ServerOption, drain time.Duration, log *slog.Logger, reg prometheus.Registerer) *server {
 	s := &server{
 		health: health.NewServer(), history: h, relay: r, listeners: listeners, drain: drain, log: log,
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -80,7 +80,8 @@ func newServer(h *rpc.History, r *rpc.Relay, listeners []net.Listener, options [
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalivePolicy),
 		grpc.KeepaliveParams(keepaliveParams),
-		grpc.UnaryInterceptor(s.call),
+		grpc.ChainUnaryInterceptor(s.call, door.Unary),
+		grpc.StreamInterceptor(door.Stream),
 		grpc.WaitForHandlers(true), // they use what is given up next
 	)...)
 	historyv1.RegisterHistoryServiceServer(s.grpc, h)

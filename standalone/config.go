@@ -30,7 +30,7 @@ type Config struct {
 
 // Validate returns all that is wrong with the settings, in one line.
 func (c *Config) Validate() error {
-	p := parts{redis: c.History.Redis}
+	p := parts{redis: c.History.Redis, serviceToken: anyToken}
 	if c.embedded() {
 		p.redis = anyRedis
 	}
@@ -51,6 +51,9 @@ func (c *Config) Validate() error {
 	}
 	return errors.New(strings.Join(all, "; "))
 }
+
+// anyToken stands for the service token that Run draws.
+const anyToken = "a token of the right length"
 
 // anyRedis stands for the embedded store as long as that does not run.
 const anyRedis = "redis://127.0.0.1/0"

@@ -3,19 +3,21 @@ package standalone
 import (
 	"flag"
 	"strings"
+
+	"github.com/gotapi/gotapi-ws/access"
 )
 
 // RegisterFlags defines the flags of both services. Where both have a flag of
 // one name it is the edge's, and the history service's begins with "grpc-".
 // Otherwise they are as the services define them, but for these:
-// -max-message-bytes is for both, -redis may be empty, and -history and
-// -history-tls... do not exist.
+// -max-message-bytes and those about access are for both, -redis may be empty,
+// and -history and -history-tls... do not exist.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	face, history := flagsOf(c.Edge.RegisterFlags), flagsOf(c.History.RegisterFlags)
 	face.VisitAll(func(f *flag.Flag) {
 		switch {
 		case f.Name == "history" || strings.HasPrefix(f.Name, "history-tls"):
-		case f.Name == "max-message-bytes":
+		case shared(f.Name):
 			fs.Var(both{f.Value, history.Lookup(f.Name).Value}, f.Name, f.Usage)
 		default:
 			fs.Var(f.Value, f.Name, f.Usage)
@@ -23,7 +25,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	})
 	history.VisitAll(func(f *flag.Flag) {
 		switch {
-		case f.Name == "max-message-bytes":
+		case shared(f.Name):
 		case f.Name == "redis":
 			fs.Var(f.Value, f.Name, f.Usage+";\nnone: an embedded store, which keeps nothing after exit")
 		case face.Lookup(f.Name) != nil:
@@ -33,6 +35,9 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		}
 	})
 }
+
+// shared says whether one flag is for both services.
+func shared(name string) bool { return name == "max-message-bytes" || access.Shared(name) }
 
 func flagsOf(register func(*flag.FlagSet)) *flag.FlagSet {
 	fs := flag.NewFlagSet("", flag.ContinueOnError)

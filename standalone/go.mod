@@ -4,6 +4,9 @@ go 1.26.0
 
 require (
 	github.com/alicebob/miniredis/v2 v2.40.0
+	github.com/golang-jwt/jwt/v5 v5.3.1
+	github.com/gorilla/websocket v1.5.3
+	github.com/gotapi/gotapi-ws/access v0.0.0
 	github.com/gotapi/gotapi-ws/edge v0.0.0
 	github.com/gotapi/gotapi-ws/historysvc v0.0.0
 	github.com/gotapi/gotapi-ws/proto v0.0.0
@@ -15,9 +18,9 @@ require (
 
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1 // indirect
+	github.com/MicahParks/jwkset v0.11.4 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
-	github.com/gorilla/websocket v1.5.3 // indirect
 	github.com/gotapi/gotapi-ws/wire v0.0.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
@@ -29,6 +32,7 @@ require (
 	github.com/rs/cors v1.11.1 // indirect
 	github.com/yuin/gopher-lua v1.1.1 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/net v0.61.0 // indirect
 	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
@@ -41,6 +45,7 @@ require (
 )
 
 replace (
+	github.com/gotapi/gotapi-ws/access => ../access
 	github.com/gotapi/gotapi-ws/edge => ../edge
 	github.com/gotapi/gotapi-ws/historysvc => ../historysvc
 	github.com/gotapi/gotapi-ws/proto => ../proto

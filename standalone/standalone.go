@@ -5,6 +5,7 @@ package standalone
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge"
 	"github.com/gotapi/gotapi-ws/historysvc"
 	"github.com/gotapi/gotapi-ws/services/run"
@@ -28,6 +30,8 @@ type parts struct {
 	pipe       *bufconn.Listener
 	redis      string
 	announce   *announcement
+	// By which the two know each other if nobody has chosen one.
+	serviceToken string
 }
 
 // Run serves until ctx ends: then the edge stops first, the store last.
@@ -35,7 +39,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	p := parts{redis: cfg.History.Redis, pipe: bufconn.Listen(pipeBytes), announce: &announcement{cfg: cfg}}
+	p := parts{redis: cfg.History.Redis, pipe: bufconn.Listen(pipeBytes), announce: &announcement{cfg: cfg}, serviceToken: rand.Text()}
 	defer func() { _ = p.pipe.Close() }()
 	var err error
 	if p.http, err = listen(ctx, "-listen", cfg.Edge.Listen); err != nil {
@@ -83,6 +87,7 @@ func (c *Config) embedded() bool { return c.History.Redis == "" }
 func (c *Config) history(p parts) historysvc.Config {
 	h := c.History
 	h.Redis, h.Embedded = p.redis, c.embedded()
+	h.Access = p.access(h.Access)
 	if p.pipe != nil {
 		h.Listener, h.ExtraListeners = p.grpc, []net.Listener{p.pipe}
 		h.OnReady = p.announce.grpcReady
@@ -90,10 +95,20 @@ func (c *Config) history(p parts) historysvc.Config {
 	return h
 }
 
+// access is what one of the services is told about access: where callers are asked
+// who they are, the edge is asked, too.
+func (p *parts) access(a access.Config) access.Config {
+	if a.Checks() && !a.HasServiceToken() {
+		a.ServiceToken = p.serviceToken
+	}
+	return a
+}
+
 // edge is the edge's own configuration.
 func (c *Config) edge(p parts) edge.Config {
 	e := c.Edge
 	e.History = "passthrough:///historysvc"
+	e.Access = p.access(e.Access)
 	if p.pipe != nil {
 		e.Listener = p.http
 		e.DialOptions = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {

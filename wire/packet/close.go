@@ -16,6 +16,9 @@ const (
 	CloseTooBig = 1009
 	// CloseServiceRestart: messages were lost; connect and pull again.
 	CloseServiceRestart = 1012
+	// CloseExpired: the member's token has expired; connect again with a new one. It
+	// is one of the codes that are for applications, and named after the status 401.
+	CloseExpired = 4401
 	// CloseTryAgainLater: the member was too slow to keep up.
 	CloseTryAgainLater = 1013
 )

@@ -4,12 +4,33 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
-	"strings"
+
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 )
 
-// requireSecret serves requests that carry the admin secret, as parameter
-// "secret" or as "Authorization: Bearer", which comes first if both are there.
-// Without one: 401; with a wrong one, or when none is configured: 403.
+// asAdmin serves requests that carry the admin secret, as parameter "secret" or as
+// "Authorization: Bearer", which comes first if both are there, and those of
+// callers who may administer. Without a secret: 401; with a wrong one, or when none
+// is configured: 403.
+func (h *Handler) asAdmin(next http.Handler) http.HandlerFunc {
+	bySecret := h.requireSecret(next)
+	return func(w http.ResponseWriter, r *http.Request) {
+		id, err := h.backends.Callers.Identify(r, false)
+		if err == nil {
+			err = id.MayAdminister()
+		}
+		switch {
+		case err == nil:
+			next.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), id)))
+		case h.backends.Callers.Checked() && h.opts.AdminSecret == "":
+			writeDenied(w, err)
+		default:
+			bySecret(w, r)
+		}
+	}
+}
+
 func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 	want := sha256.Sum256([]byte(h.opts.AdminSecret))
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -21,7 +42,7 @@ func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 			writeFormError(w, err)
 			return
 		}
-		secret, ok := bearer(r)
+		secret, ok := caller.Bearer(r)
 		if !ok {
 			p := params{values: r.Form}
 			secret = p.text("secret")
@@ -31,7 +52,6 @@ func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 			}
 		}
 		if secret == "" {
-			w.Header().Set("WWW-Authenticate", "Bearer")
 			WriteError(w, http.StatusUnauthorized, "the admin secret is missing")
 			return
 		}
@@ -41,11 +61,6 @@ func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 			WriteError(w, http.StatusForbidden, "the admin secret is wrong")
 			return
 		}
-		next.ServeHTTP(w, r)
+		next.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.System())))
 	}
-}
-
-func bearer(r *http.Request) (secret string, ok bool) {
-	scheme, secret, found := strings.Cut(r.Header.Get("Authorization"), " ")
-	return strings.TrimSpace(secret), found && strings.EqualFold(scheme, "Bearer")
 }

@@ -58,6 +58,9 @@ func WriteError(w http.ResponseWriter, code int, msg string) {
 	if (code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests) && w.Header().Get("Retry-After") == "" {
 		w.Header().Set("Retry-After", "1") // seconds
 	}
+	if code == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	b := make([]byte, 0, 64+len(msg))
 	b = append(b, `{"code":`...)

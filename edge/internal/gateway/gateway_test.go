@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
@@ -77,7 +79,8 @@ func newRig(tb testing.TB, opts Options) *rig {
 		},
 		History: NewForwarder(serve(tb, rig.history)),
 		Console: pages,
-		Upgrade: func(w http.ResponseWriter, _ *http.Request, g group.Name) {
+		Callers: newCallers(tb, access.Config{}),
+		Upgrade: func(w http.ResponseWriter, _ *http.Request, g group.Name, _ *access.Identity) {
 			rig.upgraded = append(rig.upgraded, g)
 			w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says
 		},
@@ -89,6 +92,15 @@ func newRig(tb testing.TB, opts Options) *rig {
 	tb.Cleanup(server.Close)
 	rig.address = server.Listener.Addr().String()
 	return rig
+}
+
+func newCallers(tb testing.TB, cfg access.Config) *caller.Callers {
+	tb.Helper()
+	guard, err := access.New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return caller.New(guard, Origins(nil))
 }
 
 // serve puts s behind a connection in memory.

@@ -11,6 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
 
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -29,13 +31,16 @@ type Options struct {
 
 // Backends are what the Handler hands requests to.
 type Backends struct {
+	// Callers knows who sends requests.
+	Callers *caller.Callers
 	// Publish is relay.Client.Publish.
 	Publish func(*relay.Publication)
 	History *Forwarder
 	// Console has the pages for browsers.
 	Console *console.Console
-	// Upgrade answers a request to open a WebSocket in a group.
-	Upgrade func(w http.ResponseWriter, r *http.Request, g group.Name)
+	// Upgrade answers a request to open a WebSocket in a group, of a caller who may
+	// join it.
+	Upgrade func(w http.ResponseWriter, r *http.Request, g group.Name, id *access.Identity)
 }
 
 // Handler serves everything that comes over HTTP.
@@ -55,7 +60,7 @@ type endpoint struct {
 	label string
 	// Upper case, as in the header Allow.
 	methods []string
-	// Admin endpoints need the secret and are not for other origins' pages.
+	// Admin endpoints need that right or the secret, and are not for other origins' pages.
 	admin bool
 	serve http.HandlerFunc
 }
@@ -76,10 +81,10 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 	get := []string{http.MethodGet, http.MethodHead}
 	post := []string{http.MethodPost}
 	h.endpoints = map[string]endpoint{
-		"/__/history": {"history", slices.Concat(get, post), false, rest.ServeHTTP},
-		"/__/cancel":  {"cancel", post, false, rest.ServeHTTP},
-		"/__/ttl":     {"ttl", post, true, h.requireSecret(rest)},
-		groupsPath:    {"groups", get, true, h.requireSecret(rest)},
+		"/__/history": {"history", slices.Concat(get, post), false, h.asCaller(rest)},
+		"/__/cancel":  {"cancel", post, false, h.asCaller(rest)},
+		"/__/ttl":     {"ttl", post, true, h.asAdmin(rest)},
+		groupsPath:    {"groups", get, true, h.asAdmin(rest)},
 	}
 	for path, serve := range b.Console.Endpoints() {
 		h.endpoints[path] = endpoint{"console", get, false, serve}
@@ -201,7 +206,15 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) {
 		WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	h.backends.Upgrade(w, r, g)
+	id, err := h.backends.Callers.Identify(r, true)
+	if err == nil {
+		err = mayEnter(id, g)
+	}
+	if err != nil {
+		h.metrics.count("upgrade", writeDenied(w, err))
+		return
+	}
+	h.backends.Upgrade(w, r, g, id)
 }
 
 // isUpgrade says whether r asks for a WebSocket.

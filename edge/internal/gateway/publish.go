@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"unicode/utf8"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -18,6 +19,14 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		WriteError(w, http.StatusForbidden, "only the server speaks in this group")
 		return
 	}
+	id, err := h.backends.Callers.Identify(r, false)
+	if err == nil {
+		err = id.May(access.Publish, g)
+	}
+	if err != nil {
+		writeDenied(w, err)
+		return
+	}
 	body, err := readBody(w, r, h.opts.MaxMessageBytes)
 	if err != nil {
 		writeBodyError(w, err)
@@ -28,7 +37,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		WriteError(w, http.StatusBadRequest, refusal)
 		return
 	}
-	p.Number = h.published.Add(1)
+	p.Number, p.Author = h.published.Add(1), id.Author()
 	answer := make(chan relay.Receipt, 1)
 	p.Done = func(receipt relay.Receipt) { answer <- receipt }
 	h.backends.Publish(p)

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
+	"github.com/gotapi/gotapi-ws/access"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 )
 
@@ -278,6 +279,12 @@ func TestEveryGRPCCodeHasAStatus(t *testing.T) {
 	}
 }
 
+// asSystem is the context of a caller who may do everything.
+func asSystem(t *testing.T) context.Context {
+	t.Helper()
+	return access.NewContext(t.Context(), access.System())
+}
+
 func TestWithoutHistoryServiceCallsAreUnavailable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		conn, err := grpc.NewClient("passthrough:///nobody", grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -288,8 +295,8 @@ func TestWithoutHistoryServiceCallsAreUnavailable(t *testing.T) {
 		defer conn.Close()
 		f := NewForwarder(conn)
 		start := time.Now()
-		_, readErr := f.GetHistory(t.Context(), &historyv1.GetHistoryRequest{})
-		_, changeErr := f.Cancel(t.Context(), &historyv1.CancelRequest{})
+		_, readErr := f.GetHistory(asSystem(t), &historyv1.GetHistoryRequest{GroupName: "/r"})
+		_, changeErr := f.Cancel(asSystem(t), &historyv1.CancelRequest{GroupName: "/r"})
 		if status.Code(readErr) != codes.Unavailable || status.Code(changeErr) != codes.Unavailable {
 			t.Errorf("got errors %v and %v, want Unavailable", readErr, changeErr)
 		}
@@ -312,10 +319,10 @@ func TestAChangeWithoutAnswerIsUnknown(t *testing.T) {
 			},
 		}
 		f := NewForwarder(serve(t, hang))
-		if _, err := f.GetHistory(t.Context(), &historyv1.GetHistoryRequest{}); status.Code(err) != codes.Unavailable {
+		if _, err := f.GetHistory(asSystem(t), &historyv1.GetHistoryRequest{GroupName: "/r"}); status.Code(err) != codes.Unavailable {
 			t.Errorf("a read: got error %v, want Unavailable", err)
 		}
-		if _, err := f.Cancel(t.Context(), &historyv1.CancelRequest{}); status.Code(err) != codes.DeadlineExceeded {
+		if _, err := f.Cancel(asSystem(t), &historyv1.CancelRequest{GroupName: "/r"}); status.Code(err) != codes.DeadlineExceeded {
 			t.Errorf("a change: got error %v, want DeadlineExceeded", err)
 		}
 	})

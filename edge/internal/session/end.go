@@ -22,12 +22,13 @@ const (
 	endLost         end = "lost_messages"  // messages were lost: read again (1012)
 	endSlowConsumer end = "slow_consumer"  // the peer does not keep up (1013)
 	endTryAgain     end = "try_again"      // its group cannot be had now (1013)
+	endExpired      end = "expired"        // the peer's token has expired (4401)
 	endOther        end = "other"
 )
 
 var ends = []end{
 	endPeerClosed, endPeerGone, endGoingAway, endProtocol, endInvalidText, endPolicy,
-	endTooBig, endLost, endSlowConsumer, endTryAgain, endOther,
+	endTooBig, endLost, endSlowConsumer, endTryAgain, endExpired, endOther,
 }
 
 // closeEnds says what our close codes mean.
@@ -39,6 +40,7 @@ var closeEnds = map[int]end{
 	packet.CloseTooBig:          endTooBig,
 	packet.CloseServiceRestart:  endLost,
 	packet.CloseTryAgainLater:   endTryAgain,
+	packet.CloseExpired:         endExpired,
 }
 
 func endOf(cause error) end {

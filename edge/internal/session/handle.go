@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -38,6 +39,10 @@ func (c *session) handleInLobby(op ws.Opcode, message []byte) {
 	g, err := group.Parse(name)
 	if err != nil || g == group.Lobby {
 		c.out.Close(errBadJoin)
+		return
+	}
+	if err := c.by.May(access.Join, g); err != nil {
+		c.out.Close(&ws.CloseError{Code: packet.ClosePolicyViolation, Reason: err.Error()})
 		return
 	}
 	if err := c.join(c.server.base, g); err != nil {
@@ -75,8 +80,13 @@ func lowKind(op ws.Opcode) stream.Kind {
 	return stream.Text
 }
 
-// publish sends a packet to the group. It waits while too much is unanswered.
+// publish sends a packet to the group, if the member may. It waits while too much
+// is unanswered.
 func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
+	if c.mute != nil {
+		c.deny(uuid, c.mute)
+		return
+	}
 	size := len(message)
 	if !c.enter(size) {
 		return
@@ -85,7 +95,7 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 	number := c.published
 	c.server.publisher.Publish(&relay.Publication{
 		Group: c.group, Kind: kind, UUID: uuid, Payload: bytes.Clone(message),
-		Session: c.id, Number: number,
+		Author: c.by.Author(), Session: c.id, Number: number,
 		Done: func(r relay.Receipt) {
 			c.exit(size, c.answer(number, kind, uuid, r))
 		},

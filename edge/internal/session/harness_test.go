@@ -17,6 +17,7 @@ import (
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
@@ -33,6 +34,8 @@ type edge struct {
 	server   *session.Server
 	history  *fakeHistory
 	listener *listener
+	// Who connects.
+	by *access.Identity
 }
 
 // fakeHistory answers what the test wants.
@@ -105,7 +108,7 @@ func newEdge(t *testing.T, opts session.Options) *edge {
 	r.SetHandler(rooms)
 	h := &fakeHistory{}
 	return &edge{
-		T: t, relay: r, rooms: rooms, history: h,
+		T: t, relay: r, rooms: rooms, history: h, by: access.System(),
 		server:   session.New(opts, rooms, r, h, log, reg),
 		listener: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
 	}
@@ -117,7 +120,7 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	e.server.ServeHTTP(w, r, name)
+	e.server.ServeHTTP(w, r, name, e.by)
 }
 
 // client is a connection as its user sees it.

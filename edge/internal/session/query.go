@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -86,7 +87,7 @@ func sizeOf(texts []string) int {
 
 // fetch gets the page when it is this query's turn.
 func (c *session) fetch(ctx context.Context, q packet.QueryArgs) (*historyv1.GetHistoryResponse, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(access.NewContext(ctx, c.by), queryTimeout)
 	defer cancel()
 	select {
 	case c.server.queries <- struct{}{}:
@@ -106,6 +107,10 @@ func refusalOf(err error) (code int, why string) {
 	switch s.Code() {
 	case codes.InvalidArgument, codes.FailedPrecondition:
 		return http.StatusBadRequest, s.Message()
+	case codes.Unauthenticated:
+		return http.StatusUnauthorized, s.Message()
+	case codes.PermissionDenied:
+		return http.StatusForbidden, s.Message()
 	case codes.NotFound:
 		return http.StatusNotFound, s.Message()
 	case codes.ResourceExhausted:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
@@ -32,7 +33,8 @@ type Publisher interface {
 	Publish(p *relay.Publication)
 }
 
-// History answers queries. Its errors are gRPC statuses.
+// History answers queries of the caller whom the context names, if they may be
+// answered. Its errors are gRPC statuses.
 type History interface {
 	GetHistory(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
 }
@@ -129,10 +131,11 @@ func New(opts Options, rooms *room.Registry, p Publisher, h History, log *slog.L
 	return s
 }
 
-// ServeHTTP upgrades a request for the group (or the lobby, or the clock) and
+// ServeHTTP upgrades a request for the group (or the lobby, or the clock), of a
+// caller who may join it, and
 // starts its session, or refuses it: 400, 403, 426, or 503 when the server goes
 // down, is full, or cannot get the group's traffic in time.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Name) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Name, by *access.Identity) {
 	after := r.URL.Query().Get("after")
 	if len(after) > packet.MaxUUID || !utf8.ValidString(after) {
 		s.opts.WriteError(w, http.StatusBadRequest, "after must be the uuid of a message")
@@ -149,7 +152,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Na
 		s.unavailable(w, refusal, time.Second)
 		return
 	}
-	c := s.newSession(id, name, after)
+	c := s.newSession(id, name, by, after)
 	if !s.start(w, r, c) {
 		s.release()
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -19,6 +21,9 @@ type session struct {
 	server *Server
 	id     uint32
 	out    *ws.Outbox
+	// Who it is, and when it ends because of that; nil: never.
+	by     *access.Identity
+	expiry *time.Timer
 	// Of ?after=; "": from now on.
 	after string
 
@@ -27,6 +32,8 @@ type session struct {
 	// Lobby until it has joined.
 	group  group.Name
 	member *room.Member
+	// Nothing, or why the member may not publish to its group.
+	mute error
 	// Publishes so far.
 	published uint32
 
@@ -44,23 +51,31 @@ type session struct {
 	leaving bool
 }
 
-func (s *Server) newSession(id uint32, name group.Name, after string) *session {
-	return &session{server: s, id: id, group: name, after: after, out: ws.NewOutbox(s.opts.Queue, s.flusher)}
+func (s *Server) newSession(id uint32, name group.Name, by *access.Identity, after string) *session {
+	return &session{server: s, id: id, by: by, group: name, after: after, out: ws.NewOutbox(s.opts.Queue, s.flusher)}
 }
 
 // join makes the session a member of a group, or of the clock.
 func (c *session) join(ctx context.Context, name group.Name) error {
 	ctx, cancel := context.WithTimeout(ctx, joinTimeout)
 	defer cancel()
-	after := c.after
+	after, unread := c.after, error(nil)
 	if name == group.Timer {
 		after = ""
+	}
+	if after != "" {
+		if unread = c.by.May(access.Read, name); unread != nil {
+			after = ""
+		}
 	}
 	m := room.NewMember(c.id, c.out, after, c.acked)
 	if err := c.server.rooms.Join(ctx, name, m); err != nil {
 		return err
 	}
-	c.group, c.member = name, m
+	c.group, c.member, c.mute = name, m, c.by.May(access.Publish, name)
+	if unread != nil {
+		c.deny("", unread) // what was missed will not come: this is not silent
+	}
 	return nil
 }
 
@@ -73,6 +88,7 @@ func (c *session) leave() {
 // run is the session's goroutine.
 func (c *session) run() {
 	defer c.server.forget(c)
+	c.expire()
 	c.resume()
 	var err error
 	for err == nil {
@@ -80,6 +96,7 @@ func (c *session) run() {
 	}
 	c.leave()
 	cause := c.endedBy(err)
+	c.unexpire()
 	c.conn.Finish(err)
 	c.tasks.Wait() // those that wait for the outbox know that it has ended
 	c.report(cause)

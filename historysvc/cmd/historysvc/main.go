@@ -9,11 +9,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc"
 	"github.com/gotapi/gotapi-ws/services/program"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "api-key" {
+		os.Exit(access.KeyCommand(os.Args[2:], os.Stdout, os.Stderr))
+	}
 	var cfg historysvc.Config
 	os.Exit(program.Program{
 		Name:          "historysvc",

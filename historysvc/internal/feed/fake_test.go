@@ -276,9 +276,11 @@ func (w *world) Submit(*history.Publication) { panic("a follower publishes nothi
 func (w *world) Page(context.Context, group.Name, history.Query) (history.Page, error) {
 	return history.Page{}, errors.ErrUnsupported
 }
+
 func (w *world) Recall(context.Context, group.Name, string, history.Limit) error {
 	return errors.ErrUnsupported
 }
+
 func (w *world) SetTTL(context.Context, group.Name, time.Duration) error {
 	return errors.ErrUnsupported
 }

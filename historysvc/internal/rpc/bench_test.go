@@ -54,9 +54,11 @@ func (s *instant) Read(context.Context, group.Name, history.Start) (history.Batc
 func (s *instant) Page(context.Context, group.Name, history.Query) (history.Page, error) {
 	return history.Page{}, errors.ErrUnsupported
 }
+
 func (s *instant) Recall(context.Context, group.Name, string, history.Limit) error {
 	return errors.ErrUnsupported
 }
+
 func (s *instant) SetTTL(context.Context, group.Name, time.Duration) error {
 	return errors.ErrUnsupported
 }

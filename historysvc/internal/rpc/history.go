@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
@@ -55,6 +56,9 @@ func (s *History) Drain() { s.drain.begin() }
 func (s *History) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
 	g, err := groupOf(r.GetGroupName())
 	if err != nil {
+		return nil, err
+	}
+	if err := may(ctx, access.Read, g); err != nil {
 		return nil, err
 	}
 	q, err := queryOf(r)
@@ -105,7 +109,11 @@ func (s *History) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hist
 	if u := r.GetUuid(); u == "" || len(u) > packet.MaxUUID {
 		return nil, badField("uuid", uuidRule)
 	}
-	if err := s.store.Recall(ctx, g, r.GetUuid(), history.Limit{}); err != nil {
+	limit, err := recallLimit(ctx, g)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.store.Recall(ctx, g, r.GetUuid(), limit); err != nil {
 		return nil, statusOf(ctx, s.log, err)
 	}
 	return &historyv1.CancelResponse{Code: 200, Msg: "recalled"}, nil
@@ -117,6 +125,9 @@ func (s *History) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*hist
 	if err != nil {
 		return nil, err
 	}
+	if err := may(ctx, access.Admin, g); err != nil {
+		return nil, err
+	}
 	if r.GetTtl() < 1 || r.GetTtl() > int64(maxTTL/time.Second) {
 		return nil, badField("ttl", "must be 1 second to 100 years")
 	}
@@ -126,14 +137,22 @@ func (s *History) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*hist
 	return &historyv1.SetTTLResponse{Code: 200, Msg: "set"}, nil
 }
 
-// ListGroups implements historyv1.HistoryServiceServer.
+// ListGroups implements historyv1.HistoryServiceServer. It leaves out what the
+// caller may not administer.
 func (s *History) ListGroups(ctx context.Context, _ *historyv1.ListGroupsRequest) (*historyv1.ListGroupsResponse, error) {
+	id := access.FromContext(ctx)
+	if err := id.MayAdminister(); err != nil {
+		return nil, denied(err)
+	}
 	members, err := s.presence.Members(ctx)
 	if err != nil {
 		return nil, statusOf(ctx, s.log, err)
 	}
 	resp := &historyv1.ListGroupsResponse{Code: 200, Groups: make([]*historyv1.Group, 0, len(members))}
 	for name, n := range members {
+		if id.May(access.Admin, name) != nil {
+			continue
+		}
 		resp.Groups = append(resp.Groups, &historyv1.Group{Name: string(name), Members: int32(n)})
 	}
 	slices.SortFunc(resp.Groups, func(a, b *historyv1.Group) int { return cmp.Compare(a.GetName(), b.GetName()) })

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -21,12 +22,16 @@ func (s *History) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	if err != nil {
 		return nil, err
 	}
+	if err := may(ctx, access.Publish, g); err != nil {
+		return nil, err
+	}
+	author, _ := authorOf(access.FromContext(ctx).Author())
 	kind, uuid, err := classify(r.GetPacket())
 	if err != nil {
 		return nil, err
 	}
 	receipt, err := s.submit(ctx, &history.Publication{
-		Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(),
+		Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author,
 	})
 	if err != nil {
 		return nil, statusOf(ctx, s.log, err)

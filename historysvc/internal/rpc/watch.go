@@ -1,9 +1,12 @@
 package rpc
 
 import (
+	"context"
+
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -25,6 +28,11 @@ func (s *History) Watch(r *historyv1.WatchRequest, out historyv1.HistoryService_
 	groups, err := watchedGroups(r)
 	if err != nil {
 		return err
+	}
+	for _, w := range groups {
+		if err := mayWatch(out.Context(), &w); err != nil {
+			return err
+		}
 	}
 	q := newWatchQueue()
 	for _, w := range groups {
@@ -52,6 +60,14 @@ func (s *History) Watch(r *historyv1.WatchRequest, out historyv1.HistoryService_
 		}
 		q.sent(responses)
 	}
+}
+
+// mayWatch checks the rights that a member with ?after= needs, too.
+func mayWatch(ctx context.Context, w *watched) error {
+	if err := may(ctx, access.Join, w.group); err != nil || w.start == (feed.Start{}) {
+		return err
+	}
+	return may(ctx, access.Read, w.group)
 }
 
 func watchedGroups(r *historyv1.WatchRequest) ([]watched, error) {

@@ -9,11 +9,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/standalone"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "api-key" {
+		os.Exit(access.KeyCommand(os.Args[2:], os.Stdout, os.Stderr))
+	}
 	cfg := standalone.Config{Out: os.Stdout}
 	os.Exit(program.Program{
 		Name:          "gotapi-ws",

@@ -1,0 +1,124 @@
+package session_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/session"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+)
+
+// caller is alice with these rights, until her token expires.
+func caller(t *testing.T, grant string, lives time.Duration) *access.Identity {
+	t.Helper()
+	const secret = "a secret that is longer than 32 bytes"
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	guard, err := access.New(access.Config{SecretFile: path, Claim: "gotapi"}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"sub": "alice", "exp": time.Now().Add(lives).Unix(), "gotapi": json.RawMessage(grant),
+	}).SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := guard.Identify(t.Context(), token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestMemberWhoMayNotPublishIsToldAndNotHeard(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		two := e.dial(chat)
+		e.by = caller(t, `{"join":["/**"]}`, time.Hour)
+		one := e.dial(chat)
+		one.data("a")
+		one.text("hello", `{"type":1,"command":3,"uuid":"a"}`, `{"type":1,"command":5,"uuid":"p"}`)
+		one.wantGot("error 403 a", "error 403 ", "error 403 ", `{"type":1,"command":5,"uuid":"p"}`)
+		two.wantGot()
+		two.data("b")
+		one.wantGot("error 403 a", "error 403 ", "error 403 ", `{"type":1,"command":5,"uuid":"p"}`, "b")
+	})
+}
+
+func TestMemberWhoMayNotReadGetsWhatIsLiveOnly(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		two := e.dial(chat)
+		two.data("a", "b")
+		e.by = caller(t, `{"join":["/**"]}`, time.Hour)
+		one := e.dial(chat + "?after=a")
+		one.wantGot("error 403 ")
+		two.data("c")
+		one.wantGot("error 403 ", "c")
+	})
+}
+
+func TestQueriesAreAskedInTheNameOfTheMember(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		e.by = caller(t, `{"join":["/**"]}`, time.Hour)
+		e.history.answer = func(ctx context.Context, _ *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+			if name := access.FromContext(ctx).Name(); name != "alice" {
+				t.Errorf("asked in the name of %q", name)
+			}
+			return nil, status.Error(codes.PermissionDenied, "no")
+		}
+		one := e.dial(chat)
+		one.text(`{"type":1,"command":2,"uuid":"q"}`)
+		one.wantGot("error 403 q")
+	})
+}
+
+func TestJoinFromTheLobbyNeedsTheRight(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		e.by = caller(t, `{"join":["/room/*"]}`, time.Hour)
+		one, two := e.dial("/"), e.dial("/")
+		one.text("join:/room/1")
+		one.wantOpen()
+		two.text("join:/other")
+		two.wantClosed(1008)
+	})
+}
+
+func TestExpiredTokenEndsTheConnection(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		e.by = caller(t, `{"join":["/**"],"publish":["/**"]}`, time.Hour)
+		one, lobby := e.dial(chat), e.dial("/")
+		time.Sleep(time.Hour - time.Second)
+		one.data("a")
+		one.wantOpen()
+		lobby.wantOpen()
+		time.Sleep(2 * time.Second)
+		one.wantClosed(4401)
+		lobby.wantClosed(4401)
+		if n := e.relay.Open(); n != 0 {
+			t.Errorf("%d groups are open", n)
+		}
+	})
+}
+
+func TestConnectionWithoutExpiryStays(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		e.by = access.System()
+		one := e.dial(chat)
+		time.Sleep(100 * time.Hour)
+		synctest.Wait()
+		one.wantOpen()
+	})
+}
