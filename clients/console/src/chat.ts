@@ -10,6 +10,7 @@ import { reasonOf, textOf } from "./message.js";
 import { Older } from "./older.js";
 import { Receipts } from "./receipts.js";
 import { Scroller } from "./scroller.js";
+import { token } from "./token.js";
 import type { Word } from "./words.js";
 
 /** Messages of history read at the start. */
@@ -52,8 +53,8 @@ class Chat {
     this.#group = group;
     this.#memory = new RoomMemory(group);
     const history = `${location.origin}/__/history`;
-    const socket = new SocketBus(socketUrl());
-    const options = { maxMessages: MAX_MESSAGES };
+    const socket = new SocketBus(socketUrl(), { token });
+    const options = { maxMessages: MAX_MESSAGES, token };
     this.#bus = new MessageBus(Direction.Customer, socket, history, group, HISTORY, 0, options);
     showConnection(socket);
     this.#receipts = new Receipts(this.#bus);

@@ -2,6 +2,7 @@ import { groupPath } from "gotapi-ws";
 import { make } from "./dom.js";
 import { say } from "./language.js";
 import type { Operation } from "./openapi.js";
+import { tokenHeaders } from "./token.js";
 
 /** What a request would do is tried on this group first. */
 const GROUP = "/room/9527/";
@@ -30,7 +31,7 @@ function field(operationId: string, name: string, where: string): { row: HTMLEle
 /** The request that the fields make. */
 function request(method: string, path: string, fields: Field[]): [string, RequestInit] {
   let url = location.origin + path; // a group may begin with two slashes
-  const headers: Record<string, string> = {};
+  const headers = tokenHeaders();
   const form = new URLSearchParams();
   let body: string | URLSearchParams | undefined;
   for (const { name, in: where, input } of fields) {

@@ -32,6 +32,10 @@ const en = {
   open: "Connected",
   waiting: "No connection, trying again…",
   closed: "Disconnected",
+  tokenNeeded:
+    "This server asks who you are: open this page with #token= and your token at the end of its address.",
+  tokenRefused:
+    "The server does not accept the token, or it has expired: open this page with #token= and a new one at the end of its address.",
   clockNote: "The time of the server. Only the server speaks here.",
 
   lead: "A chat server. A room is a URL: whoever opens a WebSocket there is a member. What members write is stored, comes to everybody in one order, and can be recalled.",
@@ -102,6 +106,8 @@ const zh: Record<Word, string> = {
   open: "已连接",
   waiting: "连接已断开，正在重连…",
   closed: "已关闭",
+  tokenNeeded: "此服务器需要验证身份：请在页面地址末尾加上 #token= 和您的令牌。",
+  tokenRefused: "服务器不接受该令牌，或令牌已过期：请在页面地址末尾加上 #token= 和新的令牌。",
   clockNote: "服务器时间。这里只有服务器发言。",
 
   lead: "一个聊天服务器。房间就是一个 URL：在这个地址上打开 WebSocket 的就是成员。成员发送的消息会保存下来，按同一顺序送达所有人，也可以撤回。",
