@@ -139,7 +139,8 @@ test: redis build $(gotestsum_TOOL) ## everything: unit, contract, integration (
 	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 8m ./e2e/...
 
 .PHONY: docs
-docs: redis build ## write the tables of docs/metrics.md from what the built programs export
+docs: redis build ## write the tables of docs/configuration.md from the flags, those of docs/metrics.md from what the built programs export
+	go test -count=1 -run Reference ./standalone -update
 	E2E_BIN=$(CURDIR)/bin go test -count=1 -run Reference ./e2e/operations -update
 
 .PHONY: check

@@ -89,6 +89,12 @@ func (c *Config) Check(check func(ok bool, format string, args ...any)) {
 	check(c.Cookie == "" || c.Checks(), "-auth-cookie: nobody is asked for a token")
 }
 
+// CheckFiles says whether the files can be used.
+func (c *Config) CheckFiles() error {
+	_, err := c.load(nil)
+	return err
+}
+
 func isURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/services/config"
+	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
@@ -78,6 +79,10 @@ type Config struct {
 	DialOptions []grpc.DialOption
 	// Called when the edge listens; may be nil.
 	OnReady func(addr net.Addr)
+	// Is told when the edge is ready for work; may be nil.
+	Ready *health.Checks
+	// Settings of later: what of them can change while the edge runs is used.
+	Reloads <-chan *Config
 }
 
 // RegisterFlags defines the flags, with their defaults.
@@ -110,16 +115,14 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.HSTS, "hsts", 0, "how `long` browsers shall insist on HTTPS for this host, as 8760h (Strict-Transport-Security);\n0s: they are not told to")
 	c.Access.RegisterFlags(fs)
 	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` of plain HTTP that redirects to HTTPS on the port of -listen")
+	config.MarkReloadable(fs, "admin-secret", "admin-secret-file", "allowed-origins",
+		"max-message-bytes", "member-queue-bytes", "max-connections", "upgrade-rate")
 }
 
-// Validate returns all that is wrong with the settings, in one line.
+// Validate returns all that is wrong with the settings: config.Errors.
 func (c *Config) Validate() error {
-	var all []string
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			all = append(all, fmt.Sprintf(format, args...))
-		}
-	}
+	var wrong config.Errors
+	check := wrong.Check
 	check(c.Listener != nil || isAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:4998", c.Listen)
 	if err := relay.CheckTarget(c.History); err != nil {
 		check(false, "-history: %v", err)
@@ -144,10 +147,18 @@ func (c *Config) Validate() error {
 	check(c.RedirectHTTP == "" || isAddress(c.RedirectHTTP), "-redirect-http: %q is not an address such as :80", c.RedirectHTTP)
 	check(c.RedirectHTTP == "" || c.TLSCert != "", "-redirect-http needs -tls-cert and -tls-key")
 	c.Access.Check(check)
-	if len(all) == 0 {
-		return nil
-	}
-	return errors.New(strings.Join(all, "; "))
+	return wrong.Err()
+}
+
+// CheckFiles returns all that is wrong with the files that the settings name:
+// config.Errors.
+func (c *Config) CheckFiles() error {
+	var wrong config.Errors
+	_, err := c.secret()
+	wrong.Add(err)
+	wrong.Add(c.checkTLS())
+	wrong.Add(c.Access.CheckFiles())
+	return wrong.Err()
 }
 
 // isAddress says whether one can listen on a: host:port, of which the host may

@@ -5,7 +5,10 @@ package edge
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
+	"errors"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +21,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
-	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/services/run"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
@@ -53,11 +56,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	rooms := room.New(client, client.Edge(), log, reg)
 	client.SetHandler(rooms)
 	client.ReportMembers(rooms.Members)
-	handler, sessions, err := newFace(ctx, &cfg, guard, conn, client, rooms, log, reg)
+	face, err := newFace(ctx, &cfg, guard, conn, client, rooms, log, reg)
 	if err != nil {
 		return err
 	}
-	webs, err := listenAll(ctx, &cfg, secrets.face, handler, log)
+	webs, err := listenAll(ctx, &cfg, secrets.face, face.handler, log)
 	if err != nil {
 		return err
 	}
@@ -67,13 +70,16 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if cfg.OnReady != nil {
 		cfg.OnReady(webs[0].listener.Addr())
 	}
+	cfg.Ready.Add("relay", func(context.Context) error { return connected(client) })
+	face.secrets = secrets
 	parts := []run.Part{
 		{Name: "tls files", Serve: secrets.run},
+		{Name: "settings", Serve: func(ctx context.Context) error { return face.run(ctx, cfg.Reloads) }},
 		{Name: "access", Serve: guard.Run},
 		{Name: "relay", Serve: client.Run},
 		{Name: "rooms", Serve: rooms.Run},
-		{Name: "keepalive", Serve: sessions.Run},
-		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, sessions, &cfg) }},
+		{Name: "keepalive", Serve: face.sessions.Run},
+		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, face.sessions, &cfg) }},
 	}
 	return run.All(ctx, log, cfg.stopTimeout(), append(parts, webParts(webs)...)...)
 }
@@ -82,37 +88,48 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 func newFace(
 	ctx context.Context, cfg *Config, guard *access.Guard, conn *grpc.ClientConn, client *relay.Client, rooms *room.Registry,
 	log *slog.Logger, reg prometheus.Registerer,
-) (*gateway.Handler, *session.Server, error) {
+) (*live, error) {
 	secret, err := cfg.secret()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
+	face := &live{log: log}
+	face.useOrigins(cfg)
 	history := gateway.NewForwarder(conn)
-	sessions := session.New(session.Options{
-		Origin:         gateway.Origins(cfg.origins()),
-		MaxMessage:     cfg.MaxMessageBytes,
-		MaxConnections: cfg.MaxConnections,
-		UpgradeRate:    cfg.UpgradeRate,
-		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: cfg.MemberQueueBytes},
-		SettleTime:     cfg.settleTime(),
-		WriteError:     gateway.WriteError,
-	}, rooms, client, history, log, reg)
+	face.sessions = session.New(cfg.sockets(), rooms, client, history, log, reg)
 	pages, err := console.New(func() console.Figures { return figures(rooms, client) })
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	handler, err := gateway.New(ctx, gateway.Backends{
-		Callers: caller.New(guard, gateway.Origins(cfg.namedOrigins())),
+	built, err := version()
+	if err != nil {
+		return nil, err
+	}
+	face.handler, err = gateway.New(ctx, gateway.Backends{
+		Callers: caller.New(guard, face.named),
 		Publish: client.Publish,
 		History: history,
 		Console: pages,
-		Upgrade: sessions.ServeHTTP,
-	}, gateway.Options{
-		MaxMessageBytes: int64(cfg.MaxMessageBytes),
-		AdminSecret:     secret,
-		AllowedOrigins:  cfg.origins(),
-	}, log, reg)
-	return handler, sessions, err
+		Version: built,
+		Upgrade: face.sessions.ServeHTTP,
+	}, cfg.web(secret), log, reg)
+	return face, err
+}
+
+// version is what everybody may know of this binary.
+func version() ([]byte, error) {
+	return json.Marshal(struct {
+		Code int `json:"code"`
+		program.Build
+	}{http.StatusOK, program.ReadBuild()})
+}
+
+// connected says whether there is a history service to work with.
+func connected(client *relay.Client) error {
+	if !client.Up() {
+		return errors.New("no stream to a history service")
+	}
+	return nil
 }
 
 func webParts(webs []*web) (parts []run.Part) {

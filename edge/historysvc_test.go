@@ -32,6 +32,8 @@ type historysvc struct {
 	// While it holds, publishes are taken, but neither stored nor answered.
 	stalled bool
 	waiting []func()
+	// While it holds, no stream is taken.
+	refusing bool
 	// The last report of the edge.
 	members map[string]uint32
 }
@@ -105,6 +107,13 @@ func (s *historysvc) resume() {
 	s.waiting = nil
 }
 
+// refuse makes it take no more streams, or some again.
+func (s *historysvc) refuse(refusing bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refusing = refusing
+}
+
 func (s *historysvc) reported(group string) uint32 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,6 +171,7 @@ func (p *peer) send(r *relayv1.ConnectResponse) {
 func (s *historysvc) Connect(stream relayv1.RelayService_ConnectServer) error {
 	p := &peer{svc: s, stream: stream, end: make(chan error, 1), channels: make(map[uint32]string)}
 	s.mu.Lock()
+	refusing := s.refusing
 	s.peers[p] = struct{}{}
 	s.mu.Unlock()
 	defer func() {
@@ -169,6 +179,9 @@ func (s *historysvc) Connect(stream relayv1.RelayService_ConnectServer) error {
 		defer s.mu.Unlock()
 		delete(s.peers, p)
 	}()
+	if refusing {
+		return status.Error(codes.Unavailable, "not now")
+	}
 	go func() {
 		for {
 			frame, err := stream.Recv()

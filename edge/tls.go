@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 
+	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
@@ -32,6 +33,22 @@ func (c *Config) openTLS(log *slog.Logger, reg prometheus.Registerer) (s secrets
 		}
 	}
 	return s, nil
+}
+
+// checkTLS says whether openTLS would succeed.
+func (c *Config) checkTLS() error {
+	var wrong config.Errors
+	if p := c.face(); p != nil {
+		if err := tlsfiles.Check(*p); err != nil {
+			wrong.Add(fmt.Errorf("-tls-cert, -tls-key: %w", err))
+		}
+	}
+	if p := c.back(); p != nil {
+		if err := tlsfiles.Check(*p); err != nil {
+			wrong.Add(fmt.Errorf("-history-tls: %w", err))
+		}
+	}
+	return wrong.Err()
 }
 
 // all are the files that there are.

@@ -1,7 +1,6 @@
 package historysvc
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -11,6 +10,8 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
+	"github.com/gotapi/gotapi-ws/services/config"
+	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
@@ -76,6 +77,11 @@ type Config struct {
 	ExtraListeners []net.Listener
 	// Called when the service listens; may be nil.
 	OnReady func(addr net.Addr)
+	// Is told when the service is ready for work; may be nil.
+	Ready *health.Checks
+	// Settings of later; nothing but the files of TLS can change while the
+	// service runs, and each of these makes it look at them.
+	Reloads <-chan *Config
 }
 
 // RegisterFlags defines the flags, with their defaults.
@@ -118,14 +124,10 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.DurationVar(&c.Drain, "drain", 5*time.Second, "how long publishes under way may take to finish when the service goes down")
 }
 
-// Validate returns all that is wrong with the settings, in one line.
+// Validate returns all that is wrong with the settings: config.Errors.
 func (c *Config) Validate() error {
-	var all []string
-	check := func(ok bool, format string, args ...any) {
-		if !ok {
-			all = append(all, fmt.Sprintf(format, args...))
-		}
-	}
+	var wrong config.Errors
+	check := wrong.Check
 	check(c.Listener != nil || isAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:5998", c.Listen)
 	check((c.TLS.Cert == "") == (c.TLS.Key == ""), "-grpc-tls-cert and -grpc-tls-key go together")
 	check(c.TLS.CA == "" || c.TLS.Cert != "", "-grpc-tls-client-ca needs -grpc-tls-cert and -grpc-tls-key")
@@ -149,10 +151,21 @@ func (c *Config) Validate() error {
 	c.Access.Check(check)
 	check(!c.Access.Checks() || c.Access.HasServiceToken() || c.TLS.CA != "",
 		"-service-token-file (or -grpc-tls-client-ca) is needed with -auth-...: edges could not be told from strangers")
-	if len(all) == 0 {
-		return nil
+	return wrong.Err()
+}
+
+// CheckFiles returns all that is wrong with the files that the settings name:
+// config.Errors.
+func (c *Config) CheckFiles() error {
+	var wrong config.Errors
+	if c.TLS.Cert != "" {
+		if err := tlsfiles.Check(c.TLS); err != nil {
+			wrong.Add(fmt.Errorf("-grpc-tls-cert, -grpc-tls-key, -grpc-tls-client-ca: %w", err))
+		}
 	}
-	return errors.New(strings.Join(all, "; "))
+	wrong.Add(c.checkRedisFiles())
+	wrong.Add(c.Access.CheckFiles())
+	return wrong.Err()
 }
 
 // isAddress says whether one can listen on a: host:port, of which the host may

@@ -59,12 +59,12 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	addr := listeners[0].Addr()
 	log.InfoContext(ctx, "history service listens", "address", addr.String())
 	cfg.announce(ctx, guard, addr, log)
+	cfg.Ready.Add("redis", store.Ping)
 	if cfg.OnReady != nil {
 		cfg.OnReady(addr)
 	}
 	return run.All(ctx, log, cfg.Drain+stopTimeout,
-		run.Part{Name: "tls files", Serve: secure.run},
-		run.Part{Name: "redis tls files", Serve: onRedis.run},
+		run.Part{Name: "settings", Serve: func(ctx context.Context) error { return useFiles(ctx, cfg.Reloads, secure, onRedis) }},
 		run.Part{Name: "access", Serve: guard.Run},
 		run.Part{Name: "store", Serve: func(ctx context.Context) error { return store.Run(ctx, hub) }},
 		run.Part{Name: "feed", Serve: hub.Run},

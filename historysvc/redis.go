@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
+	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
@@ -49,4 +50,17 @@ func secretIn(name, path string) (string, error) {
 		return "", fmt.Errorf("%s: %s is empty", name, path)
 	}
 	return secret, nil
+}
+
+// checkRedisFiles says whether openStore could use the files.
+func (c *Config) checkRedisFiles() error {
+	var wrong config.Errors
+	_, err := secretIn("-redis-password-file", c.RedisPasswordFile)
+	wrong.Add(err)
+	_, err = secretIn("-redis-sentinel-password-file", c.RedisSentinelPasswordFile)
+	wrong.Add(err)
+	if err := tlsfiles.Check(c.RedisTLS); err != nil {
+		wrong.Add(fmt.Errorf("-redis-tls-ca, -redis-tls-cert, -redis-tls-key: %w", err))
+	}
+	return wrong.Err()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -29,13 +30,28 @@ func (c *Config) openTLS(log *slog.Logger, reg prometheus.Registerer) (secure, e
 	return secure{files}, nil
 }
 
-// run uses what the files hold now, until ctx ends.
-func (s secure) run(ctx context.Context) error {
-	if s.files == nil {
-		<-ctx.Done()
-		return nil
+// useFiles uses what the files of all hold now, until ctx ends. It looks at them
+// from time to time, and at each reload.
+func useFiles(ctx context.Context, reloads <-chan *Config, all ...secure) error {
+	var files []*tlsfiles.Files
+	for _, s := range all {
+		if s.files != nil {
+			files = append(files, s.files)
+		}
 	}
-	return s.files.Run(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() { _ = tlsfiles.RunAll(ctx, files...) }) // returns nil
+	defer looking.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-reloads:
+			for _, f := range files {
+				_ = f.Reload() // is in the log
+			}
+		}
+	}
 }
 
 func (s secure) options() []grpc.ServerOption {

@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
 
 	"github.com/gotapi/gotapi-ws/edge"
 	"github.com/gotapi/gotapi-ws/historysvc"
+	"github.com/gotapi/gotapi-ws/services/config"
+	"github.com/gotapi/gotapi-ws/services/health"
 )
 
 // Config is what both services can be told, less what only makes sense when
@@ -26,30 +27,37 @@ type Config struct {
 	Out io.Writer
 	// Called once both services listen; may be nil.
 	OnReady func(http, grpc net.Addr)
+	// Is told when both are ready for work; may be nil.
+	Ready *health.Checks
+	// Settings of later: what of them can change while both run is used.
+	Reloads <-chan *Config
 }
 
-// Validate returns all that is wrong with the settings, in one line.
+// Validate returns all that is wrong with the settings: config.Errors.
 func (c *Config) Validate() error {
 	p := parts{redis: c.History.Redis, serviceToken: anyToken}
 	if c.embedded() {
 		p.redis = anyRedis
 	}
 	face, history := c.edge(p), c.history(p)
-	var all []string
-	for _, err := range []error{
-		checkListen("-listen", c.Edge.Listen),
-		checkListen("-grpc-listen", c.History.Listen),
-		face.Validate(),
-		prefixed("history service: ", history.Validate()),
-	} {
-		if err != nil {
-			all = append(all, err.Error())
-		}
+	var wrong config.Errors
+	wrong.Add(checkListen("-listen", c.Edge.Listen))
+	wrong.Add(checkListen("-grpc-listen", c.History.Listen))
+	wrong.Add(face.Validate())
+	var ofHistory config.Errors
+	ofHistory.Add(history.Validate())
+	for _, problem := range ofHistory {
+		wrong.Add(errors.New("history service: " + problem))
 	}
-	if len(all) == 0 {
-		return nil
-	}
-	return errors.New(strings.Join(all, "; "))
+	return wrong.Err()
+}
+
+// CheckFiles returns all that is wrong with the files that the settings name.
+func (c *Config) CheckFiles() error {
+	var wrong config.Errors
+	wrong.Add(c.Edge.CheckFiles())
+	wrong.Add(c.History.CheckFiles())
+	return wrong.Err()
 }
 
 // anyToken stands for the service token that Run draws.
@@ -63,13 +71,6 @@ func checkListen(name, address string) error {
 		return fmt.Errorf("%s: %q is not an address such as 127.0.0.1:4998", name, address)
 	}
 	return nil
-}
-
-func prefixed(prefix string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s%w", prefix, err)
 }
 
 // Probe asks the process that runs with these settings whether both services

@@ -61,12 +61,18 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		all = append(all, run.Part{Name: "embedded store", Serve: store.serve})
 	}
 	history, face := cfg.history(p), cfg.edge(p)
+	toHistory, toFace := make(chan *historysvc.Config), make(chan *edge.Config)
+	history.Ready, history.Reloads = cfg.Ready, toHistory
+	face.Ready, face.Reloads = cfg.Ready, toFace
 	all = append(all,
 		run.Part{Name: "historysvc", Serve: func(ctx context.Context) error {
 			return historysvc.Run(ctx, history, log.With("service", "historysvc"), reg)
 		}},
 		run.Part{Name: "edge", Serve: func(ctx context.Context) error {
 			return edge.Run(ctx, face, log.With("service", "edge"), reg)
+		}},
+		run.Part{Name: "settings", Serve: func(ctx context.Context) error {
+			return hand(ctx, cfg.Reloads, toFace, toHistory)
 		}},
 	)
 	// No deadline here: each service has its own.

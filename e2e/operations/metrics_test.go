@@ -27,6 +27,7 @@ const metricsDoc = "../../docs/metrics.md"
 var openLabels = []string{"code", "endpoint", "method", "version", "commit", "go"}
 
 func TestMetricsAreThoseOfTheReference(t *testing.T) {
+	t.Parallel()
 	s := startSecure(t)
 	// Some metrics have no series before something happens.
 	s.request(t, "POST", client.Group(), client.Data("1", "hello"))

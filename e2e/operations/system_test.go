@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +26,9 @@ type secure struct {
 	edge, history       *testbed.Process
 	edgeOps, historyOps string
 	redis               *testbed.Redis
+	authority           *tlstest.Authority
+	// Where the certificates are.
+	dir string
 	// Trusts the edge.
 	web *http.Client
 }
@@ -38,6 +43,7 @@ func startSecure(t *testing.T) *secure {
 	roots.AppendCertsFromPEM(authority.PEM)
 
 	s := &secure{
+		dir: dir, authority: authority,
 		redis:   testbed.StartRedis(t),
 		edgeOps: testbed.FreeAddr(t), historyOps: testbed.FreeAddr(t),
 		web: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: 10 * time.Second},
@@ -108,4 +114,32 @@ func tryGet(ctx context.Context, url string) (int, string) {
 		return 0, err.Error()
 	}
 	return resp.StatusCode, string(b)
+}
+
+// run runs a program to its end, and returns its exit code and what it said.
+func run(t *testing.T, program string, env []string, args ...string) (code int, output string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), testbed.Binary(t, program), args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), string(out)
+}
+
+// eventually waits for a condition, which says what it still lacks.
+func eventually(t *testing.T, what string, lacks func() string) {
+	t.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		lack := lacks()
+		if lack == "" {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %s", what, lack)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }

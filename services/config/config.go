@@ -3,8 +3,7 @@
 //
 // The flag "read-limit" is the environment variable GOTAPI_READ_LIMIT and the
 // YAML key read-limit. A flag or a YAML key that nobody defined is an error. A
-// variable is not: several programs may share one environment, and Kubernetes
-// puts variables of its own (GOTAPI_EDGE_SERVICE_HOST) into it.
+// variable is not, but see UnknownVariables.
 package config
 
 import (
@@ -12,9 +11,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 
-	"github.com/peterbourgon/ff/v3"
 	"github.com/peterbourgon/ff/v3/ffyaml"
 )
 
@@ -27,26 +26,75 @@ const (
 var ErrHelp = flag.ErrHelp
 
 // Parse fills the flags of fs. It adds the flag -config, the path of the YAML
-// file. It prints nothing: its error is one line that names the setting.
+// file. It prints nothing: its error is Errors, all that is wrong. Of the
+// command line this is the first thing only, for what follows it may mean
+// anything.
 func Parse(fs *flag.FlagSet, args []string) error {
 	fs.String(configFlag, "", "`path` of a YAML file with settings, one \"flag: value\" a line")
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
 
-	if err := fs.Parse(args); err != nil {
+	var wrong Errors
+	switch err := fs.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
 		return err
-	}
-	if fs.NArg() > 0 {
-		return fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	case err != nil:
+		wrong.Add(err)
+	case fs.NArg() > 0:
+		wrong.Add(fmt.Errorf("unexpected argument %q", fs.Arg(0)))
 	}
 	endActions(fs)
-	// The command line has been read: fs knows which flags it set, and ff
-	// leaves those alone.
-	err := ff.Parse(fs, nil,
-		ff.WithEnvVarPrefix(envPrefix),
-		ff.WithConfigFileFlag(configFlag),
-		ff.WithConfigFileParser(ffyaml.Parser))
-	return oneLine(err)
+	chosen := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { chosen[f.Name] = true })
+	wrong.Add(readEnvironment(fs, chosen))
+	wrong.Add(readFile(fs, chosen))
+	return wrong.Err()
+}
+
+// readEnvironment sets the flags that nobody has chosen so far, and notes that
+// they are now.
+func readEnvironment(fs *flag.FlagSet, chosen map[string]bool) error {
+	var wrong Errors
+	fs.VisitAll(func(f *flag.Flag) {
+		value := os.Getenv(EnvName(f.Name))
+		if value == "" || chosen[f.Name] {
+			return
+		}
+		chosen[f.Name] = true
+		if err := fs.Set(f.Name, value); err != nil {
+			wrong.Add(fmt.Errorf("%s: %w", EnvName(f.Name), err))
+		}
+	})
+	return wrong.Err()
+}
+
+// readFile sets the flags that nobody has chosen so far.
+func readFile(fs *flag.FlagSet, chosen map[string]bool) error {
+	path := fs.Lookup(configFlag).Value.String()
+	if path == "" {
+		return nil
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator named it
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var wrong Errors
+	err = ffyaml.Parser(f, func(key, value string) error {
+		switch {
+		case fs.Lookup(key) == nil || key == configFlag:
+			wrong.Add(fmt.Errorf("%s: there is no setting %q", path, key))
+		case !chosen[key]:
+			if err := fs.Set(key, value); err != nil {
+				wrong.Add(fmt.Errorf("%s: %s: %w", path, key, err))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		wrong.Add(fmt.Errorf("%s: %w", path, err))
+	}
+	return wrong.Err()
 }
 
 // EnvName returns the environment variable of a flag.
@@ -54,10 +102,24 @@ func EnvName(flagName string) string {
 	return envPrefix + "_" + strings.NewReplacer("-", "_", ".", "_").Replace(strings.ToUpper(flagName))
 }
 
-// oneLine joins the lines of err: YAML errors have several.
-func oneLine(err error) error {
-	if err == nil || !strings.Contains(err.Error(), "\n") {
-		return err
+// UnknownVariables returns the names of those variables of environ ("NAME=value")
+// that look like settings and are none of fs. They may be misspelt; or they are
+// for other programs, which is why they are no error. Kubernetes puts variables
+// of its own (GOTAPI_EDGE_SERVICE_HOST, GOTAPI_EDGE_PORT_80_TCP) into it, which are
+// left out.
+func UnknownVariables(fs *flag.FlagSet, environ []string) (names []string) {
+	known := make(map[string]bool)
+	fs.VisitAll(func(f *flag.Flag) { known[EnvName(f.Name)] = true })
+	for _, variable := range environ {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, envPrefix+"_") && !known[name] && !isServiceLink(name) {
+			names = append(names, name)
+		}
 	}
-	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
+	return names
+}
+
+func isServiceLink(name string) bool {
+	return strings.HasSuffix(name, "_PORT") || strings.HasSuffix(name, "_SERVICE_HOST") ||
+		strings.Contains(name, "_SERVICE_PORT") || strings.Contains(name, "_TCP") || strings.Contains(name, "_UDP")
 }

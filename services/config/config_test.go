@@ -154,3 +154,69 @@ func TestHelpNamesDefaultsAndVariables(t *testing.T) {
 		t.Errorf("help offers a variable for an action:\n%s", b.String())
 	}
 }
+
+func TestAllThatIsWrongIsNamedAtOnce(t *testing.T) {
+	t.Setenv("GOTAPI_READ_LIMIT", "many")
+	t.Setenv("GOTAPI_QUIET", "perhaps")
+	path := yamlFile(t, "wait: long\nnope: 1\nread-limit: 7\n")
+	err := config.Parse(newFlags(&settings{}), []string{"-config", path, "extra"})
+	var wrong config.Errors
+	if !errors.As(err, &wrong) || len(wrong) != 5 {
+		t.Fatalf("got %q, want five problems", err)
+	}
+	for _, want := range []string{`"extra"`, "GOTAPI_READ_LIMIT", "GOTAPI_QUIET", "wait", `"nope"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not name %s: %v", want, err)
+		}
+	}
+}
+
+func TestUnknownVariablesAreFoundButThoseOfKubernetesAreNot(t *testing.T) {
+	fs := newFlags(&settings{})
+	config.Action(fs, "version", "print the version")
+	got := config.UnknownVariables(fs, []string{
+		"GOTAPI_LISTEN=:1", "GOTAPI_LISTNE=:1", "GOTAPI_VERSION=1", "PATH=/bin", "GOTAPI_=x",
+		"GOTAPI_EDGE_SERVICE_HOST=10.0.0.1", "GOTAPI_EDGE_SERVICE_PORT=80", "GOTAPI_EDGE_SERVICE_PORT_HTTP=80",
+		"GOTAPI_EDGE_PORT=tcp://10.0.0.1:80", "GOTAPI_EDGE_PORT_80_TCP=tcp://10.0.0.1:80", "GOTAPI_EDGE_PORT_80_TCP_ADDR=10.0.0.1",
+	})
+	if diff := cmp.Diff([]string{"GOTAPI_LISTNE", "GOTAPI_"}, got); diff != "" {
+		t.Errorf("unknown (-want +got):\n%s", diff)
+	}
+}
+
+func TestChangesAreToldApart(t *testing.T) {
+	read := func(args ...string) *flag.FlagSet {
+		fs := newFlags(&settings{})
+		config.Action(fs, "version", "print the version")
+		config.MarkReloadable(fs, "read-limit", "quiet")
+		if err := config.Parse(fs, args); err != nil {
+			t.Fatal(err)
+		}
+		return fs
+	}
+	before := config.Values(read("-read-limit", "1", "-wait", "1s"))
+	got := config.Compare(before, read("-read-limit", "2", "-quiet", "-wait", "2s", "-version"))
+	want := config.Changes{Reloadable: []string{"quiet", "read-limit"}, Fixed: []string{"wait"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
+
+func TestReferenceSaysWhatCanBeReloaded(t *testing.T) {
+	fs := newFlags(&settings{})
+	config.Action(fs, "version", "print the version")
+	config.MarkReloadable(fs, "read-limit")
+	var b strings.Builder
+	if err := config.WriteReference(&b, fs); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| `-listen address` | `GOTAPI_LISTEN` | `:1` |  | where to listen, an address |\n",
+		"| `-read-limit int` | `GOTAPI_READ_LIMIT` | `10` | yes | bytes |\n",
+		"| `-version` | | | | print the version |\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("the reference lacks %q:\n%s", want, b.String())
+		}
+	}
+}

@@ -18,7 +18,7 @@ func WriteHelp(w io.Writer, fs *flag.FlagSet, summary string) error {
 }
 
 func writeFlag(b *strings.Builder, f *flag.Flag) {
-	kind, usage := flag.UnquoteUsage(f)
+	kind, usage := flag.UnquoteUsage(bare(f))
 	fmt.Fprintf(b, "\n  -%s", f.Name)
 	if kind != "" {
 		fmt.Fprintf(b, " %s", kind)
@@ -36,4 +36,35 @@ func shown(def string) string {
 		return "none"
 	}
 	return def
+}
+
+// WriteReference lists all flags of fs as a table in Markdown.
+func WriteReference(w io.Writer, fs *flag.FlagSet) error {
+	var b strings.Builder
+	b.WriteString("| flag | environment | default | changes by reload | what it is |\n|---|---|---|---|---|\n")
+	fs.VisitAll(func(f *flag.Flag) {
+		kind, usage := flag.UnquoteUsage(bare(f))
+		if kind != "" {
+			kind = " " + kind
+		}
+		usage = strings.ReplaceAll(strings.ReplaceAll(usage, "\n", " "), "|", "\\|")
+		if _, ok := f.Value.(*action); ok {
+			fmt.Fprintf(&b, "| `-%s` | | | | %s |\n", f.Name, usage)
+			return
+		}
+		reload := ""
+		if Reloadable(f) {
+			reload = "yes"
+		}
+		fmt.Fprintf(&b, "| `-%s%s` | `%s` | %s | %s | %s |\n", f.Name, kind, EnvName(f.Name), quoted(f.DefValue), reload, usage)
+	})
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func quoted(def string) string {
+	if def == "" {
+		return ""
+	}
+	return "`" + def + "`"
 }

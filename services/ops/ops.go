@@ -1,14 +1,18 @@
 // Package ops serves what operators and their tools ask a process: metrics,
-// health and profiles. It has a port of its own, which is not for the public.
+// health, profiles, the level of the log, a reload. It has a port of its own,
+// which is not for the public.
 package ops
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,28 +22,49 @@ import (
 )
 
 const (
-	readyTimeout = 2 * time.Second
-	drainTimeout = time.Second
+	readyTimeout  = 2 * time.Second
+	reloadTimeout = 10 * time.Second
+	drainTimeout  = time.Second
 )
+
+// Process is what the port shows and turns.
+type Process struct {
+	Metrics *prometheus.Registry
+	// Ready returns nil if the process can work.
+	Ready func(context.Context) error
+	// Level of the log.
+	Level *slog.LevelVar
+	// Reload reads the settings anew. Its error says what is wrong with them.
+	Reload func(context.Context) error
+	// Version is encoded as JSON.
+	Version any
+	Log     *slog.Logger
+}
 
 // Handler answers
 //
-//	/metrics        Prometheus metrics of reg
-//	/livez          200 as long as the process answers at all
-//	/readyz         200 if ready returns nil within 2 s, else 503 with its error
-//	/debug/pprof/   profiles
-func Handler(reg *prometheus.Registry, ready func(context.Context) error) http.Handler {
+//	GET /metrics        Prometheus metrics
+//	GET /livez          200 as long as the process answers at all
+//	GET /readyz         200 if Ready returns nil within 2 s, else 503 with its error
+//	GET /version        what the process was built from, JSON
+//	GET /log-level      the level; PUT sets it to the body: debug, info, warn or error
+//	POST /reload        200 if the settings were read anew, 400 with what is wrong with them
+//	/debug/pprof/       profiles
+func Handler(p Process) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{Registry: reg}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{Registry: p.Metrics}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
-		defer cancel()
-		if err := ready(ctx); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
+		answer(w, r, readyTimeout, p.Ready, http.StatusServiceUnavailable)
+	})
+	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(p.Version) // the client may have gone
+	})
+	mux.HandleFunc("GET /log-level", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, p.Level.Level()) })
+	mux.HandleFunc("PUT /log-level", p.setLevel)
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r, reloadTimeout, p.Reload, http.StatusBadRequest)
 	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -47,6 +72,35 @@ func Handler(reg *prometheus.Registry, ready func(context.Context) error) http.H
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return mux
+}
+
+// answer says ok, or failed with the error.
+func answer(w http.ResponseWriter, r *http.Request, timeout time.Duration, ask func(context.Context) error, failed int) {
+	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+	defer cancel()
+	if err := ask(ctx); err != nil {
+		http.Error(w, err.Error(), failed)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// maxLevelBytes is more than any name of a level needs.
+const maxLevelBytes = 64
+
+func (p *Process) setLevel(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxLevelBytes))
+	var level slog.Level
+	if err == nil {
+		err = level.UnmarshalText([]byte(strings.TrimSpace(string(body))))
+	}
+	if err != nil {
+		http.Error(w, "want debug, info, warn or error", http.StatusBadRequest)
+		return
+	}
+	p.Level.Set(level)
+	p.Log.WarnContext(r.Context(), "the log level was set", "level", level, "by", r.RemoteAddr)
+	fmt.Fprintln(w, level)
 }
 
 // Serve serves h on ln until ctx ends.

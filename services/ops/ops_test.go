@@ -33,9 +33,64 @@ func get(t *testing.T, url string) (int, string) {
 	return resp.StatusCode, string(body)
 }
 
+// process is one that is well.
+func process() ops.Process {
+	well := func(context.Context) error { return nil }
+	return ops.Process{
+		Metrics: telemetry.NewRegistry(), Ready: well, Reload: well, Level: new(slog.LevelVar),
+		Version: "v1", Log: slog.New(slog.DiscardHandler),
+	}
+}
+
+func send(t *testing.T, h http.Handler, method, path, body string) (int, string) {
+	t.Helper()
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
+	return w.Code, w.Body.String()
+}
+
+func TestLogLevelCanBeSet(t *testing.T) {
+	p := process()
+	h := ops.Handler(p)
+	for _, tt := range []struct {
+		body string
+		code int
+		want slog.Level
+	}{
+		{"debug", 200, slog.LevelDebug},
+		{"ERROR\n", 200, slog.LevelError},
+		{"loud", 400, slog.LevelError},
+		{"", 400, slog.LevelError},
+		{strings.Repeat("info", 1000), 400, slog.LevelError},
+	} {
+		if code, body := send(t, h, http.MethodPut, "/log-level", tt.body); code != tt.code {
+			t.Errorf("PUT %.20q = %d %s, want %d", tt.body, code, body, tt.code)
+		}
+		if got := p.Level.Level(); got != tt.want {
+			t.Errorf("after PUT %.20q the level is %v, want %v", tt.body, got, tt.want)
+		}
+	}
+}
+
+func TestReloadSaysWhatIsWrong(t *testing.T) {
+	p := process()
+	if code, _ := send(t, ops.Handler(p), http.MethodPost, "/reload", ""); code != 200 {
+		t.Errorf("a good reload: %d, want 200", code)
+	}
+	p.Reload = func(context.Context) error { return errors.New("-drain: negative") }
+	if code, body := send(t, ops.Handler(p), http.MethodPost, "/reload", ""); code != 400 || !strings.Contains(body, "-drain: negative") {
+		t.Errorf("a bad reload: %d %q, want 400 and the reason", code, body)
+	}
+	if code, _ := send(t, ops.Handler(p), http.MethodGet, "/reload", ""); code != 405 {
+		t.Errorf("GET /reload: %d, want 405", code)
+	}
+}
+
 func TestEndpointsAnswer(t *testing.T) {
 	ready := errors.New("no history service")
-	srv := httptest.NewServer(ops.Handler(telemetry.NewRegistry(), func(context.Context) error { return ready }))
+	p := process()
+	p.Ready = func(context.Context) error { return ready }
+	srv := httptest.NewServer(ops.Handler(p))
 	defer srv.Close()
 	for _, tt := range []struct {
 		path string
@@ -48,6 +103,8 @@ func TestEndpointsAnswer(t *testing.T) {
 		{"/debug/pprof/", 200, "goroutine"},
 		{"/debug/pprof/cmdline", 200, "ops"},
 		{"/debug/pprof/symbol", 200, "num_symbols"},
+		{"/version", 200, `"v1"`},
+		{"/log-level", 200, "INFO"},
 		{"/other", 404, ""},
 	} {
 		code, body := get(t, srv.URL+tt.path)
@@ -68,7 +125,7 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	h := ops.Handler(telemetry.NewRegistry(), func(context.Context) error { return nil })
+	h := ops.Handler(process())
 	go func() { served <- ops.Serve(ctx, ln, h, slog.New(slog.DiscardHandler)) }()
 	if code, _ := get(t, "http://"+ln.Addr().String()+"/livez"); code != 200 {
 		t.Errorf("GET /livez = %d, want 200", code)

@@ -11,18 +11,25 @@ import (
 // Set by the linker (see the Makefile); otherwise what the Go tool recorded.
 var version, commit, date string
 
-// build says what this binary was made from.
-type build struct{ version, commit, date string }
+// Build says what this binary was made from.
+type Build struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	// Of the commit, not of the build: who builds it again gets the same program.
+	Date string `json:"date"`
+	Go   string `json:"go"`
+}
 
-func readBuild() build {
-	b := build{version: "devel", commit: "unknown", date: "unknown"}
+// ReadBuild returns what this binary was made from.
+func ReadBuild() Build {
+	b := Build{Version: "devel", Commit: "unknown", Date: "unknown", Go: runtime.Version()}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		b.read(info)
 	}
 	for _, set := range []struct {
 		field *string
 		value string
-	}{{&b.version, version}, {&b.commit, commit}, {&b.date, date}} {
+	}{{&b.Version, version}, {&b.Commit, commit}, {&b.Date, date}} {
 		if set.value != "" {
 			*set.field = set.value
 		}
@@ -30,30 +37,30 @@ func readBuild() build {
 	return b
 }
 
-func (b *build) read(info *debug.BuildInfo) {
+func (b *Build) read(info *debug.BuildInfo) {
 	if v := info.Main.Version; v != "" && v != "(devel)" {
-		b.version = v
+		b.Version = v
 	}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			b.commit = s.Value
+			b.Commit = s.Value
 		case "vcs.time":
-			b.date = s.Value
+			b.Date = s.Value
 		}
 	}
 }
 
-func (b build) String() string {
-	return fmt.Sprintf("%s (commit %s, %s, %s)", b.version, b.commit, b.date, runtime.Version())
+func (b Build) String() string {
+	return fmt.Sprintf("%s (commit %s, %s, %s)", b.Version, b.Commit, b.Date, b.Go)
 }
 
 // register makes the build a metric: gotapi_build_info.
-func (b build) register(reg prometheus.Registerer) {
+func (b Build) register(reg prometheus.Registerer) {
 	gauge := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "gotapi_build_info",
 		Help:        "Always 1; the labels say what this process was built from.",
-		ConstLabels: prometheus.Labels{"version": b.version, "commit": b.commit, "go": runtime.Version()},
+		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": b.Go},
 	})
 	gauge.Set(1)
 	reg.MustRegister(gauge)

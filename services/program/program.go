@@ -1,5 +1,5 @@
-// Package program is what the mains of all services have in common: settings,
-// logs, metrics, signals and exit codes.
+// Package program is what the mains of all services have in common: settings
+// and their reload, logs, metrics, signals and exit codes.
 package program
 
 import (
@@ -9,26 +9,22 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"syscall"
 	"time"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/services/config"
-	"github.com/gotapi/gotapi-ws/services/ops"
-	"github.com/gotapi/gotapi-ws/services/procs"
-	"github.com/gotapi/gotapi-ws/services/run"
-	"github.com/gotapi/gotapi-ws/services/telemetry"
+	"github.com/gotapi/gotapi-ws/services/health"
 )
 
 // Exit codes.
 const (
 	ExitOK = 0
-	// ExitFailed: the service could not start or broke, or a probe failed.
+	// ExitFailed: the service could not start or broke, a probe failed, or
+	// -check-config found something wrong.
 	ExitFailed = 1
 	// ExitUsage: a setting is unknown or bad.
 	ExitUsage = 2
@@ -37,73 +33,81 @@ const (
 // probeTimeout is well below the usual patience of a container's health check.
 const probeTimeout = 2 * time.Second
 
-// memoryShare of a container's memory limit is what the Go heap may fill before
-// the collector works harder.
-const memoryShare = 0.9
+// Settings are what one program can be told. Usually a pointer to a struct.
+type Settings interface {
+	RegisterFlags(fs *flag.FlagSet)
+	// Validate checks the settings together, and looks at nothing else. Its
+	// error is config.Errors, or one line.
+	Validate() error
+	// CheckFiles checks what the files hold that the settings name. Its error is
+	// like Validate's.
+	CheckFiles() error
+	// Probe asks the process that runs with the same settings whether it is well.
+	Probe(ctx context.Context) error
+}
 
 // Program is one service seen from its main.
-type Program struct {
+type Program[S Settings] struct {
 	Name string
 	// One line, for -h.
-	Summary       string
-	RegisterFlags func(*flag.FlagSet)
-	// Validate checks the settings together. Its error is one line.
-	Validate func() error
-	// Probe asks the process that runs with the same settings whether it is well.
-	Probe func(context.Context) error
+	Summary string
+	// New returns settings that nobody has chosen yet.
+	New func() S
 	// Run serves until ctx ends, then stops in its own time.
-	Run func(context.Context, *slog.Logger, prometheus.Registerer) error
+	Run func(ctx context.Context, settings S, p Process[S]) error
+}
+
+// Process is what a program gives its service.
+type Process[S Settings] struct {
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	// The service says here when it is ready for work.
+	Ready *health.Checks
+	// Settings that were read anew and are good. The service uses of them what
+	// can change while it runs: what config.MarkReloadable says, and what the
+	// files hold that they name.
+	Reloads <-chan S
 }
 
 // Main runs p with the process's arguments, environment and signals, and
 // returns the exit code. SIGINT and SIGTERM stop it gracefully, a second one at
-// once.
-func (p Program) Main() int {
+// once; SIGHUP makes it read its settings anew.
+func (p Program[S]) Main() int {
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer restore()
 	// Restoring the default makes the second signal deadly.
 	context.AfterFunc(ctx, restore)
-	return p.main(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	return p.main(ctx, os.Args[1:], os.Stdout, os.Stderr, hangups)
 }
 
-// settings are the flags that every program has.
-type settings struct {
-	log       telemetry.LogConfig
-	opsListen string
-	version   *bool
-	probe     *bool
-}
-
-func (s *settings) register(fs *flag.FlagSet) {
-	s.log.RegisterFlags(fs)
-	fs.StringVar(&s.opsListen, "ops-listen", "", "`address` of metrics, health and profiles (/metrics, /livez, /readyz, /debug/pprof/);\nnot for the public; none: off")
-	s.version = config.Action(fs, "version", "print version, commit and date, and exit")
-	s.probe = config.Action(fs, "probe", "ask the process that runs with the same settings whether it is well:\nexit 0 if it is, 1 if not")
-}
-
-func (p Program) main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	fs := flag.NewFlagSet(p.Name, flag.ContinueOnError)
-	var s settings
-	s.register(fs)
-	p.RegisterFlags(fs)
-
-	err := config.Parse(fs, args)
+func (p Program[S]) main(ctx context.Context, args []string, stdout, stderr io.Writer, hangups <-chan os.Signal) int {
+	s := p.load(args)
 	switch {
-	case errors.Is(err, config.ErrHelp):
-		return exitCode(config.WriteHelp(stdout, fs, p.Summary))
-	case err != nil:
-		return p.badSetting(stderr, err)
+	case errors.Is(s.err, config.ErrHelp):
+		return exitCode(config.WriteHelp(stdout, s.flags, p.Summary))
+	case *s.checkConfig:
+		return p.check(s, stdout)
+	case s.err != nil:
+		return p.badSettings(s.err, stderr)
 	case *s.version:
-		_, err := fmt.Fprintf(stdout, "%s %s\n", p.Name, readBuild())
+		_, err := fmt.Fprintf(stdout, "%s %s\n", p.Name, ReadBuild())
 		return exitCode(err)
 	}
-	if err := errors.Join(s.log.Validate(), p.Validate()); err != nil {
-		return p.badSetting(stderr, err)
+	if err := s.validate(); err != nil {
+		return p.badSettings(err, stderr)
 	}
 	if *s.probe {
-		return p.probe(ctx, stderr)
+		return p.probe(ctx, s.own, stderr)
 	}
-	return p.serve(ctx, &s, stderr)
+	// The probe does not look at them: while they are wrong, the process goes on
+	// with what they held before.
+	if err := s.own.CheckFiles(); err != nil {
+		return p.badSettings(err, stderr)
+	}
+	return p.serve(ctx, args, s, stderr, hangups)
 }
 
 func exitCode(err error) int {
@@ -113,62 +117,36 @@ func exitCode(err error) int {
 	return ExitOK
 }
 
-func (p Program) badSetting(stderr io.Writer, err error) int {
+func (p Program[S]) badSettings(err error, stderr io.Writer) int {
 	fmt.Fprintf(stderr, "%s: %v (%s -h explains the settings)\n", p.Name, err, p.Name)
 	return ExitUsage
 }
 
-func (p Program) probe(ctx context.Context, stderr io.Writer) int {
+// check prints all that is wrong with the settings, a line each.
+func (p Program[S]) check(s *settings[S], stdout io.Writer) int {
+	var wrong config.Errors
+	wrong.Add(s.err)
+	wrong.Add(s.validate())
+	wrong.Add(s.own.CheckFiles())
+	for _, problem := range wrong {
+		fmt.Fprintf(stdout, "%s: %s\n", p.Name, problem)
+	}
+	for _, name := range config.UnknownVariables(s.flags, os.Environ()) {
+		fmt.Fprintf(stdout, "%s: warning: no setting belongs to the environment variable %s\n", p.Name, name)
+	}
+	if len(wrong) > 0 {
+		return ExitFailed
+	}
+	fmt.Fprintf(stdout, "%s: the settings are good\n", p.Name)
+	return ExitOK
+}
+
+func (p Program[S]) probe(ctx context.Context, s S, stderr io.Writer) int {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	if err := p.Probe(ctx); err != nil {
+	if err := s.Probe(ctx); err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
 		return ExitFailed
 	}
 	return ExitOK
-}
-
-func (p Program) serve(ctx context.Context, s *settings, stderr io.Writer) int {
-	log := telemetry.NewLogger(stderr, s.log)
-	b := readBuild()
-	log.Info("starting", "program", p.Name, "version", b.version, "commit", b.commit)
-	limitMemory(log)
-	if err := p.runWithOps(ctx, s, log, b); err != nil {
-		log.Error("failed", "program", p.Name, "error", err)
-		return ExitFailed
-	}
-	log.Info("stopped", "program", p.Name)
-	return ExitOK
-}
-
-// limitMemory sets GOMEMLIMIT from the container's limit, unless it is set.
-func limitMemory(log *slog.Logger) {
-	limit, err := memlimit.Set(memlimit.WithRatio(memoryShare))
-	if err != nil {
-		log.Debug("the container's memory limit cannot be read", "error", err)
-		return
-	}
-	log.Debug("memory limit", "bytes", limit)
-}
-
-func (p Program) runWithOps(ctx context.Context, s *settings, log *slog.Logger, b build) error {
-	reg := telemetry.NewRegistry()
-	b.register(reg)
-	service := func(ctx context.Context) error { return p.Run(ctx, log, reg) }
-	parts := []run.Part{
-		{Name: "processors", Serve: func(ctx context.Context) error { return procs.Govern(ctx, log) }},
-		{Name: p.Name, Serve: service},
-	}
-	if s.opsListen == "" {
-		return run.All(ctx, log, 0, parts...) // no deadline here: the service has its own
-	}
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", s.opsListen)
-	if err != nil {
-		return fmt.Errorf("-ops-listen: %w", err)
-	}
-	log.Info("operations endpoint listens", "address", ln.Addr().String())
-	parts = append([]run.Part{{Name: "ops", Serve: func(ctx context.Context) error {
-		return ops.Serve(ctx, ln, ops.Handler(reg, p.Probe), log)
-	}}}, parts...)
-	return run.All(ctx, log, 0, parts...)
 }

@@ -5,15 +5,19 @@ import (
 	"errors"
 	"flag"
 	"io"
-	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/services/config"
 )
 
 // result is what one run of a program left behind.
@@ -22,32 +26,64 @@ type result struct {
 	stdout, stderr string
 }
 
-// echo returns a program with one flag, -name, that must not be "bad".
-func echo() Program {
-	var name string
-	return Program{
-		Name:          "echo",
-		Summary:       "a service for tests",
-		RegisterFlags: func(fs *flag.FlagSet) { fs.StringVar(&name, "name", "good", "a name") },
-		Validate: func() error {
-			if name == "bad" {
-				return errors.New("-name: is bad")
-			}
-			return nil
+// echoSettings has a flag that must not be "bad", one that can be reloaded, and
+// a file.
+type echoSettings struct {
+	name  string
+	limit int
+	file  string
+	probe func(context.Context) error
+}
+
+func (s *echoSettings) RegisterFlags(fs *flag.FlagSet) {
+	fs.StringVar(&s.name, "name", "good", "a name")
+	fs.IntVar(&s.limit, "limit", 1, "a limit below 10")
+	fs.StringVar(&s.file, "file", "", "a file")
+	config.MarkReloadable(fs, "limit")
+}
+
+func (s *echoSettings) Validate() error {
+	var wrong config.Errors
+	wrong.Check(s.name != "bad", "-name: is bad")
+	wrong.Check(s.limit < 10, "-limit: too high")
+	return wrong.Err()
+}
+
+func (s *echoSettings) CheckFiles() error {
+	if s.file == "" {
+		return nil
+	}
+	_, err := os.Stat(s.file)
+	return err
+}
+
+func (s *echoSettings) Probe(ctx context.Context) error { return s.probe(ctx) }
+
+type (
+	echoProgram = Program[*echoSettings]
+	echoProcess = Process[*echoSettings]
+)
+
+// echo returns a program that ends at once.
+func echo() echoProgram {
+	return echoProgram{
+		Name:    "echo",
+		Summary: "a service for tests",
+		New: func() *echoSettings {
+			return &echoSettings{probe: func(context.Context) error { return nil }}
 		},
-		Probe: func(context.Context) error { return nil },
-		Run:   func(context.Context, *slog.Logger, prometheus.Registerer) error { return nil },
+		Run: func(context.Context, *echoSettings, echoProcess) error { return nil },
 	}
 }
 
-func mainOf(ctx context.Context, p Program, args ...string) result {
+func mainOf(ctx context.Context, p echoProgram, args ...string) result {
 	var stdout, stderr buffer
-	code := p.main(ctx, args, &stdout, &stderr)
+	code := p.main(ctx, args, &stdout, &stderr, nil)
 	return result{code, stdout.String(), stderr.String()}
 }
 
 func TestBadSettingIsOneLineAndExitCode2(t *testing.T) {
-	for _, args := range [][]string{{"-nope"}, {"-name", "bad"}, {"-log-format", "xml"}, {"extra"}} {
+	for _, args := range [][]string{{"-nope"}, {"-name", "bad"}, {"-file", "/does/not/exist"}, {"-log-format", "xml"}, {"extra"}} {
 		got := mainOf(t.Context(), echo(), args...)
 		if got.code != ExitUsage || got.stdout != "" {
 			t.Errorf("%q: exit code %d, stdout %q, want 2 and nothing", args, got.code, got.stdout)
@@ -72,20 +108,48 @@ func TestHelpAndVersionAreAnswersNotErrors(t *testing.T) {
 	}
 }
 
+func TestCheckConfigSaysAllThatIsWrong(t *testing.T) {
+	t.Setenv("GOTAPI_NAMES", "x")
+	p := echo()
+	p.Run = func(context.Context, *echoSettings, echoProcess) error {
+		t.Error("the check ran the service")
+		return nil
+	}
+	if got := mainOf(t.Context(), p, "-check-config"); got.code != ExitOK || !strings.Contains(got.stdout, "good") ||
+		!strings.Contains(got.stdout, "warning: no setting belongs to the environment variable GOTAPI_NAMES") {
+		t.Errorf("good settings: %+v, want 0 and a warning", got)
+	}
+	t.Setenv("GOTAPI_OPS_LISTEN", "")
+	t.Setenv("GOTAPI_LIMIT", "11")
+	t.Setenv("GOTAPI_LOG_LEVEL", "loud")
+	got := mainOf(t.Context(), p, "-check-config", "-name", "bad", "-file", "/does/not/exist")
+	if got.code != ExitFailed {
+		t.Errorf("bad settings: exit code %d, want 1", got.code)
+	}
+	for _, want := range []string{"-name: is bad\n", "-limit: too high\n", "/does/not/exist", "GOTAPI_LOG_LEVEL"} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("bad settings: no %q in %q", want, got.stdout)
+		}
+	}
+}
+
 func TestProbeSaysItWithTheExitCode(t *testing.T) {
 	p := echo()
-	p.Run = func(context.Context, *slog.Logger, prometheus.Registerer) error {
+	p.Run = func(context.Context, *echoSettings, echoProcess) error {
 		t.Error("a probe ran the service")
 		return nil
 	}
-	if got := mainOf(t.Context(), p, "-probe"); got.code != ExitOK {
+	// Files that are broken now do not matter: the process has read them before.
+	if got := mainOf(t.Context(), p, "-probe", "-file", "/does/not/exist"); got.code != ExitOK {
 		t.Errorf("probe of a well process: %+v", got)
 	}
-	p.Probe = func(ctx context.Context) error {
-		if _, ok := ctx.Deadline(); !ok {
-			t.Error("probe has no deadline")
-		}
-		return errors.New("nobody there")
+	p.New = func() *echoSettings {
+		return &echoSettings{probe: func(ctx context.Context) error {
+			if _, ok := ctx.Deadline(); !ok {
+				t.Error("probe has no deadline")
+			}
+			return errors.New("nobody there")
+		}}
 	}
 	if got := mainOf(t.Context(), p, "-probe"); got.code != ExitFailed || got.stderr != "echo: nobody there\n" {
 		t.Errorf("probe of a broken process: %+v", got)
@@ -94,7 +158,7 @@ func TestProbeSaysItWithTheExitCode(t *testing.T) {
 
 func TestFailureIsLoggedAndExitCode1(t *testing.T) {
 	p := echo()
-	p.Run = func(context.Context, *slog.Logger, prometheus.Registerer) error { return errors.New("redis is away") }
+	p.Run = func(context.Context, *echoSettings, echoProcess) error { return errors.New("redis is away") }
 	for _, args := range [][]string{nil, {"-ops-listen", "127.0.0.1:0"}} {
 		if got := mainOf(t.Context(), p, args...); got.code != ExitFailed || !strings.Contains(got.stderr, "redis is away") {
 			t.Errorf("%q: %+v, want 1 and the cause", args, got)
@@ -105,33 +169,133 @@ func TestFailureIsLoggedAndExitCode1(t *testing.T) {
 	}
 }
 
-func TestOpsEndpointShowsMetricsAndProbesTheService(t *testing.T) {
+// running is a program under test that runs until stop.
+type running struct {
+	t       *testing.T
+	log     *buffer
+	ops     string
+	hangups chan os.Signal
+	stop    func()
+}
+
+func runEcho(t *testing.T, p echoProgram, args ...string) *running {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &running{t: t, log: new(buffer), hangups: make(chan os.Signal)}
+	code := make(chan int, 1)
+	go func() {
+		code <- p.main(ctx, append([]string{"-ops-listen", "127.0.0.1:0"}, args...), io.Discard, r.log, r.hangups)
+	}()
+	r.stop = sync.OnceFunc(func() {
+		cancel()
+		if got := <-code; got != ExitOK {
+			t.Errorf("exit code %d, want 0; log:\n%s", got, r.log.String())
+		}
+	})
+	t.Cleanup(r.stop)
+	r.ops = "http://" + opsAddress(t, r.log)
+	return r
+}
+
+// awaitLog waits until a text stands in the log that often.
+func (r *running) awaitLog(text string, times int) {
+	r.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); strings.Count(r.log.String(), text) < times; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("the log lacks %q, %d times:\n%s", text, times, r.log.String())
+		}
+	}
+}
+
+func TestOpsEndpointShowsMetricsReadinessAndVersion(t *testing.T) {
 	p := echo()
-	probed := errors.New("warming up")
-	p.Probe = func(context.Context) error { return probed }
-	p.Run = func(ctx context.Context, _ *slog.Logger, reg prometheus.Registerer) error {
-		reg.MustRegister(prometheus.NewCounter(prometheus.CounterOpts{Name: "gotapi_test_total"}))
+	ready := make(chan error, 1)
+	ready <- errors.New("warming up")
+	p.Run = func(ctx context.Context, _ *echoSettings, p echoProcess) error {
+		if err := p.Metrics.Register(prometheus.NewCounter(prometheus.CounterOpts{Name: "gotapi_test_total"})); err != nil {
+			return err
+		}
+		p.Ready.Add("stove", func(context.Context) error {
+			select {
+			case err := <-ready:
+				return err
+			default:
+				return nil
+			}
+		})
+		p.Log.Info("serving")
 		<-ctx.Done()
 		return nil
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	var stderr buffer
-	code := make(chan int, 1)
-	go func() { code <- p.main(ctx, []string{"-ops-listen", "127.0.0.1:0"}, io.Discard, &stderr) }()
-	base := "http://" + opsAddress(t, &stderr)
-
-	if status, body := get(t, base+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "warming up") {
-		t.Errorf("/readyz = %d %q, want 503 and the probe's error", status, body)
+	r := runEcho(t, p)
+	r.awaitLog("serving", 1)
+	if status, body := get(t, r.ops+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "stove: warming up") {
+		t.Errorf("/readyz = %d %q, want 503 and the reason", status, body)
 	}
-	_, body := get(t, base+"/metrics")
+	if status, body := get(t, r.ops+"/readyz"); status != http.StatusOK {
+		t.Errorf("/readyz = %d %q, want 200", status, body)
+	}
+	_, body := get(t, r.ops+"/metrics")
 	for _, want := range []string{"gotapi_test_total 0", "gotapi_build_info{", "go_goroutines"} {
 		if !strings.Contains(body, want) {
 			t.Errorf("/metrics lacks %s", want)
 		}
 	}
-	cancel()
-	if got := <-code; got != ExitOK {
-		t.Errorf("exit code %d, want 0; log:\n%s", got, stderr.String())
+	if _, body := get(t, r.ops+"/version"); !strings.Contains(body, `"version":`) || !strings.Contains(body, `"go":"go1`) {
+		t.Errorf("/version = %s, want version and go", body)
+	}
+}
+
+func TestReloadUsesWhatCanChangeAndNamesTheRest(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "settings.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("limit: 2\nname: one\n")
+	p := echo()
+	got := make(chan echoSettings, 10)
+	p.Run = func(ctx context.Context, _ *echoSettings, p echoProcess) error {
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case s := <-p.Reloads:
+				got <- *s
+			}
+		}
+	}
+	r := runEcho(t, p, "-config", file)
+
+	write("limit: 3\nname: two\nlog-level: debug\n")
+	r.hangups <- syscall.SIGHUP
+	// The name is fixed: it is as it was at the start.
+	if s := <-got; s.limit != 3 || s.name != "one" {
+		t.Errorf("the service got limit %d and name %s, want 3 and one", s.limit, s.name)
+	}
+	r.awaitLog("need a restart", 1)
+	if !strings.Contains(r.log.String(), `"changed":["limit","log-level"]`) || !strings.Contains(r.log.String(), `"settings":["name"]`) {
+		t.Errorf("the log does not say what has changed:\n%s", r.log.String())
+	}
+	if _, level := get(t, r.ops+"/log-level"); level != "DEBUG\n" {
+		t.Errorf("the level is %q, want DEBUG", level)
+	}
+
+	// One bad setting, and nothing of the rest is used.
+	for i, bad := range []string{"limit: 4\nname: bad\n", "limit: 11\n", "limit: 4\nnope: 1\n", "limit: 4\nfile: /does/not/exist\n"} {
+		write(bad)
+		r.hangups <- syscall.SIGHUP
+		r.awaitLog("are refused", i+1)
+	}
+	select {
+	case s := <-got:
+		t.Errorf("the service got limit %d although the settings were bad", s.limit)
+	default:
+	}
+	if _, level := get(t, r.ops+"/log-level"); level != "DEBUG\n" {
+		t.Errorf("after refused settings the level is %q, want DEBUG", level)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/gotapi/gotapi-ws/services/config"
 )
 
 // Log formats. Auto is Text on a terminal and JSON elsewhere.
@@ -29,6 +31,7 @@ type LogConfig struct {
 func (c *LogConfig) RegisterFlags(fs *flag.FlagSet) {
 	fs.TextVar(&c.Level, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn or error")
 	fs.StringVar(&c.Format, "log-format", FormatAuto, "`format` of the log: text, json, or auto (text on a terminal)")
+	config.MarkReloadable(fs, "log-level")
 }
 
 // Validate checks the format.
@@ -40,13 +43,18 @@ func (c *LogConfig) Validate() error {
 	return fmt.Errorf("-log-format %q: not text, json or auto", c.Format)
 }
 
-// NewLogger returns a logger that writes to w.
-func NewLogger(w io.Writer, c LogConfig) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: c.Level}
+// NewLogger returns a logger that writes to w, and its level, which may be
+// changed at any time. Warnings and errors that repeat themselves are cut
+// short, see Calm.
+func NewLogger(w io.Writer, c LogConfig) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
+	level.Set(c.Level)
+	opts := &slog.HandlerOptions{Level: level}
+	var h slog.Handler = slog.NewJSONHandler(w, opts)
 	if c.Format == FormatText || c.Format == FormatAuto && isTerminal(w) {
-		return slog.New(slog.NewTextHandler(w, opts))
+		h = slog.NewTextHandler(w, opts)
 	}
-	return slog.New(slog.NewJSONHandler(w, opts))
+	return slog.New(Calm(h)), level
 }
 
 func isTerminal(w io.Writer) bool {

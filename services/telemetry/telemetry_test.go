@@ -29,7 +29,7 @@ func TestLogIsJSONOutsideATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	log := telemetry.NewLogger(&b, c)
+	log, _ := telemetry.NewLogger(&b, c)
 	log.Debug("unseen")
 	log.Info("seen", "group_count", 3)
 
@@ -52,9 +52,16 @@ func TestLogLevelAndFormatAreSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	var b strings.Builder
-	telemetry.NewLogger(&b, c).Debug("seen", "n", 1)
+	log, level := telemetry.NewLogger(&b, c)
+	log.Debug("seen", "n", 1)
 	if got := b.String(); !strings.Contains(got, "level=DEBUG msg=seen n=1") {
 		t.Errorf("logged %q, want text at debug level", got)
+	}
+	b.Reset()
+	level.Set(slog.LevelError)
+	log.Warn("unseen")
+	if b.Len() != 0 {
+		t.Errorf("logged %q at level error, want nothing", b.String())
 	}
 }
 

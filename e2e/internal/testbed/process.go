@@ -170,6 +170,9 @@ func (p *Process) Pause() { p.signal(syscall.SIGSTOP) }
 // Resume lets a paused process run again.
 func (p *Process) Resume() { p.signal(syscall.SIGCONT) }
 
+// Signal sends any signal.
+func (p *Process) Signal(s syscall.Signal) { p.signal(s) }
+
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} {
 	p.mu.Lock()

@@ -4,10 +4,7 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge"
@@ -18,15 +15,13 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "api-key" {
 		os.Exit(access.KeyCommand(os.Args[2:], os.Stdout, os.Stderr))
 	}
-	var cfg edge.Config
-	os.Exit(program.Program{
-		Name:          "edge",
-		Summary:       "serves the members of groups over WebSockets and HTTP",
-		RegisterFlags: cfg.RegisterFlags,
-		Validate:      cfg.Validate,
-		Probe:         cfg.Probe,
-		Run: func(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) error {
-			return edge.Run(ctx, cfg, log, reg)
+	os.Exit(program.Program[*edge.Config]{
+		Name:    "edge",
+		Summary: "serves the members of groups over WebSockets and HTTP",
+		New:     func() *edge.Config { return new(edge.Config) },
+		Run: func(ctx context.Context, cfg *edge.Config, p program.Process[*edge.Config]) error {
+			cfg.Ready, cfg.Reloads = p.Ready, p.Reloads
+			return edge.Run(ctx, *cfg, p.Log, p.Metrics)
 		},
 	}.Main())
 }

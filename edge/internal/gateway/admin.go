@@ -23,7 +23,7 @@ func (h *Handler) asAdmin(next http.Handler) http.HandlerFunc {
 		switch {
 		case err == nil:
 			next.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), id)))
-		case h.backends.Callers.Checked() && h.opts.AdminSecret == "":
+		case h.backends.Callers.Checked() && h.opts.Load().AdminSecret == "":
 			writeDenied(w, err)
 		default:
 			bySecret(w, r)
@@ -32,9 +32,9 @@ func (h *Handler) asAdmin(next http.Handler) http.HandlerFunc {
 }
 
 func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
-	want := sha256.Sum256([]byte(h.opts.AdminSecret))
 	return func(w http.ResponseWriter, r *http.Request) {
-		if h.opts.AdminSecret == "" {
+		opts := h.opts.Load()
+		if opts.AdminSecret == "" {
 			WriteError(w, http.StatusForbidden, "the admin endpoints are off: no admin secret is configured")
 			return
 		}
@@ -57,7 +57,7 @@ func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 		}
 		// Hashes have one length: the time tells nothing about the secret.
 		got := sha256.Sum256([]byte(secret))
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		if subtle.ConstantTimeCompare(got[:], opts.secret[:]) != 1 {
 			WriteError(w, http.StatusForbidden, "the admin secret is wrong")
 			return
 		}

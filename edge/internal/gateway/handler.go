@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -38,6 +39,8 @@ type Backends struct {
 	History *Forwarder
 	// Console has the pages for browsers.
 	Console *console.Console
+	// Version is what the edge was built from, as a JSON object.
+	Version []byte
 	// Upgrade answers a request to open a WebSocket in a group, of a caller who may
 	// join it.
 	Upgrade func(w http.ResponseWriter, r *http.Request, g group.Name, id *access.Identity)
@@ -45,14 +48,26 @@ type Backends struct {
 
 // Handler serves everything that comes over HTTP.
 type Handler struct {
-	opts      Options
+	opts      atomic.Pointer[options]
 	backends  Backends
 	log       *slog.Logger
 	metrics   *metrics
-	cors      *cors.Cors
 	endpoints map[string]endpoint
 	// The number of the last publication over HTTP.
 	published atomic.Uint32
+}
+
+// options are Options with what is made of them.
+type options struct {
+	Options
+	cors *cors.Cors
+	// SHA-256 of the admin secret.
+	secret [sha256.Size]byte
+}
+
+// Reconfigure uses opts for the requests that come from now on.
+func (h *Handler) Reconfigure(opts Options) {
+	h.opts.Store(&options{opts, newCORS(opts.AllowedOrigins), sha256.Sum256([]byte(opts.AdminSecret))})
 }
 
 // endpoint is one of the server's own paths under /__/.
@@ -67,13 +82,8 @@ type endpoint struct {
 
 // New makes a Handler. The only error is a fault of the generated code.
 func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg prometheus.Registerer) (*Handler, error) {
-	h := &Handler{
-		opts:     opts,
-		backends: b,
-		log:      log,
-		metrics:  newMetrics(reg),
-		cors:     newCORS(opts.AllowedOrigins),
-	}
+	h := &Handler{backends: b, log: log, metrics: newMetrics(reg)}
+	h.Reconfigure(opts)
 	rest, err := newREST(ctx, b.History, log)
 	if err != nil {
 		return nil, err
@@ -86,6 +96,9 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 		"/__/ttl":     {"ttl", post, true, h.asAdmin(rest)},
 		groupsPath:    {"groups", get, true, h.asAdmin(rest)},
 	}
+	h.endpoints["/__/version"] = endpoint{"version", get, false, func(w http.ResponseWriter, _ *http.Request) {
+		writeJSON(w, http.StatusOK, b.Version)
+	}}
 	for path, serve := range b.Console.Endpoints() {
 		h.endpoints[path] = endpoint{"console", get, false, serve}
 	}
@@ -159,7 +172,7 @@ func allowing(methods []string, serve http.HandlerFunc) http.HandlerFunc {
 // public lets pages of other origins call serve, and answers their preflights.
 func (h *Handler) public(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		h.cors.ServeHTTP(w, r, serve)
+		h.opts.Load().cors.ServeHTTP(w, r, serve)
 	}
 }
 

@@ -27,7 +27,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		writeDenied(w, err)
 		return
 	}
-	body, err := readBody(w, r, h.opts.MaxMessageBytes)
+	body, err := readBody(w, r, h.opts.Load().MaxMessageBytes)
 	if err != nil {
 		writeBodyError(w, err)
 		return

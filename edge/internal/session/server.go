@@ -8,13 +8,13 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/access"
-	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
@@ -84,14 +84,13 @@ func setDefault[T comparable](v *T, d T) {
 // Server holds the WebSocket sessions of this edge.
 type Server struct {
 	opts      Options
-	upgrader  *ws.Upgrader
+	door      atomic.Pointer[door]
 	flusher   *ws.Flusher
 	rooms     *room.Registry
 	publisher Publisher
 	history   History
 	log       *slog.Logger
 	metrics   *metrics
-	gate      *limit.Gate
 	// Bounds the pages of history that are fetched at one time.
 	queries chan struct{}
 	// Ends what sessions wait for, when their time to end well is over.
@@ -111,18 +110,15 @@ type Server struct {
 func New(opts Options, rooms *room.Registry, p Publisher, h History, log *slog.Logger, reg prometheus.Registerer) *Server {
 	opts = opts.withDefaults()
 	s := &Server{
-		opts: opts,
-		upgrader: ws.NewUpgrader(ws.Options{
-			Origin: opts.Origin, MaxMessage: opts.MaxMessage, WriteError: opts.WriteError,
-		}),
+		opts:      opts,
 		flusher:   ws.NewFlusher(reg),
 		rooms:     rooms,
 		publisher: p,
 		history:   h,
 		log:       log,
-		gate:      limit.NewGate(opts.UpgradeRate),
 		queries:   make(chan struct{}, maxQueries),
 	}
+	s.door.Store(newDoor(&opts))
 	s.base, s.cancel = context.WithCancel(context.Background())
 	for i := range s.buckets {
 		s.buckets[i] = make(map[uint32]*session)
@@ -141,7 +137,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Na
 		s.opts.WriteError(w, http.StatusBadRequest, "after must be the uuid of a message")
 		return
 	}
-	if !s.upgrader.Check(w, r) {
+	if !s.door.Load().upgrader.Check(w, r) {
 		return
 	}
 	if !s.pass(w, r) {
@@ -167,7 +163,7 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request, c *session) bool 
 			return false
 		}
 	}
-	conn, err := s.upgrader.Upgrade(w, r, c.out)
+	conn, err := s.door.Load().upgrader.Upgrade(w, r, c.out)
 	if err != nil {
 		c.leave()
 		s.log.DebugContext(r.Context(), "upgrade failed", "error", err)
@@ -194,7 +190,7 @@ const (
 // pass waits for the connection's turn, or refuses it.
 func (s *Server) pass(w http.ResponseWriter, r *http.Request) bool {
 	s.metrics.waitingUpgrades.Inc()
-	again, err := s.gate.Pass(r.Context())
+	again, err := s.door.Load().gate.Pass(r.Context())
 	s.metrics.waitingUpgrades.Dec()
 	if again > 0 {
 		s.unavailable(w, refusedRate, again)
@@ -213,12 +209,13 @@ func (s *Server) unavailable(w http.ResponseWriter, why refusal, again time.Dura
 
 // admit counts a connection in and numbers it, or says why not.
 func (s *Server) admit() (id uint32, why refusal) {
+	most := s.door.Load().maxConnections
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case s.draining:
 		return 0, refusedDraining
-	case s.opts.MaxConnections > 0 && s.admitted >= s.opts.MaxConnections:
+	case most > 0 && s.admitted >= most:
 		return 0, refusedFull
 	}
 	s.admitted++

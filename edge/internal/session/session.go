@@ -52,7 +52,7 @@ type session struct {
 }
 
 func (s *Server) newSession(id uint32, name group.Name, by *access.Identity, after string) *session {
-	return &session{server: s, id: id, by: by, group: name, after: after, out: ws.NewOutbox(s.opts.Queue, s.flusher)}
+	return &session{server: s, id: id, by: by, group: name, after: after, out: ws.NewOutbox(s.door.Load().queue, s.flusher)}
 }
 
 // join makes the session a member of a group, or of the clock.

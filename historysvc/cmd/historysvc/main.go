@@ -4,10 +4,7 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc"
@@ -18,15 +15,13 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "api-key" {
 		os.Exit(access.KeyCommand(os.Args[2:], os.Stdout, os.Stderr))
 	}
-	var cfg historysvc.Config
-	os.Exit(program.Program{
-		Name:          "historysvc",
-		Summary:       "stores the messages of groups in Redis and carries them between edges",
-		RegisterFlags: cfg.RegisterFlags,
-		Validate:      cfg.Validate,
-		Probe:         cfg.Probe,
-		Run: func(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) error {
-			return historysvc.Run(ctx, cfg, log, reg)
+	os.Exit(program.Program[*historysvc.Config]{
+		Name:    "historysvc",
+		Summary: "stores the messages of groups in Redis and carries them between edges",
+		New:     func() *historysvc.Config { return new(historysvc.Config) },
+		Run: func(ctx context.Context, cfg *historysvc.Config, p program.Process[*historysvc.Config]) error {
+			cfg.Ready, cfg.Reloads = p.Ready, p.Reloads
+			return historysvc.Run(ctx, *cfg, p.Log, p.Metrics)
 		},
 	}.Main())
 }

@@ -4,10 +4,7 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/services/program"
@@ -18,15 +15,13 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "api-key" {
 		os.Exit(access.KeyCommand(os.Args[2:], os.Stdout, os.Stderr))
 	}
-	cfg := standalone.Config{Out: os.Stdout}
-	os.Exit(program.Program{
-		Name:          "gotapi-ws",
-		Summary:       "an edge and a history service in one process",
-		RegisterFlags: cfg.RegisterFlags,
-		Validate:      cfg.Validate,
-		Probe:         cfg.Probe,
-		Run: func(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) error {
-			return standalone.Run(ctx, cfg, log, reg)
+	os.Exit(program.Program[*standalone.Config]{
+		Name:    "gotapi-ws",
+		Summary: "an edge and a history service in one process",
+		New:     func() *standalone.Config { return &standalone.Config{Out: os.Stdout} },
+		Run: func(ctx context.Context, cfg *standalone.Config, p program.Process[*standalone.Config]) error {
+			cfg.Ready, cfg.Reloads = p.Ready, p.Reloads
+			return standalone.Run(ctx, *cfg, p.Log, p.Metrics)
 		},
 	}.Main())
 }
