@@ -58,6 +58,8 @@ type Config struct {
 	MaxConnections int
 	// WebSockets that are accepted in a second; 0: any number.
 	UpgradeRate float64
+	// Bound of HTTP requests under way.
+	MaxRequests int
 	// How long going down may take for the members.
 	Drain time.Duration
 
@@ -109,6 +111,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "most WebSockets; 0: no limit")
 	fs.Float64Var(&c.UpgradeRate, "upgrade-rate", 2000,
 		"most WebSockets that are accepted in a second; more wait for up to a second, then they are\nrefused with 503; 0: no limit")
+	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "most HTTP requests under way; more are refused with 503")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "over how long the members are disconnected when the server goes down")
 	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain, PEM; with -tls-key the edge speaks TLS")
 	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")
@@ -138,6 +141,7 @@ func (c *Config) Validate() error {
 	check(c.MemberQueueBytes >= minQueueBytes && c.MemberQueueBytes >= 4*c.MaxMessageBytes,
 		"-member-queue-bytes: less than %d, or than four of the largest messages", minQueueBytes)
 	check(c.MaxConnections >= 0, "-max-connections: negative")
+	check(c.MaxRequests >= 1, "-max-requests: less than 1")
 	check(c.UpgradeRate >= 0, "-upgrade-rate: negative")
 	check(c.Drain >= 0, "-drain: negative")
 	check((c.TLSCert == "") == (c.TLSKey == ""), "-tls-cert and -tls-key go together")

@@ -14,6 +14,7 @@ import (
 func (c *Config) web(secret string) gateway.Options {
 	return gateway.Options{
 		MaxMessageBytes: int64(c.MaxMessageBytes),
+		MaxRequests:     c.MaxRequests,
 		AdminSecret:     secret,
 		AllowedOrigins:  c.origins(),
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -23,6 +24,9 @@ import (
 type Options struct {
 	// Largest body of a publish, bytes.
 	MaxMessageBytes int64
+	// Requests under way at one time, those for a WebSocket until they are
+	// answered; more are refused with 503. 10,000. Reconfigure leaves it as it is.
+	MaxRequests int
 	// Opens the admin endpoints; "" keeps them shut.
 	AdminSecret string
 	// Origins whose pages may read answers, as in rs/cors: "*", or a list in
@@ -53,6 +57,8 @@ type Handler struct {
 	log       *slog.Logger
 	metrics   *metrics
 	endpoints map[string]endpoint
+	requests  limit.Slots
+	pages     limit.Slots
 	// The number of the last publication over HTTP.
 	published atomic.Uint32
 }
@@ -82,7 +88,14 @@ type endpoint struct {
 
 // New makes a Handler. The only error is a fault of the generated code.
 func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg prometheus.Registerer) (*Handler, error) {
-	h := &Handler{backends: b, log: log, metrics: newMetrics(reg)}
+	if opts.MaxRequests == 0 {
+		opts.MaxRequests = defaultRequests
+	}
+	h := &Handler{
+		backends: b, log: log,
+		requests: limit.NewSlots(opts.MaxRequests), pages: limit.NewSlots(maxPages),
+	}
+	h.metrics = newMetrics(reg, h)
 	h.Reconfigure(opts)
 	rest, err := newREST(ctx, b.History, log)
 	if err != nil {
@@ -91,7 +104,7 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 	get := []string{http.MethodGet, http.MethodHead}
 	post := []string{http.MethodPost}
 	h.endpoints = map[string]endpoint{
-		"/__/history": {"history", slices.Concat(get, post), false, h.asCaller(rest)},
+		"/__/history": {"history", slices.Concat(get, post), false, h.inTurn(h.asCaller(rest))},
 		"/__/cancel":  {"cancel", post, false, h.asCaller(rest)},
 		"/__/ttl":     {"ttl", post, true, h.asAdmin(rest)},
 		groupsPath:    {"groups", get, true, h.asAdmin(rest)},
@@ -105,12 +118,13 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 	return h, nil
 }
 
-// ServeHTTP finds what the request is for.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// statusPath answers whatever else happens.
+const statusPath = "/__status"
+
+// route finds what the request is for.
+func (h *Handler) route(w http.ResponseWriter, r *http.Request) {
 	path := r.URL.Path
 	switch {
-	case path == "/__status":
-		h.counted("status", w, r, h.public(serveStatus))
 	case strings.HasPrefix(path, "/__/"):
 		h.serveEndpoint(w, r, strings.TrimSuffix(path, "/"))
 	case isUpgrade(r):

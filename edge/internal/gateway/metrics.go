@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 )
 
 type metrics struct {
@@ -13,7 +15,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(reg prometheus.Registerer) *metrics {
+func newMetrics(reg prometheus.Registerer, h *Handler) *metrics {
 	m := &metrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gotapi_edge_http_requests_total",
 		Help: "HTTP requests that were answered, upgrades apart, by endpoint and status.",
@@ -22,7 +24,12 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		Help:    "Duration of HTTP requests, upgrades apart, by endpoint.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
 	}, []string{"endpoint"})}
-	reg.MustRegister(m.requests, m.seconds)
+	gauge := func(name, help string, of limit.Slots) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(of.Taken()) })
+	}
+	reg.MustRegister(m.requests, m.seconds,
+		gauge("gotapi_edge_http_requests_under_way", "HTTP requests that are not answered yet, upgrades included.", h.requests),
+		gauge("gotapi_edge_http_pages_under_way", "Pages of history that are fetched or sent over HTTP.", h.pages))
 	return m
 }
 

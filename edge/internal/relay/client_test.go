@@ -316,6 +316,30 @@ func TestMoreThanTheBoundIsBusyAtOnce(t *testing.T) {
 	})
 }
 
+func TestFloodsOfManyGroupsLeaveRoomForOthers(t *testing.T) {
+	var l ledger
+	l.limit(8000, 1<<30)
+	push := func(g string, session, n uint32) bool {
+		e := newEntry(&Publication{Group: group.Name(g), Session: session, Number: n}, time.Now())
+		if l.full(e) != "" {
+			return false
+		}
+		l.push(e)
+		return true
+	}
+	for g := range uint32(40) {
+		for n := uint32(0); push(fmt.Sprint("/flood/", g), g, n); n++ {
+		}
+	}
+	for g := range uint32(20) {
+		for n := range uint32(few) {
+			if !push(fmt.Sprint("/quiet/", g), 100+g, n) {
+				t.Fatalf("after floods in 40 groups, with %d of 8000 waiting, publication %d of group %d is refused", l.items, n, g)
+			}
+		}
+	}
+}
+
 func TestEveryPublicationIsAnsweredOnceWhateverBreaks(t *testing.T) {
 	rig, answers := newRig(t, Options{PublishTimeout: 300 * time.Millisecond, LastMoment: 50 * time.Millisecond}), newAnswers(t)
 	const callers, each = 4, 1500

@@ -7,8 +7,14 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// groupShare is the part of the ledger that one group may fill: 1/4.
-const groupShare = 4
+const (
+	// groupShare is the part of the ledger that one group may fill: 1/4.
+	groupShare = 4
+	// reserve is the part that is kept for groups with less than few publications
+	// in it, 1/8: so floods in many groups do not shut out the others.
+	reserve = 8
+	few     = 16
+)
 
 // entryOverhead is about what an entry occupies beside its packet, in bytes.
 const entryOverhead = 400
@@ -77,10 +83,14 @@ func (l *ledger) limit(items, bytes int) {
 
 // full says why e cannot be pushed, or "".
 func (l *ledger) full(e *entry) string {
-	if l.items+1 > l.maxItems || l.bytes+e.size > l.maxBytes {
+	g := l.groups[group.Name(e.msg.GetGroup())]
+	items, bytes := l.maxItems, l.maxBytes
+	if g.items >= few {
+		items, bytes = items-items/reserve, bytes-bytes/reserve
+	}
+	if l.items+1 > items || l.bytes+e.size > bytes {
 		return "too much is waiting"
 	}
-	g := l.groups[group.Name(e.msg.GetGroup())]
 	if g.items+1 > max(1, l.maxItems/groupShare) || g.bytes+e.size > l.maxBytes/groupShare {
 		return "too much is waiting for this group"
 	}

@@ -67,6 +67,8 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 	reg.MustRegister(messages, disconnects, m.opened, m.refusals, refused, m.waitingUpgrades, m.lostBroadcasts,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("sessions", "Open WebSockets.")),
 			func() float64 { return float64(len(s.all())) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("queries_under_way", "Queries over WebSockets whose page is being fetched.")),
+			func() float64 { return float64(len(s.queries)) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("queue_bytes", "Bytes that wait to be sent to peers.")),
 			func() float64 { return float64(s.queued()) }))
 	return m

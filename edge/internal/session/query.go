@@ -21,6 +21,10 @@ const (
 	sessionQueries = 16
 	// How long a query may take until its page is there.
 	queryTimeout = 5 * time.Second
+	// Bytes of large pages that wait for slow members, over all sessions. Small
+	// ones are not worth counting: the system's own buffers take them.
+	maxPageBytes = 128 << 20
+	smallPage    = 64 << 10
 )
 
 // query answers command 2. A session's queries are answered one after another,
@@ -65,12 +69,13 @@ func (c *session) answerQuery(ctx context.Context, p packet.Packet) {
 	if c.out.Await(ctx) != nil {
 		return // it is ending
 	}
-	page, err := c.fetch(ctx, p.Query)
+	page, held, err := c.fetch(ctx, p.Query)
 	if err != nil {
 		code, why := refusalOf(err)
 		c.refuse(p.UUID, code, why)
 		return
 	}
+	defer c.server.pageBytes.Release(held)
 	buf := ws.Reserve(128 + len(p.UUID) + sizeOf(page.GetData()))
 	buf = packet.AppendHistory(buf, p.UUID, int(page.GetPosition()), page.GetData())
 	_ = c.out.SendAndWait(ctx, ws.Seal(ws.OpText, buf)) // it is ending
@@ -85,21 +90,35 @@ func sizeOf(texts []string) int {
 	return n
 }
 
-// fetch gets the page when it is this query's turn.
-func (c *session) fetch(ctx context.Context, q packet.QueryArgs) (*historyv1.GetHistoryResponse, error) {
+// fetch gets the page when it is this query's turn. held is what must be given
+// back to pageBytes when the page is gone.
+func (c *session) fetch(ctx context.Context, q packet.QueryArgs) (page *historyv1.GetHistoryResponse, held int64, err error) {
 	ctx, cancel := context.WithTimeout(access.NewContext(ctx, c.by), queryTimeout)
 	defer cancel()
 	select {
 	case c.server.queries <- struct{}{}:
 		defer func() { <-c.server.queries }()
 	case <-ctx.Done():
-		return nil, status.Error(codes.ResourceExhausted, "too many queries")
+		return nil, 0, errTooManyQueries
 	}
 	size := int32(q.Size)
-	return c.server.history.GetHistory(ctx, &historyv1.GetHistoryRequest{
+	page, err = c.server.history.GetHistory(ctx, &historyv1.GetHistoryRequest{
 		GroupName: string(c.group), Position: int32(q.Offset), Size: &size, After: q.After, Before: q.Before,
 	})
+	if err != nil {
+		return nil, 0, err
+	}
+	if held = int64(sizeOf(page.GetData())); held <= smallPage {
+		return page, 0, nil
+	}
+	held = min(held, maxPageBytes)
+	if c.server.pageBytes.Acquire(ctx, held) != nil {
+		return nil, 0, errTooManyQueries
+	}
+	return page, held, nil
 }
+
+var errTooManyQueries = status.Error(codes.ResourceExhausted, "too many queries")
 
 // refusalOf is the code and text of a failed query, for the client.
 func refusalOf(err error) (code int, why string) {

@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
@@ -91,8 +92,10 @@ type Server struct {
 	history   History
 	log       *slog.Logger
 	metrics   *metrics
-	// Bounds the pages of history that are fetched at one time.
-	queries chan struct{}
+	// Bounds the pages of history that are fetched at one time, and the bytes of
+	// those that wait to be sent.
+	queries   chan struct{}
+	pageBytes *semaphore.Weighted
 	// Ends what sessions wait for, when their time to end well is over.
 	base   context.Context //nolint:containedctx // the lifetime of sessions, not of a call
 	cancel context.CancelFunc
@@ -117,6 +120,7 @@ func New(opts Options, rooms *room.Registry, p Publisher, h History, log *slog.L
 		history:   h,
 		log:       log,
 		queries:   make(chan struct{}, maxQueries),
+		pageBytes: semaphore.NewWeighted(maxPageBytes),
 	}
 	s.door.Store(newDoor(&opts))
 	s.base, s.cancel = context.WithCancel(context.Background())

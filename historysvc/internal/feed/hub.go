@@ -99,6 +99,7 @@ func New(store history.Log, bus history.Bus, log *slog.Logger, reg prometheus.Re
 	}
 	h.heads = newQueue(headCalls, headsPerCall, h.checkHeads)
 	h.reads = newQueue(readCalls, 1, func(ctx context.Context, f []*Follower) { f[0].work(ctx) })
+	h.registerDepths(reg)
 	return h
 }
 

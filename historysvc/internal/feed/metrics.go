@@ -21,6 +21,18 @@ type metrics struct {
 	catchUps                 map[cause]prometheus.Counter
 }
 
+// registerDepths tells how much waits.
+func (h *Hub) registerDepths(reg prometheus.Registerer) {
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value)
+	}
+	reg.MustRegister(
+		gauge("gotapi_history_feed_buffered_bytes", "Bytes of live events that wait while their followers read the store.",
+			func() float64 { return float64(h.buffered.Load()) }),
+		gauge("gotapi_history_feed_reads_waiting", "Followers that wait for their turn to read the store.",
+			func() float64 { return float64(h.reads.depth()) }))
+}
+
 func newMetrics(reg prometheus.Registerer) *metrics {
 	catchUps := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "gotapi_history_feed_catchups_total",

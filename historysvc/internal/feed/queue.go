@@ -32,6 +32,13 @@ func (q *queue) add(f *Follower) {
 	}
 }
 
+// depth is how many wait.
+func (q *queue) depth() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
+}
+
 // run works until ctx ends.
 func (q *queue) run(ctx context.Context) {
 	var workers sync.WaitGroup

@@ -22,6 +22,11 @@ const (
 	pipelineBytes = 4 << 20
 	// What a waiting publication costs beside its payload.
 	itemOverhead = 256
+
+	// reserve is the part of a lane that is kept for groups with less than few
+	// publications in it, 1/8: so floods in many groups do not shut out the others.
+	reserve = 8
+	few     = 16
 )
 
 // limits bound what waits in a lane. What is beyond them is refused with
@@ -127,10 +132,26 @@ func (l *lane) submit(w waiting) {
 	err := l.enqueue(w)
 	l.mu.Unlock()
 	if err != nil {
+		if errors.Is(err, history.ErrBusy) {
+			l.stats.busy.Inc()
+		}
 		w.Done(history.Receipt{Err: err})
 		return
 	}
 	l.signal()
+}
+
+// admits says whether a publication of b, which is nil if the group has nothing
+// waiting, fits in.
+func (l *lane) admits(b *backlog, size int) bool {
+	if b != nil && (b.count >= l.limits.groupItems || b.bytes+size > l.limits.groupBytes) {
+		return false
+	}
+	items, bytes := l.limits.items, l.limits.bytes
+	if b != nil && b.count >= few {
+		items, bytes = items-items/reserve, bytes-bytes/reserve
+	}
+	return l.count < items && l.bytes+size <= bytes
 }
 
 func (l *lane) enqueue(w waiting) error {
@@ -139,8 +160,7 @@ func (l *lane) enqueue(w waiting) error {
 	}
 	size := w.size()
 	b := l.groups[w.Group]
-	if l.count >= l.limits.items || l.bytes+size > l.limits.bytes ||
-		b != nil && (b.count >= l.limits.groupItems || b.bytes+size > l.limits.groupBytes) {
+	if !l.admits(b, size) {
 		return history.ErrBusy
 	}
 	if b == nil {

@@ -188,6 +188,27 @@ func TestAFloodInOneGroupIsRefusedAndOthersAreServed(t *testing.T) {
 	})
 }
 
+func TestFloodsInManyGroupsLeaveRoomForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, limits{items: 8000, bytes: 1 << 30, groupItems: 2000, groupBytes: 1 << 30}, allDone)
+		r.delay = time.Hour // nothing comes back
+		flood, others := newAnswers(), newAnswers()
+		for g := range 40 {
+			for i := range 2500 {
+				r.put(fmt.Sprint("/flood/", g), fmt.Sprint(g, "-", i), stream.Message, time.Minute, flood)
+			}
+		}
+		for i := range 20 * few {
+			r.put(fmt.Sprint("/other/", i%20), fmt.Sprint(i), stream.Message, time.Minute, others)
+		}
+		if refused := others.all(); len(refused) > 0 {
+			t.Errorf("groups that have little waiting are refused: %v", refused)
+		}
+		time.Sleep(3 * time.Hour)
+		r.stop()
+	})
+}
+
 func TestBytesAreBoundedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRecorder(t, limits{items: 1000, bytes: 10000, groupItems: 1000, groupBytes: 5000}, allDone)

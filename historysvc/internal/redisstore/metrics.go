@@ -8,7 +8,7 @@ import (
 
 type metrics struct {
 	appended, calls, retries, dedupeCut, resubscribed, malformed prometheus.Counter
-	adopted, recalled                                            prometheus.Counter
+	adopted, recalled, busy                                      prometheus.Counter
 	// Messages and packets in one pipeline.
 	batch prometheus.Histogram
 	// Round trips, by kind of call.
@@ -36,6 +36,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		{&m.malformed, "bus_malformed_total", "Bus messages that could not be decoded."},
 		{&m.adopted, "adopted_total", "Lists that were there before this service and have been adopted."},
 		{&m.recalled, "recalled_total", "Messages recalled."},
+		{&m.busy, "publish_busy_total", "Publications refused because too much waited for Redis, in all or of their group."},
 	} {
 		*c.counter = prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "gotapi", Subsystem: "history", Name: c.name, Help: c.help,

@@ -16,6 +16,10 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
+// maxPages bounds the pages that are read at one time: each may be of 8 MiB.
+// Others wait their turn, as long as their callers do.
+const maxPages = 64
+
 // maxTTL is the longest expiry that SetTTL takes: 100 years.
 const maxTTL = 100 * 365 * 24 * time.Hour
 
@@ -35,6 +39,7 @@ type History struct {
 	opts     HistoryOptions
 	log      *slog.Logger
 	drain    drain
+	pages    chan struct{}
 
 	// This process as a publisher, and its last publish.
 	edge      uint64
@@ -45,7 +50,7 @@ type History struct {
 func NewHistory(store history.Log, presence history.Presence, hub *feed.Hub, opts HistoryOptions, log *slog.Logger) *History {
 	return &History{
 		store: store, presence: presence, hub: hub, opts: opts, log: log,
-		drain: newDrain(), edge: newEdgeID(),
+		drain: newDrain(), pages: make(chan struct{}, maxPages), edge: newEdgeID(),
 	}
 }
 
@@ -64,6 +69,12 @@ func (s *History) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest
 	q, err := queryOf(r)
 	if err != nil {
 		return nil, err
+	}
+	select {
+	case s.pages <- struct{}{}:
+		defer func() { <-s.pages }()
+	case <-ctx.Done():
+		return nil, statusOf(ctx, s.log, history.ErrBusy)
 	}
 	page, err := s.store.Page(ctx, g, q)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 type relayMetrics struct {
 	streams        prometheus.Gauge
 	frames, events prometheus.Counter
+	refused        prometheus.Counter
 	publishes      map[relayv1.Outcome]prometheus.Counter
 
 	mu sync.Mutex
@@ -59,6 +60,10 @@ func newRelayMetrics(reg prometheus.Registerer) *relayMetrics {
 			Name: "gotapi_history_relay_events_total",
 			Help: "Events that were sent to edges.",
 		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "gotapi_history_relay_full_total",
+			Help: "Times that a group's events had to wait in the store because an edge was too slow.",
+		}),
 		publishes: make(map[relayv1.Outcome]prometheus.Counter),
 		queues:    make(map[*outbound]struct{}),
 	}
@@ -68,7 +73,7 @@ func newRelayMetrics(reg prometheus.Registerer) *relayMetrics {
 			m.publishes[o] = publishes.WithLabelValues(label)
 		}
 	}
-	reg.MustRegister(m.streams, m.frames, m.events, publishes, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	reg.MustRegister(m.streams, m.frames, m.events, m.refused, publishes, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "gotapi_history_relay_queue_bytes",
 		Help: "Bytes that wait to be sent to edges, all together; -edge-queue-bytes bounds each edge's.",
 	}, m.queued))

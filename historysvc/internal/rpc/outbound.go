@@ -220,6 +220,7 @@ func (o *outbound) deliver(c *channel, epoch stream.Epoch, events []stream.Event
 	o.mu.Lock()
 	if o.bytes >= o.maxBytes {
 		if !c.waits {
+			o.metrics.refused.Inc()
 			c.waits = true
 			o.refused = append(o.refused, c)
 		}
