@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -68,18 +67,8 @@ func process(pid int) (used time.Duration, peak int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	f, err := os.Open(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, 0, err
-	}
-	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if kb, ok := strings.CutPrefix(lines.Text(), "VmHWM:"); ok {
-			n, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(kb), " kB"), 10, 64)
-			return used, n << 10, err
-		}
-	}
-	return 0, 0, fmt.Errorf("no VmHWM of process %d", pid)
+	peak, err = testbed.PeakMemory(pid)
+	return used, peak, err
 }
 
 // commands is how many commands Redis has executed.

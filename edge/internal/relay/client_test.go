@@ -332,7 +332,7 @@ func TestFloodsOfManyGroupsLeaveRoomForOthers(t *testing.T) {
 		}
 	}
 	for g := range uint32(20) {
-		for n := range uint32(few) {
+		for n := range uint32(8000 / few) {
 			if !push(fmt.Sprint("/quiet/", g), 100+g, n) {
 				t.Fatalf("after floods in 40 groups, with %d of 8000 waiting, publication %d of group %d is refused", l.items, n, g)
 			}

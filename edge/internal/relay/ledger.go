@@ -10,10 +10,10 @@ import (
 const (
 	// groupShare is the part of the ledger that one group may fill: 1/4.
 	groupShare = 4
-	// reserve is the part that is kept for groups with less than few publications
-	// in it, 1/8: so floods in many groups do not shut out the others.
+	// reserve is the part, 1/8, that is kept for groups with few publications in
+	// it, 1/512: so floods in up to 64 groups do not shut out the others.
 	reserve = 8
-	few     = 16
+	few     = 512
 )
 
 // entryOverhead is about what an entry occupies beside its packet, in bytes.
@@ -85,7 +85,7 @@ func (l *ledger) limit(items, bytes int) {
 func (l *ledger) full(e *entry) string {
 	g := l.groups[group.Name(e.msg.GetGroup())]
 	items, bytes := l.maxItems, l.maxBytes
-	if g.items >= few {
+	if g.items >= max(4, items/few) {
 		items, bytes = items-items/reserve, bytes-bytes/reserve
 	}
 	if l.items+1 > items || l.bytes+e.size > bytes {

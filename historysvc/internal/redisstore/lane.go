@@ -23,10 +23,11 @@ const (
 	// What a waiting publication costs beside its payload.
 	itemOverhead = 256
 
-	// reserve is the part of a lane that is kept for groups with less than few
-	// publications in it, 1/8: so floods in many groups do not shut out the others.
+	// reserve is the part of a lane, 1/8, that is kept for groups with few
+	// publications in it, 1/512: so floods in up to 64 groups do not shut out the
+	// others.
 	reserve = 8
-	few     = 16
+	few     = 512
 )
 
 // limits bound what waits in a lane. What is beyond them is refused with
@@ -148,7 +149,7 @@ func (l *lane) admits(b *backlog, size int) bool {
 		return false
 	}
 	items, bytes := l.limits.items, l.limits.bytes
-	if b != nil && b.count >= few {
+	if b != nil && b.count >= max(4, items/few) {
 		items, bytes = items-items/reserve, bytes-bytes/reserve
 	}
 	return l.count < items && l.bytes+size <= bytes

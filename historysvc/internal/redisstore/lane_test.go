@@ -198,7 +198,7 @@ func TestFloodsInManyGroupsLeaveRoomForOthers(t *testing.T) {
 				r.put(fmt.Sprint("/flood/", g), fmt.Sprint(g, "-", i), stream.Message, time.Minute, flood)
 			}
 		}
-		for i := range 20 * few {
+		for i := range 20 * (8000 / few) {
 			r.put(fmt.Sprint("/other/", i%20), fmt.Sprint(i), stream.Message, time.Minute, others)
 		}
 		if refused := others.all(); len(refused) > 0 {

@@ -27,3 +27,19 @@ func CPU(pid int) (time.Duration, error) {
 	stime, err2 := strconv.ParseInt(f[12], 10, 64)
 	return time.Duration(utime+stime) * 10 * time.Millisecond, errors.Join(err1, err2)
 }
+
+// PeakMemory returns the largest resident memory that a process has had so far,
+// bytes: VmHWM of proc_pid_status(5).
+func PeakMemory(pid int) (int64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(b), "VmHWM:")
+	kb, _, _ := strings.Cut(rest, " kB")
+	n, err := strconv.ParseInt(strings.TrimSpace(kb), 10, 64)
+	if !ok || err != nil {
+		return 0, errors.New("cannot read /proc/PID/status")
+	}
+	return n << 10, nil
+}

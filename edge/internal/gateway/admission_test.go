@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+)
+
+// hold makes pages wait for release; entered tells of each that waits.
+func (rig *rig) hold() (entered <-chan struct{}, release func()) {
+	in, out := make(chan struct{}, 1000), make(chan struct{})
+	rig.history.page = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+		in <- struct{}{}
+		<-out
+		return &historyv1.GetHistoryResponse{Code: 200}, nil
+	}
+	return in, func() { close(out) }
+}
+
+func TestMoreRequestsThanAllowedAre503AndTheStatusIsServedAllTheSame(t *testing.T) {
+	rig := newRig(t, Options{MaxRequests: 1})
+	entered, release := rig.hold()
+	var first sync.WaitGroup
+	first.Go(func() {
+		if a := rig.do("GET", "/__/history?groupName=/a", ""); a.code != 200 {
+			t.Errorf("the first request: %d %s", a.code, a.body)
+		}
+	})
+	<-entered
+	for _, target := range []string{"/a", "/__/history?groupName=/a", "/__/nothing"} {
+		a := rig.do("POST", target, "x")
+		if a.code != 503 || a.header.Get("Retry-After") == "" {
+			t.Errorf("POST %s: %d %s with Retry-After %q, want 503", target, a.code, a.body, a.header.Get("Retry-After"))
+		}
+	}
+	if len(rig.published) > 0 {
+		t.Error("a refused publish went on")
+	}
+	if a := rig.do("GET", "/__status", ""); a.code != 200 {
+		t.Errorf("status: %d", a.code)
+	}
+	release()
+	first.Wait()
+	if a := rig.do("POST", "/a", "x"); a.code != 200 {
+		t.Errorf("afterwards: %d %s", a.code, a.body)
+	}
+}
+
+func TestPagesUnderWayAreBound(t *testing.T) {
+	rig := newRig(t, Options{})
+	entered, release := rig.hold()
+	var all sync.WaitGroup
+	for range maxPages {
+		all.Go(func() {
+			if a := rig.do("GET", "/__/history?groupName=/a", ""); a.code != 200 {
+				t.Errorf("a page in its turn: %d %s", a.code, a.body)
+			}
+		})
+	}
+	for range maxPages {
+		<-entered
+	}
+	if a := rig.do("GET", "/__/history?groupName=/a", ""); a.code != 503 {
+		t.Errorf("one page more: %d %s, want 503", a.code, a.body)
+	}
+	if len(entered) > 0 {
+		t.Error("the history service was asked for it")
+	}
+	release()
+	all.Wait()
+}
