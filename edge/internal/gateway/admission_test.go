@@ -9,9 +9,9 @@ import (
 )
 
 // hold makes pages wait for release; entered tells of each that waits.
-func (rig *rig) hold() (entered <-chan struct{}, release func()) {
+func (r *rig) hold() (entered <-chan struct{}, release func()) {
 	in, out := make(chan struct{}, 1000), make(chan struct{})
-	rig.history.page = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+	r.history.page = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
 		in <- struct{}{}
 		<-out
 		return &historyv1.GetHistoryResponse{Code: 200}, nil
