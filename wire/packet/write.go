@@ -1,8 +1,8 @@
 package packet
 
 import (
-	"bytes"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -69,11 +69,11 @@ func Tombstone(uuid string) []byte { return AppendRecall(nil, uuid) }
 
 // ParseTombstone returns the uuid if text is, byte for byte, what Tombstone
 // writes. Nothing else that is stored can be: it is not a data packet.
-func ParseTombstone(text []byte) (uuid string, ok bool) {
-	if !bytes.HasPrefix(text, []byte(tombstoneHead)) {
+func ParseTombstone(text string) (uuid string, ok bool) {
+	if !strings.HasPrefix(text, tombstoneHead) {
 		return "", false
 	}
-	s := scanner{b: text, i: len(tombstoneHead)}
+	s := scanner{b: []byte(text), i: len(tombstoneHead)}
 	q, ok := s.str()
 	if !ok || !s.next('}') || s.i != len(text) {
 		return "", false
@@ -82,7 +82,7 @@ func ParseTombstone(text []byte) (uuid string, ok bool) {
 	if q.escaped {
 		uuid = string(unescape(nil, q.raw, len(q.raw)))
 	}
-	return uuid, bytes.Equal(Tombstone(uuid), text)
+	return uuid, string(Tombstone(uuid)) == text
 }
 
 func appendHead(dst []byte, command int64, uuid string) []byte {

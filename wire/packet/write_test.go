@@ -27,7 +27,7 @@ func TestOnlyItsOwnBytesAreATombstone(t *testing.T) {
 		`{"type":1,"command":6,"uuid":""}`:           "",
 		`{"type":1,"command":6,"uuid":"a\n\u0001😀"}`: "a\n\x01😀",
 	} {
-		if got, ok := ParseTombstone([]byte(text)); !ok || got != want {
+		if got, ok := ParseTombstone(text); !ok || got != want {
 			t.Errorf("ParseTombstone(%s) = %q, %v, want %q", text, got, ok, want)
 		}
 	}
@@ -36,7 +36,7 @@ func TestOnlyItsOwnBytesAreATombstone(t *testing.T) {
 		`{"type":1, "command":6,"uuid":"a"}`, `{"type":1,"command":6,"uuid":"a","x":1}`, `{"type":1,"command":6,"uuid":7}`,
 		`{"type":2,"uuid":"a"}`, `{"type":1,"command":1,"uuid":"a"}`, "{\"type\":1,\"command\":6,\"uuid\":\"\xff\"}",
 	} {
-		if got, ok := ParseTombstone([]byte(text)); ok {
+		if got, ok := ParseTombstone(text); ok {
 			t.Errorf("ParseTombstone(%s) = %q", text, got)
 		}
 	}

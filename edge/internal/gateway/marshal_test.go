@@ -13,6 +13,9 @@ import (
 func FuzzAppendStringIsEncodingJSON(f *testing.F) {
 	for _, s := range []string{"", `a"b\c`, "\x00\b\f\n\r\t\x1f\x7f", "é房😀", "\xff\xe6\x88", "\u2028\u2029\u202a", "<&>", "\ufffd"} {
 		f.Add(s)
+		for n := range 9 { // at every place of a word, and across two
+			f.Add(strings.Repeat("a", n) + s + "0123456789" + s)
+		}
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		var want bytes.Buffer

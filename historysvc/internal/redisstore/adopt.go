@@ -96,7 +96,7 @@ func (s *Store) members(ctx context.Context, black string, texts []string) ([]bo
 // uuidOf returns the uuid of a stored text: that of a data packet, or that
 // which a tombstone names; "" if it has none.
 func uuidOf(text string) string {
-	if uuid, ok := packet.ParseTombstone([]byte(text)); ok {
+	if uuid, ok := packet.ParseTombstone(text); ok {
 		return uuid
 	}
 	if p := packet.Classify([]byte(text)); p.Kind == packet.Data {

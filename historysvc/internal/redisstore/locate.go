@@ -101,7 +101,7 @@ func match(seq uint64, text, uuid string) (place, bool) {
 	if uuidOf(text) != uuid {
 		return place{}, false
 	}
-	_, recalled := packet.ParseTombstone([]byte(text))
+	_, recalled := packet.ParseTombstone(text)
 	return place{seq, text, recalled}, true
 }
 

@@ -3,6 +3,7 @@ package redisstore
 import (
 	"context"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 
@@ -99,15 +100,24 @@ func fill(texts, elements []string) (history.Page, int) {
 		bytes += len(t)
 	}
 	for i, text := range elements {
-		if _, recalled := packet.ParseTombstone([]byte(text)); recalled {
+		if _, recalled := packet.ParseTombstone(text); recalled {
 			continue
 		}
 		if bytes += len(text); bytes > history.MaxPageBytes && len(page.Texts) > 0 {
 			return page, i
 		}
-		page.Texts = append(page.Texts, strings.ToValidUTF8(text, "\ufffd"))
+		page.Texts = append(page.Texts, validText(text))
 	}
 	return page, len(elements)
+}
+
+// validText is what clients get of a stored text: older servers stored
+// whatever came.
+func validText(text string) string {
+	if utf8.ValidString(text) { // much faster than ToValidUTF8, and nearly always so
+		return text
+	}
+	return strings.ToValidUTF8(text, "\ufffd")
 }
 
 // pageFrom reads on from a message, towards the older ones (dir -1) or the

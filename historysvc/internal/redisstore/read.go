@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"strings"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -198,10 +197,10 @@ func message(seq uint64, text, entry string) stream.Event {
 	if len(entry) >= 20 {
 		e.Origin = parseOrigin([]byte(entry[4:20]))
 	}
-	if uuid, ok := packet.ParseTombstone([]byte(text)); ok {
+	if uuid, ok := packet.ParseTombstone(text); ok {
 		e.Kind, e.UUID = stream.Tombstone, uuid
 	} else {
-		e.Payload = []byte(strings.ToValidUTF8(text, "\ufffd"))
+		e.Payload = []byte(validText(text))
 	}
 	return e
 }
