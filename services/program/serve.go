@@ -13,6 +13,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
+	"github.com/gotapi/gotapi-ws/services/heap"
 	"github.com/gotapi/gotapi-ws/services/ops"
 	"github.com/gotapi/gotapi-ws/services/procs"
 	"github.com/gotapi/gotapi-ws/services/run"
@@ -57,6 +58,7 @@ func (p Program[S]) runAll(ctx context.Context, s *settings[S], r *reloader[S], 
 	defer context.AfterFunc(ctx, ready.Stop)()
 	parts := []run.Part{
 		{Name: "processors", Serve: func(ctx context.Context) error { return procs.Govern(ctx, r.log) }},
+		{Name: "heap", Serve: func(ctx context.Context) error { return heap.Keep(ctx, r.log) }},
 		{Name: p.Name, Serve: func(ctx context.Context) error {
 			return p.Run(ctx, s.own, Process[S]{Log: r.log, Metrics: reg, Ready: ready, Reloads: r.reloads})
 		}},

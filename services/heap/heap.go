@@ -1,0 +1,79 @@
+// Package heap keeps the garbage collector from running all the time in a
+// process that has little to keep.
+//
+// Go collects when the heap has doubled. A server whose live heap is 4 MB, but
+// which makes garbage for each request, then collects every few megabytes, dozens
+// of times in a second, for a few megabytes saved. So Keep lets every heap grow
+// to a floor before it is collected; heaps whose double is above the floor are
+// collected as ever.
+package heap
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+)
+
+const (
+	// floor is the size, bytes, up to which a heap grows before it is collected.
+	floor = 48 << 20
+	// The collector's own default, percent of the live heap.
+	normal = 100
+)
+
+// percent is what GOGC has to be for a live heap of that many bytes to grow to
+// the floor, or to its double if that is more.
+func percent(live uint64) int {
+	live = max(live, 1<<20)
+	if 2*live >= floor {
+		return normal
+	}
+	return int((floor - live) * 100 / live)
+}
+
+// Keep adapts GOGC after each collection until ctx ends. It does nothing when
+// the environment sets GOGC. A memory limit (GOMEMLIMIT) holds as ever.
+func Keep(ctx context.Context, log *slog.Logger) error {
+	if os.Getenv("GOGC") != "" {
+		<-ctx.Done()
+		return nil
+	}
+	defer debug.SetGCPercent(debug.SetGCPercent(normal))
+	collected := make(chan struct{}, 1)
+	watch(ctx, collected)
+	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	now := normal
+	for {
+		metrics.Read(live)
+		// A change stops the world: small ones are not worth it.
+		if p := percent(live[0].Value.Uint64()); p == normal && now != normal || p > now*5/4 || p < now*4/5 {
+			debug.SetGCPercent(p)
+			log.DebugContext(ctx, "garbage collection", "gogc", p, "live_bytes", live[0].Value.Uint64())
+			now = p
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-collected:
+		}
+	}
+}
+
+// watch sends to collected after each collection, until ctx ends: a sentinel
+// that nobody holds is found dead by each, and succeeded by the next.
+func watch(ctx context.Context, collected chan<- struct{}) {
+	sentinel := new([16]byte)
+	runtime.AddCleanup(sentinel, func(ctx context.Context) {
+		if ctx.Err() != nil {
+			return
+		}
+		select {
+		case collected <- struct{}{}:
+		default:
+		}
+		watch(ctx, collected)
+	}, ctx)
+}

@@ -1,0 +1,90 @@
+package heap
+
+import (
+	"context"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"testing"
+	"time"
+)
+
+func TestSmallHeapsGrowToTheFloorAndLargeOnesToTheirDouble(t *testing.T) {
+	for _, tt := range []struct {
+		live uint64
+		want uint64 // what the heap grows to
+	}{
+		{0, floor},
+		{1 << 20, floor},
+		{5 << 20, floor},
+		{20 << 20, floor},
+		{24 << 20, 48 << 20},
+		{100 << 20, 200 << 20},
+	} {
+		live := max(tt.live, 1<<20)
+		grown := live + live*uint64(percent(tt.live))/100
+		if grown > tt.want || grown < tt.want*98/100 {
+			t.Errorf("live %d: grows to %d, want %d", tt.live, grown, tt.want)
+		}
+	}
+}
+
+func TestPercentFollowsTheLiveHeap(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(normal)
+	defer debug.SetGCPercent(before)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Keep(ctx, slog.New(slog.DiscardHandler)) }()
+
+	until(t, "a small heap has a large percentage", func() bool { return gcPercent() > 2*normal })
+	ballast := make([]byte, floor)
+	until(t, "a large heap has the normal one", func() bool { return gcPercent() == normal })
+	runtime.KeepAlive(ballast)
+	ballast = nil
+	until(t, "a heap that has shrunk has a large one", func() bool { return gcPercent() > 2*normal })
+
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := gcPercent(); got != normal {
+		t.Errorf("%d percent after the end, want %d", got, normal)
+	}
+}
+
+func TestTheEnvironmentHasTheLastWord(t *testing.T) {
+	t.Setenv("GOGC", "150")
+	before := debug.SetGCPercent(150)
+	defer debug.SetGCPercent(before)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Keep(ctx, slog.New(slog.DiscardHandler)) }()
+	for range 3 {
+		runtime.GC()
+	}
+	cancel()
+	<-ended
+	if got := gcPercent(); got != 150 {
+		t.Errorf("%d percent, want the 150 of the environment", got)
+	}
+}
+
+// gcPercent is GOGC as it is now.
+func gcPercent() int {
+	s := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(s)
+	return int(s[0].Value.Uint64())
+}
+
+// until collects garbage until ok.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for giveUp := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(giveUp) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+		runtime.GC()
+	}
+}
