@@ -57,7 +57,7 @@ tools: $(TOOLS) ## install all pinned tools into .bin
 
 # ---- build and run
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VERSION ?= $(shell git describe --tags --always --abbrev=12 --dirty 2>/dev/null || echo devel)
 COMMIT  ?= $(shell git rev-parse --short=12 HEAD 2>/dev/null || echo unknown)
 DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
 PROGRAM_PKG := github.com/gotapi/gotapi-ws/services/program
@@ -68,6 +68,10 @@ GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
 .PHONY: build
 build: ## build bin/edge, bin/historysvc, bin/gotapi-ws (both in one process) and bin/gotapi (the client)
 	$(GO_BUILD) -o bin/ $(MAINS)
+
+.PHONY: reproducible
+reproducible: ## build HEAD twice, from nothing, and compare: the same programs, static
+	scripts/reproducible.sh
 
 .PHONY: run
 run: ## build and run both services in one process, no Redis needed (ARGS='-listen ...')
