@@ -60,6 +60,8 @@ type Config struct {
 	UpgradeRate float64
 	// Bound of HTTP requests under way.
 	MaxRequests int
+	// Whether the end of each WebSocket is worth a line in the log.
+	LogConnections bool
 	// How long going down may take for the members.
 	Drain time.Duration
 
@@ -112,6 +114,8 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.Float64Var(&c.UpgradeRate, "upgrade-rate", 2000,
 		"most WebSockets that are accepted in a second; more wait for up to a second, then they are\nrefused with 503; 0: no limit")
 	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "most HTTP requests under way; more are refused with 503")
+	fs.BoolVar(&c.LogConnections, "log-connections", false,
+		"log the end of each WebSocket with its reason, how long it was and what it carried, up to 20 in 10 s;\nwithout it that is on level debug, where all are logged")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "over how long the members are disconnected when the server goes down")
 	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain, PEM; with -tls-key the edge speaks TLS")
 	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")
@@ -119,7 +123,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	c.Access.RegisterFlags(fs)
 	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` of plain HTTP that redirects to HTTPS on the port of -listen")
 	config.MarkReloadable(fs, "admin-secret", "admin-secret-file", "allowed-origins",
-		"max-message-bytes", "member-queue-bytes", "max-connections", "upgrade-rate")
+		"max-message-bytes", "member-queue-bytes", "max-connections", "upgrade-rate", "log-connections")
 }
 
 // Validate returns all that is wrong with the settings: config.Errors.

@@ -29,6 +29,7 @@ func (c *Config) sockets() session.Options {
 		UpgradeRate:    c.UpgradeRate,
 		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: c.MemberQueueBytes},
 		SettleTime:     c.settleTime(),
+		LogEnds:        c.LogConnections,
 		WriteError:     gateway.WriteError,
 	}
 }

@@ -13,6 +13,8 @@ type door struct {
 	// 0: no limit.
 	maxConnections int
 	queue          ws.Limits
+	// Whether the end of each connection is worth a line at level Info.
+	logEnds bool
 }
 
 func newDoor(opts *Options) *door {
@@ -23,11 +25,12 @@ func newDoor(opts *Options) *door {
 		gate:           limit.NewGate(opts.UpgradeRate),
 		maxConnections: opts.MaxConnections,
 		queue:          opts.Queue,
+		logEnds:        opts.LogEnds,
 	}
 }
 
-// Reconfigure uses Origin, MaxMessage, MaxConnections, UpgradeRate and Queue of
-// opts for the connections that come from now on.
+// Reconfigure uses Origin, MaxMessage, MaxConnections, UpgradeRate, Queue and LogEnds
+// of opts for the connections that come from now on.
 func (s *Server) Reconfigure(opts Options) {
 	opts.WriteError = s.opts.WriteError
 	opts = opts.withDefaults()

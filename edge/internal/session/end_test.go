@@ -2,6 +2,7 @@ package session
 
 import (
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
@@ -23,6 +24,7 @@ func TestEveryEndHasItsReason(t *testing.T) {
 		{&ws.CloseError{Code: packet.CloseTooBig}, endTooBig, 1009},
 		{&ws.CloseError{Code: packet.CloseServiceRestart}, endLost, 1012},
 		{&ws.CloseError{Code: packet.CloseTryAgainLater, Reason: "the group cannot be had now"}, endTryAgain, 1013},
+		{errExpired, endExpired, errExpired.Code},
 		{&ws.CloseError{Code: 4000}, endOther, 4000},
 	} {
 		if got := endOf(tt.cause); got != tt.want {
@@ -30,6 +32,14 @@ func TestEveryEndHasItsReason(t *testing.T) {
 		}
 		if got := code(tt.cause); got != tt.code {
 			t.Errorf("%v: got code %d, want %d", tt.cause, got, tt.code)
+		}
+	}
+}
+
+func TestEveryReasonIsCounted(t *testing.T) {
+	for code, e := range closeEnds {
+		if !slices.Contains(ends, e) {
+			t.Errorf("code %d: reason %s has no counter", code, e)
 		}
 	}
 }

@@ -16,6 +16,8 @@ import (
 // handle does what a message asks for. The message is the reader's and valid
 // only until handle returns.
 func (c *session) handle(op ws.Opcode, message []byte) {
+	c.messages++
+	c.inBytes += uint64(len(message))
 	switch {
 	case c.deaf():
 	case c.group == group.Lobby:

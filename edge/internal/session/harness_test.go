@@ -29,6 +29,8 @@ import (
 // connections in memory.
 type edge struct {
 	*testing.T
+	// What was logged, from level Info on.
+	lines    *lockedBuffer
 	relay    *roomtest.Relay
 	rooms    *room.Registry
 	server   *session.Server
@@ -102,13 +104,14 @@ func inBubble(t *testing.T, opts session.Options, test func(e *edge)) {
 func newEdge(t *testing.T, opts session.Options) *edge {
 	t.Helper()
 	r := roomtest.New(1, 10)
-	log := slog.New(slog.DiscardHandler)
+	lines := new(lockedBuffer)
+	log := slog.New(slog.NewTextHandler(lines, nil))
 	reg := prometheus.NewRegistry()
 	rooms := room.New(r, roomtest.Edge, log, reg)
 	r.SetHandler(rooms)
 	h := &fakeHistory{}
 	return &edge{
-		T: t, relay: r, rooms: rooms, history: h, by: access.System(),
+		T: t, lines: lines, relay: r, rooms: rooms, history: h, by: access.System(),
 		server:   session.New(opts, rooms, r, h, log, reg),
 		listener: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
 	}
@@ -297,4 +300,22 @@ func (e *edge) do(method, path string, headers map[string]string) int {
 	_, _ = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
 	return resp.StatusCode
+}
+
+// lockedBuffer is for loggers of several goroutines.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

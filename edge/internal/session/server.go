@@ -60,6 +60,8 @@ type Options struct {
 	// SettleTime is how long a leaving session waits for its answers: the
 	// publish timeout and a little more; 6 s.
 	SettleTime time.Duration
+	// LogEnds makes the end of each connection a line at level Info, not Debug.
+	LogEnds bool
 	// WriteError answers a request that is refused, as the rest of the edge does.
 	WriteError func(w http.ResponseWriter, status int, msg string)
 }

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -36,6 +35,9 @@ type session struct {
 	mute error
 	// Publishes so far.
 	published uint32
+	// Since when it is open, and what has come from the peer.
+	began             time.Time
+	messages, inBytes uint64
 
 	// It was ending when it was last pinged; keepalive's own.
 	ending bool
@@ -88,6 +90,7 @@ func (c *session) leave() {
 // run is the session's goroutine.
 func (c *session) run() {
 	defer c.server.forget(c)
+	c.began = time.Now()
 	c.expire()
 	c.resume()
 	var err error
@@ -125,11 +128,18 @@ func (c *session) endedBy(err error) error {
 
 // report logs and counts the end.
 func (c *session) report(cause error) {
-	c.server.metrics.ended(endOf(cause))
+	reason := endOf(cause)
+	c.server.metrics.ended(reason)
 	level := slog.LevelDebug
-	if errors.Is(cause, ws.ErrSlowConsumer) {
+	if reason == endSlowConsumer || c.server.door.Load().logEnds {
 		level = slog.LevelInfo
 	}
+	if !c.server.log.Enabled(c.server.base, level) {
+		return
+	}
+	frames, bytes := c.out.Written()
 	c.server.log.Log(c.server.base, level, "session ended",
-		"session", c.id, "group", c.group, "reason", cause)
+		"session", c.id, "group", c.group, "reason", reason, "code", code(cause), "cause", cause,
+		"duration", time.Since(c.began).Round(time.Millisecond),
+		"messages_in", c.messages, "bytes_in", c.inBytes, "frames_out", frames, "bytes_out", bytes)
 }

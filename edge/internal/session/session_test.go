@@ -687,3 +687,36 @@ func TestLostDeliveryOfAnOwnMessageIsNoticedByItsReceipt(t *testing.T) {
 		})
 	})
 }
+
+func TestEndOfAConnectionIsOneLineIfAskedFor(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		inBubble(t, session.Options{LogEnds: asked}, func(e *edge) {
+			c, other := e.dial(chat), e.dial(chat)
+			c.text("hello", "secret text")
+			other.text("hi")
+			synctest.Wait()
+			time.Sleep(1500 * time.Millisecond)
+			_ = c.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(time.Second))
+			synctest.Wait()
+			line := e.lines.String()
+			if !asked {
+				if line != "" {
+					e.Errorf("logged %q, want nothing", line)
+				}
+				return
+			}
+			// Out: a frame of four bytes; the close frame does not count.
+			for _, want := range []string{
+				"session ended", "group=" + string(chat), "reason=peer_closed", "code=1000", "duration=1.5s",
+				"messages_in=2", "bytes_in=16", "frames_out=1", "bytes_out=4",
+			} {
+				if !strings.Contains(line, want) {
+					e.Errorf("the line lacks %s: %s", want, line)
+				}
+			}
+			if strings.Count(line, "\n") != 1 || strings.Contains(line, "secret") {
+				e.Errorf("want one line without text: %s", line)
+			}
+		})
+	}
+}

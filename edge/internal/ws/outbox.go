@@ -47,9 +47,9 @@ type Outbox struct {
 	waiting []Frame
 	// Of what waits and what is being written.
 	frames, bytes int
-	// How many frames have been written.
-	written uint64
-	writing bool
+	// How many frames have been written, and how many bytes these were.
+	written, writtenBytes uint64
+	writing               bool
 	// Why the connection ends; nil while it does not. Once set, nothing more is
 	// queued.
 	cause error
@@ -201,6 +201,14 @@ func (o *Outbox) Await(ctx context.Context) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.await(ctx, func() bool { return o.frames <= o.limits.Frames/2 && o.bytes <= o.limits.Bytes/2 })
+}
+
+// Written is how many frames have been written, pings included and the close
+// frame not, and how many bytes these were.
+func (o *Outbox) Written() (frames, bytes uint64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.written, o.writtenBytes
 }
 
 // SendAndWait queues f and blocks until it has been written. It returns the

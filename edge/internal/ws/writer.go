@@ -165,6 +165,7 @@ func (o *Outbox) countOut(frames []Frame) bool {
 	o.written += uint64(len(frames))
 	for _, f := range frames {
 		o.bytes -= o.weight(f)
+		o.writtenBytes += uint64(f.Size())
 	}
 	o.tellWaiter()
 	return !o.dropped
