@@ -123,7 +123,7 @@ test-js: redis web-check clients/js/node_modules/.package-lock.json ## the npm p
 lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone
 	$(BIN)/golangci-lint run --allow-parallel-runners $(PACKAGES)
 	scripts/deadcode.sh $(BIN)/deadcode $(MAINS)
-	scripts/modules.sh $(MODULES)
+	scripts/modules.sh $(MODULES) deploy/verify
 
 .PHONY: fmt
 fmt: $(golangci-lint_TOOL) $(buf_TOOL) ## format Go and proto files
@@ -147,8 +147,15 @@ docs: redis build ## write the tables of docs/configuration.md from the flags, t
 	go test -count=1 -run Reference ./standalone -update
 	E2E_BIN=$(CURDIR)/bin go test -count=1 -run Reference ./e2e/operations -update
 
+# A module of its own, outside of the workspace: nothing else depends on Kubernetes.
+.PHONY: test-deploy
+test-deploy: build $(gotestsum_TOOL) $(golangci-lint_TOOL) ## what is in deploy/: manifests, units, compose files, rules and dashboard
+	@scripts/ensure-deploy-tools.sh
+	cd deploy/verify && GOWORK=off $(BIN)/golangci-lint run --allow-parallel-runners ./...
+	cd deploy/verify && GOWORK=off E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 5m ./...
+
 .PHONY: check
-check: lint proto-check gen-check test ## all that must pass before a change lands
+check: lint proto-check gen-check test test-deploy ## all that must pass before a change lands
 
 FUZZTIME ?= 10s
 .PHONY: fuzz

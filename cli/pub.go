@@ -215,6 +215,10 @@ func (p *publishing) packet(message []byte) ([]byte, error) {
 		return message, nil
 	}
 	uuid := p.flags.uuid
+	if uuid == "" && !p.flags.body {
+		data, _ := gotapi.TextPacket(string(message))
+		return data, nil
+	}
 	if uuid == "" {
 		uuid = gotapi.NewUUID()
 	}
