@@ -24,14 +24,29 @@ const (
 	normal = 100
 )
 
-// percent is what GOGC has to be for a live heap of that many bytes to grow to
-// the floor, or to its double if that is more.
-func percent(live uint64) int {
-	live = max(live, 1<<20)
-	if 2*live >= floor {
+// percent is what GOGC has to be for a heap of so many live bytes to grow to the
+// floor; normal if it grows beyond that anyway. base is what GOGC is a
+// percentage of: the live heap, stacks and globals.
+func percent(live, base uint64) int {
+	base = max(base, live, 1<<20)
+	if live+base >= floor {
 		return normal
 	}
-	return int((floor - live) * 100 / live)
+	return int((floor - live) * 100 / base)
+}
+
+// state is what the last collection has found.
+type state [2]metrics.Sample
+
+func newState() *state {
+	return &state{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/heap/goal:bytes"}}
+}
+
+// read returns the live heap and the base, under a GOGC of percent.
+func (s *state) read(percent int) (live, base uint64) {
+	metrics.Read(s[:])
+	live, goal := s[0].Value.Uint64(), s[1].Value.Uint64()
+	return live, (max(goal, live) - live) * 100 / uint64(percent)
 }
 
 // Keep adapts GOGC after each collection until ctx ends. It does nothing when
@@ -44,14 +59,13 @@ func Keep(ctx context.Context, log *slog.Logger) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(normal))
 	collected := make(chan struct{}, 1)
 	watch(ctx, collected)
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	now := normal
+	found, now := newState(), normal
 	for {
-		metrics.Read(live)
+		live, base := found.read(now)
 		// A change stops the world: small ones are not worth it.
-		if p := percent(live[0].Value.Uint64()); p == normal && now != normal || p > now*5/4 || p < now*4/5 {
+		if p := percent(live, base); p == normal && now != normal || p > now*5/4 || p < now*4/5 {
 			debug.SetGCPercent(p)
-			log.DebugContext(ctx, "garbage collection", "gogc", p, "live_bytes", live[0].Value.Uint64())
+			log.DebugContext(ctx, "garbage collection", "gogc", p, "live_bytes", live)
 			now = p
 		}
 		select {

@@ -6,28 +6,58 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"testing"
 	"time"
 )
 
 func TestSmallHeapsGrowToTheFloorAndLargeOnesToTheirDouble(t *testing.T) {
 	for _, tt := range []struct {
-		live uint64
-		want uint64 // what the heap grows to
+		live, roots uint64
+		want        uint64 // what the heap grows to
 	}{
-		{0, floor},
-		{1 << 20, floor},
-		{5 << 20, floor},
-		{20 << 20, floor},
-		{24 << 20, 48 << 20},
-		{100 << 20, 200 << 20},
+		{1 << 20, 0, floor},
+		{5 << 20, 0, floor},
+		{5 << 20, 20 << 20, floor},
+		{5 << 20, 200 << 20, 210 << 20},
+		{20 << 20, 0, floor},
+		{24 << 20, 0, 48 << 20},
+		{100 << 20, 10 << 20, 210 << 20},
 	} {
-		live := max(tt.live, 1<<20)
-		grown := live + live*uint64(percent(tt.live))/100
+		base := tt.live + tt.roots
+		grown := tt.live + base*uint64(percent(tt.live, base))/100
 		if grown > tt.want || grown < tt.want*98/100 {
-			t.Errorf("live %d: grows to %d, want %d", tt.live, grown, tt.want)
+			t.Errorf("live %d, roots %d: grows to %d, want %d", tt.live, tt.roots, grown, tt.want)
 		}
 	}
+	if p := percent(0, 0); p <= 0 {
+		t.Errorf("nothing is alive: %d percent", p)
+	}
+}
+
+// Ten thousand goroutines are as many stacks, of which a large percentage would
+// be a large heap.
+func TestStacksDoNotMakeTheHeapGrowBeyondTheFloor(t *testing.T) {
+	t.Setenv("GOGC", "")
+	before := debug.SetGCPercent(normal)
+	defer debug.SetGCPercent(before)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Keep(ctx, slog.New(slog.DiscardHandler)) }()
+	var sleepers sync.WaitGroup
+	for range 10_000 {
+		sleepers.Go(func() { <-ctx.Done() })
+	}
+	until(t, "the goal is near the floor, or what is normal for so many stacks", func() bool {
+		live, base := newState().read(gcPercent())
+		goal := live + base*uint64(gcPercent())/100
+		return goal <= max(floor, live+base)*5/4
+	})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	sleepers.Wait()
 }
 
 func TestPercentFollowsTheLiveHeap(t *testing.T) {
