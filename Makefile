@@ -9,7 +9,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-MODULES := proto wire access services edge historysvc standalone clients/go cli e2e
+MODULES := proto wire access hooks services edge historysvc standalone clients/go cli e2e
 PACKAGES := $(MODULES:%=./%/...)
 MAINS := ./edge/cmd/edge ./historysvc/cmd/historysvc ./standalone/cmd/gotapi-ws ./cli/cmd/gotapi
 BIN := $(CURDIR)/.bin

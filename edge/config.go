@@ -14,6 +14,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/hooks"
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
@@ -74,6 +75,8 @@ type Config struct {
 
 	// Who may do what.
 	Access access.Config
+	// Who is asked and told about what is published.
+	Hooks hooks.Config
 
 	// Not flags.
 
@@ -121,6 +124,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")
 	fs.DurationVar(&c.HSTS, "hsts", 0, "how `long` browsers shall insist on HTTPS for this host, as 8760h (Strict-Transport-Security);\n0s: they are not told to")
 	c.Access.RegisterFlags(fs)
+	c.Hooks.RegisterFlags(fs)
 	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` of plain HTTP that redirects to HTTPS on the port of -listen")
 	config.MarkReloadable(fs, "admin-secret", "admin-secret-file", "allowed-origins",
 		"max-message-bytes", "member-queue-bytes", "max-connections", "upgrade-rate", "log-connections")
@@ -155,6 +159,7 @@ func (c *Config) Validate() error {
 	check(c.RedirectHTTP == "" || isAddress(c.RedirectHTTP), "-redirect-http: %q is not an address such as :80", c.RedirectHTTP)
 	check(c.RedirectHTTP == "" || c.TLSCert != "", "-redirect-http needs -tls-cert and -tls-key")
 	c.Access.Check(check)
+	c.Hooks.Check(check)
 	return wrong.Err()
 }
 
@@ -166,6 +171,7 @@ func (c *Config) CheckFiles() error {
 	wrong.Add(err)
 	wrong.Add(c.checkTLS())
 	wrong.Add(c.Access.CheckFiles())
+	wrong.Add(c.Hooks.CheckFiles())
 	return wrong.Err()
 }
 

@@ -18,9 +18,11 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
+	"github.com/gotapi/gotapi-ws/edge/internal/hooked"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
+	"github.com/gotapi/gotapi-ws/hooks"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/services/run"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
@@ -42,6 +44,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
+	hook, err := hooks.New(cfg.Hooks, "edge", log, reg)
+	if err != nil {
+		return err
+	}
 	conn, err := relay.Dial(cfg.History, append(secrets.dialOptions(&cfg), showing(guard)...)...)
 	if err != nil {
 		return err
@@ -56,7 +62,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	rooms := room.New(client, client.Edge(), log, reg)
 	client.SetHandler(rooms)
 	client.ReportMembers(rooms.Members)
-	face, err := newFace(ctx, &cfg, guard, conn, client, rooms, log, reg)
+	face, err := newFace(ctx, &cfg, guard, hook, conn, client, rooms, log, reg)
 	if err != nil {
 		return err
 	}
@@ -76,6 +82,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		{Name: "tls files", Serve: secrets.run},
 		{Name: "settings", Serve: func(ctx context.Context) error { return face.run(ctx, cfg.Reloads) }},
 		{Name: "access", Serve: guard.Run},
+		{Name: "hooks", Serve: hook.Run},
 		{Name: "relay", Serve: client.Run},
 		{Name: "rooms", Serve: rooms.Run},
 		{Name: "keepalive", Serve: face.sessions.Run},
@@ -86,8 +93,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 
 // newFace makes what answers clients: WebSockets, HTTP, pages.
 func newFace(
-	ctx context.Context, cfg *Config, guard *access.Guard, conn *grpc.ClientConn, client *relay.Client, rooms *room.Registry,
-	log *slog.Logger, reg prometheus.Registerer,
+	ctx context.Context, cfg *Config, guard *access.Guard, hook *hooks.Hooks, conn *grpc.ClientConn, client *relay.Client,
+	rooms *room.Registry, log *slog.Logger, reg prometheus.Registerer,
 ) (*live, error) {
 	secret, err := cfg.secret()
 	if err != nil {
@@ -96,7 +103,11 @@ func newFace(
 	face := &live{log: log}
 	face.useOrigins(cfg)
 	history := gateway.NewForwarder(conn)
-	face.sessions = session.New(cfg.sockets(), rooms, client, history, log, reg)
+	var publisher session.Publisher = client
+	if hook != nil {
+		publisher = hooked.New(client.Publish, hook, cfg.MaxMessageBytes, log)
+	}
+	face.sessions = session.New(cfg.sockets(), rooms, publisher, history, log, reg)
 	pages, err := console.New(func() console.Figures { return figures(rooms, client) })
 	if err != nil {
 		return nil, err
@@ -107,7 +118,7 @@ func newFace(
 	}
 	face.handler, err = gateway.New(ctx, gateway.Backends{
 		Callers: caller.New(guard, face.named),
-		Publish: client.Publish,
+		Publish: publisher.Publish,
 		History: history,
 		Console: pages,
 		Version: built,
@@ -162,7 +173,7 @@ func drain(ctx context.Context, sessions *session.Server, cfg *Config) error {
 }
 
 // settleTime is how long a member that is told to go may wait for its acks.
-func (c *Config) settleTime() time.Duration { return c.PublishTimeout + time.Second }
+func (c *Config) settleTime() time.Duration { return c.Hooks.Wait() + c.PublishTimeout + time.Second }
 
 // drainTimeout is when members that have not ended are cut off: 4 s beyond the
 // time in which all of them should have.
@@ -173,7 +184,7 @@ func (c *Config) stopTimeout() time.Duration { return c.webDrain() + c.drainTime
 
 // webDrain is how long HTTP requests under way may take: a publish has its
 // answer by then.
-func (c *Config) webDrain() time.Duration { return c.PublishTimeout + time.Second }
+func (c *Config) webDrain() time.Duration { return c.settleTime() }
 
 // listenAll opens the listeners: first that of the handler, then that of the
 // redirect, if there is one. On an error none is open.

@@ -7,6 +7,7 @@ require (
 	github.com/google/go-cmp v0.7.0
 	github.com/gorilla/websocket v1.5.3
 	github.com/gotapi/gotapi-ws/access v0.0.0
+	github.com/gotapi/gotapi-ws/hooks v0.0.0
 	github.com/gotapi/gotapi-ws/proto v0.0.0
 	github.com/gotapi/gotapi-ws/services v0.0.0
 	github.com/gotapi/gotapi-ws/wire v0.0.0
@@ -42,6 +43,7 @@ require (
 
 replace (
 	github.com/gotapi/gotapi-ws/access => ../access
+	github.com/gotapi/gotapi-ws/hooks => ../hooks
 	github.com/gotapi/gotapi-ws/proto => ../proto
 	github.com/gotapi/gotapi-ws/services => ../services
 	github.com/gotapi/gotapi-ws/wire => ../wire

@@ -10,6 +10,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
+	"github.com/gotapi/gotapi-ws/hooks"
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
@@ -66,6 +67,8 @@ type Config struct {
 	Drain time.Duration
 	// Who may do what.
 	Access access.Config
+	// Who is asked and told about what is published over gRPC.
+	Hooks hooks.Config
 
 	// Not flags.
 
@@ -121,6 +124,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.IntVar(&c.PublishQueueGroupBytes, "publish-queue-group-bytes", 8<<20, "the same, `bytes`")
 	fs.IntVar(&c.EdgeQueueBytes, "edge-queue-bytes", 16<<20, "most `bytes` that may wait for one edge; beyond, stored messages wait in Redis")
 	c.Access.RegisterFlags(fs)
+	c.Hooks.RegisterFlags(fs)
 	fs.DurationVar(&c.Drain, "drain", 5*time.Second, "how long publishes under way may take to finish when the service goes down")
 }
 
@@ -149,6 +153,7 @@ func (c *Config) Validate() error {
 	check(c.EdgeQueueBytes >= minEdgeQueueBytes, "-edge-queue-bytes: less than %d", minEdgeQueueBytes)
 	check(c.Drain >= 0, "-drain: negative")
 	c.Access.Check(check)
+	c.Hooks.Check(check)
 	check(!c.Access.Checks() || c.Access.HasServiceToken() || c.TLS.CA != "",
 		"-service-token-file (or -grpc-tls-client-ca) is needed with -auth-...: edges could not be told from strangers")
 	return wrong.Err()
@@ -165,6 +170,7 @@ func (c *Config) CheckFiles() error {
 	}
 	wrong.Add(c.checkRedisFiles())
 	wrong.Add(c.Access.CheckFiles())
+	wrong.Add(c.Hooks.CheckFiles())
 	return wrong.Err()
 }
 

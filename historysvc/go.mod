@@ -6,6 +6,7 @@ require (
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/google/go-cmp v0.7.0
 	github.com/gotapi/gotapi-ws/access v0.0.0
+	github.com/gotapi/gotapi-ws/hooks v0.0.0
 	github.com/gotapi/gotapi-ws/proto v0.0.0
 	github.com/gotapi/gotapi-ws/services v0.0.0
 	github.com/gotapi/gotapi-ws/wire v0.0.0
@@ -43,6 +44,7 @@ require (
 
 replace (
 	github.com/gotapi/gotapi-ws/access => ../access
+	github.com/gotapi/gotapi-ws/hooks => ../hooks
 	github.com/gotapi/gotapi-ws/proto => ../proto
 	github.com/gotapi/gotapi-ws/services => ../services
 	github.com/gotapi/gotapi-ws/wire => ../wire

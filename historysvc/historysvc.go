@@ -16,6 +16,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/hooks"
 	"github.com/gotapi/gotapi-ws/services/run"
 )
 
@@ -46,12 +47,16 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
+	hook, err := hooks.New(cfg.Hooks, "history", log, reg)
+	if err != nil {
+		return err
+	}
 	listeners, err := cfg.listen(ctx)
 	if err != nil {
 		return err
 	}
 	hub := feed.New(store, store, log, reg)
-	history := rpc.NewHistory(store, store, hub, rpc.HistoryOptions{MaxMessageBytes: cfg.MaxMessageBytes}, log)
+	history := rpc.NewHistory(store, store, hub, rpc.HistoryOptions{MaxMessageBytes: cfg.MaxMessageBytes, Hooks: hook}, log)
 	relay := rpc.NewRelay(store, store, hub, rpc.RelayOptions{QueueBytes: cfg.EdgeQueueBytes}, log, reg)
 	door := rpc.NewDoor(guard, cfg.TLS.CA != "")
 	srv := newServer(history, relay, door, listeners, secure.options(), cfg.Drain, log, reg)
@@ -66,6 +71,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	return run.All(ctx, log, cfg.Drain+stopTimeout,
 		run.Part{Name: "settings", Serve: func(ctx context.Context) error { return useFiles(ctx, cfg.Reloads, secure, onRedis) }},
 		run.Part{Name: "access", Serve: guard.Run},
+		run.Part{Name: "hooks", Serve: hook.Run},
 		run.Part{Name: "store", Serve: func(ctx context.Context) error { return store.Run(ctx, hub) }},
 		run.Part{Name: "feed", Serve: hub.Run},
 		run.Part{Name: "readiness", Serve: func(ctx context.Context) error { return srv.watchStore(ctx, store.Ping) }},

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/hooks"
 )
 
 // RegisterFlags defines the flags of both services. Where both have a flag of
@@ -37,7 +38,9 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 }
 
 // shared says whether one flag is for both services.
-func shared(name string) bool { return name == "max-message-bytes" || access.Shared(name) }
+func shared(name string) bool {
+	return name == "max-message-bytes" || access.Shared(name) || hooks.Shared(name)
+}
 
 func flagsOf(register func(*flag.FlagSet)) *flag.FlagSet {
 	fs := flag.NewFlagSet("", flag.ContinueOnError)

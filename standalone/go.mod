@@ -9,6 +9,7 @@ require (
 	github.com/gotapi/gotapi-ws/access v0.0.0
 	github.com/gotapi/gotapi-ws/edge v0.0.0
 	github.com/gotapi/gotapi-ws/historysvc v0.0.0
+	github.com/gotapi/gotapi-ws/hooks v0.0.0
 	github.com/gotapi/gotapi-ws/proto v0.0.0
 	github.com/gotapi/gotapi-ws/services v0.0.0
 	github.com/prometheus/client_golang v1.25.0
@@ -48,6 +49,7 @@ replace (
 	github.com/gotapi/gotapi-ws/access => ../access
 	github.com/gotapi/gotapi-ws/edge => ../edge
 	github.com/gotapi/gotapi-ws/historysvc => ../historysvc
+	github.com/gotapi/gotapi-ws/hooks => ../hooks
 	github.com/gotapi/gotapi-ws/proto => ../proto
 	github.com/gotapi/gotapi-ws/services => ../services
 	github.com/gotapi/gotapi-ws/wire => ../wire

@@ -37,7 +37,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		WriteError(w, http.StatusBadRequest, refusal)
 		return
 	}
-	p.Number, p.Author = h.published.Add(1), id.Author()
+	p.Number, p.Author, p.User = h.published.Add(1), id.Author(), id.Name()
 	answer := make(chan relay.Receipt, 1)
 	p.Done = func(receipt relay.Receipt) { answer <- receipt }
 	h.backends.Publish(p)

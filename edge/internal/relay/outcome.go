@@ -10,6 +10,8 @@ func (o Outcome) Code() int {
 		return http.StatusOK
 	case Invalid:
 		return http.StatusBadRequest
+	case Denied:
+		return http.StatusForbidden
 	case Busy:
 		return http.StatusTooManyRequests
 	case Unavailable:

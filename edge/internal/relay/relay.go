@@ -19,6 +19,8 @@ type Publication struct {
 	Payload []byte
 	// Who sent it, as Publish.author of the protocol: 8 bytes, or none.
 	Author []byte
+	// The name of who sent it, for hooks; it does not leave the edge.
+	User string
 	// The session that sent it (0 for HTTP) and the session's own number for
 	// it: together its id, which comes back as the Origin of the event.
 	Session, Number uint32
@@ -47,6 +49,8 @@ const (
 	Unavailable
 	// Unknown: no answer within the publish timeout, code 504.
 	Unknown
+	// Denied: the application does not allow it, code 403. It is not the relay's.
+	Denied
 )
 
 // Receipt answers a Publication.

@@ -97,7 +97,7 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 	number := c.published
 	c.server.publisher.Publish(&relay.Publication{
 		Group: c.group, Kind: kind, UUID: uuid, Payload: bytes.Clone(message),
-		Author: c.by.Author(), Session: c.id, Number: number,
+		Author: c.by.Author(), User: c.by.Name(), Session: c.id, Number: number,
 		Done: func(r relay.Receipt) {
 			c.exit(size, c.answer(number, kind, uuid, r))
 		},
@@ -109,7 +109,11 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 func (c *session) answer(number uint32, kind stream.Kind, uuid string, r relay.Receipt) (stored bool) {
 	if kind != stream.Message {
 		// There is no uuid to answer with: broadcasts are at most once.
-		if r.Outcome != relay.Accepted {
+		switch r.Outcome {
+		case relay.Accepted:
+		case relay.Denied:
+			c.refuse("", r.Outcome.Code(), r.Reason)
+		default:
 			c.server.metrics.lostBroadcasts.Inc()
 		}
 		return false

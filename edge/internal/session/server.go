@@ -29,8 +29,8 @@ const joinTimeout = 2 * time.Second
 
 // Publisher takes packets on their way to a group; *relay.Client in production.
 type Publisher interface {
-	// Publish never blocks. It calls p.Done exactly once, within the publish
-	// timeout.
+	// Publish blocks for as long as hooks may take, and not at all without. It calls
+	// p.Done exactly once, within the publish timeout after that.
 	Publish(p *relay.Publication)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/hooks"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -27,6 +28,8 @@ const maxTTL = 100 * 365 * 24 * time.Hour
 type HistoryOptions struct {
 	// The longest packet that Publish takes.
 	MaxMessageBytes int
+	// Asked before Publish and told after it; may be nil.
+	Hooks *hooks.Hooks
 }
 
 // History implements gotapi.history.v1.HistoryService.

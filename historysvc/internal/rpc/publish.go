@@ -30,11 +30,17 @@ func (s *History) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := s.submit(ctx, &history.Publication{
-		Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author,
-	})
+	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author}
+	published, err := s.ask(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := s.submit(ctx, p)
 	if err != nil {
 		return nil, statusOf(ctx, s.log, err)
+	}
+	if published != nil && !receipt.Duplicate {
+		s.opts.Hooks.After.Tell(published)
 	}
 	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
 	if kind == stream.Message {

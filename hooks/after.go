@@ -1,0 +1,146 @@
+package hooks
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Limits of After.
+const (
+	// What waits to be told, in packets and about bytes. Beyond it packets are dropped.
+	afterItems = 10_000
+	afterBytes = 16 << 20
+	// What one request tells of.
+	batchItems = 100
+	batchBytes = 512 << 10
+	// How long one try may take, and how often a batch is tried.
+	afterTimeout = 5 * time.Second
+	afterTries   = 3
+	// What is left when the service stops is told within this time, or not at all.
+	afterLastMoment = 2 * time.Second
+)
+
+// After tells a webhook of packets that were published. A nil *After tells nobody.
+type After struct {
+	hook    *webhook
+	log     *slog.Logger
+	metrics *metrics
+	// The pause before the second try; it doubles.
+	pause time.Duration
+	// Holds a token when something waits.
+	wake chan struct{}
+
+	mu      sync.Mutex
+	waiting []Packet
+	bytes   int
+}
+
+// newAfter returns nil if there is no hook.
+func newAfter(cfg Config, secret []byte, log *slog.Logger, m *metrics) *After {
+	if cfg.AfterURL == "" {
+		return nil
+	}
+	return &After{
+		hook: newWebhook(cfg.AfterURL, secret, 1), log: log, metrics: m, pause: 200 * time.Millisecond,
+		wake: make(chan struct{}, 1),
+	}
+}
+
+// Tell queues a packet. It never blocks.
+func (a *After) Tell(p *Packet) {
+	if a == nil {
+		return
+	}
+	size := p.size()
+	a.mu.Lock()
+	fits := len(a.waiting) < afterItems && a.bytes+size <= afterBytes
+	if fits {
+		a.waiting = append(a.waiting, *p)
+		a.bytes += size
+	}
+	a.mu.Unlock()
+	if !fits {
+		a.metrics.told.WithLabelValues("dropped").Inc()
+		return
+	}
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run tells what waits, one batch after another, until ctx ends and a moment longer.
+func (a *After) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), afterLastMoment)
+			defer cancel()
+			a.tellAll(last)
+			return
+		case <-a.wake:
+			a.tellAll(ctx)
+		}
+	}
+}
+
+func (a *After) tellAll(ctx context.Context) {
+	for ctx.Err() == nil {
+		batch := a.take()
+		if len(batch) == 0 {
+			return
+		}
+		result := "sent"
+		if err := a.deliver(ctx, batch); err != nil {
+			result = "failed"
+			if ctx.Err() == nil {
+				a.log.WarnContext(ctx, "the hook after publishing was not told", "packets", len(batch), "error", err)
+			}
+		}
+		a.metrics.told.WithLabelValues(result).Add(float64(len(batch)))
+	}
+}
+
+// take returns the next batch.
+func (a *After) take() []Packet {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	n, bytes := 0, 0
+	for n < len(a.waiting) && n < batchItems {
+		size := a.waiting[n].size()
+		if n > 0 && bytes+size > batchBytes {
+			break
+		}
+		n++
+		bytes += size
+	}
+	batch := a.waiting[:n:n]
+	a.waiting = a.waiting[n:]
+	if len(a.waiting) == 0 {
+		a.waiting = nil
+	}
+	a.bytes -= bytes
+	return batch
+}
+
+// deliver tries a few times.
+func (a *After) deliver(ctx context.Context, batch []Packet) (err error) {
+	e := newEvent("after_publish", batch)
+	pause := a.pause
+	for try := 1; ; try++ {
+		attempt, cancel := context.WithTimeout(ctx, afterTimeout)
+		_, err = a.hook.send(attempt, e)
+		cancel()
+		if err == nil || try == afterTries {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+		pause *= 2
+	}
+}

@@ -1,0 +1,107 @@
+package hooks
+
+import (
+	"bytes"
+	"encoding/base64"
+	"flag"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// Config is what hooks can be told. The zero Config has none.
+type Config struct {
+	// URLs of the webhooks; "": there is none.
+	BeforeURL, AfterURL string
+	// File with the secret that requests are signed with; "": they are not.
+	SecretFile string
+	// How long a packet may wait for the answer, its turn included.
+	Timeout time.Duration
+	// "deny" or "allow": what becomes of a packet when there is no answer.
+	OnFailure string
+	// How many packets are asked about at one time, and how many more may wait.
+	Concurrency, Queue int
+}
+
+// What OnFailure may be.
+const (
+	failDeny  = "deny"
+	failAllow = "allow"
+)
+
+// minSecretBytes is what Standard Webhooks asks for.
+const minSecretBytes = 24
+
+// RegisterFlags defines the flags, with their defaults.
+func (c *Config) RegisterFlags(fs *flag.FlagSet) {
+	fs.StringVar(&c.BeforeURL, "hook-before-url", "", "`URL` that is asked before a packet is published: allow, deny, rewrite; none: nobody is asked")
+	fs.StringVar(&c.AfterURL, "hook-after-url", "", "`URL` that is told of packets that were published; none: nobody is told")
+	fs.StringVar(&c.SecretFile, "hook-secret-file", "", "`path` of the secret that requests of hooks are signed with, at least 24 bytes;\none that begins with whsec_ is base64")
+	fs.DurationVar(&c.Timeout, "hook-timeout", time.Second, "how long a packet may wait for -hook-before-url")
+	fs.StringVar(&c.OnFailure, "hook-on-failure", failDeny, "what becomes of a packet when -hook-before-url does not answer: deny or allow")
+	fs.IntVar(&c.Concurrency, "hook-concurrency", 64, "most packets that are asked about at one time")
+	fs.IntVar(&c.Queue, "hook-queue", 1024, "most packets that wait for their turn to be asked about")
+}
+
+// Shared says whether a flag of that name is one of RegisterFlags: programs of
+// several services have it once.
+func Shared(flagName string) bool { return strings.HasPrefix(flagName, "hook-") }
+
+// Check calls check for each rule that settings must keep.
+func (c *Config) Check(check func(ok bool, format string, args ...any)) {
+	check(c.BeforeURL == "" || isURL(c.BeforeURL), "-hook-before-url: not a URL such as https://example.com/hook")
+	check(c.AfterURL == "" || isURL(c.AfterURL), "-hook-after-url: not a URL such as https://example.com/hook")
+	if c.BeforeURL == "" {
+		return
+	}
+	check(c.Timeout >= 10*time.Millisecond && c.Timeout <= MaxTimeout, "-hook-timeout: not from 10ms to %v", MaxTimeout)
+	check(c.OnFailure == failDeny || c.OnFailure == failAllow, "-hook-on-failure: %q is not deny or allow", c.OnFailure)
+	check(c.Concurrency >= 1 && c.Concurrency <= 10_000, "-hook-concurrency: not from 1 to 10000")
+	check(c.Queue >= 0 && c.Queue <= 1_000_000, "-hook-queue: not from 0 to 1000000")
+}
+
+// CheckFiles reads the secret and says what is wrong with it.
+func (c *Config) CheckFiles() error {
+	_, err := c.secret()
+	return err
+}
+
+// MaxTimeout is the longest Timeout: below the time in which a WebSocket must show
+// a sign of life.
+const MaxTimeout = 5 * time.Second
+
+// Wait is how long the hooks may hold a packet up.
+func (c *Config) Wait() time.Duration {
+	if c.BeforeURL == "" {
+		return 0
+	}
+	return c.Timeout
+}
+
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
+// secret reads the secret; nil if there is none.
+func (c *Config) secret() ([]byte, error) {
+	if c.SecretFile == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(c.SecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("-hook-secret-file: %w", err)
+	}
+	secret := bytes.TrimSpace(b)
+	if encoded, ok := bytes.CutPrefix(secret, []byte("whsec_")); ok {
+		if secret, err = base64.StdEncoding.DecodeString(string(encoded)); err != nil {
+			return nil, fmt.Errorf("-hook-secret-file: %s is not base64 after whsec_", c.SecretFile)
+		}
+	}
+	if len(secret) < minSecretBytes {
+		return nil, fmt.Errorf("-hook-secret-file: a secret of %d bytes: at least %d are needed", len(secret), minSecretBytes)
+	}
+	return secret, nil
+}

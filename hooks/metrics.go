@@ -1,0 +1,44 @@
+package hooks
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	verdicts map[Action]prometheus.Observer
+	failures *prometheus.CounterVec
+	told     *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer, subsystem string) *metrics {
+	opts := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: "gotapi", Subsystem: subsystem, Name: name, Help: help}
+	}
+	verdicts := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Namespace: "gotapi", Subsystem: subsystem, Name: "hook_before_seconds",
+		Help:    "Time that packets were held up by the hook before publishing, by verdict.",
+		Buckets: prometheus.ExponentialBuckets(0.001, 4, 7),
+	}, []string{"verdict"})
+	m := &metrics{
+		verdicts: make(map[Action]prometheus.Observer),
+		failures: prometheus.NewCounterVec(opts("hook_before_failures_total",
+			"Packets about which the hook before publishing gave no verdict, by cause."), []string{"cause"}),
+		told: prometheus.NewCounterVec(opts("hook_after_packets_total",
+			"Packets for the hook after publishing, by what became of them."), []string{"result"}),
+	}
+	for action, name := range actionNames {
+		m.verdicts[action] = verdicts.WithLabelValues(name)
+	}
+	for _, cause := range []Action{Fail, Busy} {
+		m.failures.WithLabelValues(actionNames[cause])
+	}
+	for _, result := range []string{"sent", "failed", "dropped"} {
+		m.told.WithLabelValues(result)
+	}
+	reg.MustRegister(verdicts, m.failures, m.told)
+	return m
+}
+
+func (m *metrics) asked(a Action, took time.Duration) { m.verdicts[a].Observe(took.Seconds()) }
