@@ -41,6 +41,10 @@ type database struct {
 type node struct {
 	*testbed.Process
 	link *faultproxy.Proxy
+	// The proxy before the Cluster's bus; nil without one.
+	bus *faultproxy.Proxy
+	// From where it dials the other nodes.
+	source string
 	// Past the proxy, for looking and for commands of the operator.
 	direct *redis.Client
 
@@ -69,8 +73,8 @@ func startDatabase(tb testbed.TB, kind string, args ...string) *database {
 		r.URL = "redis://" + fronts(r.Nodes[0].Addr) + "/0"
 	}
 	d.url, d.client = r.URL, r.Client
-	for _, p := range r.Nodes {
-		n := &node{Process: p, link: links[p.Addr], direct: redis.NewClient(&redis.Options{
+	for i, p := range r.Nodes {
+		n := &node{Process: p, link: links[p.Addr], bus: links[testbed.BusAddr(p.Addr)], source: testbed.Source(i), direct: redis.NewClient(&redis.Options{
 			Addr: p.Addr, MaxRetries: -1, DialTimeout: time.Second, ReadTimeout: time.Second, ContextTimeoutEnabled: true,
 		})}
 		tb.Cleanup(func() { _ = n.direct.Close() })
@@ -95,10 +99,44 @@ func (n *node) raise() {
 	}
 }
 
+// isolate lets nothing pass between n and the other nodes, and the Sentinels. Its
+// clients still reach it.
+func (d *database) isolate(n *node) {
+	others := make([]string, 0, len(d.nodes)+len(d.sentinels))
+	for i := range len(d.nodes) + len(d.sentinels) {
+		if s := testbed.Source(i); s != n.source {
+			others = append(others, s)
+		}
+	}
+	for _, o := range d.nodes {
+		if o == n {
+			o.hold(others...)
+		} else {
+			o.hold(n.source)
+		}
+	}
+}
+
+// hold holds what comes to n from these addresses.
+func (n *node) hold(sources ...string) {
+	n.link.HoldFrom(sources...)
+	if n.bus != nil {
+		n.bus.HoldFrom(sources...)
+	}
+}
+
+// rejoin ends what was done to the links of n.
+func (n *node) rejoin() {
+	n.link.Heal()
+	if n.bus != nil {
+		n.bus.Heal()
+	}
+}
+
 // heal undoes what faults did.
 func (d *database) heal() {
 	for _, n := range d.nodes {
-		n.link.Heal()
+		n.rejoin()
 		n.Resume()
 		n.raise()
 	}

@@ -47,6 +47,8 @@ func kinds() []kind {
 		{name: "stop redis master", store: sentinel, min: 500 * ms, max: 6000 * ms, whole: true, begin: masterFault(pauseNode, resumeNode, true)},
 		{name: "kill lagging master", store: cluster, min: 4000 * ms, max: 9000 * ms, whole: true, begin: killLagging},
 		{name: "kill lagging master", store: sentinel, min: 4000 * ms, max: 9000 * ms, whole: true, begin: killLagging},
+		{name: "isolate master", store: cluster, min: 3000 * ms, max: 9000 * ms, whole: true, begin: isolateMaster},
+		{name: "isolate master", store: sentinel, min: 3000 * ms, max: 9000 * ms, whole: true, begin: isolateMaster},
 		{name: "kill redis replica", store: cluster, min: 300 * ms, max: 4000 * ms, whole: true, begin: killReplica},
 		{name: "kill redis replica", store: sentinel, min: 300 * ms, max: 4000 * ms, whole: true, begin: killReplica},
 		{name: "cluster failover", store: cluster, min: 1000 * ms, max: 1000 * ms, whole: true, begin: clusterFailover},
@@ -158,6 +160,23 @@ func killLagging(ctx context.Context, b *bed, target int) (string, func(), []*no
 		_ = r.direct.ConfigSet(ctx, "masterauth", "").Err()
 	}
 	return n.Name(), n.raise, []*node{n}, nil
+}
+
+// isolateMaster cuts a master off from its replicas, the other masters and the
+// Sentinels, while its clients still reach it: what it acks until it notices, or is
+// replaced and its clients notice, is lost.
+func isolateMaster(ctx context.Context, b *bed, target int) (string, func(), []*node, error) {
+	masters := b.redis.those(ctx, true)
+	if len(masters) == 0 {
+		return "", nil, nil, errNoTarget
+	}
+	n := masters[target%len(masters)]
+	b.redis.isolate(n)
+	return n.Name(), func() {
+		for _, o := range b.redis.nodes {
+			o.rejoin()
+		}
+	}, []*node{n}, nil
 }
 
 func killReplica(ctx context.Context, b *bed, target int) (string, func(), []*node, error) {

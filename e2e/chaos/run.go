@@ -24,8 +24,8 @@ type config struct {
 	redisArgs []string
 	// What acks of the history services wait for.
 	ackReplicas int
-	size      size
-	out       io.Writer
+	size        size
+	out         io.Writer
 }
 
 // A longer run is made of rounds with rooms of their own: each is checked and

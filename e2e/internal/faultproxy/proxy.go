@@ -43,6 +43,13 @@ type Proxy struct {
 type treatment struct {
 	cut, hold bool
 	delay     time.Duration
+	// Whose connections are held, by their IP addresses; nil: everybody's.
+	held map[string]bool
+}
+
+// holds says whether what comes from that address, or goes back to it, is held.
+func (t *treatment) holds(source string) bool {
+	return t.hold && (t.held == nil || t.held[source])
 }
 
 // Listen starts a proxy on addr for the server at upstream, which need not run
@@ -71,6 +78,15 @@ func (p *Proxy) Cut() {
 
 // Hold lets nothing pass until Heal; neither side is told.
 func (p *Proxy) Hold() { p.treat(treatment{hold: true}) }
+
+// HoldFrom is Hold for the connections from these IP addresses.
+func (p *Proxy) HoldFrom(sources ...string) {
+	held := make(map[string]bool)
+	for _, s := range sources {
+		held[s] = true
+	}
+	p.treat(treatment{hold: true, held: held})
+}
 
 // Slow delays everything until Heal.
 func (p *Proxy) Slow(delay time.Duration) { p.treat(treatment{delay: delay}) }
@@ -119,7 +135,8 @@ func (p *Proxy) accept() {
 }
 
 func (p *Proxy) serve(client net.Conn) {
-	l := &link{proxy: p, client: client, done: make(chan struct{})}
+	source, _, _ := net.SplitHostPort(client.RemoteAddr().String())
+	l := &link{proxy: p, client: client, source: source, done: make(chan struct{})}
 	if !p.add(l) {
 		l.reset()
 		return
@@ -159,6 +176,8 @@ func (p *Proxy) remove(l *link) {
 type link struct {
 	proxy  *Proxy
 	client net.Conn
+	// The client's IP address.
+	source string
 	once   sync.Once
 	done   chan struct{} // closed by reset
 }
@@ -218,7 +237,7 @@ func (l *link) permit() bool {
 		case how.delay > 0:
 			pass = time.After(how.delay)
 			changed = nil
-		case !how.hold:
+		case !how.holds(l.source):
 			select {
 			case <-l.done:
 				return false

@@ -147,3 +147,35 @@ func TestTheEndOfTheServerEndsTheClient(t *testing.T) {
 		t.Errorf("read: %v, want the end of the connection", err)
 	}
 }
+
+// TestHeldIsOnlyWhoIsNamed holds one of two clients of a proxy.
+func TestHeldIsOnlyWhoIsNamed(t *testing.T) {
+	p := echo(t)
+	from := func(source string) net.Conn {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+		conn, err := d.DialContext(t.Context(), "tcp", p.Addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		return conn
+	}
+	one, other := from("127.0.1.1"), from("127.0.1.2")
+	p.HoldFrom("127.0.1.1", "127.0.1.9")
+	late := from("127.0.1.9")
+	say(t, one, "held")
+	say(t, late, "held too")
+	say(t, other, "passes")
+	hear(t, other, "passes")
+	for _, conn := range []net.Conn{one, late} {
+		_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if n, err := conn.Read(make([]byte, 10)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("read %d bytes, %v", n, err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	}
+	p.Heal()
+	hear(t, one, "held")
+	hear(t, late, "held too")
+}

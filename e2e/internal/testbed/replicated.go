@@ -24,27 +24,32 @@ const busOffset = 10000
 // be reached from then on.
 type Front func(addr string) string
 
+// Source is the address from which node i of a replicated Redis, and then
+// Sentinel i counted on from the nodes, dials others: so a Front can tell them
+// from clients and from each other.
+func Source(i int) string { return fmt.Sprintf("127.0.1.%d", 1+i) }
+
 // NodeTimeout is after how long (milliseconds) the nodes of a replicated Redis
 // take another one for dead.
 const NodeTimeout = 2500
 
 // StartReplicatedCluster starts a Cluster of three masters with one replica
-// each. Clients and replicas reach the nodes where front says; the nodes speak to
-// each other directly.
+// each. Clients and replicas reach the nodes where front says, and so do the nodes
+// each other's bus, whose address is BusAddr of the node's.
 func StartReplicatedCluster(tb TB, front Front, args ...string) *Redis {
 	tb.Helper()
 	const masters, slots = 3, 16384
 	ctx := context.Background()
 	r := &Redis{}
 	var fronts []string
-	for range 2 * masters {
+	for i := range 2 * masters {
 		addr := clusterAddr(tb)
 		fronts = append(fronts, front(addr))
 		r.Nodes = append(r.Nodes, startRedisAt(tb, addr, append([]string{
 			"--cluster-enabled", "yes", "--cluster-node-timeout", strconv.Itoa(NodeTimeout),
 			"--cluster-announce-ip", "127.0.0.1", "--cluster-announce-port", port(fronts[len(fronts)-1]),
-			"--cluster-announce-bus-port", busPort(addr), "--cluster-require-full-coverage", "no",
-			"--repl-diskless-sync-delay", "0",
+			"--cluster-announce-bus-port", port(front(BusAddr(addr))), "--cluster-require-full-coverage", "no",
+			"--repl-diskless-sync-delay", "0", "--bind-source-addr", Source(i), "--protected-mode", "no", // which knows 127.0.0.1 only
 		}, args...)...))
 	}
 	first := r.Nodes[0].Addr
@@ -78,9 +83,11 @@ func clusterAddr(tb TB) string {
 	}
 }
 
-func busPort(addr string) string {
-	n, _ := strconv.Atoi(port(addr))
-	return strconv.Itoa(n + busOffset)
+// BusAddr is where the Cluster node at addr listens to the other nodes.
+func BusAddr(addr string) string {
+	host, port, _ := net.SplitHostPort(addr)
+	n, _ := strconv.Atoi(port)
+	return net.JoinHostPort(host, strconv.Itoa(n+busOffset))
 }
 
 // followMaster makes a node a replica.
@@ -122,7 +129,7 @@ func StartSentinelRedis(tb TB, front Front, args ...string) (r *Redis, sentinels
 	const replicas, watchers = 2, 3
 	r = &Redis{}
 	var fronts []string
-	for range 1 + replicas {
+	for i := range 1 + replicas {
 		addr := FreeAddr(tb)
 		at := front(addr)
 		fronts = append(fronts, at)
@@ -130,6 +137,7 @@ func StartSentinelRedis(tb TB, front Front, args ...string) (r *Redis, sentinels
 		file := write(tb, "redis.conf", "")
 		r.Nodes = append(r.Nodes, startRedisAt(tb, addr, append([]string{
 			file, "--replica-announce-ip", "127.0.0.1", "--replica-announce-port", port(at), "--repl-diskless-sync-delay", "0",
+			"--bind-source-addr", Source(i), "--protected-mode", "no", // which knows 127.0.0.1 only
 		}, args...)...))
 	}
 	host, masterPort, _ := net.SplitHostPort(fronts[0])
@@ -137,8 +145,8 @@ func StartSentinelRedis(tb TB, front Front, args ...string) (r *Redis, sentinels
 		replicate(tb, p.Addr, host, masterPort)
 	}
 	var addrs []string
-	for range watchers {
-		p := startSentinel(tb, host, masterPort)
+	for i := range watchers {
+		p := startSentinel(tb, host, masterPort, Source(len(r.Nodes)+i))
 		sentinels = append(sentinels, p)
 		addrs = append(addrs, p.Addr)
 	}
@@ -167,14 +175,14 @@ func replicate(tb TB, addr, host, port string) {
 	}
 }
 
-func startSentinel(tb TB, masterHost, masterPort string) *Process {
+func startSentinel(tb TB, masterHost, masterPort, source string) *Process {
 	tb.Helper()
 	addr := FreeAddr(tb)
 	host, port, _ := net.SplitHostPort(addr)
-	file := write(tb, "sentinel.conf", fmt.Sprintf("bind %s\nport %s\ndir %s\n"+
+	file := write(tb, "sentinel.conf", fmt.Sprintf("bind %s\nport %s\ndir %s\nbind-source-addr %[8]s\nprotected-mode no\nsentinel announce-ip %[1]s\n"+
 		"sentinel monitor %[4]s %[5]s %[6]s 2\nsentinel down-after-milliseconds %[4]s %[7]d\n"+
 		"sentinel failover-timeout %[4]s 6000\nsentinel parallel-syncs %[4]s 2\n",
-		host, port, tb.TempDir(), MasterName, masterHost, masterPort, NodeTimeout))
+		host, port, tb.TempDir(), MasterName, masterHost, masterPort, NodeTimeout, source))
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		tb.Fatalf("these tests need redis-server in PATH: %v", err)

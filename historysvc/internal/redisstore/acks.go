@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
-	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // Acks say what a write needs, beyond the master's word, before anybody hears of
@@ -179,25 +177,21 @@ func (s *Store) evalConfirmed(ctx context.Context, c *redis.Script, keys []strin
 }
 
 // announce puts on the bus what groups have pending up to these numbers, now that
-// it is confirmed, and with it all that was stored before. It returns the groups
-// for which that failed: what gets lost here, followers find in the store.
-func (s *Store) announce(ctx context.Context, numbers map[group.Name]int64) map[group.Name]error {
-	failed := s.tryAnnounce(ctx, numbers)
-	again := make(map[group.Name]int64)
-	for g, err := range failed {
-		if fateOf(err) == noScript {
-			again[g] = numbers[g]
-		}
+// it is confirmed, and with it all that was stored before. What gets lost here,
+// followers find in the store.
+//
+// After a failover a replica may have payloads pending that its master had
+// announced. Followers know messages and recalls by their place, so once more does
+// no harm; broadcasts have none, so they never wait in Redis.
+func (s *Store) announce(ctx context.Context, numbers map[group.Name]int64) {
+	unknown := s.tryAnnounce(ctx, numbers)
+	if len(unknown) > 0 && s.scripts.announce.Load(ctx, s.client).Err() == nil {
+		s.tryAnnounce(ctx, unknown)
 	}
-	if len(again) == 0 || s.scripts.announce.Load(ctx, s.client).Err() != nil {
-		return failed
-	}
-	failedAgain := s.tryAnnounce(ctx, again)
-	maps.DeleteFunc(failed, func(g group.Name, _ error) bool { return again[g] > 0 && failedAgain[g] == nil })
-	return failed
 }
 
-func (s *Store) tryAnnounce(ctx context.Context, numbers map[group.Name]int64) map[group.Name]error {
+// tryAnnounce returns what failed because the server does not know the script.
+func (s *Store) tryAnnounce(ctx context.Context, numbers map[group.Name]int64) map[group.Name]int64 {
 	pipe := s.client.Pipeline()
 	sent := make(map[group.Name]*redis.Cmd, len(numbers))
 	for g, n := range numbers {
@@ -205,17 +199,16 @@ func (s *Store) tryAnnounce(ctx context.Context, numbers map[group.Name]int64) m
 		sent[g] = s.scripts.announce.EvalSha(ctx, pipe, []string{k.meta, k.pending}, n, s.publish, k.channel)
 	}
 	_, _ = pipe.Exec(ctx) // each command has its own error
-	failed := make(map[group.Name]error)
+	again := make(map[group.Name]int64)
 	for g, cmd := range sent {
-		if err := cmd.Err(); err != nil {
-			failed[g] = err
+		if fateOf(cmd.Err()) == noScript {
+			again[g] = numbers[g]
 		}
 	}
-	return failed
+	return again
 }
 
-// announceBatches is announce for all that is done. Senders of broadcasts that
-// may be lost are told.
+// announceBatches is announce for all that is done.
 func (s *Store) announceBatches(ctx context.Context, batches []*batch) {
 	numbers := make(map[group.Name]int64, len(batches))
 	for _, b := range batches {
@@ -223,16 +216,7 @@ func (s *Store) announceBatches(ctx context.Context, batches []*batch) {
 			numbers[b.from.name] = b.pending
 		}
 	}
-	if len(numbers) == 0 {
-		return
-	}
-	failed := s.announce(ctx, numbers)
-	for _, b := range batches {
-		err := failed[b.from.name]
-		for i := range b.receipts {
-			if err != nil && b.items[i].Kind != stream.Message {
-				b.receipts[i].Err = domainError(unknown, err)
-			}
-		}
+	if len(numbers) > 0 {
+		s.announce(ctx, numbers)
 	}
 }

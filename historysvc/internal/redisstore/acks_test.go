@@ -190,6 +190,44 @@ func TestNoAckedMessageIsLostWithItsMaster(t *testing.T) {
 	}
 }
 
+// TestABroadcastComesOnceThoughItsMasterFails has a replica take over that has got
+// a message, but not that it was announced, together with a broadcast.
+func TestABroadcastComesOnceThoughItsMasterFails(t *testing.T) {
+	t.Parallel()
+	master, _ := replicated(t)
+	g := room(t)
+	s, l := hears(t, Options{URL: master.URL(), Acks: oneReplica}, g)
+	var answers []<-chan history.Receipt
+	for i := range 20 {
+		u := fmt.Sprint(i)
+		answers = append(answers, submitAsync(s, g, u, dataPacket(u)))
+		answer := make(chan history.Receipt, 1)
+		answers = append(answers, answer)
+		s.Submit(&history.Publication{
+			Group: g, Kind: stream.Text, Payload: []byte("low " + u), Deadline: time.Now().Add(5 * time.Second),
+			Done: func(r history.Receipt) { answer <- r },
+		})
+		pending, err := s.client.LRange(t.Context(), keysOf(g).pending, 0, -1).Result()
+		if err != nil || strings.Contains(strings.Join(pending, ""), "low ") {
+			t.Fatalf("a broadcast waits in Redis, where it may come back: %q, %v", pending, err)
+		}
+	}
+	for _, a := range answers {
+		if r := wait(t, a); r.Err != nil {
+			t.Error(r.Err)
+		}
+	}
+	for i := range 40 { // in the order in which they were sent
+		want := fmt.Sprint("low ", i/2)
+		if i%2 == 0 {
+			want = dataPacket(fmt.Sprint(i / 2))
+		}
+		if e := wait(t, l.events); string(e.Payload) != want {
+			t.Fatalf("heard %q, want %q", e.Payload, want)
+		}
+	}
+}
+
 // TestOnePipelineWaitsOnce counts what the server has executed.
 func TestOnePipelineWaitsOnce(t *testing.T) {
 	t.Parallel()

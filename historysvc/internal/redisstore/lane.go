@@ -47,6 +47,8 @@ type waiting struct {
 
 func (w *waiting) size() int { return len(w.Payload) + itemOverhead }
 
+func (w *waiting) message() bool { return w.Kind == stream.Message }
+
 // giveUp is the answer to a publication that is not tried again.
 func (w *waiting) giveUp() error {
 	if w.maybe {
@@ -97,6 +99,8 @@ type lane struct {
 	adopt func(context.Context, group.Name) error
 	// How long execute may take.
 	timeout time.Duration
+	// A batch has messages or broadcasts, not both: see announce.
+	pure bool
 
 	// Holds a token when there may be something to do.
 	wake     chan struct{}
@@ -229,7 +233,7 @@ func (l *lane) take(now time.Time) (batches []*batch, expired []outcome, wait ti
 	for len(l.ready) > 0 && len(batches) < pipelineCalls && bytes < pipelineBytes {
 		b := l.ready[0]
 		l.ready = l.ready[1:]
-		items, size, late := b.cut(now)
+		items, size, late := b.cut(now, l.pure)
 		bytes += size
 		for _, w := range late {
 			expired = append(expired, l.settled(b, w, history.Receipt{Err: w.giveUp()}))
@@ -247,8 +251,8 @@ func (l *lane) take(now time.Time) (batches []*batch, expired []outcome, wait ti
 }
 
 // cut takes the next call's publications off b, and those before them whose
-// deadline has passed.
-func (b *backlog) cut(now time.Time) (items []waiting, bytes int, late []waiting) {
+// deadline has passed. With pure they are messages, or are broadcasts.
+func (b *backlog) cut(now time.Time, pure bool) (items []waiting, bytes int, late []waiting) {
 	n := 0
 	for n < len(b.items) && len(items) < callItems {
 		w := b.items[n]
@@ -257,7 +261,7 @@ func (b *backlog) cut(now time.Time) (items []waiting, bytes int, late []waiting
 			n++
 			continue
 		}
-		if len(items) > 0 && bytes+len(w.Payload) > callBytes {
+		if len(items) > 0 && (bytes+len(w.Payload) > callBytes || pure && w.message() != items[0].message()) {
 			break
 		}
 		items = append(items, w)

@@ -154,6 +154,7 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 			groupItems: opts.WaitingGroupItems, groupBytes: opts.WaitingGroupBytes,
 		}, log, s.stats)
 		l.execute, l.adopt, l.timeout = s.execute, s.adopt, callTimeout+opts.Acks.Timeout
+		l.pure = opts.Acks.wanted()
 		s.lanes = append(s.lanes, l)
 	}
 	s.bus = newBus(client, cluster, log, s.stats)
