@@ -275,6 +275,11 @@ func TestAcksOfReplicasAllowNoLoss(t *testing.T) {
 	}{
 		"an acked message": {func(s *story) { reportedLoss(s, 1012) }, []Rule{AckedIsStored, LossIsTold}},
 		"nothing":          {func(s *story) { s.masterDied(9) }, nil},
+		"a low-level packet twice while a partition heals": {func(s *story) {
+			s.masterDied(0)
+			low := Event{At: sentAt(3), Kind: Low, Text: "low"}
+			s.bob.Events = append(s.bob.Events, low, low)
+		}, nil},
 		"a recall that was answered": {func(s *story) {
 			s.masterDied(4)
 			s.group.Final[2].Text = text(2)
