@@ -151,6 +151,34 @@ func Test2_3_AMemberThatResumesHearsOfRecalls(t *testing.T) {
 	}
 }
 
+func Test2_3_WhoSendsARecalledMessageAgainIsToldOfTheRecall(t *testing.T) {
+	t.Parallel()
+	g := client.Group()
+	for i := range 2 {
+		client.Publish(t, here(), g, numbered(i)) // acks were lost with the connection, say
+	}
+	recall(t, here(), g, uuidOf(0))
+	watcher := client.Join(t, here(), g)
+	for _, after := range []string{"", "?after=" + uuidOf(1)} {
+		sender := client.Join(t, there(), g+after)
+		if after != "" {
+			sender.Want(client.Recall(uuidOf(0))) // it resumes after it, and so has it
+		}
+		sender.Text(numbered(0))
+		sender.Want(client.Ack(uuidOf(0)))
+		if after == "" {
+			sender.Want(client.Recall(uuidOf(0)))
+		}
+		sender.Text(numbered(0)) // it knows now
+		sender.Want(client.Ack(uuidOf(0)))
+		sender.Text(numbered(1))
+		sender.Want(client.Ack(uuidOf(1)))
+		sender.Leave()
+	}
+	client.Publish(t, here(), g, "end")
+	watcher.Want("end") // nobody else heard anything
+}
+
 func Test5_RecallTakesAFormOrAQuery(t *testing.T) {
 	t.Parallel()
 	g := client.Group()

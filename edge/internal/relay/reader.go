@@ -114,9 +114,10 @@ func (e *entry) receipt(r *relayv1.Result) Receipt {
 		outcome = Unknown
 	}
 	return Receipt{
-		Outcome: outcome,
-		Epoch:   stream.Epoch(r.GetEpoch()),
-		Seq:     r.GetSeq(),
-		Reason:  r.GetReason(),
+		Outcome:  outcome,
+		Epoch:    stream.Epoch(r.GetEpoch()),
+		Seq:      r.GetSeq(),
+		Recalled: r.GetRecalled(),
+		Reason:   r.GetReason(),
 	}
 }

@@ -59,6 +59,8 @@ type Receipt struct {
 	// Accepted and Duplicate messages: where it stands.
 	Epoch stream.Epoch
 	Seq   uint64
+	// Duplicate messages: the one that stands there has been recalled.
+	Recalled bool
 	// Refusals: why, for the client.
 	Reason string
 }

@@ -77,6 +77,7 @@ func (r *Room) accept(epoch stream.Epoch, events []stream.Event, b *round) bool 
 		if e.Kind == stream.Tombstone || e.Kind == stream.Recall {
 			own := *e
 			r.skips.Mark(&own)
+			r.recalls.add(&own)
 			e = &own
 		}
 		d := delivery{event: e, epoch: epoch, sender: r.registry.sender(e)}
@@ -135,7 +136,7 @@ func (r *Room) fanOut(b *round) {
 
 // common says whether m gets what everybody gets.
 func (b *round) common(m *Member) bool {
-	if m.state != live || len(m.owed) > 0 || b.recalls && (m.resumed != nil || m.recalled != nil) {
+	if m.state != live || len(m.owed) > 0 || b.recalls && (m.resumed != nil || m.recalled != nil || m.told != nil) {
 		return false
 	}
 	for _, s := range b.senders {
@@ -192,6 +193,9 @@ func (v *view) add(d *delivery) {
 	case e.Kind == stream.Recall && m.silent(e):
 	case d.public:
 		v.frames = append(v.frames, d.frame)
+		if e.Kind == stream.Recall && (m.Resumes() || e.Silent) {
+			m.tell(e.Target)
+		}
 	}
 	if e.Kind.Stored() {
 		v.due(d.epoch, e.Seq)
@@ -200,6 +204,9 @@ func (v *view) add(d *delivery) {
 
 // silent says whether m need not hear of a recall.
 func (m *Member) silent(e *stream.Event) bool {
+	if slices.Contains(m.told, e.Target) {
+		return true
+	}
 	if i := slices.Index(m.recalled, e.Target); i >= 0 {
 		m.recalled = slices.Delete(m.recalled, i, i+1)
 		return false
@@ -215,9 +222,8 @@ func (m *Member) silent(e *stream.Event) bool {
 
 // due adds the acks that are due at seq.
 func (v *view) due(epoch stream.Epoch, seq uint64) {
-	before := len(v.frames)
-	v.frames = v.member.due(v.frames, epoch, seq)
-	v.acks += len(v.frames) - before
+	frames, acks := v.member.due(v.frames, epoch, seq)
+	v.frames, v.acks = frames, v.acks+acks
 }
 
 // send queues the frames.

@@ -51,6 +51,10 @@ type Member struct {
 	owed []owed
 	// Its own messages that were acked in their place.
 	placed placed
+	// Count of recalls when it began to hear of them from the room, and what the
+	// recalls recalled that it was told of otherwise; all, if it has resumed.
+	since uint64
+	told  []uint64
 	// Its own messages that were recalled before they came back: it has them, so
 	// it hears of the recall as nobody else does. Emptied by the recalls.
 	recalled []uint64
@@ -63,6 +67,8 @@ type owed struct {
 	uuid  string
 	// Of the publication that is a duplicate.
 	number uint32
+	// The message has been recalled: whoever sends it again may not know.
+	recalled bool
 }
 
 // resumed is what a member knows of the messages that it got before it was
@@ -104,18 +110,23 @@ func (m *Member) owe(o owed) bool {
 }
 
 // due appends the acks that are due when the member has got everything up to
-// seq in epoch.
-func (m *Member) due(frames []ws.Frame, epoch stream.Epoch, seq uint64) []ws.Frame {
-	n := 0
-	for n < len(m.owed) && m.owed[n].epoch == epoch && m.owed[n].seq <= seq {
-		frames = append(frames, ackFrame(m.owed[n].uuid))
-		n++
+// seq in epoch, and counts them. The ack of a message that has been recalled is
+// followed by the recall, unless the member has been told of it.
+func (m *Member) due(frames []ws.Frame, epoch stream.Epoch, seq uint64) (_ []ws.Frame, acks int) {
+	for acks < len(m.owed) && m.owed[acks].epoch == epoch && m.owed[acks].seq <= seq {
+		o := &m.owed[acks]
+		frames = append(frames, ackFrame(o.uuid))
+		if o.recalled && !m.knowsOfRecall(o.seq) {
+			frames = append(frames, recallFrame(o.uuid))
+			m.tell(o.seq)
+		}
+		acks++
 	}
-	m.owed = m.owed[n:]
+	m.owed = m.owed[acks:]
 	if len(m.owed) == 0 {
 		m.owed = nil
 	}
-	return frames
+	return frames, acks
 }
 
 // lose ends a member that has missed something.

@@ -59,6 +59,8 @@ type actor struct {
 	head int
 	// Duplicates of each uuid that were answered as such.
 	dups map[string]int
+	// Those that had been recalled by then.
+	recalled map[string]bool
 	// Its own broadcasts.
 	low map[string]bool
 }
@@ -166,8 +168,11 @@ func (w *world) publishAs(a *actor, kind stream.Kind, uuid string, payload []byt
 			case kind != stream.Message:
 			case r.Outcome == relay.Accepted:
 				w.registry.Stored(a.Member, r.Epoch, r.Seq)
-			case r.Outcome == relay.Duplicate && w.registry.AckAfter(a.Member, number, r.Epoch, r.Seq, uuid):
+			case r.Outcome == relay.Duplicate && w.registry.AckAfter(a.Member, number, r, uuid):
 				a.dups[uuid]++
+				if r.Recalled {
+					a.recalled[uuid] = true
+				}
 			}
 		},
 	})
@@ -178,7 +183,7 @@ func (w *world) come() {
 	if len(w.uuids) > 0 && w.rand.IntN(3) > 0 {
 		after = w.pick()
 	}
-	a := &actor{member: w.newMember(after), after: after, dups: make(map[string]int), low: make(map[string]bool)}
+	a := &actor{member: w.newMember(after), after: after, dups: make(map[string]int), recalled: make(map[string]bool), low: make(map[string]bool)}
 	w.members = append(w.members, a)
 	go func() {
 		if err := w.registry.Join(w.Context(), chat, a.Member); err != nil {
@@ -260,7 +265,10 @@ func (a *actor) matchesSomewhere(events []stream.Event, got []string) error {
 
 // matches says whether got is the stream from start on.
 func (a *actor) matches(events []stream.Event, start int, got []string) error {
-	c := cursor{got: got, dups: make(map[string]int), had: make(map[string]bool), before: make(map[string]bool)}
+	c := cursor{
+		got: got, dups: make(map[string]int), had: make(map[string]bool), before: make(map[string]bool),
+		recalled: a.recalled, told: make(map[string]bool),
+	}
 	for uuid, n := range a.dups {
 		c.dups[uuid] = n
 	}
@@ -285,6 +293,11 @@ func (a *actor) matches(events []stream.Event, start int, got []string) error {
 			return fmt.Errorf("%d acks of the duplicate %s are missing", n, uuid)
 		}
 	}
+	for uuid := range a.recalled {
+		if !c.told[uuid] {
+			return fmt.Errorf("sent %s again, which had been recalled, and was not told", uuid)
+		}
+	}
 	return nil
 }
 
@@ -297,6 +310,9 @@ type cursor struct {
 	// Messages before its place. If it has not resumed, it may have them from a
 	// page of history or not: it may hear of their recall or not.
 	before map[string]bool
+	// Messages that it sent again after they had been recalled, and those of whose
+	// recall it has heard.
+	recalled, told map[string]bool
 }
 
 func (c *cursor) take(want string) bool {
@@ -316,6 +332,9 @@ func (c *cursor) acks() {
 		}
 		c.dups[uuid]--
 		c.at++
+		if c.recalled[uuid] && !c.told[uuid] {
+			c.told[uuid] = c.take("recall " + uuid)
+		}
 	}
 }
 
@@ -324,13 +343,17 @@ func (c *cursor) expect(e stream.Event, own bool) error {
 	want := e.UUID
 	switch {
 	case e.Kind == stream.Recall:
+		if c.told[e.UUID] {
+			return nil
+		}
 		if !c.had[e.UUID] {
 			if c.before[e.UUID] {
-				c.take("recall " + e.UUID)
+				c.told[e.UUID] = c.take("recall " + e.UUID)
 			}
 			return nil // its text was gone before it could get it
 		}
 		want = "recall " + e.UUID
+		c.told[e.UUID] = true
 	case own:
 		want = "ack " + e.UUID
 		c.had[e.UUID] = true

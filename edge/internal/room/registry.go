@@ -130,20 +130,22 @@ func (g *Registry) Leave(m *Member) {
 }
 
 // AckAfter acks the publication of that number, whose message had been stored
-// before, at seq: at once if m has got everything up to there, else in that place.
+// before: at once if m has got everything up to there, else in that place.
 // If it was this very publication that had stored it, the ack in the message's
-// place is enough. It returns false when too many acks wait.
-func (g *Registry) AckAfter(m *Member, number uint32, epoch stream.Epoch, seq uint64, uuid string) bool {
+// place is enough. If the message has been recalled, the recall follows the ack.
+// It returns false when too many acks wait.
+func (g *Registry) AckAfter(m *Member, number uint32, at relay.Receipt, uuid string) bool {
 	r := m.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if m.placed.has(number) {
 		return true
 	}
-	if !m.owe(owed{epoch: epoch, seq: seq, uuid: uuid, number: number}) {
+	if !m.owe(owed{epoch: at.Epoch, seq: at.Seq, uuid: uuid, number: number, recalled: at.Recalled}) {
 		return false
 	}
-	if place := m.place(); r.known && m.state != waiting && m.state != left {
+	// A member that is catching up gets it from the goroutine that feeds it.
+	if place := m.place(); r.known && (m.state == live || m.state == ahead) {
 		v := view{member: m}
 		v.due(place.Epoch, place.Seq)
 		v.send()

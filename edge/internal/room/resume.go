@@ -3,6 +3,7 @@ package room
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
@@ -125,6 +126,7 @@ func pause(ctx context.Context, d time.Duration) error {
 func (g *Registry) sendPage(ctx context.Context, m *Member, p *page, skips *stream.Skips) error {
 	var frames []ws.Frame
 	var acked []uint32
+	var told []uint64
 	for i := range p.Events {
 		e := p.Events[i] // Mark changes it
 		if g.sender(&e) == m.session {
@@ -137,27 +139,39 @@ func (g *Registry) sendPage(ctx context.Context, m *Member, p *page, skips *stre
 			continue
 		}
 		skips.Mark(&e)
-		if p.public[i] && !e.Silent {
-			frames = append(frames, p.frames[i])
+		if !p.public[i] || e.Silent {
+			continue
 		}
+		if e.Kind == stream.Recall {
+			// Until the member is handed over, told is this goroutine's alone.
+			if slices.Contains(m.told, e.Target) {
+				continue
+			}
+			told = append(told, e.Target)
+		}
+		frames = append(frames, p.frames[i])
 	}
 	if err := m.out.SendPaced(ctx, frames); err != nil {
 		return err
 	}
-	m.room.ackedInPage(m, acked)
+	m.room.passedInPage(m, acked, told)
 	g.metrics.acks.Add(float64(len(acked)))
 	g.metrics.deliveries.Add(float64(len(frames) - len(acked)))
 	return m.out.Await(ctx) // room for what handOver sends
 }
 
-// ackedInPage notes the acks among what m was sent of a page.
-func (r *Room) ackedInPage(m *Member, numbers []uint32) {
-	if len(numbers) == 0 {
+// passedInPage notes the acks, and the recalls by what they recalled, among what
+// m was sent of a page.
+func (r *Room) passedInPage(m *Member, acked []uint32, told []uint64) {
+	if len(acked) == 0 && len(told) == 0 {
 		return
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, n := range numbers {
+	for _, seq := range told {
+		m.tell(seq)
+	}
+	for _, n := range acked {
 		m.ackedInPlace(n)
 		m.acked()
 	}
@@ -171,7 +185,7 @@ func (r *Room) handOver(m *Member, pos stream.Position, own *resumed) (done bool
 	if m.state == left {
 		return true, nil
 	}
-	m.pos = pos
+	m.pos, m.since = pos, pos.Recalls
 	v := view{member: m}
 	v.due(pos.Epoch, pos.Seq)
 	switch {

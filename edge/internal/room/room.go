@@ -33,6 +33,8 @@ type Room struct {
 	// The room is one reader of the stream: recalls of what it never had are
 	// silent.
 	skips stream.Skips
+	// The last recalls that live members were told of.
+	recalls recalls
 	// Times that the room has attached anew without getting on.
 	broken int
 	// Joins wait for it; nil when live.
@@ -66,7 +68,7 @@ func (r *Room) add(m *Member) (wait *attempt, ok bool) {
 		r.startCatching()
 	}
 	if r.live {
-		m.state = m.first()
+		r.begin(m)
 		return nil, true
 	}
 	m.state = waiting
@@ -79,12 +81,12 @@ func (r *Room) add(m *Member) (wait *attempt, ok bool) {
 	return r.attempt, true
 }
 
-// first is the state of a member that has missed nothing.
-func (m *Member) first() state {
+// begin gives a member that has missed nothing its first state.
+func (r *Room) begin(m *Member) {
+	m.state, m.since = live, r.pos.Recalls
 	if m.Resumes() {
-		return catching
+		m.state = catching
 	}
-	return live
 }
 
 // remove takes m out. The last one closes the door.
@@ -161,7 +163,7 @@ func (r *Room) attached(channel uint32, at stream.Position, gap bool) {
 	r.live = true
 	for _, m := range r.members {
 		if m.state == waiting {
-			m.state = m.first()
+			r.begin(m)
 		}
 	}
 	r.settle(nil)
@@ -179,6 +181,7 @@ func (r *Room) startOver() {
 	}
 	r.known = false
 	r.skips = stream.Skips{}
+	r.recalls = recalls{}
 	r.broken = 0
 }
 

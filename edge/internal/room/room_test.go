@@ -416,7 +416,7 @@ func TestDuplicateIsAckedAtOnceWhenItsPlaceIsPassed(t *testing.T) {
 		if receipt.Outcome != relay.Duplicate {
 			b.Fatalf("outcome %v, want Duplicate", receipt.Outcome)
 		}
-		b.registry.AckAfter(one.Member, one.sent, receipt.Epoch, receipt.Seq, "a")
+		b.registry.AckAfter(one.Member, one.sent, *receipt, "a")
 		b.wantGot(one, "a", "b", "ack a")
 	})
 }
@@ -430,11 +430,59 @@ func TestDuplicateIsAckedInItsPlaceWhenThatIsStillToCome(t *testing.T) {
 		receipt := b.publish(one, stream.Message, "c", roomtest.Data("c"))
 		again := b.publish(one, stream.Message, "b", roomtest.Data("b"))
 		synctest.Wait()
-		b.registry.AckAfter(one.Member, one.sent-1, receipt.Epoch, receipt.Seq, "c")
-		b.registry.AckAfter(one.Member, one.sent, again.Epoch, again.Seq, "b")
+		b.registry.AckAfter(one.Member, one.sent-1, *receipt, "c")
+		b.registry.AckAfter(one.Member, one.sent, *again, "b")
 		b.wantGot(one, "a")
 		b.relay.Restore()
 		b.wantGot(one, "a", "b", "ack b", "c", "ack c", "d")
+	})
+}
+
+// resend publishes a stored message again and hands the answer to the room.
+func (b *bench) resend(m *member, uuid string) {
+	b.Helper()
+	receipt := b.publish(m, stream.Message, uuid, roomtest.Data(uuid))
+	synctest.Wait()
+	if receipt.Outcome != relay.Duplicate {
+		b.Fatalf("%s again: outcome %v, want Duplicate", uuid, receipt.Outcome)
+	}
+	b.registry.AckAfter(m.Member, m.sent, *receipt, uuid)
+}
+
+func TestAckOfARecalledMessageThatIsSentAgainIsFollowedByTheRecall(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.data(nil, "a", "b")
+		b.relay.Recall(chat, "a")
+		fresh, resumed := b.join(chat, ""), b.join(chat, "b")
+		b.resend(fresh, "a")
+		b.wantGot(fresh, "ack a", "recall a")
+		b.resend(fresh, "b") // which is as it was
+		b.wantGot(fresh, "ack a", "recall a", "ack b")
+		b.resend(fresh, "a")
+		b.wantGot(fresh, "ack a", "recall a", "ack b", "ack a")
+		b.wantGot(resumed, "recall a")
+		b.resend(resumed, "a") // it knows by its resume
+		b.wantGot(resumed, "recall a", "ack a")
+	})
+}
+
+func TestRecallIsToldOnceHoweverAResendCrossesIt(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.data(nil, "a", "b")
+		before, behind := b.join(chat, ""), b.join(chat, "")
+		b.relay.Recall(chat, "a")
+		b.wantGot(before, "recall a")
+		b.resend(before, "a")
+		b.wantGot(before, "recall a", "ack a")
+
+		b.relay.Break() // the recall of b is on its way
+		b.relay.Recall(chat, "b")
+		b.resend(behind, "b")
+		b.wantGot(behind, "recall a", "ack b", "recall b")
+		b.relay.Restore()
+		b.data(nil, "c")
+		b.wantGot(behind, "recall a", "ack b", "recall b", "c")
+		b.wantGot(before, "recall a", "ack a", "recall b", "c")
 	})
 }
 
@@ -446,19 +494,19 @@ func TestRetriedPublicationIsAckedOnce(t *testing.T) {
 		stored := b.publish(one, stream.Message, "a", roomtest.Data("a"))
 		b.wantGot(one, "ack a")
 		// After the delivery.
-		b.registry.AckAfter(one.Member, one.sent, stored.Epoch, stored.Seq, "a")
+		b.registry.AckAfter(one.Member, one.sent, *stored, "a")
 		b.wantGot(one, "ack a")
 		// Before it.
 		b.relay.Break()
 		stored = b.publish(one, stream.Message, "b", roomtest.Data("b"))
 		synctest.Wait()
-		b.registry.AckAfter(one.Member, one.sent, stored.Epoch, stored.Seq, "b")
+		b.registry.AckAfter(one.Member, one.sent, *stored, "b")
 		b.relay.Restore()
 		b.wantGot(one, "ack a", "ack b")
 		// A publication of its own that is a duplicate has an ack of its own.
 		again := b.publish(one, stream.Message, "b", roomtest.Data("b"))
 		synctest.Wait()
-		b.registry.AckAfter(one.Member, one.sent, again.Epoch, again.Seq, "b")
+		b.registry.AckAfter(one.Member, one.sent, *again, "b")
 		b.wantGot(one, "ack a", "ack b", "ack b")
 		if one.acked != 3 {
 			b.Errorf("%d acks were counted, want 3", one.acked)
@@ -470,7 +518,7 @@ func TestAcksThatWaitAreBounded(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		one := b.join(chat, "")
 		for i := range 1000 {
-			if !b.registry.AckAfter(one.Member, uint32(i+1), 1, uint64(i+1), "x") {
+			if !b.registry.AckAfter(one.Member, uint32(i+1), relay.Receipt{Epoch: 1, Seq: uint64(i + 1)}, "x") {
 				return
 			}
 		}

@@ -123,7 +123,7 @@ func (c *session) answer(number uint32, kind stream.Kind, uuid string, r relay.R
 		c.server.rooms.Stored(c.member, r.Epoch, r.Seq)
 		return true // the ack comes in the message's place
 	case relay.Duplicate:
-		if c.server.rooms.AckAfter(c.member, number, r.Epoch, r.Seq, uuid) {
+		if c.server.rooms.AckAfter(c.member, number, r, uuid) {
 			return true
 		}
 		c.refuse(uuid, http.StatusGatewayTimeout, "too many acks wait: send it again")

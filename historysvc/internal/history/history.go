@@ -75,8 +75,10 @@ type Receipt struct {
 	Err error
 	// A Message with this uuid (or of this origin) had been stored before, at Seq.
 	Duplicate bool
-	Epoch     stream.Epoch
-	Seq       uint64
+	// That message has been recalled.
+	Recalled bool
+	Epoch    stream.Epoch
+	Seq      uint64
 }
 
 // Query asks for one page. At most one of Before and After is set; then

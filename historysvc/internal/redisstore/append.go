@@ -203,7 +203,7 @@ func (s *Store) readReceipts(b *batch, reply any) error {
 		if at < 0 || at >= int64(len(b.items)) {
 			return fmt.Errorf("append.lua: duplicate at %d of %d", at, len(b.items))
 		}
-		b.receipts[at] = history.Receipt{Duplicate: true, Seq: uint64(known)}
+		b.receipts[at] = history.Receipt{Duplicate: true, Seq: uint64(max(known, -known)), Recalled: known < 0}
 	}
 	if r.err != nil {
 		return r.err

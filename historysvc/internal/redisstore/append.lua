@@ -15,7 +15,8 @@
 --           At most 128 packets, at least one message (kind 1) among them. The digest of others is not read.
 -- Reply {epoch, seq of the first message that was stored, 1 if a flood made the
 --        index forget too soon, else 0, then, with pending, the number of its last
---        payload, then per duplicate: its place in the batch (from 0), its seq}
+--        payload, then per duplicate: its place in the batch (from 0), its seq, which is
+--        negative if that message has been recalled}
 -- Error ADOPT: the list has no counters, see adopt.lua. WRONGTYPE. Nothing was done.
 --
 -- The reads come first and the first write is the one that can fail, so a
@@ -150,6 +151,15 @@ if stored > 0 then
   end
 else
   link = prev
+end
+
+if duplicates then
+  for i = 2, #duplicates, 2 do
+    local text = call('LINDEX', list, seq - duplicates[i])
+    if text and sub(text, 1, 22) == '{"type":1,"command":6,' then
+      duplicates[i] = -duplicates[i]
+    end
+  end
 end
 
 local payload

@@ -161,6 +161,7 @@ func resultMessages(results []result) []*relayv1.Result {
 	for i := range results {
 		m, r := &messages[i], &results[i]
 		m.Id, m.Outcome, m.Epoch, m.Seq, m.Reason = r.id, r.outcome, uint64(r.epoch), r.seq, r.reason
+		m.Recalled = r.recalled
 		pointers[i] = m
 	}
 	return pointers

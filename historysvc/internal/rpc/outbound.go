@@ -55,6 +55,8 @@ type result struct {
 	epoch   stream.Epoch
 	seq     uint64
 	reason  string
+	// Of a duplicate: the message has been recalled.
+	recalled bool
 }
 
 // item is a notice about a channel, or events of it.

@@ -191,7 +191,7 @@ func timeoutOf(m *relayv1.Publish) time.Duration {
 func (p *publication) done(r history.Receipt) {
 	relay := p.peer.relay
 	outcome, reason := outcomeOf(relay.log, &r)
-	answer := result{id: p.Origin.ID, outcome: outcome, epoch: r.Epoch, seq: r.Seq, reason: reason}
+	answer := result{id: p.Origin.ID, outcome: outcome, epoch: r.Epoch, seq: r.Seq, reason: reason, recalled: r.Recalled}
 	if r.Err != nil || p.Kind != stream.Message {
 		p.peer.out.answer(answer)
 		return

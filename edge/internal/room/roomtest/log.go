@@ -69,6 +69,16 @@ func (l *Log) recall(uuid string, r *rand.Rand) bool {
 	return false
 }
 
+// recalled says whether the message at seq is a tombstone.
+func (l *Log) recalled(seq uint64) bool {
+	for i := range l.events {
+		if e := &l.events[i]; e.Kind == stream.Tombstone && e.Seq == seq {
+			return true
+		}
+	}
+	return false
+}
+
 // at returns the event as the store has it now. Live messages do not carry
 // their uuid.
 func (l *Log) at(it item) stream.Event {

@@ -313,7 +313,7 @@ func (r *Relay) accept(edge uint64, p *relay.Publication) relay.Receipt {
 		return relay.Receipt{Outcome: relay.Accepted}
 	}
 	if seq, ok := l.seqs[p.UUID]; ok && p.UUID != "" {
-		return relay.Receipt{Outcome: relay.Duplicate, Epoch: l.epoch, Seq: seq}
+		return relay.Receipt{Outcome: relay.Duplicate, Epoch: l.epoch, Seq: seq, Recalled: l.recalled(seq)}
 	}
 	seq := l.append(stream.Event{Kind: stream.Message, Origin: origin, UUID: p.UUID, Payload: p.Payload}, r.rand)
 	r.put(l, item{index: len(l.events) - 1})

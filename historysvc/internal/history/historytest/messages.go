@@ -146,10 +146,15 @@ func testResendAfterRecall(c contract) {
 	s := open(t, Options{Cap: bigCap}, nil)
 	fill(t, s, g, "a", "b")
 	recall(t, s, g, "a")
-	if r := fill(t, s, g, "a")[0]; !r.Duplicate || r.Seq != 1 {
-		t.Errorf("resend: %+v", r)
+	if r := fill(t, s, g, "a")[0]; !r.Duplicate || r.Seq != 1 || !r.Recalled {
+		t.Errorf("resend of a recalled message: %+v", r)
 	}
-	if got, _ := page(t, s, g, history.Query{Size: 10}); !cmp.Equal([]string{"b"}, got) {
+	for i, r := range fill(t, s, g, "c", "b", "a") {
+		if r.Duplicate != (i > 0) || r.Recalled != (i == 2) {
+			t.Errorf("resend of c, b and a, of which a was recalled and c is new: receipt %d is %+v", i, r)
+		}
+	}
+	if got, _ := page(t, s, g, history.Query{Size: 10}); !cmp.Equal([]string{"c", "b"}, got) {
 		t.Errorf("history: %q", got)
 	}
 }

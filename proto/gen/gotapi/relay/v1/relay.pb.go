@@ -442,7 +442,9 @@ type Result struct {
 	Epoch   uint64                 `protobuf:"fixed64,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Seq     uint64                 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
 	// For the client, when the outcome is a refusal.
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Duplicate: the message that had been stored before has been recalled.
+	Recalled      bool `protobuf:"varint,6,opt,name=recalled,proto3" json:"recalled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -510,6 +512,13 @@ func (x *Result) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Result) GetRecalled() bool {
+	if x != nil {
+		return x.Recalled
+	}
+	return false
 }
 
 // Interest asks for a group's stream, or ends it.
@@ -1340,13 +1349,14 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\apayload\x18\x05 \x01(\fR\apayload\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x06 \x01(\rR\ttimeoutMs\x12\x16\n" +
-	"\x06author\x18\a \x01(\fR\x06author\"\x8c\x01\n" +
+	"\x06author\x18\a \x01(\fR\x06author\"\xa8\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x122\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x18.gotapi.relay.v1.OutcomeR\aoutcome\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x06R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\"i\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1a\n" +
+	"\brecalled\x18\x06 \x01(\bR\brecalled\"i\n" +
 	"\bInterest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\rR\achannel\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12-\n" +
