@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,9 @@ func New(cfg Config, log *slog.Logger) (*Guard, error) {
 		g.open = newOpen(cfg.RecallWindow)
 	}
 	if cfg.JWKSURL != "" {
+		if strings.HasPrefix(cfg.JWKSURL, "http://") {
+			log.Warn("keys of tokens are fetched without TLS: who is on the way can replace them")
+		}
 		g.remote = newRemote(cfg.JWKSURL, cfg.JWKSRefresh, log, g.tokens.clear)
 	}
 	s, err := cfg.load(nil)

@@ -100,6 +100,9 @@ func newFace(
 	if err != nil {
 		return nil, err
 	}
+	if secret != "" && len(secret) < goodSecretBytes {
+		log.WarnContext(ctx, "the admin secret is short: it can be guessed", "bytes", len(secret), "want", goodSecretBytes)
+	}
 	face := &live{log: log}
 	face.useOrigins(cfg)
 	history := gateway.NewForwarder(conn)
@@ -159,6 +162,10 @@ func figures(rooms *room.Registry, client *relay.Client) console.Figures {
 	}
 	return f
 }
+
+// goodSecretBytes is the length of an admin secret that is not complained about:
+// 128 bits in base64 have 22.
+const goodSecretBytes = 20
 
 // memberQueueFrames bounds what waits for one member in frames, beside bytes:
 // small frames have a price, too.

@@ -16,8 +16,12 @@ const (
 	pagePatience = 2 * time.Second
 )
 
+// nosniff keeps browsers from finding HTML in what users wrote.
+var nosniff = []string{"nosniff"}
+
 // ServeHTTP serves a request if not too many are under way.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header()["X-Content-Type-Options"] = nosniff
 	if r.URL.Path == statusPath { // a probe is to be answered all the same
 		h.counted("status", w, r, h.public(serveStatus))
 		return
