@@ -25,6 +25,7 @@ GOTESTSUM_VERSION     := v1.13.0
 BENCHSTAT_VERSION     := v0.0.0-20260908200009-22c9c6c9d4da
 DEADCODE_VERSION      := v0.52.0
 GRPCURL_VERSION       := v1.9.4
+GOVULNCHECK_VERSION   := v1.9.0
 
 # $(call tool,name,module path,version): a stamp that stands for the tool.
 TOOLS :=
@@ -45,6 +46,7 @@ $(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golang
 $(eval $(call tool,gotestsum,gotest.tools/gotestsum,$(GOTESTSUM_VERSION)))
 $(eval $(call tool,benchstat,golang.org/x/perf/cmd/benchstat,$(BENCHSTAT_VERSION)))
 $(eval $(call tool,deadcode,golang.org/x/tools/cmd/deadcode,$(DEADCODE_VERSION)))
+$(eval $(call tool,govulncheck,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK_VERSION)))
 $(eval $(call tool,grpcurl,github.com/fullstorydev/grpcurl/cmd/grpcurl,$(GRPCURL_VERSION)))
 GENERATORS := $(protoc-gen-go_TOOL) $(protoc-gen-go-grpc_TOOL) $(protoc-gen-grpc-gateway_TOOL) $(protoc-gen-openapiv2_TOOL)
 
@@ -123,7 +125,7 @@ test-js: redis web-check clients/js/node_modules/.package-lock.json ## the npm p
 lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone
 	$(BIN)/golangci-lint run --allow-parallel-runners $(PACKAGES)
 	scripts/deadcode.sh $(BIN)/deadcode $(MAINS)
-	scripts/modules.sh $(MODULES) deploy/verify
+	scripts/modules.sh $(MODULES) deploy/verify deploy/sbom
 
 .PHONY: fmt
 fmt: $(golangci-lint_TOOL) $(buf_TOOL) ## format Go and proto files
@@ -198,6 +200,28 @@ STORM_ARGS ?=
 storm: redis build ## kill an edge with 10,000 members; how fast they are back on the others, what it costs, and that nothing is missing
 	go build -o bin/storm ./e2e/storm
 	E2E_BIN=$(CURDIR)/bin bin/storm $(STORM_ARGS)
+
+# ---- what it is made of
+
+NPM_LOCKS := $(CURDIR)/clients/js/package-lock.json,$(CURDIR)/clients/console/package-lock.json
+PROGRAMS = $(patsubst %,$(CURDIR)/bin/%,$(notdir $(MAINS)))
+
+.PHONY: sbom
+sbom: build ## write bin/sbom.cdx.json (CycloneDX): what the programs and packages are made of; fail on a licence that is not allowed
+	cd deploy/sbom && GOWORK=off go run . -out $(CURDIR)/bin/sbom.cdx.json -version $(VERSION) -npm $(NPM_LOCKS) $(PROGRAMS)
+
+.PHONY: audit
+audit: sbom $(golangci-lint_TOOL) ## the parts and their licences, tests of the tool that lists them, and gosec over everything
+	cd deploy/sbom && GOWORK=off go vet ./... && GOWORK=off go test ./...
+	$(BIN)/golangci-lint run --allow-parallel-runners --enable-only gosec $(PACKAGES)
+	cd deploy/sbom && GOWORK=off $(BIN)/golangci-lint run --allow-parallel-runners ./...
+
+# Apart from audit, because they ask databases that a closed network does not reach.
+.PHONY: audit-online
+audit-online: $(govulncheck_TOOL) ## known vulnerabilities: govulncheck (vuln.go.dev) and npm audit
+	cd clients/js && npm audit --package-lock-only
+	cd clients/console && npm audit --package-lock-only
+	$(BIN)/govulncheck $(PACKAGES)
 
 ADDR ?= 127.0.0.1:4998
 .PHONY: conformance
