@@ -36,7 +36,13 @@ type bed struct {
 // startBed starts everything and waits until it is ready. ctx ends what keeps
 // the programs running.
 func startBed(ctx context.Context, tb testbed.TB, cfg config) *bed {
-	b := &bed{redis: startDatabase(tb, cfg.store, cfg.redisArgs...)}
+	redisArgs := cfg.redisArgs
+	if cfg.ackReplicas > 0 {
+		// A master that is back before it is replaced must not have forgotten what
+		// its replica has: "everysec" writes late while a disk is busy.
+		redisArgs = append([]string{"--appendfsync", "always"}, redisArgs...)
+	}
+	b := &bed{redis: startDatabase(tb, cfg.store, redisArgs...)}
 	for range serviceCount {
 		p := testbed.StartServiceAt(tb, b.redis.url, "-history-cap", "1000000", "-drain", "2s", "-ack-replicas", number(cfg.ackReplicas))
 		b.services = append(b.services, &unit{Process: p})

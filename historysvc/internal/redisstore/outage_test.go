@@ -120,7 +120,7 @@ func (l *load) check(t *testing.T, s *Store, g group.Name) {
 
 func TestAServerThatIsKilledAndRestartedLosesNothingThatWasAcked(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t, "--appendonly", "yes")
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always") // everysec writes late while a disk is busy
 	l := &hearing{subscribed: make(chan group.Name, 1000), events: make(chan stream.Event, 1<<20)}
 	s := open(t, Options{URL: server.URL(), Cap: 1 << 20}, l)
 	groups := []group.Name{room(t) + "/a", room(t) + "/b", room(t) + "/c", room(t) + "/d"}
