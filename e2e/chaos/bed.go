@@ -87,6 +87,15 @@ func (b *bed) addrs() []string {
 	return addrs
 }
 
+// serviceAddrs are where internal services find the history services.
+func (b *bed) serviceAddrs() []string {
+	addrs := make([]string, 0, len(b.services))
+	for _, s := range b.services {
+		addrs = append(addrs, s.GRPC)
+	}
+	return addrs
+}
+
 // heal undoes everything that faults did to links and processes.
 func (b *bed) heal() {
 	for _, d := range b.doors {

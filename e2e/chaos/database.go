@@ -125,6 +125,11 @@ func (n *node) hold(sources ...string) {
 	}
 }
 
+// roomy lets n have all the memory it wants. Started anew, it does.
+func (n *node) roomy(ctx context.Context) {
+	_ = n.direct.ConfigSet(ctx, "maxmemory", "0").Err() // it may be down
+}
+
 // rejoin ends what was done to the links of n.
 func (n *node) rejoin() {
 	n.link.Heal()
@@ -139,6 +144,7 @@ func (d *database) heal() {
 		n.rejoin()
 		n.Resume()
 		n.raise()
+		n.roomy(context.Background())
 	}
 	for _, s := range d.sentinels {
 		s.Resume()

@@ -47,6 +47,7 @@ func kinds() []kind {
 		{name: "stop redis master", store: sentinel, min: 500 * ms, max: 6000 * ms, whole: true, begin: masterFault(pauseNode, resumeNode, true)},
 		{name: "kill lagging master", store: cluster, min: 4000 * ms, max: 9000 * ms, whole: true, begin: killLagging},
 		{name: "kill lagging master", store: sentinel, min: 4000 * ms, max: 9000 * ms, whole: true, begin: killLagging},
+		{name: "full memory", min: 500 * ms, max: 3000 * ms, begin: fillMemory},
 		{name: "isolate master", store: cluster, min: 3000 * ms, max: 9000 * ms, whole: true, begin: isolateMaster},
 		{name: "isolate master", store: sentinel, min: 3000 * ms, max: 9000 * ms, whole: true, begin: isolateMaster},
 		{name: "kill redis replica", store: cluster, min: 300 * ms, max: 4000 * ms, whole: true, begin: killReplica},
@@ -160,6 +161,28 @@ func killLagging(ctx context.Context, b *bed, target int) (string, func(), []*no
 		_ = r.direct.ConfigSet(ctx, "masterauth", "").Err()
 	}
 	return n.Name(), n.raise, []*node{n}, nil
+}
+
+// fillMemory lets masters have less memory than they use: they refuse what would
+// need more, and lose nothing.
+func fillMemory(ctx context.Context, b *bed, target int) (string, func(), []*node, error) {
+	masters := b.redis.those(ctx, true)
+	if len(masters) == 0 {
+		return "", nil, nil, errNoTarget
+	}
+	if n := target % (len(masters) + 1); n < len(masters) {
+		masters = masters[n : n+1]
+	}
+	for _, n := range masters {
+		if err := n.direct.ConfigSet(ctx, "maxmemory", "1").Err(); err != nil {
+			return "", nil, nil, err
+		}
+	}
+	return fmt.Sprintf("%d masters", len(masters)), func() {
+		for _, n := range masters {
+			n.roomy(context.WithoutCancel(ctx))
+		}
+	}, nil, nil
 }
 
 // isolateMaster cuts a master off from its replicas, the other masters and the

@@ -50,10 +50,38 @@ type member struct {
 	nextLow time.Time
 	// No more new messages.
 	closing <-chan struct{}
-	// The end of the stream has been seen.
+	// How often it has asked for history, and when it does so again.
+	asked   int
+	nextAsk time.Time
+	goal
+}
+
+// goal is the end of a stream, which somebody is to see.
+type goal struct {
 	mu     sync.Mutex
 	marker string
 	done   bool
+}
+
+// awaits says which message is the last of all.
+func (g *goal) awaits(marker string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.marker = marker
+}
+
+// saw notes a message.
+func (g *goal) saw(uuid string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.done = g.done || g.marker != "" && uuid == g.marker
+}
+
+// finished says whether the last message has been seen.
+func (g *goal) finished() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.done
 }
 
 // sending is a message on its way.
@@ -90,6 +118,8 @@ type session struct {
 	ws *websocket.Conn
 	// Closed when the reader has ended.
 	over chan struct{}
+	// Queries that have no answer.
+	queries queries
 
 	inbox sync.Mutex
 	got   []check.Event
@@ -130,6 +160,10 @@ func (s *session) read() {
 		}
 		e := parse(string(data))
 		e.At = s.room.now()
+		if isQuery(e.UUID) {
+			s.answer(e, data)
+			continue
+		}
 		if e.Kind == check.Got {
 			e.Text = s.room.text(e.UUID, e.Text)
 		}
@@ -174,6 +208,8 @@ func parse(text string) check.Event {
 		return check.Event{Kind: check.Got, UUID: p.UUID, Text: text}
 	case p.Type == 1 && p.Command == 1:
 		return check.Event{Kind: check.Ack, UUID: p.UUID}
+	case p.Type == 1 && p.Command == 2 && isQuery(p.UUID):
+		return check.Event{UUID: p.UUID}
 	case p.Type == 1 && p.Command == 6:
 		return check.Event{Kind: check.Recalled, UUID: p.UUID}
 	case p.Type == 1 && p.Command == 7:
@@ -275,9 +311,7 @@ func (m *member) advance(e check.Event) {
 		delete(m.pending, e.UUID)
 		m.room.acked(e.UUID)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.done = m.done || m.marker != "" && e.UUID == m.marker
+	m.saw(e.UUID)
 }
 
 func (m *member) refused(e check.Event) {
@@ -306,6 +340,12 @@ func (m *member) speak(s *session) bool {
 		m.pending[msg.UUID] = &sending{Message: msg, due: now}
 		m.next = now.Add(m.every/2 + time.Duration(m.rng.Int64N(int64(m.every)))) // steady, so that a pause is a fault's
 	}
+	if m.stays > 0 && !m.ending() && now.After(m.nextAsk) {
+		m.nextAsk = now.Add(m.about(askEvery))
+		if !s.write(m.ask(s)) {
+			return false
+		}
+	}
 	for _, p := range m.pending {
 		if now.Before(p.due) {
 			continue
@@ -326,18 +366,4 @@ func (m *member) speak(s *session) bool {
 func (s *session) write(text string) bool {
 	_ = s.ws.SetWriteDeadline(time.Now().Add(resendAfter))
 	return s.ws.WriteMessage(websocket.TextMessage, []byte(text)) == nil
-}
-
-// awaits tells the member which message is the last of all.
-func (m *member) awaits(marker string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.marker = marker
-}
-
-// finished says whether it has seen the last message.
-func (m *member) finished() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.done
 }

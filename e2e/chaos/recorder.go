@@ -95,6 +95,17 @@ func (r *room) text(uuid, got string) string {
 	return got
 }
 
+// keepPage records an answer to a request for history.
+func (r *room) keepPage(p *check.Page) {
+	p.Answered = r.now()
+	for i, text := range p.Texts {
+		p.Texts[i] = r.text(parse(text).UUID, text)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.record.Pages = append(r.record.Pages, p)
+}
+
 // dialed begins the record of a connection.
 func (r *room) dialed(member, edge, after string) *wire {
 	w := &wire{room: r, conn: &check.Conn{Member: member, Edge: edge, After: after, Dialed: r.now()}}

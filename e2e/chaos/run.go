@@ -64,7 +64,7 @@ func run(ctx context.Context, tb testbed.TB, cfg config) *outcome {
 }
 
 func runRound(ctx context.Context, b *bed, cfg config, round int, length time.Duration, o *outcome) {
-	w := newWorkload(cfg.size, b.addrs(), cfg.seed, round)
+	w := newWorkload(cfg.size, b.addrs(), b.serviceAddrs(), cfg.seed, round)
 	living, leave := context.WithCancel(ctx)
 	defer w.living.Wait()
 	defer leave()
@@ -82,6 +82,9 @@ func runRound(ctx context.Context, b *bed, cfg config, round int, length time.Du
 	b.heal()
 	stop()
 	failed := w.settle(ctx, cfg.settle)
+	if failed == nil {
+		failed = w.presence(ctx)
+	}
 	unwatch()
 	watching.Wait()
 	rec, err := w.recording(ctx, b.redis)

@@ -147,11 +147,6 @@ func (v *visitor) read(context.Context) {
 	if code != http.StatusOK || json.Unmarshal(body, &answer) != nil {
 		return
 	}
-	p.Answered, p.Texts = v.room.now(), answer.Data
-	for i, text := range p.Texts {
-		p.Texts[i] = v.room.text(parse(text).UUID, text)
-	}
-	v.room.mu.Lock()
-	defer v.room.mu.Unlock()
-	v.room.record.Pages = append(v.room.record.Pages, p)
+	p.Texts = answer.Data
+	v.room.keepPage(p)
 }

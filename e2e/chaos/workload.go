@@ -30,6 +30,7 @@ type workload struct {
 	rooms    []*room
 	members  []*member
 	visitors []*visitor
+	watchers []*watcher
 	zero     time.Time
 
 	// No new messages; the members stay.
@@ -38,7 +39,7 @@ type workload struct {
 	living   sync.WaitGroup
 }
 
-func newWorkload(size size, edges []string, seed uint64, round int) *workload {
+func newWorkload(size size, edges, services []string, seed uint64, round int) *workload {
 	w := &workload{zero: time.Now(), quitting: make(chan struct{})}
 	for i := range size.rooms {
 		quiet := i%quietRooms == quietRooms-1
@@ -66,6 +67,9 @@ func newWorkload(size size, edges []string, seed uint64, round int) *workload {
 		v := newVisitor(r, edges, rand.New(rand.NewPCG(seed, uint64(1+round<<32+i<<16+1<<15))))
 		v.publishEvery, v.recallEvery, v.readEvery = 4*every, 8*every, 5*every
 		w.visitors = append(w.visitors, v)
+		w.watchers = append(w.watchers, &watcher{
+			room: r, services: services, rng: rand.New(rand.NewPCG(seed, uint64(1+round<<32+i<<16+1<<14))),
+		})
 	}
 	return w
 }
@@ -75,6 +79,9 @@ func (w *workload) start(ctx context.Context) (stop func()) {
 	talking, quit := context.WithCancel(ctx)
 	for _, m := range w.members {
 		w.living.Go(func() { m.run(ctx) })
+	}
+	for _, v := range w.watchers {
+		w.living.Go(func() { v.run(ctx) })
 	}
 	for _, v := range w.visitors {
 		w.talking.Go(func() { v.run(talking) })
@@ -103,7 +110,8 @@ func (w *workload) settle(ctx context.Context, within time.Duration) error {
 		}
 	}
 	for time.Now().Before(deadline) && ctx.Err() == nil {
-		if !slices.ContainsFunc(w.members, func(m *member) bool { return !m.finished() }) {
+		if !slices.ContainsFunc(w.members, func(m *member) bool { return !m.finished() }) &&
+			!slices.ContainsFunc(w.watchers, func(v *watcher) bool { return !v.finished() }) {
 			break
 		}
 		sleep(ctx, 50*time.Millisecond)
@@ -119,6 +127,11 @@ func (w *workload) mark(r *room, v *visitor, deadline time.Time) (failed string)
 	for i, other := range w.members {
 		if other.room == r {
 			w.members[i].awaits(m.UUID)
+		}
+	}
+	for _, watcher := range w.watchers {
+		if watcher.room == r {
+			watcher.awaits(m.UUID)
 		}
 	}
 	for time.Now().Before(deadline) {

@@ -33,6 +33,21 @@ func (c *checker) page(p *Page) {
 		last = at
 	}
 	c.fresh(p)
+	c.adjoins(p)
+}
+
+// adjoins checks that nothing is missing between a page and the message next to
+// which it was asked for.
+func (c *checker) adjoins(p *Page) {
+	if len(p.Texts) == 0 {
+		return
+	}
+	if at, ok := c.place[p.Before]; ok && p.Before != "" {
+		c.recalledBetween(c.place[uuidOf(p.Texts[0])], at, p)
+	}
+	if at, ok := c.place[p.After]; ok && p.After != "" {
+		c.recalledBetween(at, c.place[uuidOf(p.Texts[len(p.Texts)-1])], p)
+	}
 }
 
 // near says whether Redis may have lost something around the page.
@@ -60,7 +75,7 @@ func (c *checker) recalledBetween(from, to int, p *Page) bool {
 // fresh checks that a page of the newest messages has what was acked before it
 // was asked for.
 func (c *checker) fresh(p *Page) {
-	if p.Position != 0 || p.Before != "" || p.Size == 0 {
+	if p.Position != 0 || p.Before != "" || p.After != "" || p.Size == 0 {
 		return
 	}
 	top := -1

@@ -82,8 +82,8 @@ type Page struct {
 	Asked, Answered Time
 	// As in the request.
 	Position, Size int
-	Before         string
-	// The answer, newest first.
+	Before, After  string
+	// The answer, newest first (with After, too).
 	Texts []string
 }
 

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	"github.com/gotapi/gotapi-ws/e2e/chaos/check"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+)
+
+// watcher follows a room by Watch, directly at the history services, and comes
+// back whenever the stream ends. What it gets is checked like a member's stream.
+type watcher struct {
+	room     *room
+	services []string
+	rng      *rand.Rand
+	// The last message it has seen.
+	last string
+	goal
+}
+
+// watchAlive finds a service that hangs: as often as its policy allows.
+var watchAlive = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second, PermitWithoutStream: true}
+
+// run lives until ctx ends.
+func (w *watcher) run(ctx context.Context) {
+	for n := w.rng.IntN(len(w.services)); ctx.Err() == nil; n = (n + 1) % len(w.services) {
+		w.watch(ctx, w.services[n])
+		sleep(ctx, time.Duration(20+w.rng.IntN(300))*time.Millisecond)
+	}
+}
+
+func (w *watcher) watch(ctx context.Context, service string) {
+	conn, err := grpc.NewClient("passthrough:///"+service, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithKeepaliveParams(watchAlive))
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.Close() }()
+	group := &historyv1.WatchedGroup{GroupName: w.room.name}
+	if w.last != "" {
+		group.Start = &historyv1.WatchedGroup_AfterUuid{AfterUuid: w.last}
+	}
+	record := w.room.dialed("watcher", service, w.last)
+	stream, err := historyv1.NewHistoryServiceClient(conn).Watch(ctx, &historyv1.WatchRequest{Groups: []*historyv1.WatchedGroup{group}})
+	if err != nil {
+		return
+	}
+	for open := false; ; {
+		r, err := stream.Recv()
+		if err == nil && !open {
+			w.room.opened(record)
+			open = true
+		}
+		if err == nil && w.take(record, r) {
+			continue
+		}
+		if open {
+			record.ended(0)
+		}
+		return
+	}
+}
+
+// take notes what came. It returns false if the watcher is to begin anew.
+func (w *watcher) take(record *wire, r *historyv1.WatchResponse) bool {
+	var e check.Event
+	switch {
+	case r.GetGap() != nil:
+		e = check.Event{Kind: check.Refused, Code: http.StatusGone}
+		w.last = ""
+	case r.GetMessage() != nil:
+		e = parse(string(r.GetMessage()))
+		e.Text = w.room.text(e.UUID, e.Text)
+		w.last = e.UUID
+	case r.GetRecalled() != "":
+		e = check.Event{Kind: check.Recalled, UUID: r.GetRecalled()}
+	case r.GetPacket() != nil:
+		e = parse(string(r.GetPacket()))
+	default: // it has begun
+		return true
+	}
+	e.At = w.room.now()
+	record.note(e)
+	w.saw(e.UUID)
+	return e.Kind != check.Refused
+}
