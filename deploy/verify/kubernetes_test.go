@@ -231,6 +231,11 @@ func TestTheProgramsKnowTheirSettings(t *testing.T) {
 
 func TestEveryMountedFileComesFromAVolume(t *testing.T) {
 	all := with(t, "mutual-tls")
+	text, err := os.ReadFile(filepath.Join(manifests, "secret.example.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := find[*corev1.Secret](t, map[string]runtime.Object{"example": decode(t, "secret.example.yaml", text)}, "example")
 	for _, name := range services {
 		d := find[*appsv1.Deployment](t, all, "Deployment "+name)
 		c := container(t, d)
@@ -240,6 +245,17 @@ func TestEveryMountedFileComesFromAVolume(t *testing.T) {
 			}
 			if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return filepath.Dir(e.Value) == m.MountPath }) {
 				t.Errorf("%s: %s=%s is not in a mounted folder", name, e.Name, e.Value)
+			}
+		}
+		for _, v := range d.Spec.Template.Spec.Volumes {
+			for _, item := range v.Secret.Items {
+				path := "/etc/gotapi/" + v.Name + "/" + item.Path
+				if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Value == path }) {
+					t.Errorf("%s: nothing reads %s", name, path)
+				}
+				if v.Secret.SecretName == example.Name && example.StringData[item.Key] == "" {
+					t.Errorf("%s: the example of secret %s lacks %s", name, example.Name, item.Key)
+				}
 			}
 		}
 		for _, m := range c.VolumeMounts {
