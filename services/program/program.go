@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
@@ -61,6 +62,8 @@ type Program[S Settings] struct {
 type Process[S Settings] struct {
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	// nil: nothing is traced.
+	Tracing trace.TracerProvider
 	// The service says here when it is ready for work.
 	Ready *health.Checks
 	// Settings that were read anew and are good. The service uses of them what

@@ -10,6 +10,7 @@ import (
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
@@ -18,6 +19,7 @@ import (
 	"github.com/gotapi/gotapi-ws/services/procs"
 	"github.com/gotapi/gotapi-ws/services/run"
 	"github.com/gotapi/gotapi-ws/services/telemetry"
+	"github.com/gotapi/gotapi-ws/services/tracing"
 )
 
 // memoryShare of a container's memory limit is what the Go heap may fill before
@@ -27,13 +29,22 @@ const memoryShare = 0.9
 func (p Program[S]) serve(ctx context.Context, args []string, s *settings[S], stderr io.Writer, hangups <-chan os.Signal) int {
 	log, level := telemetry.NewLogger(stderr, s.log)
 	b := ReadBuild()
+	tracer, stop, err := tracing.Start(ctx, s.tracing, p.Name, b.Version, log)
+	if err != nil {
+		log.Error("failed", "program", p.Name, "error", err)
+		return ExitFailed
+	}
+	if tracer != nil {
+		log = slog.New(tracing.Log(log.Handler()))
+		defer stop()
+	}
 	log.Info("starting", "program", p.Name, "version", b.Version, "commit", b.Commit)
 	if names := config.UnknownVariables(s.flags, os.Environ()); len(names) > 0 {
 		log.Warn("no setting belongs to these environment variables", "names", names)
 	}
 	limitMemory(log)
 	r := newReloader(p, args, s, level, log)
-	if err := p.runAll(ctx, s, r, b, hangups); err != nil {
+	if err := p.runAll(ctx, s, r, b, tracer, hangups); err != nil {
 		log.Error("failed", "program", p.Name, "error", err)
 		return ExitFailed
 	}
@@ -51,7 +62,7 @@ func limitMemory(log *slog.Logger) {
 	log.Debug("memory limit", "bytes", limit)
 }
 
-func (p Program[S]) runAll(ctx context.Context, s *settings[S], r *reloader[S], b Build, hangups <-chan os.Signal) error {
+func (p Program[S]) runAll(ctx context.Context, s *settings[S], r *reloader[S], b Build, tracer trace.TracerProvider, hangups <-chan os.Signal) error {
 	reg := telemetry.NewRegistry()
 	b.register(reg)
 	ready := new(health.Checks)
@@ -60,7 +71,7 @@ func (p Program[S]) runAll(ctx context.Context, s *settings[S], r *reloader[S], 
 		{Name: "processors", Serve: func(ctx context.Context) error { return procs.Govern(ctx, r.log) }},
 		{Name: "heap", Serve: func(ctx context.Context) error { return heap.Keep(ctx, r.log) }},
 		{Name: p.Name, Serve: func(ctx context.Context) error {
-			return p.Run(ctx, s.own, Process[S]{Log: r.log, Metrics: reg, Ready: ready, Reloads: r.reloads})
+			return p.Run(ctx, s.own, Process[S]{Log: r.log, Metrics: reg, Tracing: tracer, Ready: ready, Reloads: r.reloads})
 		}},
 		{Name: "reload", Serve: func(ctx context.Context) error { return r.run(ctx, hangups) }},
 	}

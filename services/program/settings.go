@@ -5,11 +5,13 @@ import (
 
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/telemetry"
+	"github.com/gotapi/gotapi-ws/services/tracing"
 )
 
 // common are the settings that every program has.
 type common struct {
 	log       telemetry.LogConfig
+	tracing   tracing.Config
 	opsListen string
 
 	version, probe, checkConfig *bool
@@ -17,6 +19,7 @@ type common struct {
 
 func (s *common) register(fs *flag.FlagSet) {
 	s.log.RegisterFlags(fs)
+	s.tracing.RegisterFlags(fs)
 	fs.StringVar(&s.opsListen, "ops-listen", "",
 		"`address` of metrics, health, profiles, the log level and reload (/metrics, /livez, /readyz,\n/version, /debug/pprof/, /log-level, /reload); not for the public; none: off")
 	s.version = config.Action(fs, "version", "print version, commit and date, and exit")
@@ -45,6 +48,7 @@ func (p Program[S]) load(args []string) *settings[S] {
 func (s *settings[S]) validate() error {
 	var wrong config.Errors
 	wrong.Add(s.log.Validate())
+	wrong.Add(s.tracing.Validate())
 	wrong.Add(s.own.Validate())
 	return wrong.Err()
 }

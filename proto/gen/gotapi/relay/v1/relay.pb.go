@@ -351,7 +351,10 @@ type Publish struct {
 	// Who sent it, 8 bytes: a digest of the user, or zeros for nobody in
 	// particular. It is kept with a data packet, and with it the time. Empty:
 	// neither is kept.
-	Author        []byte `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
+	Author []byte `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
+	// Only when it is traced: 16 bytes of the trace's id, 8 of the span's
+	// (W3C Trace Context).
+	Trace         []byte `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -431,6 +434,13 @@ func (x *Publish) GetTimeoutMs() uint32 {
 func (x *Publish) GetAuthor() []byte {
 	if x != nil {
 		return x.Author
+	}
+	return nil
+}
+
+func (x *Publish) GetTrace() []byte {
+	if x != nil {
+		return x.Trace
 	}
 	return nil
 }
@@ -1340,7 +1350,7 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\bpresence\x18\x04 \x01(\v2\x19.gotapi.relay.v1.PresenceR\bpresence\"H\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04edge\x18\x01 \x01(\x06R\x04edge\x12+\n" +
-	"\x11deliveries_answer\x18\x02 \x01(\bR\x10deliveriesAnswer\"\xc5\x01\n" +
+	"\x11deliveries_answer\x18\x02 \x01(\bR\x10deliveriesAnswer\"\xdb\x01\n" +
 	"\aPublish\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12/\n" +
@@ -1349,7 +1359,8 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\apayload\x18\x05 \x01(\fR\apayload\x12\x1d\n" +
 	"\n" +
 	"timeout_ms\x18\x06 \x01(\rR\ttimeoutMs\x12\x16\n" +
-	"\x06author\x18\a \x01(\fR\x06author\"\xa8\x01\n" +
+	"\x06author\x18\a \x01(\fR\x06author\x12\x14\n" +
+	"\x05trace\x18\b \x01(\fR\x05trace\"\xa8\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x122\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x18.gotapi.relay.v1.OutcomeR\aoutcome\x12\x14\n" +
