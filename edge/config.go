@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/grpc"
 
 	"github.com/gotapi/gotapi-ws/access"
@@ -86,6 +87,8 @@ type Config struct {
 	DialOptions []grpc.DialOption
 	// Called when the edge listens; may be nil.
 	OnReady func(addr net.Addr)
+	// Makes tracers; nil: nothing is traced.
+	Tracing trace.TracerProvider
 	// Is told when the edge is ready for work; may be nil.
 	Ready *health.Checks
 	// Settings of later: what of them can change while the edge runs is used.

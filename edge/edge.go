@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -48,7 +49,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	conn, err := relay.Dial(cfg.History, append(secrets.dialOptions(&cfg), showing(guard)...)...)
+	conn, err := relay.Dial(cfg.History, slices.Concat(secrets.dialOptions(&cfg), showing(guard), cfg.tracedCalls())...)
 	if err != nil {
 		return err
 	}
@@ -124,6 +125,7 @@ func newFace(
 		Publish: publisher.Publish,
 		History: history,
 		Console: pages,
+		Tracer:  cfg.tracer(),
 		Version: built,
 		Upgrade: face.sessions.ServeHTTP,
 	}, cfg.web(secret), log, reg)

@@ -30,6 +30,7 @@ func (c *Config) sockets() session.Options {
 		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: c.MemberQueueBytes},
 		SettleTime:     c.settleTime(),
 		LogEnds:        c.LogConnections,
+		Tracer:         c.tracer(),
 		WriteError:     gateway.WriteError,
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
 	"github.com/gotapi/gotapi-ws/hooks"
@@ -80,6 +82,8 @@ type Config struct {
 	ExtraListeners []net.Listener
 	// Called when the service listens; may be nil.
 	OnReady func(addr net.Addr)
+	// Makes tracers; nil: nothing is traced.
+	Tracing trace.TracerProvider
 	// Is told when the service is ready for work; may be nil.
 	Ready *health.Checks
 	// Settings of later; nothing but the files of TLS can change while the

@@ -56,10 +56,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		return err
 	}
 	hub := feed.New(store, store, log, reg)
-	history := rpc.NewHistory(store, store, hub, rpc.HistoryOptions{MaxMessageBytes: cfg.MaxMessageBytes, Hooks: hook}, log)
-	relay := rpc.NewRelay(store, store, hub, rpc.RelayOptions{QueueBytes: cfg.EdgeQueueBytes}, log, reg)
+	history := rpc.NewHistory(store, store, hub, rpc.HistoryOptions{MaxMessageBytes: cfg.MaxMessageBytes, Hooks: hook, Tracer: cfg.tracer()}, log)
+	relay := rpc.NewRelay(store, store, hub, rpc.RelayOptions{QueueBytes: cfg.EdgeQueueBytes, Tracer: cfg.tracer()}, log, reg)
 	door := rpc.NewDoor(guard, cfg.TLS.CA != "")
-	srv := newServer(history, relay, door, listeners, secure.options(), cfg.Drain, log, reg)
+	srv := newServer(history, relay, door, listeners, append(secure.options(), cfg.tracedCalls()...), cfg.Drain, log, reg)
 
 	addr := listeners[0].Addr()
 	log.InfoContext(ctx, "history service listens", "address", addr.String())
@@ -91,6 +91,7 @@ func (c *Config) announce(ctx context.Context, guard *access.Guard, addr net.Add
 // store is the store's part of the settings.
 func (c *Config) store() redisstore.Options {
 	return redisstore.Options{
+		Tracer:            c.tracer(),
 		URL:               c.Redis,
 		Embedded:          c.Embedded,
 		Cap:               c.HistoryCap,

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/gotapi/gotapi-ws/edge"
 	"github.com/gotapi/gotapi-ws/historysvc"
 	"github.com/gotapi/gotapi-ws/services/config"
@@ -27,6 +29,8 @@ type Config struct {
 	Out io.Writer
 	// Called once both services listen; may be nil.
 	OnReady func(http, grpc net.Addr)
+	// Makes tracers; nil: nothing is traced.
+	Tracing trace.TracerProvider
 	// Is told when both are ready for work; may be nil.
 	Ready *health.Checks
 	// Settings of later: what of them can change while both run is used.

@@ -61,6 +61,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		all = append(all, run.Part{Name: "embedded store", Serve: store.serve})
 	}
 	history, face := cfg.history(p), cfg.edge(p)
+	history.Tracing, face.Tracing = cfg.Tracing, cfg.Tracing
 	toHistory, toFace := make(chan *historysvc.Config), make(chan *edge.Config)
 	history.Ready, history.Reloads = cfg.Ready, toHistory
 	face.Ready, face.Reloads = cfg.Ready, toFace

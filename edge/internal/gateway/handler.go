@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/cors"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
@@ -43,6 +44,8 @@ type Backends struct {
 	History *Forwarder
 	// Console has the pages for browsers.
 	Console *console.Console
+	// Tracer makes spans of requests; nil: none.
+	Tracer trace.Tracer
 	// Version is what the edge was built from, as a JSON object.
 	Version []byte
 	// Upgrade answers a request to open a WebSocket in a group, of a caller who may

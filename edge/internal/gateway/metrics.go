@@ -41,7 +41,9 @@ func (m *metrics) count(endpoint string, code int) {
 func (h *Handler) counted(endpoint string, w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
 	began := time.Now()
 	rec := &recorder{ResponseWriter: w, code: http.StatusOK}
+	r, end := h.follow(endpoint, w, r)
 	serve(rec, r)
+	end(rec.code)
 	h.metrics.count(endpoint, rec.code)
 	h.metrics.seconds.WithLabelValues(endpoint).Observe(time.Since(began).Seconds())
 }

@@ -40,6 +40,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 	p.Number, p.Author, p.User = h.published.Add(1), id.Author(), id.Name()
 	answer := make(chan relay.Receipt, 1)
 	p.Done = func(receipt relay.Receipt) { answer <- receipt }
+	p.Follow(r.Context(), h.backends.Tracer)
 	h.backends.Publish(p)
 	select {
 	case receipt := <-answer:

@@ -45,6 +45,7 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e.msg.Uuid = p.UUID
 	e.msg.Payload = p.Payload
 	e.msg.Author = p.Author
+	e.msg.Trace = p.Trace
 	return e
 }
 

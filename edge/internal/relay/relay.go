@@ -24,6 +24,8 @@ type Publication struct {
 	// The session that sent it (0 for HTTP) and the session's own number for
 	// it: together its id, which comes back as the Origin of the event.
 	Session, Number uint32
+	// The span that it belongs to, as tracing.Encode has it; nil: none.
+	Trace []byte
 	// Called exactly once: by a goroutine of the relay, or by Publish itself
 	// when it is refused at once. It must not block.
 	Done func(Receipt)

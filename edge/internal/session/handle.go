@@ -95,13 +95,15 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 	}
 	c.published++
 	number := c.published
-	c.server.publisher.Publish(&relay.Publication{
+	p := &relay.Publication{
 		Group: c.group, Kind: kind, UUID: uuid, Payload: bytes.Clone(message),
 		Author: c.by.Author(), User: c.by.Name(), Session: c.id, Number: number,
 		Done: func(r relay.Receipt) {
 			c.exit(size, c.answer(number, kind, uuid, r))
 		},
-	})
+	}
+	p.Follow(c.server.base, c.server.opts.Tracer)
+	c.server.publisher.Publish(p)
 }
 
 // answer tells the peer what became of its packet of that number, where the room does not. It

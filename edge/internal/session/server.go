@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/semaphore"
 
 	"github.com/gotapi/gotapi-ws/access"
@@ -62,6 +63,8 @@ type Options struct {
 	SettleTime time.Duration
 	// LogEnds makes the end of each connection a line at level Info, not Debug.
 	LogEnds bool
+	// Tracer makes spans of publications; nil: none.
+	Tracer trace.Tracer
 	// WriteError answers a request that is refused, as the rest of the edge does.
 	WriteError func(w http.ResponseWriter, status int, msg string)
 }

@@ -20,7 +20,7 @@ func main() {
 		Summary: "stores the messages of groups in Redis and carries them between edges",
 		New:     func() *historysvc.Config { return new(historysvc.Config) },
 		Run: func(ctx context.Context, cfg *historysvc.Config, p program.Process[*historysvc.Config]) error {
-			cfg.Ready, cfg.Reloads = p.Ready, p.Reloads
+			cfg.Tracing, cfg.Ready, cfg.Reloads = p.Tracing, p.Ready, p.Reloads
 			return historysvc.Run(ctx, *cfg, p.Log, p.Metrics)
 		},
 	}.Main())

@@ -63,6 +63,9 @@ type Publication struct {
 	Author *Author
 	// After this the answer is not worth having.
 	Deadline time.Time
+	// Called after each attempt to carry it to the store, from when until now, with
+	// how many others; nil: nobody wants to know. It must not block.
+	Attempt func(began time.Time, packets int, err error)
 	// Called exactly once: by a goroutine of the store, or, when the publication
 	// is refused at once, by Submit before it returns. It must not block, nor
 	// need a lock that the caller of Submit holds.

@@ -282,12 +282,15 @@ func (l *lane) settled(b *backlog, w waiting, r history.Receipt) outcome {
 
 // round carries batches out and answers what can be answered.
 func (l *lane) round(ctx context.Context, batches []*batch) {
-	deadline := time.Now().Add(l.timeout)
+	began := time.Now()
+	deadline := began.Add(l.timeout)
 	// A stop lets what is on its way come back.
 	call, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	l.execute(call, batches)
 	cancel()
-	l.stats.batch.Observe(float64(packetsIn(batches)))
+	packets := packetsIn(batches)
+	l.stats.batch.Observe(float64(packets))
+	tellAttempt(batches, began, packets)
 
 	var due []outcome
 	var failed error
@@ -326,6 +329,17 @@ func (l *lane) round(ctx context.Context, batches []*batch) {
 		l.log.Warn("append failed, trying again", "error", failed)
 	} else if failed == nil && before > 1 {
 		l.log.Info("appends succeed again", "failed_rounds", before)
+	}
+}
+
+// tellAttempt tells those who want to know that their publications were on the way.
+func tellAttempt(batches []*batch, began time.Time, packets int) {
+	for _, b := range batches {
+		for i := range b.items {
+			if tell := b.items[i].Attempt; tell != nil {
+				tell(began, packets, b.err)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // callKind is what was asked of Redis: a value of the label kind.
@@ -42,7 +44,11 @@ func (m *metrics) registerCalls(reg prometheus.Registerer) error {
 }
 
 // observer measures what the driver does. It implements redis.Hook.
-type observer struct{ stats *metrics }
+type observer struct {
+	stats *metrics
+	// nil: nothing is traced.
+	tracer trace.Tracer
+}
 
 // DialHook implements redis.Hook.
 func (observer) DialHook(next redis.DialHook) redis.DialHook {
@@ -57,10 +63,26 @@ func (o observer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		case "evalsha", "eval", "evalsha_ro", "eval_ro":
 			kind = callScript
 		}
+		end := o.follow(ctx, kind)
 		began := time.Now()
 		err := next(ctx, cmd)
 		o.stats.observe(kind, began, err)
+		end(err)
 		return err
+	}
+}
+
+// follow makes a span of a call that is part of a sampled trace.
+func (o observer) follow(ctx context.Context, kind callKind) (end func(error)) {
+	if o.tracer == nil || !trace.SpanFromContext(ctx).IsRecording() {
+		return func(error) {}
+	}
+	_, span := o.tracer.Start(ctx, "redis "+string(kind), trace.WithSpanKind(trace.SpanKindClient))
+	return func(err error) {
+		if err != nil && fateOf(err) != done {
+			span.SetStatus(otelcodes.Error, "redis gave no usable answer")
+		}
+		span.End()
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -30,6 +31,8 @@ type Options struct {
 	// SetTTL said otherwise; 0 is for ever. RetentionExplicit is as CapExplicit.
 	Retention         time.Duration
 	RetentionExplicit bool
+	// Tracer makes spans of scripts that belong to a trace; nil: none.
+	Tracer trace.Tracer
 	// Embedded says that the server is an imitation in this very process,
 	// which cannot tell its version.
 	Embedded bool
@@ -158,7 +161,7 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 		s.lanes = append(s.lanes, l)
 	}
 	s.bus = newBus(client, cluster, log, s.stats)
-	client.AddHook(observer{s.stats})
+	client.AddHook(observer{s.stats, opts.Tracer})
 	if err := s.registerState(reg); err != nil {
 		client.Close()
 		return nil, err

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
@@ -30,6 +32,8 @@ type HistoryOptions struct {
 	MaxMessageBytes int
 	// Asked before Publish and told after it; may be nil.
 	Hooks *hooks.Hooks
+	// Makes spans of publications that are traced; nil: none.
+	Tracer trace.Tracer
 }
 
 // History implements gotapi.history.v1.HistoryService.

@@ -176,6 +176,7 @@ func (p *peer) publish(messages []*relayv1.Publish) {
 		one.Deadline = answerBy(now, timeoutOf(m))
 		one.channel = p.groups[g]
 		one.Done = one.done
+		followRelayed(p.relay.opts.Tracer, m.GetTrace(), &one.Publication)
 		p.relay.store.Submit(&one.Publication)
 	}
 }

@@ -96,6 +96,7 @@ func (s *History) submit(ctx context.Context, p *history.Publication) (history.R
 	defer cancel()
 	receipts := make(chan history.Receipt, 1)
 	p.Done = func(r history.Receipt) { receipts <- r }
+	followAttempts(ctx, s.opts.Tracer, p)
 	s.store.Submit(p)
 	select {
 	case r := <-receipts:

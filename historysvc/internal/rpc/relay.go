@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
@@ -20,6 +21,8 @@ type RelayOptions struct {
 	// Bytes that may wait for one edge. Beyond that, stored events wait in the
 	// store and others are dropped.
 	QueueBytes int
+	// Makes spans of publications that are traced; nil: none.
+	Tracer trace.Tracer
 }
 
 // Relay implements gotapi.relay.v1.RelayService.
