@@ -156,7 +156,7 @@ func TestPublicationOnAWebSocketIsATrace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { _ = c.Close() })
 	if err := c.WriteMessage(websocket.TextMessage, []byte(data)); err != nil {
 		t.Fatal(err)
 	}
