@@ -28,13 +28,13 @@ func (g *Guard) Announce(ctx context.Context, listens net.Addr) {
 func (g *Guard) ways(s *state) string {
 	var all []string
 	if len(s.ring) > 0 {
-		all = append(all, fmt.Sprintf("tokens (%d keys)", len(s.ring)))
+		all = append(all, fmt.Sprintf("tokens (keys: %d)", len(s.ring)))
 	}
 	if g.remote != nil {
 		all = append(all, "tokens (keys behind a URL)")
 	}
 	if g.cfg.APIKeysFile != "" {
-		all = append(all, fmt.Sprintf("%d API keys", len(s.apiKeys)))
+		all = append(all, fmt.Sprintf("API keys: %d", len(s.apiKeys)))
 	}
 	if len(all) == 0 {
 		return "policy only"

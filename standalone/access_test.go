@@ -496,6 +496,21 @@ func TestRelayIsForServicesOnly(t *testing.T) {
 			t.Errorf("Connect with %.20q: %v, want %d", credential, err, want)
 		}
 	}
+	for name, r := range map[string]*relayv1.RecallRequest{
+		"no group":        {Uuid: "u"},
+		"no uuid":         {Group: "/room/1"},
+		"a short author":  {Group: "/room/1", Uuid: "u", Author: []byte("short")},
+		"the lobby":       {Group: "/", Uuid: "u"},
+		"too long a uuid": {Group: "/room/1", Uuid: strings.Repeat("u", 129)},
+	} {
+		if _, err := relay.Recall(presenting(t, serviceToken), r); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("Recall with %s: %v", name, err)
+		}
+	}
+	nobodys := &relayv1.RecallRequest{Group: "/room/1", Uuid: "u", Author: make([]byte, 8)}
+	if _, err := relay.Recall(presenting(t, serviceToken), nobodys); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("Recall of nobody's own: %v", err)
+	}
 	if code := (overGRPC{s}).groups(t, serviceToken); code != http.StatusOK {
 		t.Errorf("a service may not list groups: %d", code)
 	}

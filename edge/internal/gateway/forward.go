@@ -55,6 +55,10 @@ func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hi
 	_, err = call(ctx, f.relay.Recall, &relayv1.RecallRequest{
 		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: limit.Author, WithinMs: uint64(limit.Within.Milliseconds()),
 	}, changes)
+	if status.Code(err) == codes.Unimplemented {
+		// During an update: it must not be done without the limit.
+		return nil, status.Error(codes.Unavailable, "the history service does not know limits yet")
+	}
 	if err != nil {
 		return nil, err
 	}
