@@ -62,6 +62,8 @@ type Config struct {
 	UpgradeRate float64
 	// Bound of HTTP requests under way.
 	MaxRequests int
+	// What one client, user or group may have.
+	Limits Limits
 	// Whether the end of each WebSocket is worth a line in the log.
 	LogConnections bool
 	// How long going down may take for the members.
@@ -127,6 +129,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")
 	fs.DurationVar(&c.HSTS, "hsts", 0, "how `long` browsers shall insist on HTTPS for this host, as 8760h (Strict-Transport-Security);\n0s: they are not told to")
 	c.Access.RegisterFlags(fs)
+	c.Limits.registerFlags(fs)
 	c.Hooks.RegisterFlags(fs)
 	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` of plain HTTP that redirects to HTTPS on the port of -listen")
 	config.MarkReloadable(fs, "admin-secret", "admin-secret-file", "allowed-origins",
@@ -152,6 +155,9 @@ func (c *Config) Validate() error {
 	check(c.MemberQueueBytes >= minQueueBytes && c.MemberQueueBytes >= 4*c.MaxMessageBytes,
 		"-member-queue-bytes: less than %d, or than four of the largest messages", minQueueBytes)
 	check(c.MaxConnections >= 0, "-max-connections: negative")
+	for _, why := range c.Limits.faults() {
+		check(false, "%s", why)
+	}
 	check(c.MaxRequests >= 1, "-max-requests: less than 1")
 	check(c.UpgradeRate >= 0, "-upgrade-rate: negative")
 	check(c.Drain >= 0, "-drain: negative")

@@ -20,6 +20,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
 	"github.com/gotapi/gotapi-ws/edge/internal/hooked"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
@@ -104,6 +105,11 @@ func newFace(
 	if secret != "" && len(secret) < goodSecretBytes {
 		log.WarnContext(ctx, "the admin secret is short: it can be guessed", "bytes", len(secret), "want", goodSecretBytes)
 	}
+	settings, err := cfg.Limits.settings()
+	if err != nil {
+		return nil, err
+	}
+	limits := limit.New(settings, reg)
 	face := &live{log: log}
 	face.useOrigins(cfg)
 	history := gateway.NewForwarder(conn)
@@ -111,7 +117,9 @@ func newFace(
 	if hook != nil {
 		publisher = hooked.New(client.Publish, hook, cfg.MaxMessageBytes, log)
 	}
-	face.sessions = session.New(cfg.sockets(), rooms, publisher, history, log, reg)
+	sockets := cfg.sockets()
+	sockets.Limits = limits
+	face.sessions = session.New(sockets, rooms, publisher, history, log, reg)
 	pages, err := console.New(func() console.Figures { return figures(rooms, client) })
 	if err != nil {
 		return nil, err
@@ -121,6 +129,7 @@ func newFace(
 		return nil, err
 	}
 	face.handler, err = gateway.New(ctx, gateway.Backends{
+		Limits:  limits,
 		Callers: caller.New(guard, face.named),
 		Publish: publisher.Publish,
 		History: history,
@@ -204,6 +213,11 @@ func listenAll(ctx context.Context, cfg *Config, files *tlsfiles.Files, h *gatew
 		if ln, err = listen(ctx, "-listen", cfg.Listen); err != nil {
 			return nil, err
 		}
+	}
+	ln, err := cfg.Limits.behindProxies(ln)
+	if err != nil {
+		_ = ln.Close()
+		return nil, err
 	}
 	var secure *tls.Config
 	if files != nil {

@@ -12,6 +12,7 @@ require (
 	github.com/gotapi/gotapi-ws/services v0.0.0
 	github.com/gotapi/gotapi-ws/wire v0.0.0
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0
+	github.com/pires/go-proxyproto v0.12.0
 	github.com/prometheus/client_golang v1.25.0
 	github.com/prometheus/client_model v0.6.3
 	github.com/rs/cors v1.11.1

@@ -46,6 +46,16 @@ func AppendError(dst []byte, uuid string, code int, msg string) []byte {
 	return append(dst, `}}}`...)
 }
 
+// AppendTooMuch appends the refusal of a packet that came too soon, with code 429;
+// after is when it may come again, milliseconds:
+// {"type":1,"command":7,"uuid":U,"body":{"data":{"code":429,"msg":"why","retryAfter":T}}}
+func AppendTooMuch(dst []byte, uuid, msg string, after int64) []byte {
+	dst = AppendError(dst, uuid, 429, msg)
+	dst = append(dst[:len(dst)-len(`}}}`)], `,"retryAfter":`...)
+	dst = strconv.AppendInt(dst, after, 10)
+	return append(dst, `}}}`...)
+}
+
 // AppendHistory appends the answer to a query:
 // {"type":1,"command":2,"uuid":Q,"body":{"data":{"position":P,"data":["<packet text>", ...]}}}
 func AppendHistory(dst []byte, uuid string, position int, texts []string) []byte {

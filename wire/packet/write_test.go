@@ -12,6 +12,7 @@ func TestWritersMakeTheBytesOfTheContract(t *testing.T) {
 		{string(AppendPong(nil, "p")), `{"type":1,"command":5,"uuid":"p"}`},
 		{string(AppendRecall(nil, "a\"\\/\n\x01é\u2028")), `{"type":1,"command":6,"uuid":"a\"\\/\n\u0001é` + "\u2028" + `"}`},
 		{string(AppendError(nil, "u", 400, "why")), `{"type":1,"command":7,"uuid":"u","body":{"data":{"code":400,"msg":"why"}}}`},
+		{string(AppendTooMuch(nil, "u", "why", 1500)), `{"type":1,"command":7,"uuid":"u","body":{"data":{"code":429,"msg":"why","retryAfter":1500}}}`},
 		{string(AppendHistory(nil, "q", -50, []string{`{"type":2}`, "b\xff"})), `{"type":1,"command":2,"uuid":"q","body":{"data":{"position":-50,"data":["{\"type\":2}","b` + "\ufffd" + `"]}}}`},
 		{string(AppendHistory(nil, "q", 0, nil)), `{"type":1,"command":2,"uuid":"q","body":{"data":{"position":0,"data":[]}}}`},
 	} {

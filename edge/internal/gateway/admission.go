@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"math"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -33,7 +35,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer h.requests.Free()
+	if again := h.backends.Limits.Request(r, isUpgrade(r)); again > 0 {
+		h.counted("refused", w, r, h.public(func(w http.ResponseWriter, _ *http.Request) {
+			writeTooMuch(w, again, "too many requests of this client")
+		}))
+		return
+	}
 	h.route(w, r)
+}
+
+// writeTooMuch answers 429, and when to come again.
+func writeTooMuch(w http.ResponseWriter, again time.Duration, msg string) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(again.Seconds()))))
+	WriteError(w, http.StatusTooManyRequests, msg)
 }
 
 // inTurn bounds the pages under way.

@@ -37,6 +37,8 @@ type Options struct {
 
 // Backends are what the Handler hands requests to.
 type Backends struct {
+	// Limits of clients; nil: none.
+	Limits *limit.Limits
 	// Callers knows who sends requests.
 	Callers *caller.Callers
 	// Publish is relay.Client.Publish.
@@ -93,6 +95,9 @@ type endpoint struct {
 func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg prometheus.Registerer) (*Handler, error) {
 	if opts.MaxRequests == 0 {
 		opts.MaxRequests = defaultRequests
+	}
+	if b.Limits == nil {
+		b.Limits = limit.New(limit.Settings{}, prometheus.NewRegistry())
 	}
 	h := &Handler{
 		backends: b, log: log,

@@ -27,6 +27,10 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		writeDenied(w, err)
 		return
 	}
+	if again := h.backends.Limits.Publish(g, id.Name()); again > 0 {
+		writeTooMuch(w, again, "too many messages")
+		return
+	}
 	body, err := readBody(w, r, h.opts.Load().MaxMessageBytes)
 	if err != nil {
 		writeBodyError(w, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
@@ -57,6 +58,10 @@ func (c *session) handleInLobby(op ws.Opcode, message []byte) {
 func (c *session) handlePacket(op ws.Opcode, message []byte) {
 	p := packet.Classify(message)
 	c.server.metrics.count(p.Kind)
+	if again := c.guest.Message(c.group, len(message)); again > 0 {
+		c.tooFast(p.UUID, again)
+		return
+	}
 	if !c.group.Publishable() && p.Kind != packet.Ping {
 		return // the clock speaks, and answers pings
 	}
@@ -133,6 +138,20 @@ func (c *session) answer(number uint32, kind stream.Kind, uuid string, r relay.R
 		c.refuse(uuid, r.Outcome.Code(), r.Reason)
 	}
 	return false
+}
+
+var errFlood = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "too many messages"}
+
+// tooFast refuses a packet that came too soon, and ends a session that does not
+// heed it.
+func (c *session) tooFast(uuid string, again time.Duration) {
+	c.server.metrics.refuse(http.StatusTooManyRequests)
+	const why = "too many messages"
+	buf := ws.Reserve(128 + len(uuid))
+	c.out.Send(ws.Seal(ws.OpText, packet.AppendTooMuch(buf, uuid, why, again.Milliseconds()+1)))
+	if c.guest.Strike() {
+		c.out.Close(errFlood)
+	}
 }
 
 // refuse sends command 7.

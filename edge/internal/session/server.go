@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
@@ -52,6 +53,8 @@ type Options struct {
 	// UpgradeRate is how many connections may come in a second; those that come
 	// faster wait for up to a second, then they are refused. 0: no limit.
 	UpgradeRate float64
+	// Limits of clients; nil: none.
+	Limits *limit.Limits
 	// Queue bounds what waits for one member; 4096 frames and 1 MiB. Bytes must
 	// be at least 4 times MaxMessage.
 	Queue ws.Limits
@@ -117,6 +120,9 @@ type Server struct {
 // New returns a Server. It accepts connections at once; keepalive needs Run.
 func New(opts Options, rooms *room.Registry, p Publisher, h History, log *slog.Logger, reg prometheus.Registerer) *Server {
 	opts = opts.withDefaults()
+	if opts.Limits == nil {
+		opts.Limits = limit.New(limit.Settings{}, prometheus.NewRegistry())
+	}
 	s := &Server{
 		opts:      opts,
 		flusher:   ws.NewFlusher(reg),
@@ -152,16 +158,28 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Na
 	if !s.pass(w, r) {
 		return
 	}
+	guest := s.opts.Limits.Enter(r, by.Name())
+	if guest == nil {
+		w.Header().Set("Retry-After", retryConnections)
+		s.opts.WriteError(w, http.StatusTooManyRequests, "this client has too many connections")
+		return
+	}
 	id, refusal := s.admit()
 	if refusal != refusedNot {
+		guest.Leave()
 		s.unavailable(w, refusal, time.Second)
 		return
 	}
 	c := s.newSession(id, name, by, after)
+	c.guest = guest
 	if !s.start(w, r, c) {
-		s.release()
+		s.release(c)
 	}
 }
+
+// retryConnections is when one who has too many connections may try again,
+// seconds: others of theirs must have ended by then.
+const retryConnections = "10"
 
 // start makes the member first and upgrades then: what is published after the
 // 101 was written is on the member's queue.
@@ -259,7 +277,8 @@ func (s *Server) register(c *session) {
 }
 
 // release counts a connection out.
-func (s *Server) release() {
+func (s *Server) release(c *session) {
+	c.guest.Leave()
 	s.mu.Lock()
 	s.admitted--
 	s.mu.Unlock()
@@ -270,7 +289,7 @@ func (s *Server) forget(c *session) {
 	s.mu.Lock()
 	delete(s.bucket(c.id), c.id)
 	s.mu.Unlock()
-	s.release()
+	s.release(c)
 }
 
 // all returns the sessions of now.

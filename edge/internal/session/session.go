@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -25,6 +26,9 @@ type session struct {
 	expiry *time.Timer
 	// Of ?after=; "": from now on.
 	after string
+
+	// What it may have and send.
+	guest *limit.Guest
 
 	// The reader's, after start.
 	conn *ws.Conn

@@ -1,0 +1,111 @@
+package limit
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Proxies are the networks whose hosts may say for whom they speak.
+type Proxies []netip.Prefix
+
+// ParseProxies reads networks or addresses with commas between them, such as
+// "10.0.0.0/8, ::1".
+func ParseProxies(list string) (Proxies, error) {
+	var all Proxies
+	for item := range strings.SplitSeq(list, ",") {
+		if item = strings.TrimSpace(item); item == "" {
+			continue
+		}
+		if a, err := netip.ParseAddr(item); err == nil {
+			a = a.Unmap()
+			all = append(all, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(item)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a network such as 10.0.0.0/8, nor an address", item)
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}
+
+// Trusts says whether a may speak for others.
+func (p Proxies) Trusts(a netip.Addr) bool {
+	return slices.ContainsFunc(p, func(n netip.Prefix) bool { return n.Contains(a.Unmap()) })
+}
+
+// Client returns the address of who sent r: that of the connection, or, if that is
+// a proxy's, the last one in the header Forwarded or X-Forwarded-For that is no
+// proxy's. What stands before it may be anybody's invention. The zero Addr if the
+// connection has none.
+func (p Proxies) Client(r *http.Request) netip.Addr {
+	conn, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	client := conn.Addr().Unmap()
+	if !p.Trusts(client) {
+		return client
+	}
+	for _, hop := range slices.Backward(forwarded(r.Header)) {
+		a, ok := parseHop(hop)
+		if !ok {
+			break // a proxy that hides who it is
+		}
+		client = a
+		if !p.Trusts(a) {
+			break
+		}
+	}
+	return client
+}
+
+// forwarded returns the hops, the nearest last.
+func forwarded(h http.Header) (hops []string) {
+	if lines := h["Forwarded"]; len(lines) > 0 {
+		for element := range strings.SplitSeq(strings.Join(lines, ","), ",") {
+			hops = append(hops, forParameter(element))
+		}
+		return hops
+	}
+	if lines := h["X-Forwarded-For"]; len(lines) > 0 {
+		return strings.Split(strings.Join(lines, ","), ",")
+	}
+	return nil
+}
+
+// forParameter reads for=... of an element of Forwarded (RFC 7239).
+func forParameter(element string) string {
+	for pair := range strings.SplitSeq(element, ";") {
+		name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
+		if ok && strings.EqualFold(name, "for") {
+			return strings.Trim(value, `"`)
+		}
+	}
+	return ""
+}
+
+// parseHop reads an address, with a port or without.
+func parseHop(s string) (netip.Addr, bool) {
+	s = strings.TrimSpace(s)
+	if ap, err := netip.ParseAddrPort(s); err == nil {
+		return ap.Addr().Unmap(), true
+	}
+	a, err := netip.ParseAddr(strings.Trim(s, "[]"))
+	return a.Unmap(), err == nil
+}
+
+// key is what addresses that belong together share: of IPv6, a customer has a
+// network of 64 bits at least.
+func key(a netip.Addr) string {
+	if a.Is6() {
+		if p, err := a.WithZone("").Prefix(64); err == nil {
+			return p.String()
+		}
+	}
+	return a.String()
+}
