@@ -128,7 +128,7 @@ func TestConnectionsOfAddressesAndUsersAreCounted(t *testing.T) {
 func TestMessagesAreLimitedByConnectionBytesUserAndGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := from("203.0.113.1:1")
-		count := func(l *Limits, guests []*Guest, size int) (n int) {
+		count := func(guests []*Guest, size int) (n int) {
 			for range 100 {
 				for _, g := range guests {
 					if g.Message("/a", size) == 0 {
@@ -155,7 +155,7 @@ func TestMessagesAreLimitedByConnectionBytesUserAndGroup(t *testing.T) {
 			for _, u := range tt.users {
 				guests = append(guests, l.Enter(r, u))
 			}
-			if got := count(l, guests, 100); got != tt.want {
+			if got := count(guests, 100); got != tt.want {
 				t.Errorf("%s: %d messages at once, want %d", tt.name, got, tt.want)
 			}
 			if g := l.Enter(r, "carol"); g.Message("/b", 1<<20) > 0 {
@@ -184,20 +184,22 @@ func TestStrikesAreForgivenInTime(t *testing.T) {
 }
 
 func TestATableForgetsWhomItHasNotSeenForLong(t *testing.T) {
-	table := NewTable(1)
-	table.Take("first")
-	table.Take("first")
-	for i := range maxKeys - 1 {
-		table.Take(fmt.Sprint(i))
-	}
-	if table.Take("first") == 0 {
-		t.Error("forgotten although there was room")
-	}
-	table.Take("one more")
-	if table.Len() != maxKeys {
-		t.Errorf("%d keys, want %d", table.Len(), maxKeys)
-	}
-	if table.Take("first") == 0 {
-		t.Error("who was just seen is forgotten")
-	}
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable(1)
+		table.Take("first")
+		table.Take("first")
+		for i := range maxKeys - 1 {
+			table.Take(fmt.Sprint(i))
+		}
+		if table.Take("first") == 0 {
+			t.Error("forgotten although there was room")
+		}
+		table.Take("one more")
+		if table.Len() != maxKeys {
+			t.Errorf("%d keys, want %d", table.Len(), maxKeys)
+		}
+		if table.Take("first") == 0 {
+			t.Error("who was just seen is forgotten")
+		}
+	})
 }
