@@ -156,7 +156,7 @@ func TestHAProxyUnderstandsItsConfigurations(t *testing.T) {
 		if err := os.WriteFile(here, []byte(strings.ReplaceAll(string(text), "/usr/local/etc/haproxy/server.pem", pem)), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if code, out := run(t, os.Environ(), "haproxy", "-c", "-f", here); code != 0 {
+		if code, out := run(t, append(os.Environ(), "TLS_PORT=8443"), "haproxy", "-c", "-f", here); code != 0 {
 			t.Errorf("haproxy -c %s: %s", file, out)
 		}
 	}
