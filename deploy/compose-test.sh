@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Proves docker-compose.yml with a real Docker engine: builds the images, brings
 # everything up, runs the commands of the README, scales, restarts, stops Redis,
-# and takes everything down.
+# puts TLS, Redis Cluster and Prometheus around it, and takes everything down.
 #
 # If an engine answers, it is used as it is, with the official base images.
 # Otherwise the script (as root, on Debian) starts one with a data folder of its
@@ -35,7 +35,7 @@ install_packages() {
 
 start_engine() {
 	local missing=()
-	for need in dockerd:docker.io docker-compose:docker-compose redis-server:redis-server haproxy:haproxy curl:curl; do
+	for need in dockerd:docker.io docker-compose:docker-compose redis-server:redis-server haproxy:haproxy prometheus:prometheus openssl:openssl curl:curl; do
 		command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 	done
 	[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
@@ -53,10 +53,14 @@ start_engine() {
 	deploy/local-images.sh redis redis:7-alpine
 	deploy/local-images.sh haproxy haproxy:2.6-alpine
 	deploy/local-images.sh golang golang:1.26-bookworm
+	deploy/local-images.sh prometheus prom/prometheus:v2.55.1
 }
 
+# The compose files in use; the variants add theirs.
+files=(-f docker-compose.yml)
+
 compose() {
-	if command -v docker-compose >/dev/null; then docker-compose "$@"; else docker compose "$@"; fi
+	if command -v docker-compose >/dev/null; then docker-compose "${files[@]}" "$@"; else docker compose "${files[@]}" "$@"; fi
 }
 
 clean_up() {
@@ -198,6 +202,42 @@ hardened() {
 	done
 }
 
+# variants: TLS in front, Redis Cluster behind, and Prometheus, all at once, from
+# nothing. (Grafana is no Debian package: its files are checked by make test-deploy.)
+variants() {
+	compose down --volumes --timeout 10 >/dev/null 2>&1
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost \
+		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+	cat "$work/cert.pem" "$work/key.pem" >"$work/server.pem"
+	chmod 755 "$work"
+	chmod 644 "$work/server.pem"
+	export TLS_CERT=$work/server.pem GRAFANA_PASSWORD=not-used
+	files+=(-f deploy/compose/tls.yml -f deploy/compose/redis-cluster.yml -f deploy/compose/observability.yml)
+	local services
+	mapfile -t services < <(compose config --services | grep -vx grafana)
+	compose up -d --no-build "${services[@]}" || fail 'docker-compose up with all variants'
+	url=https://127.0.0.1:${TLS_PORT:-8443}
+	export CURL_CA_BUNDLE=$work/cert.pem
+	until_true 90 'serves over TLS' serves
+	until_true 60 'publishes over TLS, into the cluster' publishes /secure '{"type":2,"uuid":"secure","body":{"data":"over TLS"}}'
+	expect 'history over TLS' 'over TLS' "$(history /secure)"
+	expect 'plain HTTP is redirected' "308 $url/secure" \
+		"$(curl -s -o /dev/null -w '%{http_code} %{redirect_url}' "http://127.0.0.1:${REDIRECT_PORT:-8080}/secure")"
+	member "$work/secure" /secure
+	until_true 20 'a member over TLS hears the group' hears "$work/secure" /secure
+	say 'ok: a member over TLS hears the group'
+	expect 'the cluster has three masters' 'cluster_size:3' "$(compose exec -T redis redis-cli cluster info)"
+	until_true 60 'Prometheus sees edge and history service' both_scraped
+	say 'ok: Prometheus scrapes both, and its rules are loaded'
+}
+
+both_scraped() {
+	local up rules
+	up=$(curl -sf --max-time 5 'http://127.0.0.1:9090/api/v1/query?query=sum(up)')
+	rules=$(curl -sf --max-time 5 'http://127.0.0.1:9090/api/v1/rules')
+	[[ $up == *'"2"]'* && $rules == *GotapiRedisDown* ]]
+}
+
 # ---- the test
 
 trap 'exit 130' INT TERM
@@ -218,4 +258,5 @@ hardened
 scaled
 restarted
 redis_away
+variants
 say 'PASS'

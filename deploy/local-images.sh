@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# local-images.sh redis|haproxy|golang IMAGE: makes a base image from what is
+# local-images.sh redis|haproxy|golang|prometheus IMAGE: makes a base image from what is
 # installed on this Debian machine, for engines that cannot pull. The result
 # has the programs, users and folders of the official image that the compose
 # file and the Dockerfile rely on, and nothing else. Only for an engine of the
@@ -55,6 +55,12 @@ haproxy)
 	add haproxy
 	mkdir -p "$root/usr/local/etc/haproxy"
 	changes+=(--change 'USER haproxy')
+	;;
+prometheus)
+	user nobody 65534 65534
+	add prometheus /bin/prometheus
+	install -d -o 65534 -g 65534 "$root/prometheus"
+	changes+=(--change 'USER nobody' --change 'VOLUME /prometheus' --change 'ENTRYPOINT ["/bin/prometheus"]')
 	;;
 golang)
 	add bash /bin/bash
