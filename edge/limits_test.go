@@ -71,7 +71,7 @@ func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	c := f.join("/room/1")
 	f.wantRaw("a second one", upgradeHead+"\r\n", 429)
 	_ = c.Close()
-	f.eventually("room for another one", func() bool { return f.raw(upgradeHead+"\r\n").StatusCode == 101 })
+	f.eventually("room for another one", func() bool { return f.raw(upgradeHead+"\r\n").StatusCode == http.StatusSwitchingProtocols })
 }
 
 func (f *face) eventually(what string, ok func() bool) {

@@ -96,23 +96,23 @@ func take(l *rate.Limiter, n int) (again time.Duration) {
 // Counts bounds how many of each key there are at one time. With the bound 0 it
 // lets everything through.
 type Counts struct {
-	max int
+	most int
 
 	mu  sync.Mutex
 	now map[string]int
 }
 
 // NewCounts returns Counts with that bound.
-func NewCounts(max int) *Counts { return &Counts{max: max, now: make(map[string]int)} }
+func NewCounts(most int) *Counts { return &Counts{most: most, now: make(map[string]int)} }
 
 // Enter counts one in, unless there are too many.
 func (c *Counts) Enter(key string) bool {
-	if c.max == 0 || key == "" {
+	if c.most == 0 || key == "" {
 		return true
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.now[key] >= c.max {
+	if c.now[key] >= c.most {
 		return false
 	}
 	c.now[key]++
@@ -121,7 +121,7 @@ func (c *Counts) Enter(key string) bool {
 
 // Leave counts one out that has entered.
 func (c *Counts) Leave(key string) {
-	if c.max == 0 || key == "" {
+	if c.most == 0 || key == "" {
 		return
 	}
 	c.mu.Lock()
