@@ -58,6 +58,9 @@ type Config struct {
 	AckFsync    bool
 	AckTimeout  time.Duration
 
+	// File for who recalled and administered what; "-": standard output, "": nowhere.
+	AuditLog string
+
 	// Largest packet that internal services can publish, bytes.
 	MaxMessageBytes int
 	// Bounds of the messages that wait for Redis, in all and of one group.
@@ -121,6 +124,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		"a message is acked, and passed on, when it is on the disk of the master and of -ack-replicas (WAITAOF, Redis 7.2)")
 	fs.DurationVar(&c.AckTimeout, "ack-timeout", redisstore.DefaultAckTimeout,
 		"how `long` to wait for these; then the message is stored, not acked, and tried again until the publish timeout")
+	fs.StringVar(&c.AuditLog, "audit-log", "", "`path` of a file to which recalls and admin actions are appended, as lines of JSON; -: standard output")
 	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "largest packet that internal services can publish, `bytes`")
 	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "most publications that may wait for Redis")
 	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 128<<20, "the same, `bytes`")

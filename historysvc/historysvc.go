@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/audit"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
@@ -51,6 +52,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
+	auditLog, err := audit.Open(cfg.AuditLog, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = auditLog.Close() }() // every line is written at once
 	listeners, err := cfg.listen(ctx)
 	if err != nil {
 		return err
@@ -59,7 +65,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	history := rpc.NewHistory(store, store, hub, rpc.HistoryOptions{MaxMessageBytes: cfg.MaxMessageBytes, Hooks: hook, Tracer: cfg.tracer()}, log)
 	relay := rpc.NewRelay(store, store, hub, rpc.RelayOptions{QueueBytes: cfg.EdgeQueueBytes, Tracer: cfg.tracer()}, log, reg)
 	door := rpc.NewDoor(guard, cfg.TLS.CA != "")
-	srv := newServer(history, relay, door, listeners, append(secure.options(), cfg.tracedCalls()...), cfg.Drain, log, reg)
+	srv := newServer(history, relay, door, auditLog, listeners, append(secure.options(), cfg.tracedCalls()...), cfg.Drain, log, reg)
 
 	addr := listeners[0].Addr()
 	log.InfoContext(ctx, "history service listens", "address", addr.String())

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/historysvc/internal/audit"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
@@ -58,7 +59,7 @@ type server struct {
 	redisUp   prometheus.Gauge
 }
 
-func newServer(h *rpc.History, r *rpc.Relay, door *rpc.Door, listeners []net.Listener, options []grpc.ServerOption, drain time.Duration, log *slog.Logger, reg prometheus.Registerer) *server {
+func newServer(h *rpc.History, r *rpc.Relay, door *rpc.Door, auditLog *audit.Log, listeners []net.Listener, options []grpc.ServerOption, drain time.Duration, log *slog.Logger, reg prometheus.Registerer) *server {
 	s := &server{
 		health: health.NewServer(), history: h, relay: r, listeners: listeners, drain: drain, log: log,
 		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -80,7 +81,7 @@ func newServer(h *rpc.History, r *rpc.Relay, door *rpc.Door, listeners []net.Lis
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalivePolicy),
 		grpc.KeepaliveParams(keepaliveParams),
-		grpc.ChainUnaryInterceptor(s.call, door.Unary),
+		grpc.ChainUnaryInterceptor(s.call, door.Unary, auditLog.Unary),
 		grpc.StreamInterceptor(door.Stream),
 		grpc.WaitForHandlers(true), // they use what is given up next
 	)...)

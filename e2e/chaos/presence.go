@@ -11,8 +11,9 @@ import (
 )
 
 // presenceWithin is when the figures must be right again after the last fault: an
-// edge that died is forgotten after 5 s.
-const presenceWithin = 12 * time.Second
+// edge that died is forgotten after 5 s, and edges report all that they have every
+// 10 s, should Redis have lost it.
+const presenceWithin = 20 * time.Second
 
 // presence waits until every edge says of every room that all its members are
 // there, and of nobody else. All are connected when it is called.

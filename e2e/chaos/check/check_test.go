@@ -316,6 +316,23 @@ func silentResume(s *story) {
 	last.Events = last.Events[1:]
 }
 
+// TestAPageMayHoldNothingButRecalledMessages asks for the newest message when that
+// had been recalled.
+func TestAPageMayHoldNothingButRecalledMessages(t *testing.T) {
+	for size, want := range map[int][]Rule{1: nil, 2: {PagesAreHistory}} {
+		s := newStory()
+		s.group.Recalls[uuid(9)] = &Recall{UUID: uuid(9), Asked: sentAt(10), Done: sentAt(10)}
+		s.group.Final[9].Text = ""
+		for _, c := range []*Conn{s.ann, s.back, s.carl} {
+			c.Events = append(c.Events, Event{At: sentAt(10), Kind: Recalled, UUID: uuid(9)})
+		}
+		s.group.Pages = []*Page{{Asked: sentAt(11), Answered: sentAt(11), Size: size}}
+		if diff := cmp.Diff(want, s.broken()); diff != "" {
+			t.Errorf("an empty page of %d (-want +got):\n%s", size, diff)
+		}
+	}
+}
+
 func TestALossThatIsReportedIsNoViolation(t *testing.T) {
 	s := newStory()
 	reportedLoss(s, 1012)

@@ -91,9 +91,23 @@ func (c *checker) fresh(p *Page) {
 		if r := c.Recalls[e.UUID]; r != nil && r.Asked <= p.Answered {
 			continue
 		}
+		if top < 0 && c.recalledAbove(i, p) >= p.Size {
+			continue // all that the page covers was recalled
+		}
 		c.violate(PagesAreHistory, nil, "a page asked for at %.3f s begins at place %d; %s (place %d) was acked at %.3f s", p.Asked.Seconds(), top, e.UUID, i, at.Seconds())
 		return
 	}
+}
+
+// recalledAbove counts the places after i that may have been erased when the page
+// was made.
+func (c *checker) recalledAbove(i int, p *Page) (n int) {
+	for _, e := range c.Final[i+1:] {
+		if r := c.Recalls[e.UUID]; r != nil && r.Asked <= p.Answered {
+			n++
+		}
+	}
+	return n
 }
 
 func uuidOf(text string) string {

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
@@ -102,7 +103,7 @@ const (
 // outcome is unknown only if a change had reached one; otherwise nothing was
 // done, and the error is Unavailable.
 func call[Q, R any](ctx context.Context, method func(context.Context, Q, ...grpc.CallOption) (R, error), request Q, e effect) (R, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(forCaller(ctx), callTimeout)
 	defer cancel()
 	var reached peer.Peer
 	response, err := method(ctx, request, grpc.WaitForReady(true), grpc.Peer(&reached))
@@ -110,4 +111,15 @@ func call[Q, R any](ctx context.Context, method func(context.Context, Q, ...grpc
 		err = status.Error(codes.Unavailable, "no history service answers")
 	}
 	return response, err
+}
+
+// userKey is the metadata key for the name of the user for whom we call: the
+// history service's audit log has it.
+const userKey = "gotapi-user-bin"
+
+func forCaller(ctx context.Context) context.Context {
+	if id := access.FromContext(ctx); id.Name() != "" && !id.Service() {
+		return metadata.AppendToOutgoingContext(ctx, userKey, id.Name())
+	}
+	return ctx
 }

@@ -7,13 +7,20 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// reporter makes the member reports of one stream: all counts first, then what
-// has changed. An empty report is a report too: it keeps the counts alive.
+// refreshEvery is how often all counts are reported although few have changed:
+// the store forgets them when it is away for long, and loses some in a failover.
+const refreshEvery = 10 * time.Second
+
+// reporter makes the member reports of one stream: all counts first, and again now
+// and then; else what has changed. An empty report is a report too: it keeps the
+// counts alive.
 type reporter struct {
 	members  func() map[group.Name]uint32
 	ticker   *time.Ticker
 	first    chan time.Time
 	reported map[group.Name]uint32
+	// When all counts were last reported.
+	full time.Time
 }
 
 func newReporter(members func() map[group.Name]uint32, every time.Duration) *reporter {
@@ -51,7 +58,10 @@ func (r *reporter) stop() {
 // first is full, the others add to it.
 func (r *reporter) presence() []*relayv1.Presence {
 	members := r.members()
-	full := r.reported == nil
+	full := time.Since(r.full) >= refreshEvery
+	if full {
+		r.reported, r.full = nil, time.Now()
+	}
 	changes := changed(r.reported, members)
 	r.reported = members
 	if r.reported == nil {
