@@ -46,27 +46,27 @@ func (a Acks) command() []any {
 	return []any{"wait", a.Replicas, a.Timeout.Milliseconds()}
 }
 
-// errUnconfirmed is the error of a command that was executed, but did not get
+// unconfirmedError is the error of a command that was executed, but did not get
 // what Acks say.
-type errUnconfirmed struct{ why string }
+type unconfirmedError struct{ why string }
 
-func (e errUnconfirmed) Error() string { return "executed, but not confirmed: " + e.why }
+func (e unconfirmedError) Error() string { return "executed, but not confirmed: " + e.why }
 
 // judge says what is wrong with the answer to command; nil if nothing is.
 func (a Acks) judge(reply any, err error) error {
 	if err != nil {
-		return errUnconfirmed{err.Error()}
+		return unconfirmedError{err.Error()}
 	}
 	if !a.Fsync {
 		if n, _ := reply.(int64); n < int64(a.Replicas) {
-			return errUnconfirmed{fmt.Sprintf("%d of %d replicas have it within %v", n, a.Replicas, a.Timeout)}
+			return unconfirmedError{fmt.Sprintf("%d of %d replicas have it within %v", n, a.Replicas, a.Timeout)}
 		}
 		return nil
 	}
 	r := replyReader{reply: asSlice(reply)}
 	local, replicas := r.int(), r.int()
 	if r.err != nil || local < 1 || replicas < int64(a.Replicas) {
-		return errUnconfirmed{fmt.Sprintf("%d of 1 disk of the master and %d of %d disks of replicas have it within %v",
+		return unconfirmedError{fmt.Sprintf("%d of 1 disk of the master and %d of %d disks of replicas have it within %v",
 			local, replicas, a.Replicas, a.Timeout)}
 	}
 	return nil
