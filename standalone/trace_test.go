@@ -138,7 +138,13 @@ func TestTraceGoesFromTheCallerToRedis(t *testing.T) {
 		t.Errorf("spans (-want +got):\n%s", diff)
 	}
 
-	// The first one only: the sampler keeps what the caller keeps, and nothing else.
+	if _, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+"/a{", http.Header{
+		"Traceparent": {"00-" + callersTrace + "-b7ad6b7169203331-00"},
+	}); err == nil || resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Trace-Id") != callersTrace {
+		t.Errorf("a refused upgrade: got %v and %v, want 400 with the caller's Trace-Id", resp, err)
+	}
+
+	// The sampler keeps what the caller keeps, and nothing else.
 	spans.Reset()
 	send(t, http.MethodPost, "http://"+addr+"/a", data, "00")
 	if h := send(t, http.MethodPost, "http://"+addr+"/a", "", "00"); h.Get("Trace-Id") != callersTrace {

@@ -235,6 +235,8 @@ func serveNoUpgrade(w http.ResponseWriter) {
 }
 
 func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) {
+	r, end := h.follow("upgrade", w, r)
+	defer end(0)
 	g, err := group.Parse(r.URL.Path)
 	if err != nil {
 		h.metrics.count("upgrade", http.StatusBadRequest)

@@ -15,7 +15,8 @@ const traceHeader = "Trace-Id"
 var traceContext propagation.TraceContext
 
 // follow makes a span of a request, which belongs to the caller's trace if there
-// is a header traceparent. The answer names the trace. end ends the span.
+// is a header traceparent. The answer names the trace. end ends the span, with the
+// status of the answer; 0 if that is not known.
 func (h *Handler) follow(endpoint string, w http.ResponseWriter, r *http.Request) (_ *http.Request, end func(code int)) {
 	if h.backends.Tracer == nil {
 		return r, func(int) {}
@@ -24,7 +25,9 @@ func (h *Handler) follow(endpoint string, w http.ResponseWriter, r *http.Request
 	ctx, span := h.backends.Tracer.Start(ctx, r.Method+" "+endpoint, trace.WithSpanKind(trace.SpanKindServer))
 	w.Header().Set(traceHeader, span.SpanContext().TraceID().String())
 	return r.WithContext(ctx), func(code int) {
-		span.SetAttributes(attribute.Int("http.response.status_code", code))
+		if code != 0 {
+			span.SetAttributes(attribute.Int("http.response.status_code", code))
+		}
 		if code >= http.StatusInternalServerError {
 			span.SetStatus(codes.Error, http.StatusText(code))
 		}
