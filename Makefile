@@ -124,7 +124,7 @@ test-js: redis web-check clients/js/node_modules/.package-lock.json ## the npm p
 .PHONY: lint
 lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone
 	$(BIN)/golangci-lint run --allow-parallel-runners $(PACKAGES)
-	scripts/deadcode.sh $(BIN)/deadcode $(MAINS)
+	scripts/deadcode.sh $(BIN)/deadcode $(MAINS) ./standalone/cmd/reference
 	scripts/modules.sh $(MODULES) deploy/verify deploy/sbom
 
 .PHONY: fmt
@@ -146,7 +146,7 @@ test: redis build $(gotestsum_TOOL) ## everything: unit, contract, integration (
 
 .PHONY: docs
 docs: redis build ## write the tables of docs/configuration.md from the flags, those of docs/metrics.md from what the built programs export
-	go test -count=1 -run Reference ./standalone -update
+	go run ./standalone/cmd/reference docs/configuration.md
 	E2E_BIN=$(CURDIR)/bin go test -count=1 -run Reference ./e2e/operations -update
 
 # A module of its own, outside of the workspace: nothing else depends on Kubernetes.
