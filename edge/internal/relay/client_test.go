@@ -760,6 +760,7 @@ func TestDeliveryIsTheResultOfItsMessageWhereTheServiceSaysSo(t *testing.T) {
 			for _, p := range conn.frame().GetPublishes() {
 				ids[uint32(p.GetId())] = p.GetId()
 			}
+			conn.answer(accepted) // confirms the frame: only two may be on the way
 		}
 		deliver := func(answer bool, edge, id uint64) {
 			conn.send(&relayv1.ConnectResponse{DeliveriesAnswer: answer, Deliveries: []*relayv1.Delivery{{
