@@ -69,10 +69,11 @@ func TestPercentFollowsTheLiveHeap(t *testing.T) {
 	go func() { ended <- Keep(ctx, slog.New(slog.DiscardHandler)) }()
 
 	until(t, "a small heap has a large percentage", func() bool { return gcPercent() > 2*normal })
-	ballast := make([]byte, floor)
-	until(t, "a large heap has the normal one", func() bool { return gcPercent() == normal })
-	runtime.KeepAlive(ballast)
-	ballast = nil
+	func() {
+		ballast := make([]byte, floor)
+		until(t, "a large heap has the normal one", func() bool { return gcPercent() == normal })
+		runtime.KeepAlive(ballast)
+	}()
 	until(t, "a heap that has shrunk has a large one", func() bool { return gcPercent() > 2*normal })
 
 	cancel()
@@ -95,7 +96,9 @@ func TestTheEnvironmentHasTheLastWord(t *testing.T) {
 		runtime.GC()
 	}
 	cancel()
-	<-ended
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
 	if got := gcPercent(); got != 150 {
 		t.Errorf("%d percent, want the 150 of the environment", got)
 	}

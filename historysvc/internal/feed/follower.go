@@ -108,11 +108,11 @@ func (f *Follower) Resume() {
 type Prospect uint8
 
 const (
-	// Unknown: it does not follow the stream now, or that of another life.
+	// Unknown means that it does not follow the stream now, or that of another life.
 	Unknown Prospect = iota
-	// Coming: the sink will get it, unless the follower ends or is told of a gap.
+	// Coming means that the sink will get it, unless the follower ends or is told of a gap.
 	Coming
-	// Passed: the sink has got it.
+	// Passed means that the sink has got it.
 	Passed
 )
 
