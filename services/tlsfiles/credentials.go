@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 
 	"google.golang.org/grpc/credentials"
 )
@@ -67,26 +68,37 @@ func (c *clientCredentials) ClientHandshake(ctx context.Context, authority strin
 
 // greetedConn is a connection of a client whose handshake is over. With TLS 1.3
 // the server's verdict on the client's certificate comes only after it, where
-// the first bytes are expected.
+// the first bytes are expected: an alert, or just the end of the connection.
 type greetedConn struct {
 	net.Conn
 	files *Files
-	// For the one goroutine that reads.
-	heard bool
+	// Something has come from the server, or it has been reported that nothing does.
+	settled atomic.Bool
 }
 
 // Read implements net.Conn.
 func (c *greetedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if c.heard {
-		return n, err
-	}
-	c.heard = true
-	var refusal *net.OpError // of which Op is "remote error"
-	if errors.As(err, &refusal) && refusal.Op == "remote error" {
+	c.note(n, err)
+	return n, err
+}
+
+// Write implements net.Conn.
+func (c *greetedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.note(0, err)
+	return n, err
+}
+
+// note reports an end before anything came, unless it is our own doing.
+func (c *greetedConn) note(came int, err error) {
+	switch {
+	case c.settled.Load():
+	case came > 0:
+		c.settled.Store(true)
+	case err != nil && !errors.Is(err, net.ErrClosed) && !c.settled.Swap(true):
 		c.files.failed(c.Conn, err)
 	}
-	return n, err
 }
 
 // Clone implements credentials.TransportCredentials.
