@@ -175,9 +175,10 @@ bench: $(benchstat_TOOL) redis ## benchmarks matching BENCH, COUNT times, into O
 
 LOAD_FOR ?= 10s
 LOAD_RUN ?= .
+LOAD_ARGS ?=
 .PHONY: load
 load: redis build ## CPU per million messages, latency and memory of the built programs; cases matching LOAD_RUN, LOAD_FOR each
-	go run ./e2e/load -bin bin -for $(LOAD_FOR) -run '$(LOAD_RUN)'
+	go run ./e2e/load -bin bin -for $(LOAD_FOR) -run '$(LOAD_RUN)' $(LOAD_ARGS)
 
 .PHONY: test-compose
 test-compose: ## prove docker-compose.yml with a real Docker engine (Linux, root)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,15 +31,36 @@ type loadCase struct {
 
 func cases(d time.Duration, idle int) []loadCase {
 	return []loadCase{
-		{"rooms: 100 of 10, 16 unacked", saturate(d, 100, 10, 16, false)},
-		{"big room: 1 of 500, deliveries", saturate(d, 1, 500, 16, true)},
-		{"pairs: 1000 of 2, 4 unacked", saturate(d, 1000, 2, 4, false)},
+		{"rooms: 100 of 10, 16 unacked", saturate(d, shape{groups: 100, size: 10, unacked: 16}, acks)},
+		{"big room: 1 of 500, deliveries", saturate(d, shape{groups: 1, size: 500, unacked: 16}, deliveries)},
+		{"pairs: 1000 of 2, 4 unacked", saturate(d, shape{groups: 1000, size: 2, unacked: 4}, acks)},
 		{"latency: 1000/s, 100 of 10", fixedRate(d, 100, 10, 1000)},
 		{"http: history page of 100", historyPages(d)},
 		{"http: publish, keep-alive", httpPublish(d)},
 		{"recall: in a list of 10000", recalls},
 		{"idle: connections in 1000 groups", idleConnections(d, idle)},
+		{"fair: 1 of 15000 at 50/s, deliveries", beside(d, 15_000, 50)},
 	}
+}
+
+// curves show how the cost grows with one thing at a time.
+func curves(d time.Duration) (all []loadCase) {
+	add := func(name string, of shape, what counted) {
+		all = append(all, loadCase{name, saturate(d, of, what)})
+	}
+	for _, n := range []int{2, 10, 100, 1000, 10_000} {
+		add(fmt.Sprintf("members: 1 of %d, deliveries", n), shape{groups: 1, size: n, unacked: 16}, deliveries)
+	}
+	for _, n := range []int{1, 10, 100, 1000, 8000} {
+		add(fmt.Sprintf("groups: %d of 2, 4 unacked", n), shape{groups: n, size: 2, unacked: 4}, acks)
+	}
+	for _, n := range []int{64, 128, 1 << 10, 8 << 10, 32 << 10} {
+		add(fmt.Sprintf("bytes: %d, 100 of 10", n), shape{groups: 100, size: 10, unacked: 4, bytes: n}, acks)
+	}
+	for _, n := range []int{1000, 5000, 10_000, 15_000} {
+		all = append(all, loadCase{fmt.Sprintf("connections: %d", n), idleConnections(d, n)})
+	}
+	return all
 }
 
 // window measures CPU and a count over d, after a second of warm-up.
@@ -71,11 +93,26 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// shape is what the groups of a case look like.
+type shape struct {
+	groups, size int // members of each group
+	unacked      int // of the publisher of each group
+	bytes        int // of a packet; 0: packetBytes
+}
+
+// counted is what a case counts.
+type counted bool
+
+const (
+	acks       counted = false
+	deliveries counted = true // to others than the sender
+)
+
 // saturate has the first member of every group publish as fast as unacked
-// allows, and counts acks, or deliveries to the others.
-func saturate(d time.Duration, groups, size, unacked int, deliveries bool) func(context.Context, *servers) (result, error) {
+// allows.
+func saturate(d time.Duration, of shape, what counted) func(context.Context, *servers) (result, error) {
 	return func(ctx context.Context, s *servers) (result, error) {
-		fleet, err := openRooms(ctx, s.addr, groups, size, unacked)
+		fleet, err := openRooms(ctx, s.addr, of.groups, of.size, of.unacked)
 		if err != nil {
 			return result{}, err
 		}
@@ -85,10 +122,12 @@ func saturate(d time.Duration, groups, size, unacked int, deliveries bool) func(
 		pubCtx, stop := context.WithCancel(ctx)
 		var publishers sync.WaitGroup
 		for _, r := range fleet.rooms {
-			publishers.Go(func() { _ = r.members[0].publish(pubCtx, r.name, unacked, &acked) })
+			publishers.Go(func() {
+				_ = r.members[0].publish(pubCtx, r.name, of.unacked, cmp.Or(of.bytes, packetBytes), &acked)
+			})
 		}
 		count := acked.Load
-		if deliveries {
+		if what == deliveries {
 			count = fleet.received
 		}
 		res, err := window(ctx, s, d, count)
@@ -107,48 +146,93 @@ func fixedRate(d time.Duration, groups, size, rate int) func(context.Context, *s
 			return result{}, err
 		}
 		defer fleet.close()
-		var sent sync.Map
-		var mu sync.Mutex
-		var latencies []time.Duration
-		var acked atomic.Int64
-		for _, r := range fleet.rooms {
-			r.members[0].seen = func(_ string, ack bool) {
-				if ack {
-					acked.Add(1)
-				}
-			}
-			r.members[0].acks = nil
-			r.members[1].seen = func(uuid string, _ bool) {
-				if at, ok := sent.LoadAndDelete(uuid); ok {
-					mu.Lock()
-					latencies = append(latencies, time.Since(at.(time.Time)))
-					mu.Unlock()
-				}
+		paced := pace(ctx, fleet, rate)
+		res, err := window(ctx, s, d, paced.acked.Load)
+		res.note = paced.stop()
+		return res, err
+	}
+}
+
+// pacer publishes at a rate and notes how long messages take.
+type pacer struct {
+	acked     atomic.Int64
+	sent      sync.Map // uuid -> time.Time
+	cancel    context.CancelFunc
+	publisher sync.WaitGroup
+
+	mu        sync.Mutex
+	latencies []time.Duration
+}
+
+// pace starts to publish rate messages per second, to one group after another.
+func pace(ctx context.Context, fleet *fleet, rate int) *pacer {
+	p := &pacer{}
+	for _, r := range fleet.rooms {
+		r.members[0].seen = func(_ string, ack bool) {
+			if ack {
+				p.acked.Add(1)
 			}
 		}
-		fleet.startReaders()
-		pubCtx, stop := context.WithCancel(ctx)
-		var publisher sync.WaitGroup
-		publisher.Go(func() {
-			start := time.Now()
-			for n := 0; pubCtx.Err() == nil; n++ {
-				due := start.Add(time.Duration(n) * time.Second / time.Duration(rate))
-				if sleep(pubCtx, time.Until(due)) != nil {
-					return
-				}
-				uuid := fmt.Sprintf("rate-%d", n)
-				sent.Store(uuid, time.Now())
-				if fleet.rooms[n%groups].members[0].conn.WriteMessage(websocket.TextMessage, dataPacket(uuid)) != nil {
-					return
-				}
+		r.members[0].acks = nil
+		r.members[1].seen = func(uuid string, _ bool) { p.arrived(uuid) }
+	}
+	fleet.startReaders()
+	ctx, p.cancel = context.WithCancel(ctx)
+	p.publisher.Go(func() {
+		start := time.Now()
+		for n := 0; ctx.Err() == nil; n++ {
+			due := start.Add(time.Duration(n) * time.Second / time.Duration(rate))
+			if sleep(ctx, time.Until(due)) != nil {
+				return
 			}
-		})
-		res, err := window(ctx, s, d, acked.Load)
-		stop()
-		publisher.Wait()
-		mu.Lock()
-		defer mu.Unlock()
-		res.note = percentiles(latencies)
+			r := fleet.rooms[n%len(fleet.rooms)]
+			uuid := fmt.Sprintf("rate-%d", n)
+			p.sent.Store(uuid, time.Now())
+			if r.members[0].conn.WriteMessage(websocket.TextMessage, dataPacket(uuid)) != nil {
+				return
+			}
+		}
+	})
+	return p
+}
+
+func (p *pacer) arrived(uuid string) {
+	at, ok := p.sent.LoadAndDelete(uuid)
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.latencies = append(p.latencies, time.Since(at.(time.Time)))
+}
+
+// stop ends the publishing and says how long messages took.
+func (p *pacer) stop() string {
+	p.cancel()
+	p.publisher.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return percentiles(p.latencies)
+}
+
+// beside is fixedRate while one large group, of size members, gets so many
+// messages per second; it counts the deliveries to that.
+func beside(d time.Duration, size, largeRate int) func(context.Context, *servers) (result, error) {
+	return func(ctx context.Context, s *servers) (result, error) {
+		large, err := openRoomsAt(ctx, s.addr, "/large", 1, size, largeRate)
+		if err != nil {
+			return result{}, err
+		}
+		defer large.close()
+		small, err := openRooms(ctx, s.addr, 100, 10, 100)
+		if err != nil {
+			return result{}, err
+		}
+		defer small.close()
+		crowd, others := pace(ctx, large, largeRate), pace(ctx, small, 100)
+		res, err := window(ctx, s, d, large.received)
+		crowdTook, othersTook := crowd.stop(), others.stop()
+		res.note = fmt.Sprintf("100 groups of 10 at 100/s meanwhile: %s; the large one: %s", othersTook, crowdTook)
 		return res, err
 	}
 }

@@ -13,9 +13,14 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// dataPacket makes a packet of 128 bytes, as the figures are stated for.
-func dataPacket(uuid string) []byte {
-	const size = 128
+// packetBytes is the size of packets that the figures are stated for.
+const packetBytes = 128
+
+// dataPacket makes a packet of packetBytes.
+func dataPacket(uuid string) []byte { return dataPacketOf(packetBytes, uuid) }
+
+// dataPacketOf makes a packet of size bytes, or more if the uuid needs them.
+func dataPacketOf(size int, uuid string) []byte {
 	head := `{"type":2,"uuid":"` + uuid + `","body":{"data":"`
 	const tail = `","sent":false}}`
 	pad := max(size-len(head)-len(tail), 1)
@@ -74,7 +79,7 @@ func uuidOf(b []byte) string {
 }
 
 // publish keeps window packets unacked until ctx ends, and counts acks.
-func (m *member) publish(ctx context.Context, name string, window int, acked *atomic.Int64) error {
+func (m *member) publish(ctx context.Context, name string, window, size int, acked *atomic.Int64) error {
 	for n := 0; ; n++ {
 		if n >= window {
 			select {
@@ -87,7 +92,7 @@ func (m *member) publish(ctx context.Context, name string, window int, acked *at
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := m.conn.WriteMessage(websocket.TextMessage, dataPacket(fmt.Sprintf("%s-%d", name, n))); err != nil {
+		if err := m.conn.WriteMessage(websocket.TextMessage, dataPacketOf(size, fmt.Sprintf("%s-%d", name, n))); err != nil {
 			return err
 		}
 	}
@@ -107,11 +112,16 @@ type fleet struct {
 
 // openRooms dials groups*size members, at most 64 dials at a time.
 func openRooms(ctx context.Context, addr string, groups, size, window int) (*fleet, error) {
+	return openRoomsAt(ctx, addr, "/load", groups, size, window)
+}
+
+// openRoomsAt is openRooms for groups whose names begin with prefix.
+func openRoomsAt(ctx context.Context, addr, prefix string, groups, size, window int) (*fleet, error) {
 	f := &fleet{rooms: make([]room, groups)}
 	var dials errgroup.Group
 	dials.SetLimit(64)
 	for g := range f.rooms {
-		f.rooms[g] = room{name: fmt.Sprintf("/load/%d", g), members: make([]*member, size)}
+		f.rooms[g] = room{name: fmt.Sprintf("%s/%d", prefix, g), members: make([]*member, size)}
 		for i := range f.rooms[g].members {
 			dials.Go(func() error {
 				m, err := dial(ctx, addr, f.rooms[g].name)

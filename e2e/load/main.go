@@ -28,27 +28,32 @@ func main() {
 	edgeFlags := flag.String("edge-flags", "", "more `flags` for the edge, separated by spaces, such as \"-ops-listen 127.0.0.1:6060\" to profile it")
 	historyFlags := flag.String("historysvc-flags", "", "more `flags` for the history service")
 	idle := flag.Int("idle", 10000, "connections of the idle case")
+	curve := flag.Bool("curves", false, "instead of the cases, show how the cost grows with members, groups, bytes and connections")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	chosen := cases(*duration, *idle)
+	if *curve {
+		chosen = curves(*duration)
+	}
 	p := programs{
 		bin: *bin, redisServer: *redisServer,
 		edgeFlags: strings.Fields(*edgeFlags), historyFlags: strings.Fields(*historyFlags),
 	}
-	if err := measure(ctx, p, *run, *duration, *idle); err != nil {
+	if err := measure(ctx, p, *run, chosen); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
 }
 
-func measure(ctx context.Context, p programs, run string, d time.Duration, idle int) error {
+func measure(ctx context.Context, p programs, run string, all []loadCase) error {
 	match, err := regexp.Compile(run)
 	if err != nil {
 		return err
 	}
 	fmt.Printf("%-34s %12s %10s %10s %10s %10s  %s\n", "case", "per second", "CPU s/M", "edge", "historysvc", "redis", "")
-	for _, c := range cases(d, idle) {
+	for _, c := range all {
 		if !match.MatchString(c.name) {
 			continue
 		}
