@@ -29,10 +29,20 @@ func main() {
 	historyFlags := flag.String("historysvc-flags", "", "more `flags` for the history service")
 	idle := flag.Int("idle", 10000, "connections of the idle case")
 	curve := flag.Bool("curves", false, "instead of the cases, show how the cost grows with members, groups, bytes and connections")
+	probed := flag.String("probe", "", "only measure how long messages take on the edge at this `address`, until interrupted")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if *probed != "" {
+		note, err := probe(ctx, *probed)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			os.Exit(1)
+		}
+		fmt.Println(note)
+		return
+	}
 	chosen := cases(*duration, *idle)
 	if *curve {
 		chosen = curves(*duration)
