@@ -69,7 +69,7 @@ func (r *remote) keys() (ring keyring, ok bool) {
 func (r *remote) refresh(ctx context.Context) {
 	r.mu.Lock()
 	next := r.next
-	recent := r.ended > 0 && time.Since(r.began) < fetchPause
+	recent := r.recent()
 	r.mu.Unlock()
 	if recent {
 		return
@@ -86,6 +86,17 @@ func (r *remote) refresh(ctx context.Context) {
 	}
 }
 
+// recent says whether there was a fetch a moment ago. The caller locks.
+func (r *remote) recent() bool { return r.ended > 0 && time.Since(r.began) < fetchPause }
+
+// answered says whether somebody asked for a fetch while one was under way,
+// which has answered them.
+func (r *remote) answered() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.recent()
+}
+
 // run fetches until ctx ends.
 func (r *remote) run(ctx context.Context) {
 	timer := time.NewTimer(0)
@@ -96,6 +107,9 @@ func (r *remote) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		case <-r.asked:
+			if r.answered() {
+				continue
+			}
 		}
 		err := r.fetch(ctx)
 		wait := r.every
