@@ -60,6 +60,8 @@ type Config struct {
 
 	// File for who recalled and administered what; "-": standard output, "": nowhere.
 	AuditLog string
+	// Entries of the archive; 0: there is none.
+	Archive int
 
 	// Largest packet that internal services can publish, bytes.
 	MaxMessageBytes int
@@ -124,6 +126,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		"a message is acked, and passed on, when it is on the disk of the master and of -ack-replicas (WAITAOF, Redis 7.2)")
 	fs.DurationVar(&c.AckTimeout, "ack-timeout", redisstore.DefaultAckTimeout,
 		"how `long` to wait for these; then the message is stored, not acked, and tried again until the publish timeout")
+	fs.IntVar(&c.Archive, "archive", 0, "about how many stored messages and recalls Redis keeps in a stream for a job that archives them,\nof each slot in a Cluster (docs/redis.md); 0: none")
 	fs.StringVar(&c.AuditLog, "audit-log", "", "`path` of a file to which recalls and admin actions are appended, as lines of JSON; -: standard output")
 	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "largest packet that internal services can publish, `bytes`")
 	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "most publications that may wait for Redis")
@@ -148,6 +151,7 @@ func (c *Config) Validate() error {
 	overTLS := strings.HasPrefix(c.Redis, "rediss:") || strings.HasPrefix(c.Redis, "rediss+")
 	check(overTLS || c.RedisTLS == (tlsfiles.Paths{}) && c.RedisTLSServerName == "", "-redis-tls-...: -redis is not over TLS: want rediss://")
 	check((c.RedisTLS.Cert == "") == (c.RedisTLS.Key == ""), "-redis-tls-cert and -redis-tls-key go together")
+	check(c.Archive >= 0, "-archive: negative")
 	check(c.HistoryCap >= 1, "-history-cap: less than 1")
 	check(c.HistoryRetention == 0 || c.HistoryRetention >= time.Second, "-history-retention: less than 1s")
 	check(c.AckReplicas >= 0, "-ack-replicas: negative")

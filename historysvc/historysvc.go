@@ -102,6 +102,7 @@ func (c *Config) store() redisstore.Options {
 		Embedded:          c.Embedded,
 		Cap:               c.HistoryCap,
 		CapExplicit:       c.HistoryCapChosen,
+		Archive:           c.Archive,
 		Retention:         c.HistoryRetention,
 		RetentionExplicit: c.HistoryRetentionChosen,
 		Acks:              redisstore.Acks{Replicas: c.AckReplicas, Fsync: c.AckFsync, Timeout: c.AckTimeout},

@@ -129,14 +129,17 @@ func flag(b bool) string {
 func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string, settings []any) *redis.Cmd {
 	k := &b.from.keys
 	link := newLink()
-	args := make([]any, 0, 3+7+11+3*len(b.items))
+	args := make([]any, 0, 3+8+12+3*len(b.items))
+	args = append(args, verb, script, 6, k.list, k.meta, k.links, k.index0, k.index1, k.recalls)
 	if s.opts.Acks.wanted() {
-		args = append(args, verb, script, 7, k.list, k.meta, k.links, k.index0, k.index1, k.recalls, k.pending)
-	} else {
-		args = append(args, verb, script, 6, k.list, k.meta, k.links, k.index0, k.index1, k.recalls)
+		args = append(args, k.pending)
 	}
+	if s.opts.Archive > 0 {
+		args = append(args, s.archiveKey(b.from.name))
+	}
+	args[2] = len(args) - 3
 	args = append(args, settings...)
-	args = append(args, newEpoch(), newLink(), link, s.publish, authorRecords(b.items, s.now()))
+	args = append(args, newEpoch(), newLink(), link, s.publish, authorRecords(b.items, s.now()), s.opts.Archive)
 	heads := make([]byte, 0, packetSize*len(b.items))
 	for i := range b.items {
 		w := &b.items[i]

@@ -2,8 +2,8 @@
 -- Appends a batch of one group: stores its messages, each only once, and puts
 -- all of it on the bus, in order.
 --
--- KEYS  list, meta, links, index0, index1, recalls, and, if the bus is to hear of
---       it by announce.lua, pending
+-- KEYS  list, meta, links, index0, index1, recalls, then, if the bus is to hear of
+--       it by announce.lua, pending, and last, if there is one, the archive
 -- ARGV  1 cap, messages            2 "1": the cap holds for adopted lists too
 --       3 default ttl, ms, 0 none  4 "1": it holds for adopted lists too
 --       5 hard limit of one index generation, entries
@@ -11,13 +11,15 @@
 --       8 link of the beginning, likewise
 --       9 link of this batch      10 PUBLISH or SPUBLISH
 --      11 who stored them, per packet 12 bytes: author (8), Unix seconds (4); "" if that is not kept
---      12.. per packet: digest (12 bytes), head as the bus has it, see decodePayload, and the packet.
+--      12 about how many entries the archive keeps; 0: there is none
+--      13.. per packet: digest (12 bytes), head as the bus has it, see decodePayload, and the packet.
 --           At most 128 packets, at least one message (kind 1) among them. The digest of others is not read.
 -- Reply {epoch, seq of the first message that was stored, 1 if a flood made the
 --        index forget too soon, else 0, then, with pending, the number of its last
 --        payload, then per duplicate: its place in the batch (from 0), its seq, which is
 --        negative if that message has been recalled}
--- Error ADOPT: the list has no counters, see adopt.lua. WRONGTYPE. Nothing was done.
+-- Error ADOPT: the list has no counters, see adopt.lua. WRONGTYPE. ARCHIVE: it cannot be written.
+--       Nothing was done.
 --
 -- The reads come first and the first write is the one that can fail, so a
 -- failure leaves nothing half done. Written for speed: a busy group spends
@@ -27,7 +29,10 @@ local KEYS, ARGV = KEYS, ARGV
 local list, meta = KEYS[1], KEYS[2]
 local link = ARGV[9]
 local authors = ARGV[11]
-local first, args = 12, #ARGV
+local first, args = 13, #ARGV
+local archive = ARGV[12] ~= '0' and KEYS[#KEYS]
+local owned = archive and #KEYS - 1 or #KEYS -- keys of the group
+local pending = owned > 6 and KEYS[7]
 
 local m = call('HMGET', meta, 'seq', 'link', 'epoch', 'base', 'gen', 'gens', 'geno', 'gent', 'exp', 'ttl')
 local fresh = not m[1]
@@ -99,8 +104,16 @@ if stored > 0 then
   local slack = 600000 -- our keys outlive the list by this, ms; also the least age of an index generation
   local renew = fresh
   local len = call('LPUSH', list, unpack(texts))
+  for i = 1, archive and stored or 0 do
+    local entry = redis.pcall('XADD', archive, 'MAXLEN', '~', ARGV[12], '*',
+      'kind', 'message', 'group', list, 'epoch', epoch, 'seq', before + i, 'text', texts[i])
+    if entry.err then -- the first fails, or none
+      call('LTRIM', list, stored, -1)
+      return redis.error_reply('ARCHIVE it cannot be written')
+    end
+  end
   if fresh then
-    call('UNLINK', unpack(KEYS, 3))
+    call('UNLINK', unpack(KEYS, 3, owned))
     call('LPUSH', KEYS[3], prev .. string.rep('\0', 16))
     call('HSET', meta, 'seq', seq, 'link', link, 'epoch', epoch, 'base', 0,
       'gen', 0, 'gens', 0, 'geno', 0, 'gent', ARGV[6], 'exp', 0, 'recalls', 0)
@@ -140,12 +153,12 @@ if stored > 0 then
   if ttl ~= '0' then
     call('PEXPIRE', list, ttl)
     if renew or call('PTTL', meta) < tonumber(ttl) + slack then
-      for i = 2, #KEYS do
+      for i = 2, owned do
         call('PEXPIRE', KEYS[i], tonumber(ttl) + 2 * slack)
       end
     end
   elseif was ~= '0' then
-    for i = 1, #KEYS do
+    for i = 1, owned do
       call('PERSIST', KEYS[i])
     end
   end
@@ -167,14 +180,14 @@ if carried > 1 then
   bus[1] = 'M' .. epoch .. string.format('%016d', before + 1) .. prev .. link
   payload = table.concat(bus)
 end
-if KEYS[7] then
+if pending then
   -- At most 32 wait: what is dropped, followers find in the store. The write to
   -- meta makes a WAIT that follows cover what the duplicates found, too.
   local number = call('HINCRBY', meta, 'pending', payload and 1 or 0)
   if payload then
-    call('RPUSH', KEYS[7], payload)
-    call('LTRIM', KEYS[7], -32, -1)
-    call('PEXPIRE', KEYS[7], 600000)
+    call('RPUSH', pending, payload)
+    call('LTRIM', pending, -32, -1)
+    call('PEXPIRE', pending, 600000)
   end
   return {epoch, before + 1, cut, number, unpack(duplicates or {})}
 end

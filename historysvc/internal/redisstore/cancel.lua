@@ -2,24 +2,28 @@
 -- Recalls a message: overwrites its texts if they are still the ones that were
 -- read, and, if told to, counts and announces the recall.
 --
--- KEYS  list, meta, index0, index1, recalls, links, and, if the bus is to hear of it
---       by announce.lua, pending
+-- KEYS  list, meta, index0, index1, recalls, links, then, if the bus is to hear of it
+--       by announce.lua, pending, and last, if there is one, the archive
 -- ARGV  1 epoch   2 seq of the message   3 uuid   4 tombstone   5 digest of the uuid
 --       6 link of the recall   7 cap of the list of recalls
 --       8 PUBLISH or SPUBLISH, "" to overwrite only
 --       9 the author whose message it must be, 8 bytes, not all 0; "": anybody's
 --       10 when it was stored at the earliest, Unix seconds; 0: at any time
---       11.. per place: seq, text
+--       11 about how many entries the archive keeps; 0: there is none
+--       12.. per place: seq, text
 -- Reply 1, with pending {number of its payload}; 0 if something is not as it was read; 2 if it is not the author's; 3 if it is
 --       too old. Unless 1, nothing was done.
+-- Error ARCHIVE: it cannot be written. Nothing was done.
 local call = redis.call
 local m = call('HMGET', KEYS[2], 'epoch', 'seq', 'recalls', 'link', 'gen')
 if m[1] ~= ARGV[1] then
   return 0
 end
 local head = tonumber(m[2])
+local archive = ARGV[11] ~= '0' and KEYS[#KEYS]
+local pending = (archive and #KEYS - 1 or #KEYS) > 6 and KEYS[7]
 local len = call('LLEN', KEYS[1])
-for i = 11, #ARGV, 2 do
+for i = 12, #ARGV, 2 do
   local at = head - tonumber(ARGV[i])
   if at < 0 or at >= len or call('LINDEX', KEYS[1], at) ~= ARGV[i + 1] then
     return 0
@@ -27,7 +31,7 @@ for i = 11, #ARGV, 2 do
 end
 local author, since = ARGV[9], tonumber(ARGV[10])
 if author ~= '' or since > 0 then
-  for i = 11, #ARGV, 2 do
+  for i = 12, #ARGV, 2 do
     local entry = call('LINDEX', KEYS[6], head - tonumber(ARGV[i])) or ''
     if author ~= '' and string.sub(entry, 21, 28) ~= author then
       return 2
@@ -38,7 +42,14 @@ if author ~= '' or since > 0 then
     end
   end
 end
-for i = 11, #ARGV, 2 do
+if archive and ARGV[8] ~= '' then
+  local entry = redis.pcall('XADD', archive, 'MAXLEN', '~', ARGV[11], '*',
+    'kind', 'recall', 'group', KEYS[1], 'epoch', m[1], 'seq', ARGV[2], 'uuid', ARGV[3])
+  if entry.err then
+    return redis.error_reply('ARCHIVE it cannot be written')
+  end
+end
+for i = 12, #ARGV, 2 do
   call('LSET', KEYS[1], head - tonumber(ARGV[i]), ARGV[4])
 end
 if ARGV[8] == '' then
@@ -61,10 +72,10 @@ if left > 0 then
   end
 end
 local payload = 'R' .. m[1] .. facts .. string.format('%016d', number) .. m[4] .. ARGV[6] .. ARGV[3]
-if KEYS[7] then
-  call('RPUSH', KEYS[7], payload)
-  call('LTRIM', KEYS[7], -32, -1)
-  call('PEXPIRE', KEYS[7], 600000)
+if pending then
+  call('RPUSH', pending, payload)
+  call('LTRIM', pending, -32, -1)
+  call('PEXPIRE', pending, 600000)
   return {call('HINCRBY', KEYS[2], 'pending', 1)}
 end
 call(ARGV[8], '{' .. KEYS[1] .. '}', payload)

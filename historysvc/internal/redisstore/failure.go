@@ -47,6 +47,7 @@ var codes = []struct {
 }{
 	{"WRONGTYPE ", wrongType},
 	{"ADOPT ", mustAdopt},
+	{"ARCHIVE ", refused},
 	{"NOSCRIPT ", noScript},
 	{"EPOCH ", epochChanged},
 	{"LOADING ", notDone},

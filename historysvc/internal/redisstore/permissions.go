@@ -52,6 +52,9 @@ func (s *Store) commands() [][]any {
 	} else {
 		all = append(all, []any{"publish", k.channel, "x"}, []any{"subscribe", k.channel}, []any{"unsubscribe", k.channel})
 	}
+	if s.opts.Archive > 0 {
+		all = append(all, []any{"xadd", s.archiveKey(anyGroup), "*", "x", "x"})
+	}
 	if s.opts.Acks.wanted() {
 		all = append(all, s.opts.Acks.command())
 	}

@@ -87,7 +87,7 @@ func (s *Store) cancel(ctx context.Context, c *cancellation, places []place, pub
 	k, d := keysOf(c.group), uuidDigest(c.uuid)
 	author, since := s.limits(c.limit)
 	args := []any{
-		c.epoch, c.target, c.uuid, packet.Tombstone(c.uuid), d[:], newLink(), s.opts.Cap, publish, author, since,
+		c.epoch, c.target, c.uuid, packet.Tombstone(c.uuid), d[:], newLink(), s.opts.Cap, publish, author, since, s.opts.Archive,
 	}
 	for _, p := range places {
 		args = append(args, p.seq, p.text)
@@ -95,6 +95,9 @@ func (s *Store) cancel(ctx context.Context, c *cancellation, places []place, pub
 	keys := []string{k.list, k.meta, k.index0, k.index1, k.recalls, k.links}
 	if s.opts.Acks.wanted() {
 		keys = append(keys, k.pending)
+	}
+	if s.opts.Archive > 0 {
+		keys = append(keys, s.archiveKey(c.group))
 	}
 	pending, reply, err := s.eval(ctx, c.group, script{Script: s.scripts.cancel, writes: true, confirmed: true}, keys, args...)
 	if len(pending) > 0 {

@@ -40,6 +40,10 @@ type Options struct {
 	// What acks, and members, wait for.
 	Acks Acks
 
+	// Archive is about how many stored messages and recalls the archive keeps, of
+	// each slot in a Cluster; 0: there is none. See archiveKey.
+	Archive int
+
 	// DedupeLimit bounds each of the two generations of a group's index, entries.
 	// A flood that reaches it within 10 minutes is remembered for less long.
 	DedupeLimit int
@@ -74,6 +78,8 @@ func (o *Options) setDefaults() error {
 		return errors.New("the cap must be at least 1 message")
 	case o.Retention != 0 && o.Retention < time.Millisecond:
 		return errors.New("the retention must be at least 1 ms, or 0")
+	case o.Archive < 0:
+		return errors.New("the archive cannot keep less than 0 entries")
 	case o.Acks.Replicas < 0:
 		return errors.New("acks cannot wait for less than 0 replicas")
 	case o.Acks.wanted() && o.Acks.Timeout < time.Millisecond:

@@ -1,0 +1,127 @@
+package redisstore
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// archived describes the entries of groups in the archive, oldest first.
+func archived(t *testing.T, s *Store, groups ...group.Name) map[group.Name][]string {
+	t.Helper()
+	all := make(map[group.Name][]string)
+	for _, g := range groups {
+		entries, err := s.client.XRange(t.Context(), s.archiveKey(g), "-", "+").Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			if e.Values["group"] != string(g) {
+				continue // of another group in this slot, or of another test
+			}
+			epoch, _ := e.Values["epoch"].(string)
+			if _, err := parseEpoch(epoch); err != nil {
+				t.Errorf("entry %v: %v", e.Values, err)
+			}
+			all[g] = append(all[g], fmt.Sprint(e.Values["kind"], " ", e.Values["seq"], " ", e.Values["uuid"], e.Values["text"]))
+		}
+	}
+	return all
+}
+
+func TestArchiveHasAllThatIsStoredAndRecalled(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s := on(t, b, Options{Archive: 1000}, nil)
+			one, two := room(t)+"/one", room(t)+"/two"
+			must(t, s, one, "u1", "u2")
+			must(t, s, two, "u1")
+			if r := submit(t, s, one, "u2", dataPacket("again")); !r.Duplicate {
+				t.Errorf("duplicate: %+v", r)
+			}
+			if err := s.Recall(t.Context(), one, "u1", history.Limit{}); err != nil {
+				t.Fatal(err)
+			}
+			must(t, s, one, "u3")
+			want := map[group.Name][]string{
+				one: {
+					"message 1 <nil>" + dataPacket("u1"), "message 2 <nil>" + dataPacket("u2"),
+					"recall 1 u1<nil>", "message 3 <nil>" + dataPacket("u3"),
+				},
+				two: {"message 1 <nil>" + dataPacket("u1")},
+			}
+			if diff := cmp.Diff(want, archived(t, s, one, two)); diff != "" {
+				t.Errorf("want (-), got (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatCannotBeArchivedIsNotDone(t *testing.T) {
+	// Not on the shared server, whose one archive others use.
+	for _, b := range []backend{imitation, clustered} {
+		t.Run(b.name, func(t *testing.T) {
+			s := on(t, b, Options{Archive: 1000}, nil)
+			g := room(t)
+			must(t, s, g, "u1")
+			key := s.archiveKey(g)
+			if err := s.client.Del(t.Context(), key).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.client.Set(t.Context(), key, "a string", 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+			defer s.client.Del(t.Context(), key)
+			if r := submit(t, s, g, "u2", dataPacket("u2")); !errors.Is(r.Err, history.ErrUnavailable) {
+				t.Errorf("a message: %+v, want %v", r, history.ErrUnavailable)
+			}
+			if err := s.Recall(t.Context(), g, "u1", history.Limit{}); !errors.Is(err, history.ErrUnavailable) {
+				t.Errorf("a recall: %v, want %v", err, history.ErrUnavailable)
+			}
+			if err := s.client.Del(t.Context(), key).Err(); err != nil {
+				t.Fatal(err)
+			}
+			must(t, s, g, "u3")
+			page, err := s.Page(t.Context(), g, history.Query{Size: 10})
+			if diff := cmp.Diff([]string{dataPacket("u3"), dataPacket("u1")}, page.Texts); err != nil || diff != "" {
+				t.Errorf("history: %v, want (-), got (+):\n%s", err, diff)
+			}
+			if diff := cmp.Diff([]string{"message 2 <nil>" + dataPacket("u3")}, archived(t, s, g)[g]); diff != "" {
+				t.Errorf("archive: want (-), got (+):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestArchiveIsBounded(t *testing.T) {
+	s := on(t, single, Options{Archive: 100}, nil)
+	g := room(t)
+	for i := range 1000 {
+		must(t, s, g, fmt.Sprint("u", i))
+	}
+	// Redis trims whole nodes of the stream, of 100 entries by default.
+	if n := s.client.XLen(t.Context(), s.archiveKey(g)).Val(); n < 100 || n > 300 {
+		t.Errorf("%d entries are kept, want about 100", n)
+	}
+}
+
+func TestWithoutAnArchiveThereIsNone(t *testing.T) {
+	s := on(t, imitation, Options{}, nil)
+	must(t, s, room(t), "u1")
+	if n := s.client.Exists(t.Context(), archivePrefix).Val(); n != 0 {
+		t.Error("there is an archive")
+	}
+}
+
+func TestEverySlotHasATag(t *testing.T) {
+	for n, tag := range slotTags() {
+		if tag == "" || slot(group.Name(tag)) != n {
+			t.Fatalf("slot %d has the tag %q, of slot %d", n, tag, slot(group.Name(tag)))
+		}
+	}
+}
