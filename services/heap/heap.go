@@ -5,7 +5,8 @@
 // which makes garbage for each request, then collects every few megabytes, dozens
 // of times in a second, for a few megabytes saved. So Keep lets every heap grow
 // to a floor before it is collected; heaps whose double is above the floor are
-// collected as ever.
+// collected as ever. And when a burst is over, what it left behind goes back to
+// the system, instead of staying until the next one.
 package heap
 
 import (
@@ -15,6 +16,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"time"
 )
 
 const (
@@ -22,7 +24,38 @@ const (
 	floor = 48 << 20
 	// The collector's own default, percent of the live heap.
 	normal = 100
+
+	// How often Keep looks whether a burst is over: it is when less than calm was
+	// allocated in a period, and more than burst since memory was last given back, bytes.
+	period = 2 * time.Second
+	calm   = 1 << 20
+	burst  = 16 << 20
 )
+
+// tide tells when a burst is over.
+type tide struct {
+	// Bytes that the process had allocated at the last look, and when memory was
+	// last given back.
+	last, ebb uint64
+}
+
+// out takes how many bytes the process has allocated so far. It is true when
+// memory should be given back.
+func (t *tide) out(allocated uint64) bool {
+	quiet := allocated-t.last < calm
+	t.last = allocated
+	if !quiet || allocated-t.ebb < burst {
+		return false
+	}
+	t.ebb = allocated
+	return true
+}
+
+func allocated() uint64 {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(s)
+	return s[0].Value.Uint64()
+}
 
 // percent is what GOGC has to be for a heap of so many live bytes to grow to the
 // floor; normal if it grows beyond that anyway. base is what GOGC is a
@@ -49,8 +82,9 @@ func (s *state) read(percent int) (live, base uint64) {
 	return live, (max(goal, live) - live) * 100 / uint64(percent)
 }
 
-// Keep adapts GOGC after each collection until ctx ends. It does nothing when
-// the environment sets GOGC. A memory limit (GOMEMLIMIT) holds as ever.
+// Keep adapts GOGC after each collection, and gives memory back after bursts,
+// until ctx ends. It does nothing when the environment sets GOGC. A memory limit
+// (GOMEMLIMIT) holds as ever.
 func Keep(ctx context.Context, log *slog.Logger) error {
 	if os.Getenv("GOGC") != "" {
 		<-ctx.Done()
@@ -59,6 +93,9 @@ func Keep(ctx context.Context, log *slog.Logger) error {
 	defer debug.SetGCPercent(debug.SetGCPercent(normal))
 	collected := make(chan struct{}, 1)
 	watch(ctx, collected)
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	var bursts tide
 	found, now := newState(), normal
 	for {
 		live, base := found.read(now)
@@ -72,6 +109,10 @@ func Keep(ctx context.Context, log *slog.Logger) error {
 		case <-ctx.Done():
 			return nil
 		case <-collected:
+		case <-tick.C:
+			if bursts.out(allocated()) {
+				debug.FreeOSMemory() // collects first
+			}
 		}
 	}
 }

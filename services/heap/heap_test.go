@@ -85,6 +85,28 @@ func TestPercentFollowsTheLiveHeap(t *testing.T) {
 	}
 }
 
+func TestMemoryIsGivenBackOnceWhenABurstIsOver(t *testing.T) {
+	var bursts tide
+	for i, step := range []struct {
+		allocated uint64
+		want      bool
+	}{
+		{10 << 20, false},      // it begins
+		{40 << 20, false},      // it goes on
+		{40<<20 + 1000, true},  // over
+		{40<<20 + 2000, false}, // once
+		{50 << 20, false},      // another one
+		{50<<20 + 1000, false}, // which was too small
+		{57 << 20, false},      // together with this
+		{57<<20 + calm - 1, true},
+		{57<<20 + 2*calm, false},
+	} {
+		if got := bursts.out(step.allocated); got != step.want {
+			t.Errorf("step %d, %d bytes: got %v, want %v", i, step.allocated, got, step.want)
+		}
+	}
+}
+
 func TestTheEnvironmentHasTheLastWord(t *testing.T) {
 	t.Setenv("GOGC", "150")
 	before := debug.SetGCPercent(150)
