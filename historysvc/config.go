@@ -1,6 +1,7 @@
 package historysvc
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -147,7 +148,15 @@ func (c *Config) Validate() error {
 	check((c.TLS.Cert == "") == (c.TLS.Key == ""), "-grpc-tls-cert and -grpc-tls-key go together")
 	check(c.TLS.CA == "" || c.TLS.Cert != "", "-grpc-tls-client-ca needs -grpc-tls-cert and -grpc-tls-key")
 	check(c.Redis != "", "-redis: must be given")
-	check(c.Redis == "" || strings.Contains(c.Redis, "://"), "-redis: not a URL such as redis://127.0.0.1:6379/0")
+	switch {
+	case c.Redis == "":
+	case !strings.Contains(c.Redis, "://"):
+		wrong.Add(errors.New("-redis: not a URL such as redis://127.0.0.1:6379/0"))
+	default:
+		if err := redisstore.CheckURL(c.Redis); err != nil {
+			wrong.Add(fmt.Errorf("-redis: %w", err))
+		}
+	}
 	overTLS := strings.HasPrefix(c.Redis, "rediss:") || strings.HasPrefix(c.Redis, "rediss+")
 	check(overTLS || c.RedisTLS == (tlsfiles.Paths{}) && c.RedisTLSServerName == "", "-redis-tls-...: -redis is not over TLS: want rediss://")
 	check((c.RedisTLS.Cert == "") == (c.RedisTLS.Key == ""), "-redis-tls-cert and -redis-tls-key go together")

@@ -56,6 +56,19 @@ func TestSettingsOfTLSToRedisNeedAURLWithTLS(t *testing.T) {
 	}
 }
 
+func TestAURLThatNoRedisCanHaveIsABadSetting(t *testing.T) {
+	for _, url := range []string{
+		"http://h", "redis://:p%zzhidden@h/0", "redis://:hidden/x@h/0", "redis://:1/hidden@h/0", "redis://:hidden@h/abc", "redis://:hidden@h/0?nope=1",
+		"redis+sentinel://h:1/0", "redis+cluster://h:1/7", "redis+other://h",
+	} {
+		cfg := settings(t, "-redis", url)
+		err := cfg.Validate()
+		if err == nil || !strings.Contains(err.Error(), "-redis:") || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 func TestAcksAreCheckedAgainstWhatCanGiveThem(t *testing.T) {
 	for _, args := range [][]string{{"-ack-replicas", "-1"}, {"-ack-timeout", "1ms"}, {"-ack-timeout", "1m"}} {
 		cfg := settings(t, append(args, "-redis", "redis://h")...)

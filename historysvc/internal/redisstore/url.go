@@ -69,6 +69,15 @@ func dial(rawURL string, login *Login, timeout time.Duration) (client redis.Univ
 	return client, mode == "cluster", nil
 }
 
+// CheckURL says what is wrong with the URL of Redis; it does no I/O.
+func CheckURL(rawURL string) error {
+	client, _, err := dial(rawURL, &Login{}, callTimeout)
+	if err != nil {
+		return err
+	}
+	return client.Close()
+}
+
 // parseURL is url.Parse for an authority of several hosts: all but the first
 // become "addr" parameters, as go-redis wants them.
 func parseURL(raw string) (*url.URL, error) {
@@ -87,8 +96,9 @@ func parseURL(raw string) (*url.URL, error) {
 	}
 	hosts := strings.Split(authority, ",")
 	u, err := url.Parse(scheme + "://" + user + hosts[0] + tail)
-	if err != nil {
-		return nil, fmt.Errorf("redis URL: %w", withoutURL(err))
+	if err != nil || scheme != "unix" && strings.Contains(u.Path, "@") {
+		// What is wrong may be a part of the password.
+		return nil, errors.New("redis URL: malformed: in a password, / ? # @ % and the like are percent-encoded; a port is a number")
 	}
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
