@@ -53,19 +53,22 @@ func TextPacket(text string) (data []byte, uuid string) {
 	return data, uuid
 }
 
+// maxRetryAfter is the longest that a server may ask us to wait, milliseconds: an hour.
+const maxRetryAfter = 3_600_000
+
 // refusalOf reads the body of command 7.
 func refusalOf(body json.RawMessage) *Error {
 	var said struct {
 		Data struct {
 			Code       int
 			Msg        string
-			RetryAfter float64 // seconds
+			RetryAfter float64 // milliseconds
 		}
 	}
 	if json.Unmarshal(body, &said) != nil || said.Data.Code == 0 {
 		return &Error{Code: http.StatusInternalServerError, Msg: "a refusal that cannot be read"}
 	}
-	return &Error{Code: said.Data.Code, Msg: said.Data.Msg, RetryAfter: time.Duration(said.Data.RetryAfter * float64(time.Second))}
+	return &Error{Code: said.Data.Code, Msg: said.Data.Msg, RetryAfter: time.Duration(min(max(said.Data.RetryAfter, 0), maxRetryAfter) * float64(time.Millisecond))}
 }
 
 // received is one WebSocket message, understood.
