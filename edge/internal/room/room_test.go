@@ -29,6 +29,7 @@ type bench struct {
 	*testing.T
 	relay    *roomtest.Relay
 	registry *room.Registry
+	flusher  *ws.Flusher
 	sessions uint32
 }
 
@@ -54,7 +55,7 @@ func newBench(t *testing.T, seed uint64) *bench {
 	r := roomtest.New(seed, 3)
 	g := room.New(r, roomtest.Edge, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	r.SetHandler(g)
-	return &bench{T: t, relay: r, registry: g}
+	return &bench{T: t, relay: r, registry: g, flusher: ws.NewFlusher(prometheus.NewRegistry())}
 }
 
 // member is a member with its far end.
@@ -84,7 +85,7 @@ func (b *bench) join(g group.Name, after string) *member {
 
 func (b *bench) newMember(after string) *member {
 	b.sessions++
-	m := &member{Peer: roomtest.NewPeer(), out: ws.NewOutbox(limits, nil), session: b.sessions}
+	m := &member{Peer: roomtest.NewPeer(), out: ws.NewOutbox(limits, b.flusher), session: b.sessions}
 	m.Member = room.NewMember(m.session, m.out, after, func() { m.acked++ })
 	return m
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // tape is a connection that sends what is on it, and then ends.
@@ -54,7 +56,7 @@ func FuzzRead(f *testing.F) {
 			"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
 			"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"MDEyMzQ1Njc4OWFiY2RlZg=="},
 		}
-		out := NewOutbox(Limits{Frames: 1000, Bytes: 1 << 20}, nil)
+		out := NewOutbox(Limits{Frames: 1000, Bytes: 1 << 20}, NewFlusher(prometheus.NewRegistry()))
 		c, err := u.Upgrade(hijackable{httptest.NewRecorder(), conn}, r, out)
 		if err != nil {
 			t.Fatal(err)

@@ -62,8 +62,8 @@ type Outbox struct {
 	progress chan struct{}
 }
 
-// NewOutbox returns an Outbox that holds its frames until Start. f writes them;
-// without it, a goroutine does while there are some.
+// NewOutbox returns an Outbox that holds its frames until Start; then f writes
+// them.
 func NewOutbox(limits Limits, f *Flusher) *Outbox { return &Outbox{limits: limits, flusher: f} }
 
 // Start begins to send to conn, which from now on the Outbox closes when it is
@@ -71,9 +71,7 @@ func NewOutbox(limits Limits, f *Flusher) *Outbox { return &Outbox{limits: limit
 func (o *Outbox) Start(conn net.Conn) {
 	o.mu.Lock()
 	o.conn = conn
-	if o.flusher != nil {
-		o.raw = rawOf(conn)
-	}
+	o.raw = rawOf(conn)
 	cut := o.cut
 	o.wake(false)
 	o.mu.Unlock()
@@ -259,11 +257,7 @@ func (o *Outbox) wake(bulk bool) {
 	}
 	o.writing = true
 	o.writer.Add(1) // not Go: that would allocate
-	if o.flusher != nil {
-		o.flusher.add(o, bulk)
-		return
-	}
-	go o.write(nil, 0)
+	o.flusher.add(o, bulk)
 }
 
 // SendPaced queues frames as fast as the peer takes them, and so never fills

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // wire is a connection that notes each Write, and blocks while it is stalled.
@@ -107,7 +109,7 @@ type box struct {
 func bubble(t *testing.T, test func(b *box)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		o := NewOutbox(limits, nil)
+		o := NewOutbox(limits, NewFlusher(prometheus.NewRegistry()))
 		test(&box{T: t, o: o, w: newWire()})
 		o.Abort(ErrGone)
 		o.Wait()

@@ -22,9 +22,6 @@ func (o *Outbox) write(frames []Frame, skip int) {
 	defer o.writer.Done()
 	buf, _ := gatherBuffers.Get().(*[maxGather]byte)
 	defer gatherBuffers.Put(buf)
-	if frames == nil {
-		frames = o.take(nil)
-	}
 	for frames != nil {
 		if _, _, err := o.flush(frames, skip, buf[:0], o.writeAll); err != nil {
 			o.fail(err)
