@@ -241,7 +241,7 @@ func TestForgedAndUnfitTokensAreRefused(t *testing.T) {
 func TestWeakAndBrokenKeysAreRefusedAtStart(t *testing.T) {
 	small, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
-		t.Skipf("this Go makes no weak keys: %v", err)
+		t.Fatal(err)
 	}
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {

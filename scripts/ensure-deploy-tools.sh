@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that there are promtool, haproxy, docker-compose and the like for the tests of deploy/:
 # as root on Debian they are installed; elsewhere what is missing is skipped by
-# the tests, which say so.
+# the tests, which say so. In CI (the environment has CI) they fail instead.
 set -euo pipefail
 
 missing=()

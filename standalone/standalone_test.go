@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -87,22 +86,8 @@ func parse(t *testing.T, cfg *standalone.Config, args ...string) *flag.FlagSet {
 
 func (s *server) post(t *testing.T, path, body string) string {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.http+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded") // as curl -d says
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
-	resp, err := client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(answer)
+	_, _, answer := overHTTP{&checked{http: s.http}}.do(t, http.MethodPost, path, "", body)
+	return answer
 }
 
 func wantPrefix(t *testing.T, what, got, want string) {

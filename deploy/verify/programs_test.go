@@ -53,6 +53,17 @@ func program(t *testing.T, name string) string {
 	return filepath.Join(dir, name)
 }
 
+// has says whether the machine has a tool, which scripts/ensure-deploy-tools.sh
+// installs. In CI it must: there nothing is left out.
+func has(t *testing.T, tool string) bool {
+	t.Helper()
+	_, err := exec.LookPath(tool)
+	if err != nil && os.Getenv("CI") != "" {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
 // run runs a command and returns its exit code and all that it wrote.
 func run(t *testing.T, env []string, name string, args ...string) (code int, out string) {
 	t.Helper()

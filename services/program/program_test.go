@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/services/config"
+	"github.com/gotapi/gotapi-ws/services/telemetry/telemetrytest"
 )
 
 // result is what one run of a program left behind.
@@ -77,7 +78,7 @@ func echo() echoProgram {
 }
 
 func mainOf(ctx context.Context, p echoProgram, args ...string) result {
-	var stdout, stderr buffer
+	var stdout, stderr telemetrytest.Log
 	code := p.main(ctx, args, &stdout, &stderr, nil)
 	return result{code, stdout.String(), stderr.String()}
 }
@@ -172,7 +173,7 @@ func TestFailureIsLoggedAndExitCode1(t *testing.T) {
 // running is a program under test that runs until stop.
 type running struct {
 	t       *testing.T
-	log     *buffer
+	log     *telemetrytest.Log
 	ops     string
 	hangups chan os.Signal
 	stop    func()
@@ -181,7 +182,7 @@ type running struct {
 func runEcho(t *testing.T, p echoProgram, args ...string) *running {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	r := &running{t: t, log: new(buffer), hangups: make(chan os.Signal)}
+	r := &running{t: t, log: new(telemetrytest.Log), hangups: make(chan os.Signal)}
 	code := make(chan int, 1)
 	go func() {
 		code <- p.main(ctx, append([]string{"-ops-listen", "127.0.0.1:0"}, args...), io.Discard, r.log, r.hangups)
@@ -300,7 +301,7 @@ func TestReloadUsesWhatCanChangeAndNamesTheRest(t *testing.T) {
 }
 
 // opsAddress waits for the log line that names it.
-func opsAddress(t *testing.T, log *buffer) string {
+func opsAddress(t *testing.T, log *telemetrytest.Log) string {
 	t.Helper()
 	line := regexp.MustCompile(`operations endpoint listens.*?"address":"([^"]+)"`)
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
@@ -328,22 +329,4 @@ func get(t *testing.T, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
-}
-
-// buffer is a strings.Builder for two goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/services/telemetry/telemetrytest"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles/tlstest"
 )
@@ -140,7 +140,7 @@ func TestClientRefusesStrangers(t *testing.T) {
 
 func TestRefusalIsReportedOnBothSides(t *testing.T) {
 	r := newRig(t, true)
-	var lines lockedBuffer
+	var lines telemetrytest.Log
 	reg := prometheus.NewRegistry()
 	client, err := tlsfiles.Open(tlsfiles.Paths{CA: r.paths.CA}, "client", slog.New(slog.NewTextHandler(&lines, nil)), reg)
 	if err != nil {
@@ -162,24 +162,6 @@ func TestRefusalIsReportedOnBothSides(t *testing.T) {
 	if !strings.Contains(lines.String(), "a tls handshake failed") {
 		t.Errorf("the client's log does not tell: %s", lines.String())
 	}
-}
-
-// lockedBuffer is for loggers of several goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 func counter(t *testing.T, reg *prometheus.Registry, name string) float64 {

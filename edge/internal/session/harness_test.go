@@ -22,6 +22,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/services/telemetry/telemetrytest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -30,7 +31,7 @@ import (
 type edge struct {
 	*testing.T
 	// What was logged, from level Info on.
-	lines    *lockedBuffer
+	lines    *telemetrytest.Log
 	relay    *roomtest.Relay
 	rooms    *room.Registry
 	server   *session.Server
@@ -104,7 +105,7 @@ func inBubble(t *testing.T, opts session.Options, test func(e *edge)) {
 func newEdge(t *testing.T, opts session.Options) *edge {
 	t.Helper()
 	r := roomtest.New(1, 10)
-	lines := new(lockedBuffer)
+	lines := new(telemetrytest.Log)
 	log := slog.New(slog.NewTextHandler(lines, nil))
 	reg := prometheus.NewRegistry()
 	rooms := room.New(r, roomtest.Edge, log, reg)
@@ -300,22 +301,4 @@ func (e *edge) do(method, path string, headers map[string]string) int {
 	_, _ = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
 	return resp.StatusCode
-}
-
-// lockedBuffer is for loggers of several goroutines.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
