@@ -1,11 +1,13 @@
 package heap
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -38,36 +40,26 @@ func TestSmallHeapsGrowToTheFloorAndLargeOnesToTheirDouble(t *testing.T) {
 // Ten thousand goroutines are as many stacks, of which a large percentage would
 // be a large heap.
 func TestStacksDoNotMakeTheHeapGrowBeyondTheFloor(t *testing.T) {
-	t.Setenv("GOGC", "")
-	before := debug.SetGCPercent(normal)
-	defer debug.SetGCPercent(before)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Keep(ctx, slog.New(slog.DiscardHandler)) }()
+	stop := keep(t, "")
+	until(t, "a small heap has a large percentage", func() bool { return gcPercent() > 2*normal })
 	var sleepers sync.WaitGroup
+	awake := make(chan struct{})
 	for range 10_000 {
-		sleepers.Go(func() { <-ctx.Done() })
+		sleepers.Go(func() { <-awake })
 	}
+	runtime.GC() // meets the stacks
 	until(t, "the goal is near the floor, or what is normal for so many stacks", func() bool {
 		live, base := newState().read(gcPercent())
 		goal := live + base*uint64(gcPercent())/100
 		return goal <= max(floor, live+base)*5/4
 	})
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	close(awake)
 	sleepers.Wait()
+	stop()
 }
 
 func TestPercentFollowsTheLiveHeap(t *testing.T) {
-	t.Setenv("GOGC", "")
-	before := debug.SetGCPercent(normal)
-	defer debug.SetGCPercent(before)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Keep(ctx, slog.New(slog.DiscardHandler)) }()
-
+	stop := keep(t, "")
 	until(t, "a small heap has a large percentage", func() bool { return gcPercent() > 2*normal })
 	func() {
 		ballast := make([]byte, floor)
@@ -75,11 +67,7 @@ func TestPercentFollowsTheLiveHeap(t *testing.T) {
 		runtime.KeepAlive(ballast)
 	}()
 	until(t, "a heap that has shrunk has a large one", func() bool { return gcPercent() > 2*normal })
-
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	stop()
 	if got := gcPercent(); got != normal {
 		t.Errorf("%d percent after the end, want %d", got, normal)
 	}
@@ -108,21 +96,36 @@ func TestMemoryIsGivenBackOnceWhenABurstIsOver(t *testing.T) {
 }
 
 func TestTheEnvironmentHasTheLastWord(t *testing.T) {
-	t.Setenv("GOGC", "150")
-	before := debug.SetGCPercent(150)
-	defer debug.SetGCPercent(before)
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- Keep(ctx, slog.New(slog.DiscardHandler)) }()
+	stop := keep(t, "150")
 	for range 3 {
 		runtime.GC()
 	}
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
+	stop()
 	if got := gcPercent(); got != 150 {
 		t.Errorf("%d percent, want the 150 of the environment", got)
+	}
+}
+
+// keep starts Keep in an environment with this GOGC; "" is none. What it returns
+// stops it and waits.
+func keep(t *testing.T, gogc string) (stop func()) {
+	t.Helper()
+	t.Setenv("GOGC", gogc)
+	of, err := strconv.Atoi(cmp.Or(gogc, strconv.Itoa(normal)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := debug.SetGCPercent(of)
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Keep(ctx, slog.New(slog.DiscardHandler)) }()
+	return func() {
+		t.Helper()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Keep: %v", err)
+		}
 	}
 }
 
