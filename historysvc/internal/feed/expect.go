@@ -56,9 +56,8 @@ func (e *expectations) take() []*topic {
 	return topics
 }
 
+// expect is called under t.mu.
 func (t *topic) expect(p place) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if !t.lacks(p) {
 		return
 	}

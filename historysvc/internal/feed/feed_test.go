@@ -219,13 +219,24 @@ func TestLostLastMessageIsFoundWithinTwoSeconds(t *testing.T) {
 
 func TestExpectedMessageThatIsNotHeardIsReadSoon(t *testing.T) {
 	run(t, func(w *world) {
-		s := w.follow(room, Start{})
-		e := w.store(room, "u1")
-		w.hub.Expect(room, w.groups[room].epoch, e.Seq)
-		time.Sleep(2*sweepEvery + time.Millisecond)
-		synctest.Wait()
-		s.want("two sweeps later", "u1")
+		gone := w.follow(room, Start{})
+		gone.stop() // with its topic
+		s, other := w.follow(room, Start{}), w.follow(room, Start{})
+		var want []string
+		for i, expect := range []func(stream.Epoch, uint64){
+			func(epoch stream.Epoch, seq uint64) { w.hub.Expect(room, epoch, seq) },
+			func(epoch stream.Epoch, seq uint64) { other.Expect(epoch, seq) },
+			func(epoch stream.Epoch, seq uint64) { gone.Expect(epoch, seq) },
+		} {
+			e := w.store(room, fmt.Sprint("u", i))
+			expect(w.groups[room].epoch, e.Seq)
+			time.Sleep(2*sweepEvery + time.Millisecond)
+			synctest.Wait()
+			want = append(want, fmt.Sprint("u", i))
+			s.want("two sweeps later", want...)
+		}
 		s.stop()
+		other.stop()
 	})
 }
 
@@ -570,12 +581,12 @@ func TestFollowerKnowsWhatItsSinkGetsAndWhatNot(t *testing.T) {
 			{"the next message", at.Epoch, at.Seq + 2, Coming},
 			{"a message of another life of the group", at.Epoch + 1, at.Seq + 1, Unknown},
 		} {
-			if got := s.Prospect(tt.epoch, tt.seq); got != tt.want {
+			if got := s.Expect(tt.epoch, tt.seq); got != tt.want {
 				t.Errorf("%s: got %d, want %d", tt.what, got, tt.want)
 			}
 		}
 		s.stop()
-		if got := s.Prospect(at.Epoch, at.Seq+1); got != Unknown {
+		if got := s.Expect(at.Epoch, at.Seq+1); got != Unknown {
 			t.Errorf("after Stop: got %d, want %d", got, Unknown)
 		}
 	})

@@ -116,10 +116,18 @@ const (
 	Passed
 )
 
-// Prospect says whether the sink has got the message at a place, or will.
-func (f *Follower) Prospect(epoch stream.Epoch, seq uint64) Prospect {
+// Expect is Hub.Expect for the follower's group, and says whether its sink has
+// got the message, or will.
+func (f *Follower) Expect(epoch stream.Epoch, seq uint64) Prospect {
 	f.topic.mu.Lock()
+	if f.phase == ended {
+		// The group may have another topic by now.
+		f.topic.mu.Unlock()
+		f.hub.Expect(f.name, epoch, seq)
+		return Unknown
+	}
 	defer f.topic.mu.Unlock()
+	f.topic.expect(place{epoch, seq})
 	switch {
 	case f.phase != live || f.pos.Epoch != epoch || seq <= f.from:
 		return Unknown

@@ -184,6 +184,8 @@ func (h *Hub) Heard(g group.Name, epoch stream.Epoch, events []stream.Event) {
 // the group have not heard of it soon, they catch up.
 func (h *Hub) Expect(g group.Name, epoch stream.Epoch, seq uint64) {
 	if t := h.topic(g); t != nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
 		t.expect(place{epoch, seq})
 	}
 }

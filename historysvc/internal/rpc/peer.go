@@ -197,7 +197,7 @@ func (p *publication) done(r history.Receipt) {
 		p.peer.out.answer(answer)
 		return
 	}
-	switch p.prospect(&r) {
+	switch p.expect(&r) {
 	case feed.Passed:
 		p.peer.out.answered(answer)
 	case feed.Coming:
@@ -205,16 +205,16 @@ func (p *publication) done(r history.Receipt) {
 	case feed.Unknown:
 		p.peer.out.answer(answer)
 	}
-	relay.hub.Expect(p.Group, r.Epoch, r.Seq)
 }
 
-// prospect says whether the edge has got, or will get, the delivery of what it
-// has published, and takes that for an answer.
-func (p *publication) prospect(r *history.Receipt) feed.Prospect {
+// expect tells the feed what was stored, and says whether the edge has got, or
+// will get, the delivery of what it has published, and takes that for an answer.
+func (p *publication) expect(r *history.Receipt) feed.Prospect {
 	if p.channel == nil || r.Duplicate || !p.peer.out.deliveriesAnswer() {
+		p.peer.relay.hub.Expect(p.Group, r.Epoch, r.Seq)
 		return feed.Unknown
 	}
-	return p.channel.follower.Prospect(r.Epoch, r.Seq)
+	return p.channel.follower.Expect(r.Epoch, r.Seq)
 }
 
 // interest opens or ends a channel.
