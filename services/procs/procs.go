@@ -5,7 +5,8 @@
 // and putting them to sleep again than for the messages. On one thread the same
 // load takes a sixth to a quarter less CPU time, and no longer, as long as that
 // thread has time to spare. So a Governor keeps GOMAXPROCS a step ahead of the
-// CPU time that the process uses: it grows at once, and shrinks after seconds.
+// CPU time that the process uses: it grows at once, and shrinks after seconds. And
+// CalmWatcher has the runtime's own watching thread wake less often.
 package procs
 
 import (

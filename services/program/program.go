@@ -19,6 +19,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
+	"github.com/gotapi/gotapi-ws/services/procs"
 )
 
 // Exit codes.
@@ -76,6 +77,7 @@ type Process[S Settings] struct {
 // returns the exit code. SIGINT and SIGTERM stop it gracefully, a second one at
 // once; SIGHUP makes it read its settings anew.
 func (p Program[S]) Main() int {
+	procs.CalmWatcher()
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer restore()
 	// Restoring the default makes the second signal deadly.
