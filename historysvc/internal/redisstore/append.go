@@ -107,14 +107,26 @@ func payloadBytes(items []waiting) int {
 	return n
 }
 
-// appendSettings are the arguments 1 to 6 of append.lua.
-func (s *Store) appendSettings() []any {
-	return []any{
-		s.opts.Cap, flag(s.opts.CapExplicit),
-		s.opts.Retention.Milliseconds(), flag(s.opts.RetentionExplicit),
-		s.opts.DedupeLimit,
-		s.now().UnixMilli(),
+// appendSettings are arguments of append.lua that are the same for all batches of
+// a pipeline.
+type appendSettings struct {
+	cap, ttl, options string
+	// Of argument 6 what follows epoch and link.
+	rare []byte
+}
+
+func (s *Store) appendSettings() appendSettings {
+	set := appendSettings{cap: strconv.Itoa(s.opts.Cap), ttl: strconv.FormatInt(s.opts.Retention.Milliseconds(), 10)}
+	for _, o := range []struct {
+		on     bool
+		letter string
+	}{{s.opts.CapExplicit, "c"}, {s.opts.RetentionExplicit, "t"}, {s.opts.Archive > 0, "a"}} {
+		if o.on {
+			set.options += o.letter
+		}
 	}
+	set.rare = fmt.Appendf(nil, "%0*d%0*d%0*d", numberWidth, s.now().UnixMilli(), numberWidth, s.opts.DedupeLimit, numberWidth, s.opts.Archive)
+	return set
 }
 
 func flag(b bool) string {
@@ -126,10 +138,10 @@ func flag(b bool) string {
 
 // appendCommand is a call of append.lua. Each attempt draws new links: had the
 // one before been lost in a failover, its link must not come back.
-func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string, settings []any) *redis.Cmd {
+func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string, set appendSettings) *redis.Cmd {
 	k := &b.from.keys
 	link := newLink()
-	args := make([]any, 0, 3+8+12+3*len(b.items))
+	args := make([]any, 0, 3+8+6+3*len(b.items))
 	args = append(args, verb, script, 6, k.list, k.meta, k.links, k.index0, k.index1, k.recalls)
 	if s.opts.Acks.wanted() {
 		args = append(args, k.pending)
@@ -138,13 +150,14 @@ func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string
 		args = append(args, s.archiveKey(b.from.name))
 	}
 	args[2] = len(args) - 3
-	args = append(args, settings...)
-	args = append(args, newEpoch(), newLink(), link, s.publish, authorRecords(b.items, s.now()), s.opts.Archive)
-	heads := make([]byte, 0, packetSize*len(b.items))
+	rare := append(append(append(make([]byte, 0, 20+len(set.rare)), newEpoch()...), newLink()...), set.rare...)
+	args = append(args, set.cap, set.ttl, link, s.publish, set.options, rare)
+	heads := make([]byte, 0, (packetSize+authorSize)*len(b.items))
 	for i := range b.items {
 		w := &b.items[i]
 		from := len(heads)
 		heads = appendPacketHead(heads, link, w.Kind, w.Origin, len(w.Payload))
+		heads = s.appendAuthor(heads, w)
 		args = append(args, w.id[:], heads[from:], w.Payload)
 	}
 	cmd := redis.NewCmd(ctx, args...)
@@ -156,22 +169,12 @@ func (s *Store) appendCommand(ctx context.Context, b *batch, verb, script string
 // link and the origin: history.Author, and the time in Unix seconds.
 const authorSize = 8 + 4
 
-// authorRecords is argument 11 of append.lua. A message without an author, among
-// others that have one, has zeros: nobody, and no time.
-func authorRecords(items []waiting, now time.Time) []byte {
-	var records []byte
-	for i := range items {
-		if items[i].Author == nil {
-			continue
-		}
-		if records == nil {
-			records = make([]byte, authorSize*len(items))
-		}
-		at := records[i*authorSize:]
-		copy(at, items[i].Author[:])
-		binary.BigEndian.PutUint32(at[len(history.Author{}):], uint32(now.Unix()))
+// appendAuthor appends who stored a message, and when, if that is kept.
+func (s *Store) appendAuthor(dst []byte, w *waiting) []byte {
+	if w.Author == nil || !w.message() {
+		return dst
 	}
-	return records
+	return binary.BigEndian.AppendUint32(append(dst, w.Author[:]...), uint32(s.now().Unix()))
 }
 
 // conclude fills in what became of b.
