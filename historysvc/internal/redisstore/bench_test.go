@@ -157,18 +157,65 @@ func BenchmarkRead(b *testing.B) {
 	})
 }
 
+// BenchmarkRecall recalls messages of one list, here and there. Beside Go's
+// figures it reports the time that Redis spent inside commands.
+func BenchmarkRecall(b *testing.B) {
+	const list = 10_000
+	s, g := on(b, single, Options{}, nil), room(b)
+	uuid := func(i int) string { return fmt.Sprintf("%08x-0000-4000-8000-%012x", i/list, i*7919%list) }
+	inside := 0.0
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		if i%list == 0 {
+			b.StopTimer()
+			fillBench(b, s, g, list, func(n int) string { return uuid(i + n) })
+			b.StartTimer()
+			inside -= scriptTime(b, s)
+		}
+		if err := s.Recall(b.Context(), g, uuid(i), history.Limit{}); err != nil {
+			b.Fatal(err)
+		}
+		if i%list == list-1 || i == b.N-1 {
+			inside += scriptTime(b, s)
+		}
+	}
+	b.ReportMetric(inside/float64(b.N), "redis-µs/op")
+}
+
+// scriptTime is how long Redis has spent in scripts, microseconds.
+func scriptTime(b *testing.B, s *Store) float64 {
+	b.Helper()
+	text, err := s.client.Info(b.Context(), "commandstats").Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var calls, usec float64
+	if _, err := fmt.Sscanf(parseInfo(text)["cmdstat_evalsha"], "calls=%g,usec=%g", &calls, &usec); err != nil {
+		b.Fatal(err)
+	}
+	return usec
+}
+
+// fillBench stores n messages with the uuids 0 to n-1.
+func fillBench(b *testing.B, s *Store, g group.Name, n int, uuid func(int) string) {
+	b.Helper()
+	for from := 0; from < n; from += 1000 {
+		var answers []<-chan history.Receipt
+		for i := from; i < min(from+1000, n); i++ {
+			answers = append(answers, submitAsync(s, g, uuid(i), dataPacket(uuid(i))))
+		}
+		for _, a := range answers {
+			if r := wait(b, a); r.Err != nil {
+				b.Fatal(r.Err)
+			}
+		}
+	}
+}
+
 func benchGroup(b *testing.B) (*Store, group.Name) {
 	b.Helper()
 	s, g := on(b, single, Options{}, nil), room(b)
-	var answers []<-chan history.Receipt
-	for i := range 2000 {
-		u := fmt.Sprintf("u%d", i)
-		answers = append(answers, submitAsync(s, g, u, dataPacket(u)))
-	}
-	for _, a := range answers {
-		if r := wait(b, a); r.Err != nil {
-			b.Fatal(r.Err)
-		}
-	}
+	fillBench(b, s, g, 2000, func(i int) string { return fmt.Sprintf("u%d", i) })
 	return s, g
 }

@@ -25,6 +25,11 @@ func (s *Store) Recall(ctx context.Context, g group.Name, uuid string, limit his
 	if uuid == "" {
 		return history.ErrNotFound
 	}
+	if !s.opts.Acks.wanted() { // else the wait costs more than a call, and nothing is to wait for what is not done
+		if ok, err := s.recallIndexed(ctx, g, uuid, limit); ok || err != nil {
+			return err
+		}
+	}
 	for range recallTries {
 		ok, err := s.tryRecall(ctx, g, uuid, limit)
 		if ok || err != nil && fateOf(err) != epochChanged {
@@ -32,6 +37,18 @@ func (s *Store) Recall(ctx context.Context, g group.Name, uuid string, limit his
 		}
 	}
 	return fmt.Errorf("%w: the message kept changing", history.ErrUnavailable)
+}
+
+// recallIndexed recalls a message that the index alone finds, in one call. It
+// returns false if that cannot be told without a closer look: then nothing was
+// done, and the message may also be unknown, or recalled already.
+func (s *Store) recallIndexed(ctx context.Context, g group.Name, uuid string, limit history.Limit) (bool, error) {
+	c := cancellation{group: g, uuid: uuid, limit: limit}
+	ok, err := s.cancel(ctx, &c, nil, s.publish)
+	if ok {
+		s.stats.recalled.Inc()
+	}
+	return ok, err
 }
 
 // tryRecall returns false if something has changed between look-up and erasure.
@@ -70,7 +87,7 @@ func (s *Store) tryRecall(ctx context.Context, g group.Name, uuid string, limit 
 type cancellation struct {
 	group group.Name
 	uuid  string
-	// As the look-up found them.
+	// As the look-up found them; not set if cancel.lua is to look it up.
 	epoch  string
 	target uint64
 	limit  history.Limit
@@ -82,7 +99,7 @@ const (
 	cancelTooLate   = 3
 )
 
-// cancel overwrites places, and announces the recall if publish is a command.
+// cancel overwrites places, or, if there are none, the one that the index knows, and announces the recall if publish is a command.
 func (s *Store) cancel(ctx context.Context, c *cancellation, places []place, publish string) (bool, error) {
 	k, d := keysOf(c.group), uuidDigest(c.uuid)
 	author, since := s.limits(c.limit)
