@@ -29,6 +29,8 @@ func main() {
 	historyFlags := flag.String("historysvc-flags", "", "more `flags` for the history service")
 	idle := flag.Int("idle", 10000, "connections of the idle case")
 	curve := flag.Bool("curves", false, "instead of the cases, show how the cost grows with members, groups, bytes and connections")
+	deep := flag.Bool("depth", false, "instead of the cases, measure large histories: memory, reads, recalls and appends by depth")
+	deepEach := flag.Int("depth-each", 1000, "with -depth: `messages` of each of 10,000 groups")
 	probed := flag.String("probe", "", "only measure how long messages take on the edge at this `address`, until interrupted")
 	flag.Parse()
 
@@ -51,7 +53,13 @@ func main() {
 		bin: *bin, redisServer: *redisServer,
 		edgeFlags: strings.Fields(*edgeFlags), historyFlags: strings.Fields(*historyFlags),
 	}
-	if err := measure(ctx, p, *run, chosen); err != nil {
+	var err error
+	if *deep {
+		err = depth(ctx, p, depthPlan{groups: 10_000, each: *deepEach, lengths: []int{100, 1000, 10_000, 100_000}})
+	} else {
+		err = measure(ctx, p, *run, chosen)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}

@@ -25,8 +25,9 @@ type programs struct {
 
 // servers are the three processes under load, on loopback ports of their own.
 type servers struct {
-	addr  string // of the edge's HTTP
-	redis string // address of Redis
+	addr    string // of the edge's HTTP
+	history string // of the history service's gRPC
+	redis   string // of Redis
 
 	dir                           string
 	edgeCmd, historyCmd, redisCmd *exec.Cmd
@@ -50,7 +51,7 @@ func startServers(ctx context.Context, p programs) (_ *servers, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &servers{addr: ports[0], redis: ports[2], dir: dir}
+	s := &servers{addr: ports[0], history: ports[1], redis: ports[2], dir: dir}
 	defer func() {
 		if err != nil {
 			s.stop()
