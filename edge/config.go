@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/pages"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/hooks"
 	"github.com/gotapi/gotapi-ws/services/config"
@@ -62,6 +63,8 @@ type Config struct {
 	UpgradeRate float64
 	// Bound of HTTP requests under way.
 	MaxRequests int
+	// Bytes of pages of history that are kept; 0: none are.
+	PageCache int
 	// What one client, user or group may have.
 	Limits Limits
 	// Whether the end of each WebSocket is worth a line in the log.
@@ -122,6 +125,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.Float64Var(&c.UpgradeRate, "upgrade-rate", 2000,
 		"most WebSockets that are accepted in a second; more wait for up to a second, then they are\nrefused with 503; 0: no limit")
 	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "most HTTP requests under way; more are refused with 503")
+	fs.IntVar(&c.PageCache, "page-cache", pages.DefaultBytes, "`bytes` of pages of history that are kept, to be sent again while they hold; 0: none")
 	fs.BoolVar(&c.LogConnections, "log-connections", false,
 		"log the end of each WebSocket with its reason, how long it was and what it carried, up to 20 in 10 s;\nwithout it that is on level debug, where all are logged")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "over how long the members are disconnected when the server goes down")
@@ -159,6 +163,7 @@ func (c *Config) Validate() error {
 		check(false, "%s", why)
 	}
 	check(c.MaxRequests >= 1, "-max-requests: less than 1")
+	check(c.PageCache >= 0, "-page-cache: negative")
 	check(c.UpgradeRate >= 0, "-upgrade-rate: negative")
 	check(c.Drain >= 0, "-drain: negative")
 	check((c.TLSCert == "") == (c.TLSKey == ""), "-tls-cert and -tls-key go together")

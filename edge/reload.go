@@ -15,6 +15,7 @@ func (c *Config) web(secret string) gateway.Options {
 	return gateway.Options{
 		MaxMessageBytes: int64(c.MaxMessageBytes),
 		MaxRequests:     c.MaxRequests,
+		PageCache:       c.PageCache,
 		AdminSecret:     secret,
 		AllowedOrigins:  c.origins(),
 	}

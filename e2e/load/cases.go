@@ -36,6 +36,8 @@ func cases(d time.Duration, idle int) []loadCase {
 		{"pairs: 1000 of 2, 4 unacked", saturate(d, shape{groups: 1000, size: 2, unacked: 4}, acks)},
 		{"latency: 1000/s, 100 of 10", fixedRate(d, 100, 10, 1000)},
 		{"http: history page of 100", historyPages(d)},
+		{"http: history page, 16 groups", ownPages(d, reading)},
+		{"http: history page, changing", ownPages(d, changing)},
 		{"http: publish, keep-alive", httpPublish(d)},
 		{"recall: in a list of 10000", recalls},
 		{"idle: connections in 1000 groups", idleConnections(d, idle)},
@@ -317,6 +319,41 @@ func historyPages(d time.Duration) func(context.Context, *servers) (result, erro
 		form := url.Values{"groupName": {"/load/history"}, "size": {"100"}, "position": {"0"}}.Encode()
 		return clients(ctx, s, d, 16, func(int, int) error {
 			return post("http://"+s.addr+"/__/history", "application/x-www-form-urlencoded", form)
+		})
+	}
+}
+
+// pageReader says what the clients of ownPages do.
+type pageReader bool
+
+const (
+	reading pageReader = false
+	// They publish before each page, so that none is as the one before. The price of
+	// that publish is part of the figure.
+	changing pageReader = true
+)
+
+// ownPages has 16 clients read pages, each that of a group of its own, so that no
+// two want the same.
+func ownPages(d time.Duration, how pageReader) func(context.Context, *servers) (result, error) {
+	const n = 16
+	return func(ctx context.Context, s *servers) (result, error) {
+		forms := make([]string, n)
+		for c := range n {
+			group := fmt.Sprintf("/load/history/%d", c)
+			if err := fill(s, group, 1000); err != nil {
+				return result{}, err
+			}
+			forms[c] = url.Values{"groupName": {group}, "size": {"100"}, "position": {"0"}}.Encode()
+		}
+		return clients(ctx, s, d, n, func(c, i int) error {
+			if how == changing {
+				packet := dataPacket(fmt.Sprintf("change-%d", i))
+				if err := post(fmt.Sprintf("http://%s/load/history/%d", s.addr, c), "", string(packet)); err != nil {
+					return err
+				}
+			}
+			return post("http://"+s.addr+"/__/history", "application/x-www-form-urlencoded", forms[c])
 		})
 	}
 }

@@ -16,7 +16,7 @@ func newCORS(origins []string) *cors.Cors {
 		AllowedOrigins: origins,
 		AllowedMethods: []string{http.MethodGet, http.MethodHead, http.MethodPost},
 		AllowedHeaders: []string{"*"},
-		ExposedHeaders: []string{"Retry-After", traceHeader},
+		ExposedHeaders: []string{"Etag", "Retry-After", traceHeader},
 		MaxAge:         preflightAge,
 	}
 	if len(origins) == 0 { // which rs/cors takes for any

@@ -37,10 +37,15 @@ func NewForwarder(conn grpc.ClientConnInterface) *Forwarder {
 
 // GetHistory implements HistoryServiceServer.
 func (f *Forwarder) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
-	if err := may(ctx, access.Read, r.GetGroupName()); err != nil {
+	if err := f.MayRead(ctx, r.GetGroupName()); err != nil {
 		return nil, err
 	}
 	return call(ctx, f.client.GetHistory, r, reads)
+}
+
+// MayRead implements pages.Source.
+func (f *Forwarder) MayRead(ctx context.Context, group string) error {
+	return may(ctx, access.Read, group)
 }
 
 // Cancel implements HistoryServiceServer. What limits the caller's right, the

@@ -64,6 +64,12 @@ type rig struct {
 
 func newRig(tb testing.TB, opts Options) *rig {
 	tb.Helper()
+	return newRigFor(tb, opts, access.Config{})
+}
+
+// newRigFor has callers who must say who they are, as rights says.
+func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
+	tb.Helper()
 	rig := &rig{t: tb, history: &historyService{}, receipt: relay.Receipt{Outcome: relay.Accepted}}
 	if opts.MaxMessageBytes == 0 {
 		opts.MaxMessageBytes = 1000
@@ -79,7 +85,7 @@ func newRig(tb testing.TB, opts Options) *rig {
 		},
 		History: NewForwarder(serve(tb, rig.history)),
 		Console: pages,
-		Callers: newCallers(tb, access.Config{}),
+		Callers: newCallers(tb, rights),
 		Upgrade: func(w http.ResponseWriter, _ *http.Request, g group.Name, _ *access.Identity) {
 			rig.upgraded = append(rig.upgraded, g)
 			w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says

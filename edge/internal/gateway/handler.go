@@ -17,6 +17,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/edge/internal/pages"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -28,6 +29,9 @@ type Options struct {
 	// Requests under way at one time, those for a WebSocket until they are
 	// answered; more are refused with 503. 10,000. Reconfigure leaves it as it is.
 	MaxRequests int
+	// Bytes of pages of history that are kept; 0: none are. Reconfigure leaves it
+	// as it is.
+	PageCache int
 	// Opens the admin endpoints; "" keeps them shut.
 	AdminSecret string
 	// Origins whose pages may read answers, as in rs/cors: "*", or a list in
@@ -109,10 +113,11 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 	if err != nil {
 		return nil, err
 	}
+	history := serveHistory(pages.New(b.History, marshalHistory, opts.PageCache, reg), log)
 	get := []string{http.MethodGet, http.MethodHead}
 	post := []string{http.MethodPost}
 	h.endpoints = map[string]endpoint{
-		"/__/history": {"history", slices.Concat(get, post), false, h.inTurn(h.asCaller(rest))},
+		"/__/history": {"history", slices.Concat(get, post), false, h.inTurn(h.asCaller(history))},
 		"/__/cancel":  {"cancel", post, false, h.asCaller(rest)},
 		"/__/ttl":     {"ttl", post, true, h.asAdmin(rest)},
 		groupsPath:    {"groups", get, true, h.asAdmin(rest)},

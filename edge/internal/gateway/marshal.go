@@ -20,8 +20,6 @@ func (*jsonMarshaler) ContentType(any) string { return contentTypeJSON }
 // Marshal implements runtime.Marshaler.
 func (m *jsonMarshaler) Marshal(v any) ([]byte, error) {
 	switch r := v.(type) {
-	case *historyv1.GetHistoryResponse:
-		return marshalHistory(r), nil
 	case *historyv1.CancelResponse:
 		return marshalDone(r.GetCode(), r.GetMsg()), nil
 	case *historyv1.SetTTLResponse:

@@ -27,7 +27,7 @@ const (
 	contentTypeText = "text/plain; charset=utf-8"
 )
 
-// newREST serves what history.gateway.yaml maps under /__/.
+// newREST serves what history.gateway.yaml maps under /__/, but pages of history.
 func newREST(ctx context.Context, history *Forwarder, log *slog.Logger) (http.Handler, error) {
 	installParser()
 	mux := runtime.NewServeMux(
@@ -110,13 +110,18 @@ func writeFormError(w http.ResponseWriter, err error) {
 // errorHandler writes the errors of calls.
 func errorHandler(log *slog.Logger) runtime.ErrorHandlerFunc {
 	return func(ctx context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
-		st := status.Convert(err)
-		code := statusOf(st.Code())
-		if code == http.StatusInternalServerError {
-			log.ErrorContext(ctx, "call of the history service failed", "path", r.URL.Path, "error", err)
-		}
-		WriteError(w, code, refusalText(code, st.Message()))
+		writeCallError(ctx, w, r.URL.Path, err, log)
 	}
+}
+
+// writeCallError answers with the error of a call, which is a gRPC status.
+func writeCallError(ctx context.Context, w http.ResponseWriter, path string, err error, log *slog.Logger) {
+	st := status.Convert(err)
+	code := statusOf(st.Code())
+	if code == http.StatusInternalServerError {
+		log.ErrorContext(ctx, "call of the history service failed", "path", path, "error", err)
+	}
+	WriteError(w, code, refusalText(code, st.Message()))
 }
 
 // routingError is not reached as long as the endpoints of the Handler are those

@@ -91,6 +91,10 @@ type Query struct {
 	Size     int // 0 to MaxPageSize
 	Before   string
 	After    string
+	// Versioned asks for Page.Version. Known is the version of the same page that
+	// the caller has; "" if it has none.
+	Versioned bool
+	Known     string
 }
 
 // Page is a part of a group's history.
@@ -101,6 +105,16 @@ type Page struct {
 	// Where to go on, when More.
 	Next int
 	More bool
+	// Version, where the query asked for it, is a short token that changes whenever
+	// the page could: with each message and recall, when the list expires, and when
+	// somebody else makes the list longer, shorter, or puts something at its head. (Who
+	// overwrites other elements of a group that is served is not noticed.) The
+	// page is exactly that of its version, never an older or a newer one. "": it
+	// changed while it was read, or is empty by the size that was asked for.
+	Version string
+	// Unmodified: the page is still that of Query.Known, and has nothing but the
+	// Version.
+	Unmodified bool
 }
 
 // Start says where Read begins: after the message AfterUUID if it is set, else

@@ -74,6 +74,7 @@ for _, at in ipairs(places) do
   call('LSET', KEYS[1], at, ARGV[4])
 end
 if ARGV[8] == '' then
+  call('HINCRBY', KEYS[2], 'edits', 1) -- the recall is counted later: see version.go
   return 1
 end
 

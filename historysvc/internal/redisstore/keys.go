@@ -27,6 +27,7 @@ import (
 //	epoch    16 hexadecimal digits
 //	seq      number of the newest message: the element at index i of G is seq - i
 //	recalls  number of the newest recall
+//	edits    how often a recall has overwritten texts before it was counted; absent: never
 //	link     of the newest event, 4 bytes
 //	base     length of the list when it was adopted; 0: the group began here
 //	gen      0 or 1: the generation of the index that grows

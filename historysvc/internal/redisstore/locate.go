@@ -38,12 +38,12 @@ func (l *location) seq() uint64 {
 	return l.indexed
 }
 
-// locate finds a uuid: by the index, and, where the index does not reach, by a
+// locate finds a uuid, in states that w, which may be nil, is told: by the index, and, where the index does not reach, by a
 // search. It costs one round trip and one more per searchChunk messages that
 // were there before this service.
-func (s *Store) locate(ctx context.Context, g group.Name, uuid string) (location, error) {
+func (s *Store) locate(ctx context.Context, g group.Name, uuid string, w *witness) (location, error) {
 	k, d := keysOf(g), uuidDigest(uuid)
-	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.find},
+	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.find, witness: w},
 		[]string{k.list, k.meta, k.index0, k.index1}, d[:])
 	if err != nil || reply == nil {
 		return location{}, err
@@ -65,16 +65,16 @@ func (s *Store) locate(ctx context.Context, g group.Name, uuid string) (location
 			l.places = append(l.places, p)
 		}
 	}
-	old, err := s.search(ctx, g, l.epoch, l.oldest, min(unindexed, l.head), uuid)
+	old, err := s.search(ctx, g, l.epoch, l.oldest, min(unindexed, l.head), uuid, w)
 	l.places = append(old, l.places...)
 	return l, err
 }
 
 // search looks at the messages from one number to another, oldest first.
-func (s *Store) search(ctx context.Context, g group.Name, epoch string, from, to uint64, uuid string) ([]place, error) {
+func (s *Store) search(ctx context.Context, g group.Name, epoch string, from, to uint64, uuid string, w *witness) ([]place, error) {
 	var found []place
 	for from <= to {
-		part, err := s.slice(ctx, g, epoch, from, to, searchChunk, callBytes)
+		part, err := s.slice(ctx, g, epoch, from, to, searchChunk, callBytes, w)
 		if err != nil {
 			return nil, err
 		}
@@ -113,9 +113,9 @@ type part struct {
 }
 
 // slice reads messages by number, towards to, which may be the smaller.
-func (s *Store) slice(ctx context.Context, g group.Name, epoch string, from, to uint64, count, bytes int) (part, error) {
+func (s *Store) slice(ctx context.Context, g group.Name, epoch string, from, to uint64, count, bytes int, w *witness) (part, error) {
 	k := keysOf(g)
-	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.slice}, []string{k.list, k.meta},
+	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.slice, witness: w}, []string{k.list, k.meta},
 		epoch, from, to, count, bytes)
 	if err != nil {
 		return part{}, err

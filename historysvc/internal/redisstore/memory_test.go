@@ -300,7 +300,7 @@ func TestARecallOfWhatHasChangedDoesNothing(t *testing.T) {
 		t.Run(b.name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			must(t, s, g, "a", "b")
-			l, err := s.locate(t.Context(), g, "a")
+			l, err := s.locate(t.Context(), g, "a", nil)
 			if err != nil || len(l.places) != 1 {
 				t.Fatalf("%+v, %v", l, err)
 			}

@@ -5,8 +5,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -21,46 +19,63 @@ const plainSize = 128
 // the first of them; it stays negative if q.Position was.
 func (s *Store) Page(ctx context.Context, g group.Name, q history.Query) (history.Page, error) {
 	q.Size = min(q.Size, history.MaxPageSize)
+	if !q.Versioned || q.Size <= 0 {
+		return s.page(ctx, g, q, nil)
+	}
+	if q.Known != "" {
+		now, err := s.stateOf(ctx, g)
+		if err != nil {
+			return history.Page{}, err
+		}
+		if now.version(q) == q.Known {
+			return history.Page{Version: q.Known, Unmodified: true}, nil
+		}
+	}
+	w := new(witness)
+	page, err := s.page(ctx, g, q, w)
+	page.Version = w.version(q)
+	return page, err
+}
+
+// page reads a page in states that w, which may be nil, is told.
+func (s *Store) page(ctx context.Context, g group.Name, q history.Query, w *witness) (history.Page, error) {
 	p := q.Position
 	switch {
 	case q.Before != "":
-		return s.pageFrom(ctx, g, q.Before, q.Size, -1)
+		return s.pageFrom(ctx, g, q.Before, q.Size, -1, w)
 	case q.After != "":
-		return s.pageFrom(ctx, g, q.After, q.Size, 1)
+		return s.pageFrom(ctx, g, q.After, q.Size, 1, w)
 	case q.Size <= 0:
 		return history.Page{}, nil
 	case p >= 0 && q.Size <= plainSize:
 		// One more than asked for tells whether more follows.
-		return s.plainPage(ctx, g, q, p, p+q.Size)
+		return s.plainPage(ctx, g, q, p, p+q.Size, w)
 	case p < 0 && p >= -plainSize && p+q.Size >= 0:
-		return s.plainPage(ctx, g, q, p, -1)
+		return s.plainPage(ctx, g, q, p, -1, w)
 	}
-	return s.scriptPage(ctx, g, q)
+	return s.scriptPage(ctx, g, q, w)
 }
 
 // plainPage reads a page whose elements LRANGE names exactly, whatever the
 // length of the list.
-func (s *Store) plainPage(ctx context.Context, g group.Name, q history.Query, start, stop int) (history.Page, error) {
-	k := keysOf(g)
-	var counters *redis.IntCmd
-	elements, err := command(ctx, func(ctx context.Context) ([]string, error) {
-		pipe := s.client.Pipeline()
-		counters = pipe.Exists(ctx, k.meta)
-		list := pipe.LRange(ctx, k.list, int64(start), int64(stop))
-		_, _ = pipe.Exec(ctx) // the first error is one of the two
-		if err := counters.Err(); err != nil {
-			return nil, err
+func (s *Store) plainPage(ctx context.Context, g group.Name, q history.Query, start, stop int, w *witness) (history.Page, error) {
+	found, err := command(ctx, func(ctx context.Context) (elements, error) {
+		if w != nil {
+			return s.elementsSeen(ctx, g, start, stop)
 		}
-		return list.Result()
+		return s.elements(ctx, g, start, stop)
 	})
 	if err != nil {
 		return history.Page{}, err
 	}
-	if len(elements) > 0 && counters.Val() == 0 {
-		return s.scriptPage(ctx, g, q) // which adopts the list
+	if len(found.texts) > 0 && !found.adopted {
+		return s.scriptPage(ctx, g, q, w) // which adopts the list
 	}
-	page, n := fill(nil, elements[:min(len(elements), q.Size)])
-	if left := len(elements) - n; left > 0 {
+	if w != nil {
+		w.saw(found.state)
+	}
+	page, n := fill(nil, found.texts[:min(len(found.texts), q.Size)])
+	if left := len(found.texts) - n; left > 0 {
 		page.More, page.Next = true, start+n
 		if start < 0 {
 			page.Next = -left
@@ -69,9 +84,45 @@ func (s *Store) plainPage(ctx context.Context, g group.Name, q history.Query, st
 	return page, nil
 }
 
-func (s *Store) scriptPage(ctx context.Context, g group.Name, q history.Query) (history.Page, error) {
+// elements are what LRANGE has named.
+type elements struct {
+	texts []string
+	// The group has counters.
+	adopted bool
+	// In which they were read, if that was asked for.
+	state state
+}
+
+// elements is one attempt.
+func (s *Store) elements(ctx context.Context, g group.Name, start, stop int) (elements, error) {
 	k := keysOf(g)
-	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.page}, []string{k.list, k.meta},
+	pipe := s.client.Pipeline()
+	counters := pipe.Exists(ctx, k.meta)
+	list := pipe.LRange(ctx, k.list, int64(start), int64(stop))
+	_, _ = pipe.Exec(ctx) // the first error is one of the two
+	if err := counters.Err(); err != nil {
+		return elements{}, err
+	}
+	return elements{texts: list.Val(), adopted: counters.Val() > 0}, list.Err()
+}
+
+// elementsSeen is elements with their state.
+func (s *Store) elementsSeen(ctx context.Context, g group.Name, start, stop int) (elements, error) {
+	k := keysOf(g)
+	pipe := s.client.TxPipeline()
+	l := look(ctx, pipe, &k)
+	list := pipe.LRange(ctx, k.list, int64(start), int64(stop))
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	if err := list.Err(); err != nil {
+		return elements{}, err
+	}
+	now, err := l.state()
+	return elements{texts: list.Val(), adopted: l.adopted(), state: now}, err
+}
+
+func (s *Store) scriptPage(ctx context.Context, g group.Name, q history.Query, w *witness) (history.Page, error) {
+	k := keysOf(g)
+	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.page, witness: w}, []string{k.list, k.meta},
 		q.Position, q.Size, history.MaxPageBytes)
 	if err != nil {
 		return history.Page{}, err
@@ -123,9 +174,12 @@ func validText(text string) string {
 // pageFrom reads on from a message, towards the older ones (dir -1) or the
 // newer ones (1). Unlike a page by position it is filled up beyond tombstones:
 // whoever goes on from its last uuid must not meet an empty page in between.
-func (s *Store) pageFrom(ctx context.Context, g group.Name, uuid string, size, dir int) (page history.Page, err error) {
+func (s *Store) pageFrom(ctx context.Context, g group.Name, uuid string, size, dir int, w *witness) (page history.Page, err error) {
 	for range tries {
-		page, err = s.tryPageFrom(ctx, g, uuid, size, dir)
+		if w != nil {
+			*w = witness{}
+		}
+		page, err = s.tryPageFrom(ctx, g, uuid, size, dir, w)
 		if fateOf(err) != epochChanged {
 			break
 		}
@@ -133,8 +187,8 @@ func (s *Store) pageFrom(ctx context.Context, g group.Name, uuid string, size, d
 	return page, err
 }
 
-func (s *Store) tryPageFrom(ctx context.Context, g group.Name, uuid string, size, dir int) (history.Page, error) {
-	l, err := s.locate(ctx, g, uuid)
+func (s *Store) tryPageFrom(ctx context.Context, g group.Name, uuid string, size, dir int, w *witness) (history.Page, error) {
+	l, err := s.locate(ctx, g, uuid, w)
 	if err != nil {
 		return history.Page{}, err
 	}
@@ -148,7 +202,7 @@ func (s *Store) tryPageFrom(ctx context.Context, g group.Name, uuid string, size
 	var page history.Page
 	for ahead(next, last, dir) && len(page.Texts) < size {
 		want := min(size-len(page.Texts), searchChunk)
-		p, err := s.slice(ctx, g, l.epoch, next, last, want, history.MaxPageBytes)
+		p, err := s.slice(ctx, g, l.epoch, next, last, want, history.MaxPageBytes, w)
 		if err != nil {
 			return history.Page{}, err
 		}

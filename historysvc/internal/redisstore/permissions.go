@@ -17,6 +17,8 @@ func (s *Store) commands() [][]any {
 	k := keysOf(anyGroup)
 	all := [][]any{
 		{"ping"},
+		{"multi"},
+		{"exec"},
 		{"script", "load", "return 1"},
 		{"evalsha", s.scripts.read.Hash(), 1, k.meta},
 		{"lpush", k.list, "x"},

@@ -48,7 +48,7 @@ func (s *Store) readFrom(ctx context.Context, g group.Name, start history.Start)
 }
 
 func (s *Store) readAfterUUID(ctx context.Context, g group.Name, uuid string) (piece, bool, error) {
-	l, err := s.locate(ctx, g, uuid)
+	l, err := s.locate(ctx, g, uuid, nil)
 	if fateOf(err) == epochChanged {
 		return piece{}, false, nil
 	}

@@ -53,7 +53,7 @@ func (s *Store) recallIndexed(ctx context.Context, g group.Name, uuid string, li
 
 // tryRecall returns false if something has changed between look-up and erasure.
 func (s *Store) tryRecall(ctx context.Context, g group.Name, uuid string, limit history.Limit) (bool, error) {
-	l, err := s.locate(ctx, g, uuid)
+	l, err := s.locate(ctx, g, uuid, nil)
 	if err != nil {
 		return false, err
 	}

@@ -291,6 +291,8 @@ type script struct {
 	writes bool
 	// Its answer counts when what it did, or read, is confirmed (Acks).
 	confirmed bool
+	// Is told in which state of the group it reads; may be nil.
+	witness *witness
 }
 
 // eval runs a script that may run twice. It adopts the group's list where the
@@ -326,6 +328,9 @@ func (s *Store) evalOnce(ctx context.Context, c script, keys []string, args []an
 	defer cancel()
 	if c.confirmed && s.opts.Acks.wanted() {
 		return s.evalConfirmed(ctx, c.Script, keys, args)
+	}
+	if c.witness != nil {
+		return s.evalSeen(ctx, c, keys, args)
 	}
 	return c.Run(ctx, s.client, keys, args...).Result()
 }

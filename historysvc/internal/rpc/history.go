@@ -87,7 +87,9 @@ func (s *History) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest
 	if err != nil {
 		return nil, statusOf(ctx, s.log, err)
 	}
-	resp := &historyv1.GetHistoryResponse{Code: 200, Position: r.GetPosition(), Data: page.Texts}
+	resp := &historyv1.GetHistoryResponse{
+		Code: 200, Position: r.GetPosition(), Data: page.Texts, Etag: page.Version, NotModified: page.Unmodified,
+	}
 	if page.More {
 		next := int32(page.Next)
 		resp.Next = &next
@@ -99,6 +101,7 @@ func queryOf(r *historyv1.GetHistoryRequest) (history.Query, error) {
 	q := history.Query{
 		Position: int(r.GetPosition()), Size: history.DefaultPageSize,
 		Before: r.GetBefore(), After: r.GetAfter(),
+		Versioned: r.IfNoneMatch != nil, Known: r.GetIfNoneMatch(),
 	}
 	if r.Size != nil {
 		q.Size = int(r.GetSize())

@@ -168,7 +168,11 @@ type GetHistoryRequest struct {
 	// Instead of position: the messages before this uuid, newest first.
 	Before string `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
 	// Instead of position: the messages after this uuid, oldest first.
-	After         string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	After string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
+	// The etag of an earlier response to the same request, or "". If it is there,
+	// the response has an etag; which costs the store a little. Over HTTP this is
+	// the header If-None-Match, not a parameter.
+	IfNoneMatch   *string `protobuf:"bytes,6,opt,name=if_none_match,json=ifNoneMatch,proto3,oneof" json:"if_none_match,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -238,6 +242,13 @@ func (x *GetHistoryRequest) GetAfter() string {
 	return ""
 }
 
+func (x *GetHistoryRequest) GetIfNoneMatch() string {
+	if x != nil && x.IfNoneMatch != nil {
+		return *x.IfNoneMatch
+	}
+	return ""
+}
+
 type GetHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Always 200: errors are statuses. Here because REST answers carry it.
@@ -248,7 +259,14 @@ type GetHistoryResponse struct {
 	// The stored texts. Recalled messages are left out but keep their position.
 	Data []string `protobuf:"bytes,4,rep,name=data,proto3" json:"data,omitempty"`
 	// The position to go on from, when more follows.
-	Next          *int32 `protobuf:"varint,5,opt,name=next,proto3,oneof" json:"next,omitempty"`
+	Next *int32 `protobuf:"varint,5,opt,name=next,proto3,oneof" json:"next,omitempty"`
+	// Names the page as it is now: another one whenever the page could be another
+	// one. "" if if_none_match is absent, and now and then when the group changed
+	// meanwhile. Over HTTP this is the header ETag, not a key.
+	Etag string `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
+	// The page is still that of if_none_match; data and next are not sent. Over
+	// HTTP this is the status 304, not a key.
+	NotModified   bool `protobuf:"varint,7,opt,name=not_modified,json=notModified,proto3" json:"not_modified,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -316,6 +334,20 @@ func (x *GetHistoryResponse) GetNext() int32 {
 		return *x.Next
 	}
 	return 0
+}
+
+func (x *GetHistoryResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *GetHistoryResponse) GetNotModified() bool {
+	if x != nil {
+		return x.NotModified
+	}
+	return false
 }
 
 type CancelRequest struct {
@@ -1133,21 +1165,25 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01B\a\n" +
 	"\x05_uuidB\f\n" +
 	"\n" +
-	"_duplicate\"\x9e\x01\n" +
+	"_duplicate\"\xd9\x01\n" +
 	"\x11GetHistoryRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x05R\bposition\x12\x17\n" +
 	"\x04size\x18\x03 \x01(\x05H\x00R\x04size\x88\x01\x01\x12\x16\n" +
 	"\x06before\x18\x04 \x01(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\x05 \x01(\tR\x05afterB\a\n" +
-	"\x05_size\"\x8c\x01\n" +
+	"\x05after\x18\x05 \x01(\tR\x05after\x12'\n" +
+	"\rif_none_match\x18\x06 \x01(\tH\x01R\vifNoneMatch\x88\x01\x01B\a\n" +
+	"\x05_sizeB\x10\n" +
+	"\x0e_if_none_match\"\xc3\x01\n" +
 	"\x12GetHistoryResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x05R\bposition\x12\x10\n" +
 	"\x03msg\x18\x03 \x01(\tR\x03msg\x12\x12\n" +
 	"\x04data\x18\x04 \x03(\tR\x04data\x12\x17\n" +
-	"\x04next\x18\x05 \x01(\x05H\x00R\x04next\x88\x01\x01B\a\n" +
+	"\x04next\x18\x05 \x01(\x05H\x00R\x04next\x88\x01\x01\x12\x12\n" +
+	"\x04etag\x18\x06 \x01(\tR\x04etag\x12!\n" +
+	"\fnot_modified\x18\a \x01(\bR\vnotModifiedB\a\n" +
 	"\x05_next\"B\n" +
 	"\rCancelRequest\x12\x1d\n" +
 	"\n" +

@@ -1,0 +1,65 @@
+package gateway
+
+import (
+	"log/slog"
+	"net/http"
+
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/pages"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+)
+
+// serveHistory answers with a page of history. grpc-gateway has no part in it: it
+// would have each page encoded anew.
+func serveHistory(from *pages.Pages, log *slog.Logger) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := parseForm(w, r); err != nil {
+			writeFormError(w, err)
+			return
+		}
+		var query historyv1.GetHistoryRequest
+		if err := (parser{}).Parse(&query, r.Form, nil); err != nil {
+			WriteError(w, http.StatusBadRequest, err.Error())
+			return
+		}
+		page, err := from.Get(r.Context(), &query, conditionOf(r).only())
+		if err != nil {
+			writeCallError(r.Context(), w, r.URL.Path, err, log)
+			return
+		}
+		writePage(w, r, page)
+	}
+}
+
+// conditionOf is the version that a client has. Only what reads may be answered
+// with "not modified"; POST is how old programs ask, which know of no such answer.
+func conditionOf(r *http.Request) condition {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return condition{}
+	}
+	return parseIfNoneMatch(r.Header["If-None-Match"])
+}
+
+// writePage answers with the page, or with 304 if the client has it.
+func writePage(w http.ResponseWriter, r *http.Request, page pages.Page) {
+	h := w.Header()
+	// May be kept, but is to be asked for each time; by nobody but the caller, if we
+	// know who that is.
+	h["Cache-Control"] = revalidate
+	if access.FromContext(r.Context()).Known() {
+		h["Cache-Control"] = revalidatePrivate
+	}
+	if page.Version != "" {
+		h.Set("Etag", weakTag(page.Version))
+	}
+	if conditionOf(r).holds(page.Version) {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	writeJSON(w, http.StatusOK, page.Body)
+}
+
+var (
+	revalidate        = []string{"no-cache"}
+	revalidatePrivate = []string{"private, no-cache"}
+)

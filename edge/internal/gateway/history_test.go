@@ -1,0 +1,147 @@
+package gateway
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gotapi/gotapi-ws/access"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+)
+
+// versioned serves a page whose version the test sets.
+func versioned(version *string, asked *int) func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+	return func(_ context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+		*asked++
+		if *version != "" && r.GetIfNoneMatch() == *version {
+			return &historyv1.GetHistoryResponse{Code: 200, Position: r.GetPosition(), Etag: *version, NotModified: true}, nil
+		}
+		return &historyv1.GetHistoryResponse{Code: 200, Position: r.GetPosition(), Etag: *version, Data: []string{"text of " + *version}}, nil
+	}
+}
+
+const (
+	pageTarget = "/__/history?groupName=/a&position=0"
+	pageV1     = `{"code":200,"position":0,"msg":"","data":["text of v1"]}`
+)
+
+func TestAPageThatTheClientHasIsNotSentAgain(t *testing.T) {
+	for name, cache := range map[string]int{"with a cache": 1 << 20, "without": 0} {
+		t.Run(name, func(t *testing.T) {
+			rig := newRig(t, Options{PageCache: cache})
+			version, asked := "v1", 0
+			rig.history.page = versioned(&version, &asked)
+			for i, tt := range []struct {
+				method, header string
+				code           int
+				body           string
+			}{
+				{"GET", "", 200, pageV1},
+				{"POST", "", 200, pageV1},
+				{"HEAD", "", 200, ""},
+				{"GET", `W/"v1"`, 304, ""},
+				{"GET", `"v0", "v1"`, 304, ""},
+				{"GET", "*", 304, ""},
+				{"HEAD", `W/"v1"`, 304, ""},
+				{"GET", `"v0"`, 200, pageV1},
+				{"GET", "v1", 200, pageV1},
+				{"POST", `"v1"`, 200, pageV1},
+				{"POST", "*", 200, pageV1},
+			} {
+				var headers []string
+				if tt.header != "" {
+					headers = append(headers, "If-None-Match: "+tt.header)
+				}
+				got := rig.do(tt.method, pageTarget, "", headers...)
+				what := tt.method + " " + tt.header
+				if got.code != tt.code || got.body != tt.body {
+					t.Errorf("%s: got %d %s, want %d %s", what, got.code, got.body, tt.code, tt.body)
+				}
+				if got.header.Get("Etag") != `W/"v1"` || got.header.Get("Cache-Control") != "no-cache" {
+					t.Errorf("%s: got ETag %s, Cache-Control %s", what, got.header.Get("Etag"), got.header.Get("Cache-Control"))
+				}
+				if sent := got.header.Get("Content-Type"); (sent == contentTypeJSON) != (tt.code == 200) {
+					t.Errorf("%s: got Content-Type %q", what, sent)
+				}
+				if asked != i+1 {
+					t.Fatalf("%s: the history service was asked %d times, want %d", what, asked, i+1)
+				}
+			}
+			version = "v2"
+			got := rig.do("GET", pageTarget, "", `If-None-Match: W/"v1"`)
+			if got.code != 200 || !strings.Contains(got.body, "text of v2") || got.header.Get("Etag") != `W/"v2"` {
+				t.Errorf("after a change: got %d %s, ETag %s", got.code, got.body, got.header.Get("Etag"))
+			}
+		})
+	}
+}
+
+func TestAPageWithoutVersionHasNoETag(t *testing.T) {
+	rig := newRig(t, Options{PageCache: 1 << 20})
+	version, asked := "", 0
+	rig.history.page = versioned(&version, &asked)
+	for range 2 {
+		got := rig.do("GET", pageTarget, "", `If-None-Match: W/"v1"`)
+		if _, tagged := got.header["Etag"]; got.code != 200 || got.body == "" || tagged || got.header.Get("Cache-Control") != "no-cache" {
+			t.Errorf("got %d %s, header %v", got.code, got.body, got.header)
+		}
+	}
+}
+
+func TestPagesOfOtherOriginsMayReadTheETag(t *testing.T) {
+	rig := newRig(t, Options{AllowedOrigins: []string{"*"}})
+	version, asked := "v1", 0
+	rig.history.page = versioned(&version, &asked)
+	for _, header := range []string{`"v0"`, `"v1"`} {
+		got := rig.do("GET", pageTarget, "", "Origin: https://example.com", "If-None-Match: "+header)
+		if exposed := got.header.Get("Access-Control-Expose-Headers"); !strings.Contains(exposed, "Etag") {
+			t.Errorf("%s: exposed is %q", header, exposed)
+		}
+	}
+	got := rig.do("OPTIONS", pageTarget, "", "Origin: https://example.com", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: if-none-match")
+	if allowed := got.header.Get("Access-Control-Allow-Headers"); !strings.EqualFold(allowed, "if-none-match") {
+		t.Errorf("allowed headers are %q", allowed)
+	}
+}
+
+// TestPagesOfWhoIsKnownArePrivate: a cache between us and many users must not
+// hand them on unasked.
+func TestPagesOfWhoIsKnownArePrivate(t *testing.T) {
+	dir := t.TempDir()
+	key, entry := access.NewAPIKey("backend")
+	keys, policy := filepath.Join(dir, "keys.yaml"), filepath.Join(dir, "policy.yaml")
+	for path, text := range map[string]string{keys: entry, policy: "anonymous:\n  read: [/a]\nauthenticated:\n  read: [/a, /b]\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rig := newRigFor(t, Options{PageCache: 1 << 20}, access.Config{APIKeysFile: keys, PolicyFile: policy})
+	version, asked := "v1", 0
+	rig.history.page = versioned(&version, &asked)
+	type row struct {
+		Code         int
+		CacheControl string
+	}
+	for _, tt := range []struct {
+		target  string
+		headers []string
+		want    row
+	}{
+		{pageTarget, nil, row{200, "no-cache"}},
+		{pageTarget, []string{"X-API-Key: " + key}, row{200, "private, no-cache"}},
+		{pageTarget, []string{"X-API-Key: " + key, `If-None-Match: "v1"`}, row{304, "private, no-cache"}},
+		{"/__/history?groupName=/b", []string{"X-API-Key: " + key}, row{200, "private, no-cache"}},
+		// What the edge keeps is not for those who may not read it.
+		{"/__/history?groupName=/b", nil, row{401, "no-store"}},
+		{"/__/history?groupName=/b", []string{`If-None-Match: "v1"`}, row{401, "no-store"}},
+	} {
+		got := rig.do("GET", tt.target, "", tt.headers...)
+		if diff := cmp.Diff(tt.want, row{got.code, got.header.Get("Cache-Control")}); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.target, diff)
+		}
+	}
+}

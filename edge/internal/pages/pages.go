@@ -1,0 +1,112 @@
+package pages
+
+import (
+	"context"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+)
+
+// DefaultBytes is the budget unless the operator says otherwise.
+const DefaultBytes = 32 << 20
+
+// defaultSize is the size of a page when a request does not say (docs/protocol.md,
+// section 4).
+const defaultSize = 1000
+
+// restless is how many times in a row a page has changed when it is asked for as a
+// whole at once, and not by its version first: that saves a round trip to Redis
+// where messages come faster than readers.
+const restless = 2
+
+// Source is where pages come from. Its errors are gRPC statuses.
+type Source interface {
+	// MayRead returns nil if the caller whom the context names may read the history
+	// of the group.
+	MayRead(ctx context.Context, group string) error
+	// GetHistory asks the history service, and does not wait for ever.
+	GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
+}
+
+// Pages answers requests for pages of history.
+type Pages struct {
+	source Source
+	encode func(*historyv1.GetHistoryResponse) []byte
+	cache  *cache
+	calls  *flights
+	stats  *metrics
+}
+
+// New makes Pages. encode makes of a response what is sent; it must depend on the
+// response alone. budget bounds what is kept, bytes; 0: nothing is.
+func New(source Source, encode func(*historyv1.GetHistoryResponse) []byte, budget int, reg prometheus.Registerer) *Pages {
+	p := &Pages{source: source, encode: encode, cache: newCache(budget), calls: newFlights()}
+	p.stats = newMetrics(reg, p.cache)
+	return p
+}
+
+// Get returns the page that r asks for, as it is after Get was called. known is
+// the version that the client has, "" if it has none: the page has no Body if it is
+// still that, and not kept here. Requests of clients that have the same share calls.
+func (p *Pages) Get(ctx context.Context, r *historyv1.GetHistoryRequest, known string) (Page, error) {
+	if err := p.source.MayRead(ctx, r.GetGroupName()); err != nil {
+		return Page{}, err
+	}
+	k := keyOf(r)
+	page, shared, err := p.calls.do(flightKey{k, known}, func() (Page, error) {
+		// Others wait for it, too: it does not end with this client.
+		return p.ask(context.WithoutCancel(ctx), k, r, known)
+	})
+	if shared {
+		p.stats.shared.Inc()
+	}
+	return page, err
+}
+
+// ask gets the page with one call.
+func (p *Pages) ask(ctx context.Context, k key, r *historyv1.GetHistoryRequest, known string) (Page, error) {
+	kept, stale, ok := p.cache.get(k)
+	switch {
+	case ok && stale >= restless:
+		known = ""
+	case ok:
+		known = kept.Version
+	}
+	r.IfNoneMatch = &known
+	response, err := p.source.GetHistory(ctx, r)
+	switch {
+	case err != nil:
+		return Page{}, err
+	case !response.GetNotModified():
+		page := Page{Body: p.encode(response), Version: response.GetEtag()}
+		switch page.Version {
+		case "": // as of a history service from before versions
+		case kept.Version:
+			p.cache.put(k, page, 0)
+		default:
+			p.cache.put(k, page, stale+1)
+		}
+		p.stats.misses.Inc()
+		return page, nil
+	case known == "":
+		return Page{}, status.Error(codes.Internal, "the history service compares with a version that it was not given")
+	case ok:
+		p.cache.held(k, known)
+		p.stats.hits.Inc()
+		return kept, nil
+	default:
+		p.stats.hits.Inc()
+		return Page{Version: known}, nil
+	}
+}
+
+func keyOf(r *historyv1.GetHistoryRequest) key {
+	k := key{group: r.GetGroupName(), position: r.GetPosition(), size: defaultSize, before: r.GetBefore(), after: r.GetAfter()}
+	if r.Size != nil {
+		k.size = r.GetSize()
+	}
+	return k
+}
