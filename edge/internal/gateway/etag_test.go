@@ -61,7 +61,7 @@ func FuzzIfNoneMatch(f *testing.F) {
 		if !parseIfNoneMatch([]string{header}).holds("v1") {
 			return
 		}
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
 		r.Header.Set("If-None-Match", header)
 		w := httptest.NewRecorder()
 		w.Header().Set("Etag", `W/"v1"`)

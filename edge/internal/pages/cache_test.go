@@ -2,6 +2,7 @@ package pages
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 )
 
@@ -38,7 +39,7 @@ func TestTheCacheNeverTakesMoreThanItsBudget(t *testing.T) {
 		return n
 	}
 	for i := range 2000 {
-		c.put(key{group: fmt.Sprint(i % 70), size: int32(i % 3)}, page(fmt.Sprint(i), i*37%15_000), 0)
+		c.put(key{group: strconv.Itoa(i % 70), size: int32(i % 3)}, page(strconv.Itoa(i), i*37%15_000), 0)
 		if c.used() > budget || c.used() != sum() || len(c.entries) != c.order.Len() {
 			t.Fatalf("after %d: %d bytes, entries have %d; %d entries, %d in order", i, c.used(), sum(), len(c.entries), c.order.Len())
 		}

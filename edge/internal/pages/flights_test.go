@@ -2,7 +2,7 @@ package pages
 
 import (
 	"errors"
-	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,7 +21,7 @@ type caller struct {
 func (c *caller) call() (Page, error) {
 	n := c.began.Add(1)
 	<-c.end
-	return Page{Version: fmt.Sprint(n)}, nil
+	return Page{Version: strconv.Itoa(int(n))}, nil
 }
 
 // ask asks, and sends the number of the call that answers.

@@ -3,7 +3,7 @@ package pages
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -125,7 +125,7 @@ func TestEveryQueryHasItsOwnPage(t *testing.T) {
 		if twin, ok := seen[keyOf(q)]; ok {
 			t.Errorf("%v has the key of %s", q, twin)
 		}
-		seen[keyOf(q)] = fmt.Sprint(q)
+		seen[keyOf(q)] = q.String()
 	}
 	if keyOf(request()) != keyOf(&historyv1.GetHistoryRequest{GroupName: "/a", Size: proto.Int32(defaultSize)}) {
 		t.Error("the size when absent is another one")
@@ -179,7 +179,7 @@ func TestARestlessPageIsReadAtOnce(t *testing.T) {
 		r.wants("", of(version))
 	}
 	for i := range 5 {
-		get(fmt.Sprint(i))
+		get(strconv.Itoa(i))
 	}
 	get("4") // rests: the next one compares again
 	get("4")

@@ -61,6 +61,7 @@ var codes = []struct {
 	{"BUSY ", notDone},
 	{"max number of clients", notDone},
 	{"OOM ", refused},
+	{"EXECABORT ", refused},
 	{"MISCONF ", refused},
 	{"NOAUTH ", refused},
 	{"NOPERM ", refused},

@@ -454,6 +454,15 @@ func TestMemoryShortageIsRefusedAtOnceAndPasses(t *testing.T) {
 	server := redistest.Start(t)
 	s, g := open(t, Options{URL: server.URL()}, nil), room(t)
 	must(t, s, g, "a")
+	version := func(known string) history.Page {
+		t.Helper()
+		p, err := s.Page(t.Context(), g, history.Query{Size: 5, Versioned: true, Known: known})
+		if err != nil || !p.Unmodified && len(p.Texts) != 1 {
+			t.Errorf("page with its version: %+v, %v", p, err)
+		}
+		return p
+	}
+	known := version("").Version
 	if err := s.client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -467,6 +476,11 @@ func TestMemoryShortageIsRefusedAtOnceAndPasses(t *testing.T) {
 	if got := texts(t, s, g, history.Query{Size: 1000}); len(got) != 1 {
 		t.Errorf("the history cannot be read meanwhile: %q", got)
 	}
+	for _, k := range []string{"", known} { // Redis takes no transactions now
+		if p := version(k); p.Version != "" || p.Unmodified {
+			t.Errorf("known %q: %+v", k, p)
+		}
+	}
 	if b, err := s.Read(t.Context(), g, history.Start{AfterUUID: "a"}); err != nil || len(b.Events) != 0 {
 		t.Errorf("nor resumed: %+v, %v", b, err)
 	}
@@ -477,6 +491,9 @@ func TestMemoryShortageIsRefusedAtOnceAndPasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, s, g, "b")
+	if p := version(known); p.Version == "" || p.Version == known || p.Unmodified {
+		t.Errorf("the version did not come back: %+v", p)
+	}
 	if got := texts(t, s, g, history.Query{Size: 5}); len(got) != 1 {
 		t.Errorf("history: %q", got)
 	}

@@ -19,9 +19,18 @@ const plainSize = 128
 // the first of them; it stays negative if q.Position was.
 func (s *Store) Page(ctx context.Context, g group.Name, q history.Query) (history.Page, error) {
 	q.Size = min(q.Size, history.MaxPageSize)
-	if !q.Versioned || q.Size <= 0 {
-		return s.page(ctx, g, q, nil)
+	if q.Versioned && q.Size > 0 {
+		page, err := s.versionedPage(ctx, g, q)
+		if fateOf(err) != refused {
+			return page, err
+		}
+		// When memory is short Redis takes no transactions, but is read all the same.
 	}
+	return s.page(ctx, g, q, nil)
+}
+
+// versionedPage reads a page with its version, if the caller does not have it.
+func (s *Store) versionedPage(ctx context.Context, g group.Name, q history.Query) (history.Page, error) {
 	if q.Known != "" {
 		now, err := s.stateOf(ctx, g)
 		if err != nil {
