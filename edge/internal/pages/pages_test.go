@@ -119,8 +119,13 @@ func TestRightsAreCheckedForAPageThatIsKept(t *testing.T) {
 func TestEveryQueryHasItsOwnPage(t *testing.T) {
 	seen := make(map[key]string)
 	for _, q := range []*historyv1.GetHistoryRequest{
-		{GroupName: "/a"}, {GroupName: "/b"}, {GroupName: "/a", Position: 1}, {GroupName: "/a", Size: proto.Int32(0)},
-		{GroupName: "/a", Size: proto.Int32(7)}, {GroupName: "/a", Before: "u"}, {GroupName: "/a", After: "u"},
+		{GroupName: "/a"},
+		{GroupName: "/b"},
+		{GroupName: "/a", Position: 1},
+		{GroupName: "/a", Size: proto.Int32(0)},
+		{GroupName: "/a", Size: proto.Int32(7)},
+		{GroupName: "/a", Before: "u"},
+		{GroupName: "/a", After: "u"},
 	} {
 		if twin, ok := seen[keyOf(q)]; ok {
 			t.Errorf("%v has the key of %s", q, twin)

@@ -86,8 +86,16 @@ func (c *Copies) Check(t *testing.T, s history.Log, g group.Name, queries []hist
 // Queries are of all the kinds that stores may read in ways of their own.
 func Queries(uuids ...string) []history.Query {
 	all := []history.Query{
-		{Size: 3}, {Size: 100}, {Size: 1000}, {Position: 2, Size: 3}, {Position: 1, Size: 500}, {Position: 5000, Size: 10},
-		{Position: -3, Size: 3}, {Position: -5, Size: 2}, {Position: -1000, Size: 10}, {Size: 0},
+		{Size: 3},
+		{Size: 100},
+		{Size: 1000},
+		{Position: 2, Size: 3},
+		{Position: 1, Size: 500},
+		{Position: 5000, Size: 10},
+		{Position: -3, Size: 3},
+		{Position: -5, Size: 2},
+		{Position: -1000, Size: 10},
+		{Size: 0},
 	}
 	for _, u := range uuids {
 		all = append(all, history.Query{Before: u, Size: 4}, history.Query{After: u, Size: 4}, history.Query{Before: u, Size: 1000})
