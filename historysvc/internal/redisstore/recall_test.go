@@ -80,7 +80,7 @@ func TestAMessageThatIsWrittenInAnotherWayIsRecalled(t *testing.T) {
 				if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
 					t.Errorf("%s: %v", uuid, err)
 				}
-				if l, err := s.locate(t.Context(), g, uuid); err != nil || len(l.places) != 1 || !l.places[0].recalled {
+				if l, err := s.locate(t.Context(), g, uuid, nil); err != nil || len(l.places) != 1 || !l.places[0].recalled {
 					t.Errorf("%s: %+v, %v", uuid, l, err)
 				}
 			}
@@ -146,7 +146,7 @@ func recallAtRandom(t *testing.T, s *Store, r *rand.Rand) (done, refused int) {
 	for range 12 {
 		u := uuid()
 		before := list(t, s, g)
-		l, err := s.locate(t.Context(), g, u)
+		l, err := s.locate(t.Context(), g, u, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
