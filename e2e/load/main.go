@@ -21,12 +21,13 @@ import (
 )
 
 func main() {
-	bin := flag.String("bin", "bin", "folder with the built `edge` and `historysvc`")
+	bin := flag.String("bin", "bin", "folder with the built `edge` and `historysvc`, or gotapi-ws")
 	redisServer := flag.String("redis-server", "redis-server", "the redis-server program")
 	duration := flag.Duration("for", 10*time.Second, "how long each case is measured")
 	run := flag.String("run", ".", "run the cases whose name matches this regular expression")
 	edgeFlags := flag.String("edge-flags", "", "more `flags` for the edge, separated by spaces, such as \"-ops-listen 127.0.0.1:6060\" to profile it")
 	historyFlags := flag.String("historysvc-flags", "", "more `flags` for the history service")
+	together := flag.Bool("together", false, "measure gotapi-ws, both services in one process, whose figures are printed as the edge's")
 	idle := flag.Int("idle", 10000, "connections of the idle case")
 	curve := flag.Bool("curves", false, "instead of the cases, show how the cost grows with members, groups, bytes and connections")
 	deep := flag.Bool("depth", false, "instead of the cases, measure large histories: memory, reads, recalls and appends by depth")
@@ -51,7 +52,7 @@ func main() {
 	}
 	p := programs{
 		bin: *bin, redisServer: *redisServer,
-		edgeFlags: strings.Fields(*edgeFlags), historyFlags: strings.Fields(*historyFlags),
+		edgeFlags: strings.Fields(*edgeFlags), historyFlags: strings.Fields(*historyFlags), together: *together,
 	}
 	var err error
 	if *deep {

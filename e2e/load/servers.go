@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -21,9 +22,11 @@ import (
 type programs struct {
 	bin, redisServer        string
 	edgeFlags, historyFlags []string
+	// Both services in one process, gotapi-ws, whose figures are those of the edge.
+	together bool
 }
 
-// servers are the three processes under load, on loopback ports of their own.
+// servers are the processes under load, on loopback ports of their own.
 type servers struct {
 	addr    string // of the edge's HTTP
 	history string // of the history service's gRPC
@@ -64,15 +67,27 @@ func startServers(ctx context.Context, p programs) (_ *servers, err error) {
 	if err = waitFor(ctx, func() error { return dialable(ports[2]) }); err != nil {
 		return nil, err
 	}
-	if s.historyCmd, err = s.start(filepath.Join(p.bin, "historysvc"),
-		append([]string{"-listen", ports[1], "-redis", "redis://" + ports[2] + "/0", "-log-level", "warn"}, p.historyFlags...)...); err != nil {
-		return nil, err
-	}
-	if s.edgeCmd, err = s.start(filepath.Join(p.bin, "edge"),
-		append([]string{"-listen", ports[0], "-history", ports[1], "-log-level", "warn"}, p.edgeFlags...)...); err != nil {
+	if err = s.startServices(p); err != nil {
 		return nil, err
 	}
 	return s, waitFor(ctx, s.ready)
+}
+
+func (s *servers) startServices(p programs) (err error) {
+	redis := []string{"-redis", "redis://" + s.redis + "/0", "-log-level", "warn"}
+	if p.together {
+		s.edgeCmd, err = s.start(filepath.Join(p.bin, "gotapi-ws"),
+			slices.Concat([]string{"-listen", s.addr, "-grpc-listen", s.history}, redis, p.edgeFlags, p.historyFlags)...)
+		return err
+	}
+	s.historyCmd, err = s.start(filepath.Join(p.bin, "historysvc"),
+		slices.Concat([]string{"-listen", s.history}, redis, p.historyFlags)...)
+	if err != nil {
+		return err
+	}
+	s.edgeCmd, err = s.start(filepath.Join(p.bin, "edge"),
+		slices.Concat([]string{"-listen", s.addr, "-history", s.history, "-log-level", "warn"}, p.edgeFlags)...)
+	return err
 }
 
 // start runs a server whose output goes to stderr.
@@ -111,6 +126,9 @@ func (s *servers) cpu() (u usage, err error) {
 		cmd *exec.Cmd
 		to  *time.Duration
 	}{{s.edgeCmd, &u.edge}, {s.historyCmd, &u.historysvc}, {s.redisCmd, &u.redis}} {
+		if p.cmd == nil {
+			continue // together with the edge
+		}
 		if *p.to, err = testbed.CPU(p.cmd.Process.Pid); err != nil {
 			return u, err
 		}
