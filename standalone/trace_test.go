@@ -132,7 +132,7 @@ func TestTraceGoesFromTheCallerToRedis(t *testing.T) {
 		"caller > GET history",
 		"caller > GET history > " + get,
 		"caller > GET history > " + get + " > " + get,
-		"caller > GET history > " + get + " > " + get + " > redis script",
+		"caller > GET history > " + get + " > " + get + " > redis command",
 	}
 	if diff := cmp.Diff(want, tree(t, spans, callersTrace, len(want))); diff != "" {
 		t.Errorf("spans (-want +got):\n%s", diff)
