@@ -67,3 +67,19 @@ func TestClassifyCopiesNothingButTheUUID(t *testing.T) {
 		}
 	}
 }
+
+func TestWritersAllocateNothingWhereThereIsRoom(t *testing.T) {
+	const uuid = `02108001177667145695 "quoted"`
+	buf := make([]byte, 0, 512)
+	for name, write := range map[string]func(){
+		"AppendAck":     func() { buf = AppendAck(buf[:0], uuid) },
+		"AppendPong":    func() { buf = AppendPong(buf[:0], uuid) },
+		"AppendRecall":  func() { buf = AppendRecall(buf[:0], uuid) },
+		"AppendError":   func() { buf = AppendError(buf[:0], uuid, 503, "not stored") },
+		"AppendTooMuch": func() { buf = AppendTooMuch(buf[:0], uuid, "too many messages", 1000) },
+	} {
+		if got := testing.AllocsPerRun(100, write); got != 0 {
+			t.Errorf("%s: %v allocations", name, got)
+		}
+	}
+}

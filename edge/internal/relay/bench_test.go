@@ -4,6 +4,8 @@ import (
 	"sync"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -43,4 +45,51 @@ func BenchmarkPublish(b *testing.B) {
 	b.StopTimer()
 	rig.stop()
 	serving.Wait()
+}
+
+// BenchmarkDecodeFrame reads a frame of deliveries, 16 messages of 128 bytes, off
+// the wire: one operation is one frame.
+func BenchmarkDecodeFrame(b *testing.B) {
+	d := &relayv1.Delivery{Channel: 1, Epoch: 1 << 60}
+	for i := range uint64(16) {
+		d.Events = append(d.Events, &relayv1.Event{
+			Kind: relayv1.EventKind_EVENT_KIND_MESSAGE, Seq: 1e6 + i, Prev: 1 << 31, Link: 1 << 30,
+			OriginEdge: 1 << 60, OriginId: 1<<40 + i, Payload: make([]byte, 128),
+		})
+	}
+	wire, err := proto.Marshal(&relayv1.ConnectResponse{Received: 1000, Deliveries: []*relayv1.Delivery{d}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(wire)))
+	b.ReportAllocs()
+	for b.Loop() {
+		var frame relayv1.ConnectResponse
+		if err := proto.Unmarshal(wire, &frame); err != nil {
+			b.Fatal(err)
+		}
+		if n := len(decodeEvents(frame.GetDeliveries()[0].GetEvents())); n != 16 {
+			b.Fatal(n)
+		}
+	}
+}
+
+// BenchmarkEncodeFrame writes a frame of 16 publishes of 128 bytes to the wire.
+func BenchmarkEncodeFrame(b *testing.B) {
+	frame := &relayv1.ConnectRequest{}
+	for i := range uint64(16) {
+		frame.Publishes = append(frame.Publishes, &relayv1.Publish{
+			Id: 1<<40 + i, Group: "/room/9527/", Kind: relayv1.PacketKind_PACKET_KIND_DATA,
+			Uuid: "02108001177667145695", Payload: make([]byte, 128), TimeoutMs: 5000,
+		})
+	}
+	var wire []byte
+	b.ReportAllocs()
+	for b.Loop() {
+		var err error
+		if wire, err = (proto.MarshalOptions{}).MarshalAppend(wire[:0], frame); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.SetBytes(int64(len(wire)))
 }

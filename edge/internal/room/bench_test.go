@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -31,49 +32,97 @@ func BenchmarkFanOut(b *testing.B) {
 
 func benchmarkFanOut(b *testing.B, members, batch int) {
 	b.Helper()
-	r := roomtest.New(1, 10)
-	g := room.New(r, roomtest.Edge, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	r.SetHandler(g)
-	go r.Run(b.Context())
-	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer null.Close()
-	flusher := ws.NewFlusher(prometheus.NewRegistry())
-	var outs []*ws.Outbox
-	for i := range members {
-		out := ws.NewOutbox(ws.Limits{Frames: 1 << 20, Bytes: 1 << 30}, flusher)
-		m := room.NewMember(uint32(i+1), out, "", func() {})
-		if err := g.Join(b.Context(), chat, m); err != nil {
-			b.Fatal(err)
-		}
-		out.Start(sink{null: null})
-		outs = append(outs, out)
-	}
+	a := newAudience(b, members)
 	events := make([]stream.Event, batch)
-	payload := make([]byte, 128)
-	seq := uint64(0)
 	b.ReportAllocs()
 	b.ResetTimer()
 	began := cpuTime()
 	for n := 0; n < b.N; n += batch {
-		for i := range events {
-			seq++
-			events[i] = stream.Event{
-				Kind: stream.Message, Seq: seq, Prev: stream.Link(seq - 1), Link: stream.Link(seq), Payload: payload,
-			}
-		}
-		if seq == uint64(batch) {
-			events[0].Prev = 0
-		}
-		g.Deliver(1, 1, events)
+		a.deliver(events)
 	}
-	for _, out := range outs {
-		out.Wait()
-	}
+	a.wait()
 	cpu := cpuTime() - began
 	b.ReportMetric(float64(cpu.Nanoseconds())/float64(b.N)/float64(members), "cpu-ns/delivery")
+}
+
+func TestADeliveryAllocatesNothingForEachMember(t *testing.T) {
+	const members = 200
+	a := newAudience(t, members)
+	events := make([]stream.Event, 1)
+	// Each is written before the next comes, so that no queue has to grow.
+	got := testing.AllocsPerRun(100, func() {
+		a.deliver(events)
+		a.seen()
+	})
+	if got > members/4 {
+		t.Errorf("%v allocations for one event to %d members", got, members)
+	}
+}
+
+// audience is the members of one room, whose peers take everything at once.
+type audience struct {
+	rooms   *room.Registry
+	outs    []*ws.Outbox
+	seq     uint64
+	payload []byte
+}
+
+func newAudience(tb testing.TB, members int) *audience {
+	tb.Helper()
+	r := roomtest.New(1, 10)
+	g := room.New(r, roomtest.Edge, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	r.SetHandler(g)
+	go r.Run(tb.Context())
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a := &audience{rooms: g, payload: make([]byte, 128)}
+	flusher := ws.NewFlusher(prometheus.NewRegistry())
+	tb.Cleanup(func() {
+		a.wait()
+		flusher.Wait()
+		null.Close()
+	})
+	for i := range members {
+		out := ws.NewOutbox(ws.Limits{Frames: 1 << 20, Bytes: 1 << 30}, flusher)
+		m := room.NewMember(uint32(i+1), out, "", func() {})
+		if err := g.Join(tb.Context(), chat, m); err != nil {
+			tb.Fatal(err)
+		}
+		out.Start(sink{null: null})
+		a.outs = append(a.outs, out)
+	}
+	return a
+}
+
+// deliver fills events with the next messages, and has all members get them.
+func (a *audience) deliver(events []stream.Event) {
+	for i := range events {
+		prev := stream.Link(a.seq)
+		a.seq++
+		events[i] = stream.Event{Kind: stream.Message, Seq: a.seq, Prev: prev, Link: stream.Link(a.seq), Payload: a.payload}
+	}
+	a.rooms.Deliver(1, 1, events)
+}
+
+// wait blocks until nothing is being written.
+func (a *audience) wait() {
+	for _, out := range a.outs {
+		out.Wait()
+	}
+}
+
+// seen blocks until all members have got all messages.
+func (a *audience) seen() {
+	for _, out := range a.outs {
+		for {
+			if n, _ := out.Written(); n >= a.seq {
+				break
+			}
+			runtime.Gosched()
+		}
+	}
 }
 
 // cpuTime is what this process has used: the clock says little on a busy machine.

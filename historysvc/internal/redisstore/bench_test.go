@@ -219,3 +219,20 @@ func benchGroup(b *testing.B) (*Store, group.Name) {
 	fillBench(b, s, g, 2000, func(i int) string { return fmt.Sprintf("u%d", i) })
 	return s, g
 }
+
+// BenchmarkDecodePayload reads what append.lua puts on the bus for 16 messages of
+// 128 bytes: one operation is one payload.
+func BenchmarkDecodePayload(b *testing.B) {
+	payload := fmt.Appendf(nil, "M%s%016d%s%s", formatEpoch(1<<60), 41, "\x00\x00\x00\x07", "\x00\x00\x00\x08")
+	for i := range uint64(16) {
+		payload = appendPacketHead(payload, "\x00\x00\x00\x08", stream.Message, stream.Origin{Edge: 1 << 60, ID: i}, 128)
+		payload = append(payload, make([]byte, 128)...)
+	}
+	b.SetBytes(int64(len(payload)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, events, err := decodePayload(payload); err != nil || len(events) != 16 {
+			b.Fatal(len(events), err)
+		}
+	}
+}

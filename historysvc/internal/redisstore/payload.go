@@ -80,8 +80,9 @@ func decodeMessages(b []byte) (stream.Epoch, []stream.Event, error) {
 	}
 	prev := stream.Link(binary.BigEndian.Uint32(b[33:]))
 	link := stream.Link(binary.BigEndian.Uint32(b[37:]))
-	var events []stream.Event
-	for b = b[headSize:]; len(b) > 0; {
+	b = b[headSize:]
+	events := make([]stream.Event, 0, countPackets(b))
+	for len(b) > 0 {
 		if len(b) < packetSize {
 			return 0, nil, errPayload
 		}
@@ -101,6 +102,16 @@ func decodeMessages(b []byte) (stream.Epoch, []stream.Event, error) {
 		events = append(events, e)
 	}
 	return epoch, events, nil
+}
+
+// countPackets says how many packets begin in b, as far as it is well formed.
+func countPackets(b []byte) (n int) {
+	for len(b) >= packetSize {
+		n++
+		end := packetSize + uint64(binary.BigEndian.Uint32(b[21:]))
+		b = b[min(end, uint64(len(b))):]
+	}
+	return n
 }
 
 func decodeRecall(b []byte) (stream.Epoch, []stream.Event, error) {

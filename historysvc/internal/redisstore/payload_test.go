@@ -34,6 +34,14 @@ func TestAPayloadIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestAPayloadIsReadWithOneSliceOfEvents(t *testing.T) {
+	payload := samplePayload()
+	// The texts of epoch and number are the other two.
+	if got := testing.AllocsPerRun(100, func() { _, _, _ = decodePayload(payload) }); got > 3 {
+		t.Errorf("%v allocations for 3 packets", got)
+	}
+}
+
 func TestAMalformedPayloadIsAnError(t *testing.T) {
 	good := samplePayload()
 	for i := 1; i < len(good); i++ {
