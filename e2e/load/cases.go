@@ -25,31 +25,33 @@ type result struct {
 }
 
 type loadCase struct {
-	name string
-	run  func(context.Context, *servers) (result, error)
+	name  string
+	run   func(context.Context, *servers) (result, error)
+	edges int // 0: one
 }
 
 func cases(d time.Duration, idle int) []loadCase {
 	return []loadCase{
-		{"rooms: 100 of 10, 16 unacked", saturate(d, shape{groups: 100, size: 10, unacked: 16}, acks)},
-		{"big room: 1 of 500, deliveries", saturate(d, shape{groups: 1, size: 500, unacked: 16}, deliveries)},
-		{"pairs: 1000 of 2, 4 unacked", saturate(d, shape{groups: 1000, size: 2, unacked: 4}, acks)},
-		{"latency: 1000/s, 100 of 10", fixedRate(d, 100, 10, 1000)},
-		{"http: history page of 100", historyPages(d)},
-		{"http: history page, 16 groups", ownPages(d, reading)},
-		{"http: history page, changing", ownPages(d, changing)},
-		{"http: publish, keep-alive", httpPublish(d)},
-		{"recall: in a list of 10000", recalls},
-		{"idle: connections in 1000 groups", idleConnections(d, idle)},
-		{"fair: 1 of 15000 at 50/s, deliveries", beside(d, 15_000, 50)},
+		{name: "rooms: 100 of 10, 16 unacked", run: saturate(d, shape{groups: 100, size: 10, unacked: 16}, acks)},
+		{name: "big room: 1 of 500, deliveries", run: saturate(d, shape{groups: 1, size: 500, unacked: 16}, deliveries)},
+		{name: "pairs: 1000 of 2, 4 unacked", run: saturate(d, shape{groups: 1000, size: 2, unacked: 4}, acks)},
+		{name: "latency: 1000/s, 100 of 10", run: fixedRate(d, 100, 10, 1000)},
+		{name: "http: history page of 100", run: historyPages(d)},
+		{name: "http: history page, 16 groups", run: ownPages(d, reading)},
+		{name: "http: history page, changing", run: ownPages(d, changing)},
+		{name: "http: publish, keep-alive", run: httpPublish(d)},
+		{name: "recall: in a list of 10000", run: recalls},
+		{name: "idle: connections in 1000 groups", run: idleConnections(d, idle)},
+		{name: "fair: 1 of 15000 at 50/s, deliveries", run: beside(d, 15_000, 50)},
 	}
 }
 
 // curves show how the cost grows with one thing at a time.
 func curves(d time.Duration) (all []loadCase) {
 	add := func(name string, of shape, what counted) {
-		all = append(all, loadCase{name, saturate(d, of, what)})
+		all = append(all, loadCase{name: name, run: saturate(d, of, what)})
 	}
+	add("members: 1 of 1, acked", shape{groups: 1, size: 1, unacked: 16}, acks)
 	for _, n := range []int{2, 10, 100, 1000, 10_000} {
 		add(fmt.Sprintf("members: 1 of %d, deliveries", n), shape{groups: 1, size: n, unacked: 16}, deliveries)
 	}
@@ -59,8 +61,20 @@ func curves(d time.Duration) (all []loadCase) {
 	for _, n := range []int{64, 128, 1 << 10, 8 << 10, 32 << 10} {
 		add(fmt.Sprintf("bytes: %d, 100 of 10", n), shape{groups: 100, size: 10, unacked: 4, bytes: n}, acks)
 	}
+	for _, n := range []int{1000, 10_000, 50_000} {
+		all = append(all, loadCase{
+			name: fmt.Sprintf("groups: %d of 2, 1 unacked, %d edges", n, crowdEdges),
+			run:  crowdOf(d, shape{groups: n, size: 2, unacked: 1}), edges: crowdEdges,
+		})
+	}
 	for _, n := range []int{1000, 5000, 10_000, 15_000} {
-		all = append(all, loadCase{fmt.Sprintf("connections: %d", n), idleConnections(d, n)})
+		all = append(all, loadCase{name: fmt.Sprintf("connections: %d", n), run: idleConnections(d, n)})
+	}
+	for _, n := range []int{15_000, 50_000, 100_000} {
+		all = append(all, loadCase{
+			name: fmt.Sprintf("connections: %d, %d edges", n, crowdEdges),
+			run:  crowdOf(d, shape{groups: n / 10, size: 10}), edges: crowdEdges,
+		})
 	}
 	return all
 }
@@ -388,6 +402,11 @@ func recalls(_ context.Context, s *servers) (result, error) {
 	return result{count: n, elapsed: elapsed, cpu: cpu1.minus(cpu0)}, err
 }
 
+// idleAfter is how long after the dials connections count as idle. Two garbage
+// collections (at most two minutes apart) would take too long: what stays after the
+// dials is close to what stays for good.
+const idleAfter = 5 * time.Second
+
 func idleConnections(d time.Duration, n int) func(context.Context, *servers) (result, error) {
 	return func(ctx context.Context, s *servers) (result, error) {
 		before, err := s.rss()
@@ -400,9 +419,7 @@ func idleConnections(d time.Duration, n int) func(context.Context, *servers) (re
 		}
 		defer fleet.close()
 		fleet.startReaders()
-		// Two garbage collections (at most two minutes apart) would take too
-		// long: what stays after the dials is close to what stays for good.
-		if err := sleep(ctx, 5*time.Second); err != nil {
+		if err := sleep(ctx, idleAfter); err != nil {
 			return result{}, err
 		}
 		after, err := s.rss()
@@ -413,9 +430,14 @@ func idleConnections(d time.Duration, n int) func(context.Context, *servers) (re
 		if err != nil {
 			return res, err
 		}
-		core := func(used time.Duration) float64 { return 100 * used.Seconds() / res.elapsed.Seconds() }
-		res.note = fmt.Sprintf("%.1f kB of edge RSS each; idle CPU of a core: edge %.2f %%, historysvc %.2f %%, redis %.2f %% (counts are milliseconds)",
-			float64(after-before)/float64(n)/1024, core(res.cpu.edge), core(res.cpu.historysvc), core(res.cpu.redis))
+		res.note = idleNote(after-before, n, res)
 		return res, nil
 	}
+}
+
+// idleNote says what n connections take that do nothing: rss bytes in all.
+func idleNote(rss int64, n int, res result) string {
+	core := func(used time.Duration) float64 { return 100 * used.Seconds() / res.elapsed.Seconds() }
+	return fmt.Sprintf("%.1f kB of edge RSS each; idle CPU of a core: edge %.2f %%, historysvc %.2f %%, redis %.2f %% (counts are milliseconds)",
+		float64(rss)/float64(n)/1024, core(res.cpu.edge), core(res.cpu.historysvc), core(res.cpu.redis))
 }

@@ -32,6 +32,7 @@ func main() {
 	curve := flag.Bool("curves", false, "instead of the cases, show how the cost grows with members, groups, bytes and connections")
 	deep := flag.Bool("depth", false, "instead of the cases, measure large histories: memory, reads, recalls and appends by depth")
 	deepEach := flag.Int("depth-each", 1000, "with -depth: `messages` of each of 10,000 groups")
+	crowded := flag.String("crowd", "", "only be the members that this `JSON` describes (see crowd.go), and obey standard input")
 	probed := flag.String("probe", "", "only measure how long messages take on the edge at this `address`, until interrupted")
 	flag.Parse()
 
@@ -44,6 +45,13 @@ func main() {
 			os.Exit(1)
 		}
 		fmt.Println(note)
+		return
+	}
+	if *crowded != "" {
+		if err := serveCrowd(ctx, *crowded, os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			os.Exit(1)
+		}
 		return
 	}
 	chosen := cases(*duration, *idle)
@@ -86,6 +94,7 @@ func measure(ctx context.Context, p programs, run string, all []loadCase) error 
 // measureOne runs one case on servers of its own, so that no case inherits
 // another's memory.
 func measureOne(ctx context.Context, p programs, c loadCase) error {
+	p.edges = c.edges
 	s, err := startServers(ctx, p)
 	if err != nil {
 		return err

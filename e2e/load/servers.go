@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,18 +21,23 @@ import (
 type programs struct {
 	bin, redisServer        string
 	edgeFlags, historyFlags []string
+	// How many edges; 0: one.
+	edges int
 	// Both services in one process, gotapi-ws, whose figures are those of the edge.
 	together bool
 }
 
 // servers are the processes under load, on loopback ports of their own.
 type servers struct {
-	addr    string // of the edge's HTTP
+	addr    string // of the first edge's HTTP
 	history string // of the history service's gRPC
 	redis   string // of Redis
 
-	dir                           string
-	edgeCmd, historyCmd, redisCmd *exec.Cmd
+	edges []string // of the HTTP of each edge
+
+	dir                  string
+	edgeCmds             []*exec.Cmd
+	historyCmd, redisCmd *exec.Cmd
 }
 
 // usage is CPU time, user and system, by process.
@@ -46,7 +50,7 @@ func (u usage) minus(v usage) usage {
 }
 
 func startServers(ctx context.Context, p programs) (_ *servers, err error) {
-	ports, err := freePorts(3)
+	ports, err := freePorts(2 + max(p.edges, 1))
 	if err != nil {
 		return nil, err
 	}
@@ -54,17 +58,17 @@ func startServers(ctx context.Context, p programs) (_ *servers, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &servers{addr: ports[0], history: ports[1], redis: ports[2], dir: dir}
+	s := &servers{history: ports[0], redis: ports[1], addr: ports[2], edges: ports[2:], dir: dir}
 	defer func() {
 		if err != nil {
 			s.stop()
 		}
 	}()
-	_, redisPort, _ := net.SplitHostPort(ports[2])
+	_, redisPort, _ := net.SplitHostPort(s.redis)
 	if s.redisCmd, err = s.start(p.redisServer, "--port", redisPort, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir); err != nil {
 		return nil, err
 	}
-	if err = waitFor(ctx, func() error { return dialable(ports[2]) }); err != nil {
+	if err = waitFor(ctx, func() error { return dialable(s.redis) }); err != nil {
 		return nil, err
 	}
 	if err = s.startServices(p); err != nil {
@@ -75,19 +79,31 @@ func startServers(ctx context.Context, p programs) (_ *servers, err error) {
 
 func (s *servers) startServices(p programs) (err error) {
 	redis := []string{"-redis", "redis://" + s.redis + "/0", "-log-level", "warn"}
-	if p.together {
-		s.edgeCmd, err = s.start(filepath.Join(p.bin, "gotapi-ws"),
-			slices.Concat([]string{"-listen", s.addr, "-grpc-listen", s.history}, redis, p.edgeFlags, p.historyFlags)...)
-		return err
+	if p.together && p.edges > 1 {
+		return errors.New("one process with both services is one edge: leave -together out")
 	}
-	s.historyCmd, err = s.start(filepath.Join(p.bin, "historysvc"),
-		slices.Concat([]string{"-listen", s.history}, redis, p.historyFlags)...)
+	if p.together {
+		return s.startEdge(p.bin, "gotapi-ws", slices.Concat([]string{"-listen", s.addr, "-grpc-listen", s.history}, redis, p.edgeFlags, p.historyFlags))
+	}
+	s.historyCmd, err = s.start(filepath.Join(p.bin, "historysvc"), slices.Concat([]string{"-listen", s.history}, redis, p.historyFlags)...)
 	if err != nil {
 		return err
 	}
-	s.edgeCmd, err = s.start(filepath.Join(p.bin, "edge"),
-		slices.Concat([]string{"-listen", s.addr, "-history", s.history, "-log-level", "warn"}, p.edgeFlags)...)
-	return err
+	for _, addr := range s.edges {
+		if err := s.startEdge(p.bin, "edge", slices.Concat([]string{"-listen", addr, "-history", s.history, "-log-level", "warn"}, p.edgeFlags)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *servers) startEdge(bin, name string, args []string) error {
+	cmd, err := s.start(filepath.Join(bin, name), args...)
+	if err != nil {
+		return err
+	}
+	s.edgeCmds = append(s.edgeCmds, cmd)
+	return nil
 }
 
 // start runs a server whose output goes to stderr.
@@ -98,21 +114,18 @@ func (s *servers) start(name string, args ...string) (*exec.Cmd, error) {
 	return cmd, cmd.Start()
 }
 
-// ready says whether a message can go all the way.
+// ready says whether a message can go all the way, through every edge.
 func (s *servers) ready() error {
-	resp, err := http.Post("http://"+s.addr+"/ready", "", strings.NewReader(`{"type":2,"uuid":"ready"}`))
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("publish answered %s", resp.Status)
+	for _, addr := range s.edges {
+		if err := post("http://"+addr+"/ready", "", `{"type":2,"uuid":"ready"}`); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
 func (s *servers) stop() {
-	for _, cmd := range []*exec.Cmd{s.edgeCmd, s.historyCmd, s.redisCmd} {
+	for _, cmd := range append(slices.Clone(s.edgeCmds), s.historyCmd, s.redisCmd) {
 		if cmd != nil && cmd.Process != nil {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
@@ -125,7 +138,7 @@ func (s *servers) cpu() (u usage, err error) {
 	for _, p := range []struct {
 		cmd *exec.Cmd
 		to  *time.Duration
-	}{{s.edgeCmd, &u.edge}, {s.historyCmd, &u.historysvc}, {s.redisCmd, &u.redis}} {
+	}{{s.historyCmd, &u.historysvc}, {s.redisCmd, &u.redis}} {
 		if p.cmd == nil {
 			continue // together with the edge
 		}
@@ -133,21 +146,34 @@ func (s *servers) cpu() (u usage, err error) {
 			return u, err
 		}
 	}
+	for _, cmd := range s.edgeCmds {
+		cpu, err := testbed.CPU(cmd.Process.Pid)
+		if err != nil {
+			return u, err
+		}
+		u.edge += cpu
+	}
 	return u, nil
 }
 
-// rss is the resident memory of the edge in bytes.
-func (s *servers) rss() (int64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.edgeCmd.Process.Pid))
-	if err != nil {
-		return 0, err
+// rss is the resident memory of all edges in bytes.
+func (s *servers) rss() (total int64, err error) {
+	for _, cmd := range s.edgeCmds {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", cmd.Process.Pid))
+		if err != nil {
+			return 0, err
+		}
+		f := strings.Fields(string(b))
+		if len(f) < 2 {
+			return 0, errors.New("cannot read /proc/PID/statm")
+		}
+		pages, err := strconv.ParseInt(f[1], 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		total += pages * int64(os.Getpagesize())
 	}
-	f := strings.Fields(string(b))
-	if len(f) < 2 {
-		return 0, errors.New("cannot read /proc/PID/statm")
-	}
-	pages, err := strconv.ParseInt(f[1], 10, 64)
-	return pages * int64(os.Getpagesize()), err
+	return total, nil
 }
 
 func freePorts(n int) ([]string, error) {
