@@ -125,17 +125,19 @@ func TestTraceGoesFromTheCallerToRedis(t *testing.T) {
 		}
 	}
 
-	spans.Reset()
-	send(t, http.MethodGet, "http://"+addr+"/__/history?groupName=/a", "", "01")
 	const get = "gotapi.history.v1.HistoryService/GetHistory"
-	want = []string{
-		"caller > GET history",
-		"caller > GET history > " + get,
-		"caller > GET history > " + get + " > " + get,
-		"caller > GET history > " + get + " > " + get + " > redis command",
-	}
-	if diff := cmp.Diff(want, tree(t, spans, callersTrace, len(want))); diff != "" {
-		t.Errorf("spans (-want +got):\n%s", diff)
+	for query, asks := range map[string]string{"groupName=/a": "redis script", "groupName=/a&size=10": "redis command"} {
+		spans.Reset()
+		send(t, http.MethodGet, "http://"+addr+"/__/history?"+query, "", "01")
+		want = []string{
+			"caller > GET history",
+			"caller > GET history > " + get,
+			"caller > GET history > " + get + " > " + get,
+			"caller > GET history > " + get + " > " + get + " > " + asks,
+		}
+		if diff := cmp.Diff(want, tree(t, spans, callersTrace, len(want))); diff != "" {
+			t.Errorf("%s: spans (-want +got):\n%s", query, diff)
+		}
 	}
 
 	if _, resp, err := websocket.DefaultDialer.Dial("ws://"+addr+"/a{", http.Header{

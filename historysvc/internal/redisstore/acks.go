@@ -102,7 +102,10 @@ func atLeast(version string, major, minor int) bool {
 
 // confirmed is a command whose answer counts when it has what Acks say. It
 // travels in pipelines only.
-type confirmed struct{ once }
+type confirmed struct {
+	once
+	kind callKind
+}
 
 // confirmer is a hook of the connections to one node. Behind the confirmed
 // commands of a pipeline it sends one command that waits, on the connection that
@@ -161,19 +164,14 @@ func (s *Store) evalConfirmed(ctx context.Context, c *redis.Script, keys []strin
 		all = append(all, k)
 	}
 	all = append(all, args...)
-	for again := false; ; again = true {
+	return s.withScript(ctx, c, func() (any, error) {
 		cmd := redis.NewCmd(ctx, all...)
 		cmd.SetFirstKeyPos(3)
 		pipe := s.client.Pipeline()
-		_ = pipe.Process(ctx, confirmed{once{cmd}}) // only queues
-		_, _ = pipe.Exec(ctx)                       // cmd has the error
-		if again || fateOf(cmd.Err()) != noScript {
-			return cmd.Result()
-		}
-		if err := c.Load(ctx, s.client).Err(); err != nil {
-			return nil, err
-		}
-	}
+		_ = pipe.Process(ctx, confirmed{once{cmd}, callScript}) // only queues
+		_, _ = pipe.Exec(ctx)                                   // cmd has the error
+		return cmd.Result()
+	})
 }
 
 // announce puts on the bus what groups have pending up to these numbers, now that

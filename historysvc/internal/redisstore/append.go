@@ -66,7 +66,7 @@ func (s *Store) pipeline(ctx context.Context, batches []*batch, verb, script str
 		}
 		cmds[i] = s.appendCommand(ctx, b, verb, script, settings)
 		if s.opts.Acks.wanted() {
-			_ = pipe.Process(ctx, confirmed{once{cmds[i]}})
+			_ = pipe.Process(ctx, confirmed{once{cmds[i]}, callAppend})
 		} else {
 			_ = pipe.Process(ctx, once{cmds[i]})
 		}

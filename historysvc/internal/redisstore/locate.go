@@ -38,9 +38,9 @@ func (l *location) seq() uint64 {
 	return l.indexed
 }
 
-// locate finds a uuid, in states that w, which may be nil, is told: by the index, and, where the index does not reach, by a
-// search. It costs one round trip and one more per searchChunk messages that
-// were there before this service.
+// locate finds a uuid, in states that w, which may be nil, is told: by the index,
+// and, where the index does not reach, by a search. It costs one round trip and one
+// more per searchChunk messages that were there before this service.
 func (s *Store) locate(ctx context.Context, g group.Name, uuid string, w *witness) (location, error) {
 	k, d := keysOf(g), uuidDigest(uuid)
 	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.find, witness: w},

@@ -58,18 +58,43 @@ func (observer) DialHook(next redis.DialHook) redis.DialHook {
 // ProcessHook implements redis.Hook.
 func (o observer) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		kind := callCommand
-		switch cmd.Name() {
-		case "evalsha", "eval", "evalsha_ro", "eval_ro":
-			kind = callScript
-		}
-		end := o.follow(ctx, kind)
-		began := time.Now()
-		err := next(ctx, cmd)
-		o.stats.observe(kind, began, err)
-		end(err)
-		return err
+		return o.watch(ctx, kindOf(cmd), func() error { return next(ctx, cmd) })
 	}
+}
+
+// ProcessPipelineHook implements redis.Hook.
+func (o observer) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		return o.watch(ctx, kindOf(cmds...), func() error { return next(ctx, cmds) })
+	}
+}
+
+// kindOf says what a round trip is for: a transaction with a script is for that
+// script.
+func kindOf(cmds ...redis.Cmder) callKind {
+	switch first := cmds[0].(type) {
+	case once:
+		return callAppend
+	case confirmed:
+		return first.kind
+	}
+	for _, cmd := range cmds {
+		switch cmd.Name() {
+		case "evalsha", "eval", "evalsha_ro", "eval_ro", "script":
+			return callScript
+		}
+	}
+	return callCommand
+}
+
+// watch counts and follows a round trip.
+func (o observer) watch(ctx context.Context, kind callKind, roundTrip func() error) error {
+	end := o.follow(ctx, kind)
+	began := time.Now()
+	err := roundTrip()
+	o.stats.observe(kind, began, err)
+	end(err)
+	return err
 }
 
 // follow makes a span of a call that is part of a sampled trace.
@@ -83,20 +108,6 @@ func (o observer) follow(ctx context.Context, kind callKind) (end func(error)) {
 			span.SetStatus(otelcodes.Error, "redis gave no usable answer")
 		}
 		span.End()
-	}
-}
-
-// ProcessPipelineHook implements redis.Hook.
-func (o observer) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		kind := callCommand
-		if _, ours := cmds[0].(once); ours {
-			kind = callAppend
-		}
-		began := time.Now()
-		err := next(ctx, cmds)
-		o.stats.observe(kind, began, err)
-		return err
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 )
@@ -73,5 +74,26 @@ func TestRoundTripsWithoutAnAnswerAreCounted(t *testing.T) {
 	}
 	if n := counted(t, s.stats.errors[callCommand]); n != 1 {
 		t.Errorf("got %v errors, want 1", n)
+	}
+}
+
+func TestARoundTripIsNamedForWhatItDoes(t *testing.T) {
+	of := func(args ...any) *redis.Cmd { return redis.NewCmd(t.Context(), args...) }
+	for _, tt := range []struct {
+		want callKind
+		cmds []redis.Cmder
+	}{
+		{callAppend, []redis.Cmder{once{of("evalsha", "x", 0)}, once{of("publish", "c", "p")}}},
+		{callAppend, []redis.Cmder{confirmed{once{of("evalsha", "x", 0)}, callAppend}}},
+		{callScript, []redis.Cmder{confirmed{once{of("evalsha", "x", 0)}, callScript}}},
+		{callScript, []redis.Cmder{of("evalsha", "x", 0)}},
+		{callScript, []redis.Cmder{of("script", "load", "return 1")}},
+		{callScript, []redis.Cmder{of("multi"), of("llen", "l"), of("evalsha", "x", 0), of("exec")}},
+		{callCommand, []redis.Cmder{of("multi"), of("lrange", "l", 0, 1), of("exec")}},
+		{callCommand, []redis.Cmder{of("ping")}},
+	} {
+		if got := kindOf(tt.cmds...); got != tt.want {
+			t.Errorf("%v: got %s, want %s", tt.cmds, got, tt.want)
+		}
 	}
 }

@@ -99,7 +99,8 @@ const (
 	cancelTooLate   = 3
 )
 
-// cancel overwrites places, or, if there are none, the one that the index knows, and announces the recall if publish is a command.
+// cancel overwrites places, or, if there are none, the one that the index knows,
+// and announces the recall if publish is a command.
 func (s *Store) cancel(ctx context.Context, c *cancellation, places []place, publish string) (bool, error) {
 	k, d := keysOf(c.group), uuidDigest(c.uuid)
 	author, since := s.limits(c.limit)

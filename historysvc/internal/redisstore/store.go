@@ -335,6 +335,19 @@ func (s *Store) evalOnce(ctx context.Context, c script, keys []string, args []an
 	return c.Run(ctx, s.client, keys, args...).Result()
 }
 
+// withScript makes an attempt that calls c by its hash, and a second one if Redis
+// did not know c.
+func (s *Store) withScript(ctx context.Context, c *redis.Script, attempt func() (any, error)) (any, error) {
+	reply, err := attempt()
+	if fateOf(err) != noScript {
+		return reply, err
+	}
+	if err := c.Load(ctx, s.client).Err(); err != nil {
+		return nil, err
+	}
+	return attempt()
+}
+
 // command runs f, which must only read, again while it fails.
 func command[T any](ctx context.Context, f func(context.Context) (T, error)) (T, error) {
 	for n := 1; ; n++ {

@@ -115,18 +115,13 @@ func (w *witness) version(q history.Query) string {
 // group, with a look at the state in which it reads.
 func (s *Store) evalSeen(ctx context.Context, c script, keys []string, args []any) (any, error) {
 	k := keysOf(group.Name(keys[0]))
-	for again := false; ; again = true {
+	return s.withScript(ctx, c.Script, func() (any, error) {
 		pipe := s.client.TxPipeline()
 		l := look(ctx, pipe, &k)
 		cmd := c.EvalSha(ctx, pipe, keys, args...)
 		_, _ = pipe.Exec(ctx) // each command has its own error
-		if again || fateOf(cmd.Err()) != noScript {
-			return c.witness.attest(cmd, &l)
-		}
-		if err := c.Load(ctx, s.client).Err(); err != nil {
-			return nil, err
-		}
-	}
+		return c.witness.attest(cmd, &l)
+	})
 }
 
 // attest notes the state in which cmd has read, if it has.
