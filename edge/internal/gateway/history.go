@@ -22,12 +22,13 @@ func serveHistory(from *pages.Pages, log *slog.Logger) http.HandlerFunc {
 			WriteError(w, http.StatusBadRequest, err.Error())
 			return
 		}
-		page, err := from.Get(r.Context(), &query, conditionOf(r).only())
+		known := conditionOf(r)
+		page, err := from.Get(r.Context(), &query, known.only())
 		if err != nil {
 			writeCallError(r.Context(), w, r.URL.Path, err, log)
 			return
 		}
-		writePage(w, r, page)
+		writePage(w, r, known, page)
 	}
 }
 
@@ -41,7 +42,7 @@ func conditionOf(r *http.Request) condition {
 }
 
 // writePage answers with the page, or with 304 if the client has it.
-func writePage(w http.ResponseWriter, r *http.Request, page pages.Page) {
+func writePage(w http.ResponseWriter, r *http.Request, known condition, page pages.Page) {
 	h := w.Header()
 	// May be kept, but is to be asked for each time; by nobody but the caller, if we
 	// know who that is.
@@ -52,7 +53,7 @@ func writePage(w http.ResponseWriter, r *http.Request, page pages.Page) {
 	if page.Version != "" {
 		h.Set("Etag", weakTag(page.Version))
 	}
-	if conditionOf(r).holds(page.Version) {
+	if known.holds(page.Version) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
