@@ -36,9 +36,9 @@ func cases(d time.Duration, idle int) []loadCase {
 		{name: "big room: 1 of 500, deliveries", run: saturate(d, shape{groups: 1, size: 500, unacked: 16}, deliveries)},
 		{name: "pairs: 1000 of 2, 4 unacked", run: saturate(d, shape{groups: 1000, size: 2, unacked: 4}, acks)},
 		{name: "latency: 1000/s, 100 of 10", run: fixedRate(d, 100, 10, 1000)},
-		{name: "http: history page of 100", run: historyPages(d)},
-		{name: "http: history page, 16 groups", run: ownPages(d, reading)},
-		{name: "http: history page, changing", run: ownPages(d, changing)},
+		{name: "http: history page of 100", run: historyPages(d, 1, reading)},
+		{name: "http: history page, 16 groups", run: historyPages(d, 16, reading)},
+		{name: "http: history page, changing", run: historyPages(d, 16, changing)},
 		{name: "http: publish, keep-alive", run: httpPublish(d)},
 		{name: "recall: in a list of 10000", run: recalls},
 		{name: "idle: connections in 1000 groups", run: idleConnections(d, idle)},
@@ -325,19 +325,7 @@ func clients(ctx context.Context, s *servers, d time.Duration, n int, call func(
 	return res, err
 }
 
-func historyPages(d time.Duration) func(context.Context, *servers) (result, error) {
-	return func(ctx context.Context, s *servers) (result, error) {
-		if err := fill(s, "/load/history", 1000); err != nil {
-			return result{}, err
-		}
-		form := url.Values{"groupName": {"/load/history"}, "size": {"100"}, "position": {"0"}}.Encode()
-		return clients(ctx, s, d, 16, func(int, int) error {
-			return post("http://"+s.addr+"/__/history", "application/x-www-form-urlencoded", form)
-		})
-	}
-}
-
-// pageReader says what the clients of ownPages do.
+// pageReader says what the clients of historyPages do.
 type pageReader bool
 
 const (
@@ -347,27 +335,26 @@ const (
 	changing pageReader = true
 )
 
-// ownPages has 16 clients read pages, each that of a group of its own, so that no
-// two want the same.
-func ownPages(d time.Duration, how pageReader) func(context.Context, *servers) (result, error) {
-	const n = 16
+// historyPages has 16 clients read pages of so many groups: of one, so that all want
+// the same, or each of a group of its own.
+func historyPages(d time.Duration, groups int, how pageReader) func(context.Context, *servers) (result, error) {
 	return func(ctx context.Context, s *servers) (result, error) {
-		forms := make([]string, n)
-		for c := range n {
-			group := fmt.Sprintf("/load/history/%d", c)
-			if err := fill(s, group, 1000); err != nil {
+		names, forms := make([]string, groups), make([]string, groups)
+		for g := range groups {
+			names[g] = fmt.Sprintf("/load/history/%d", g)
+			if err := fill(s, names[g], 1000); err != nil {
 				return result{}, err
 			}
-			forms[c] = url.Values{"groupName": {group}, "size": {"100"}, "position": {"0"}}.Encode()
+			forms[g] = url.Values{"groupName": {names[g]}, "size": {"100"}, "position": {"0"}}.Encode()
 		}
-		return clients(ctx, s, d, n, func(c, i int) error {
+		return clients(ctx, s, d, 16, func(c, i int) error {
+			g := c % groups
 			if how == changing {
-				packet := dataPacket(fmt.Sprintf("change-%d", i))
-				if err := post(fmt.Sprintf("http://%s/load/history/%d", s.addr, c), "", string(packet)); err != nil {
+				if err := post("http://"+s.addr+names[g], "", string(dataPacket(fmt.Sprintf("change-%d", i)))); err != nil {
 					return err
 				}
 			}
-			return post("http://"+s.addr+"/__/history", "application/x-www-form-urlencoded", forms[c])
+			return post("http://"+s.addr+"/__/history", "application/x-www-form-urlencoded", forms[g])
 		})
 	}
 }
@@ -419,25 +406,26 @@ func idleConnections(d time.Duration, n int) func(context.Context, *servers) (re
 		}
 		defer fleet.close()
 		fleet.startReaders()
-		if err := sleep(ctx, idleAfter); err != nil {
-			return result{}, err
-		}
-		after, err := s.rss()
-		if err != nil {
-			return result{}, err
-		}
-		res, err := window(ctx, s, d, func() int64 { return time.Now().UnixMilli() })
-		if err != nil {
-			return res, err
-		}
-		res.note = idleNote(after-before, n, res)
-		return res, nil
+		return whileIdle(ctx, s, d, before, n)
 	}
 }
 
-// idleNote says what n connections take that do nothing: rss bytes in all.
-func idleNote(rss int64, n int, res result) string {
+// whileIdle measures what n connections take that do nothing; before is the edges'
+// memory without them.
+func whileIdle(ctx context.Context, s *servers, d time.Duration, before int64, n int) (result, error) {
+	if err := sleep(ctx, idleAfter); err != nil {
+		return result{}, err
+	}
+	after, err := s.rss()
+	if err != nil {
+		return result{}, err
+	}
+	res, err := window(ctx, s, d, func() int64 { return time.Now().UnixMilli() })
+	if err != nil {
+		return res, err
+	}
 	core := func(used time.Duration) float64 { return 100 * used.Seconds() / res.elapsed.Seconds() }
-	return fmt.Sprintf("%.1f kB of edge RSS each; idle CPU of a core: edge %.2f %%, historysvc %.2f %%, redis %.2f %% (counts are milliseconds)",
-		float64(rss)/float64(n)/1024, core(res.cpu.edge), core(res.cpu.historysvc), core(res.cpu.redis))
+	res.note = fmt.Sprintf("%.1f kB of edge RSS each; idle CPU of a core: edge %.2f %%, historysvc %.2f %%, redis %.2f %% (counts are milliseconds)",
+		float64(after-before)/float64(n)/1024, core(res.cpu.edge), core(res.cpu.historysvc), core(res.cpu.redis))
+	return res, nil
 }

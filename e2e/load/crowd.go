@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -100,9 +99,7 @@ func (c *crowd) start(ctx context.Context, part crowdPart) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, os.Args[0], "-crowd", string(text)) //nolint:gosec // this program
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Stderr = os.Stderr
+	cmd := command(ctx, os.Args[0], "-crowd", string(text))
 	in, err1 := cmd.StdinPipe()
 	out, err2 := cmd.StdoutPipe()
 	if err := errors.Join(err1, err2, cmd.Start()); err != nil {
@@ -160,15 +157,6 @@ func crowdOf(d time.Duration, of shape) func(context.Context, *servers) (result,
 		if of.unacked > 0 {
 			return window(ctx, s, d, c.acked)
 		}
-		if err := sleep(ctx, idleAfter); err != nil {
-			return result{}, err
-		}
-		after, err := s.rss()
-		if err != nil {
-			return result{}, err
-		}
-		res, err := window(ctx, s, d, func() int64 { return time.Now().UnixMilli() })
-		res.note = idleNote(after-before, of.groups*of.size, res)
-		return res, err
+		return whileIdle(ctx, s, d, before, of.groups*of.size)
 	}
 }

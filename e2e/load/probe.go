@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 )
 
 // probe publishes 100 messages per second to 100 groups of 10 on a server that
@@ -24,16 +22,14 @@ func probe(ctx context.Context, addr string) (string, error) {
 
 // probeElsewhere is probe in a process of its own.
 func probeElsewhere(ctx context.Context, addr string) string {
-	cmd := exec.Command(os.Args[0], "-probe", addr) //nolint:gosec // this program
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Stderr = os.Stderr
+	cmd := command(context.WithoutCancel(ctx), os.Args[0], "-probe", addr) // it ends by itself, and says what it has seen
 	var out strings.Builder
 	cmd.Stdout = &out
 	if err := cmd.Start(); err != nil {
 		return fmt.Sprintf("not measured: %v", err)
 	}
 	<-ctx.Done()
-	_ = cmd.Process.Signal(os.Interrupt) // it ends by itself, and says what it has seen
+	_ = cmd.Process.Signal(os.Interrupt)
 	if err := cmd.Wait(); err != nil {
 		return fmt.Sprintf("not measured: %v", err)
 	}

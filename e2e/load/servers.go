@@ -106,11 +106,17 @@ func (s *servers) startEdge(bin, name string, args []string) error {
 	return nil
 }
 
-// start runs a server whose output goes to stderr.
-func (s *servers) start(name string, args ...string) (*exec.Cmd, error) {
-	cmd := exec.Command(name, args...)
+// command is a program that ends with ctx or this process, and complains on its stderr.
+func command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return cmd
+}
+
+// start runs a server until stop.
+func (s *servers) start(name string, args ...string) (*exec.Cmd, error) {
+	cmd := command(context.Background(), name, args...)
 	return cmd, cmd.Start()
 }
 
