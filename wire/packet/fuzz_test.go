@@ -57,6 +57,30 @@ func FuzzLowLevelIsNeverReadAsCommand(f *testing.F) {
 	})
 }
 
+// FuzzSpoiledCommandIsDropped: what is a command, or is too much like one to be
+// relayed, is not relayed either when a byte makes it invalid: the readers that
+// replace such bytes, or ignore them, still find the command.
+func FuzzSpoiledCommandIsDropped(f *testing.F) {
+	seed(f)
+	f.Fuzz(func(t *testing.T, msg []byte) {
+		doc, ok := referenceClassify(msg)
+		end := bytes.LastIndexByte(msg, '}')
+		if !ok || end < 0 || doc.Kind == Low || doc.Kind == Data || doc.Kind == BadUUID {
+			return
+		}
+		for _, spoilt := range [][]byte{
+			slices.Concat(msg[:end], []byte(",\"\x89\":0}")),
+			slices.Concat(msg[:end], []byte("\x89}")),
+			slices.Concat(msg, []byte("\xff")),
+			slices.Concat([]byte("\xff"), msg),
+		} {
+			if got := Classify(spoilt); got != (Packet{Kind: Dropped}) {
+				t.Errorf("Classify(%q) = %s, though without invalid bytes it is %s", spoilt, kindNames[got.Kind], kindNames[doc.Kind])
+			}
+		}
+	})
+}
+
 // FuzzLookalikesAreFew: what is dropped without being a valid document at least
 // has an object in it and does not begin as prose.
 func FuzzLookalikesAreFew(f *testing.F) {

@@ -11,8 +11,8 @@ import (
 // document. It errs on the side of yes. Readers that exist and are covered:
 //
 //   - those that read the first of several documents, or one after the other;
-//   - those that skip a byte order mark, guess UTF-16 or UTF-32 (Python), stop at
-//     a NUL (C), replace or ignore invalid UTF-8;
+//   - those that skip a byte order mark, guess UTF-16 or UTF-32 (Python), end the
+//     text or a name at a NUL (C), replace or ignore invalid UTF-8;
 //   - those that accept comments, trailing commas, names in single quotes or in
 //     none, "=" for ":", other numbers (01, +1, 1., 0x1), other escapes, control
 //     characters in strings, or a text that is cut off (JSON5, Json.NET, Gson).
@@ -131,7 +131,13 @@ func letterLen(b []byte, letter byte) int {
 
 // valueMayBeOne looks at what follows a name.
 func valueMayBeOne(b []byte) bool {
-	b = skipNoise(b)
+	rest := skipNoise(b)
+	if noise := b[:len(b)-len(rest)]; bytes.HasSuffix(noise, []byte{'\\'}) && escapesNUL(rest) {
+		// Whatever follows up to the quote, the name ends here where strings
+		// are kept as C does.
+		return true
+	}
+	b = rest
 	if len(b) > 0 && (b[0] == '"' || b[0] == '\'' || b[0] == '`') {
 		b = skipNoise(b[1:])
 	}
@@ -147,6 +153,16 @@ func valueMayBeOne(b []byte) bool {
 			b = skipNoise(b[1:])
 		}
 		return len(b) > 0 && (b[0] == '/' || b[0] == '#' || nearOne(b))
+	}
+	return false
+}
+
+// escapesNUL says whether b, which follows a backslash, may stand for a NUL.
+func escapesNUL(b []byte) bool {
+	for _, escape := range []string{"u0000", "U0000", "u{0", "x00", "0"} {
+		if bytes.HasPrefix(b, []byte(escape)) {
+			return true
+		}
 	}
 	return false
 }
