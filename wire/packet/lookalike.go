@@ -25,7 +25,10 @@ func mayBeCommand(b []byte) bool {
 		return true
 	}
 	// UTF-16 and UTF-32 put NULs between the characters that matter here.
-	return bytes.IndexByte(b, 0) >= 0 && objectSaysOne(bytes.ReplaceAll(b, []byte{0}, nil))
+	if bytes.IndexByte(b, 0) >= 0 && objectSaysOne(bytes.ReplaceAll(b, []byte{0}, nil)) {
+		return true
+	}
+	return !utf8.Valid(b) && objectSaysOne(bytes.ToValidUTF8(b, nil))
 }
 
 // objectSaysOne looks for the first document that begins as an object, after

@@ -77,11 +77,11 @@ func find(names []string, q quoted) (i int, sure bool) {
 	}
 	var room [32]byte
 	for i, name := range names {
-		start := unescape(room[:0], q.raw, len(name)+1)
+		start := unescape(room[:0], q.raw, len(name)+utf8.UTFMax) // one more character, if there is one
 		if string(start) == name {
 			return i, true
 		}
-		if len(start) == len(name)+1 && start[len(name)] == 0 && string(start[:len(name)]) == name {
+		if len(start) > len(name) && start[len(name)] == 0 && string(start[:len(name)]) == name {
 			return i, false
 		}
 	}
