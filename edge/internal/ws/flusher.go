@@ -17,26 +17,31 @@ const (
 	flushShare = 32
 	// One in so many turns is measured.
 	measured = 64
+	// When bulk has been served for longer than spell, and others have been served
+	// meanwhile, each of its workers rests. One that never did would take a processor
+	// for good, and what is to be done for these others on the way, in other processes too,
+	// would wait until the system takes it away. What waits in bulk leaves in fewer writes then.
+	spell = 5 * time.Millisecond
+	rest  = 3 * time.Millisecond
 )
 
-// Flusher writes for many Outboxes with few goroutines, at most one for each
-// processor. An Outbox waits for its turn, and all that has come for it until
-// then leaves in one write: the more there is to do, the less each message
-// costs. A turn never blocks: a peer that does not take all of it gets a
-// goroutine of its own, as does one behind TLS.
+// Flusher writes for many Outboxes with few goroutines. An Outbox waits for its
+// turn, and all that has come for it until then leaves in one write: the more there
+// is to do, the less each message costs. A turn never blocks: a peer that does not
+// take all of it gets a goroutine of its own, as does one behind TLS.
 //
-// There are two queues. Members of large rooms wait in bulk, which one
-// processor at least does not serve: it stays free for everything else, so that
-// a large room delays nobody. An Outbox waits at most once, so the number of
-// connections bounds both.
+// There are two lines. Members of large rooms wait in bulk, so that a large room
+// delays nobody. Each line has at most one writer less than there are processors: one
+// stays free for those who read and relay. That is also cheaper, for two writers
+// find less for each write than one. An Outbox waits at most once, so the number of
+// connections bounds both lines.
 type Flusher struct {
 	running sync.WaitGroup
 
-	mu sync.Mutex
-	// Those with frames of large rooms, and the others.
-	bulk, express fifo
-	// How many work, and how many of them on bulk.
-	workers, bulkWorkers int
+	mu            sync.Mutex
+	express, bulk line
+	// Turns that express has had.
+	served uint
 	// One turn in measured is: looking at the clock each time would show in what
 	// a delivery costs.
 	turns   uint
@@ -67,19 +72,25 @@ func NewFlusher(reg prometheus.Registerer) *Flusher {
 // Wait blocks until nothing is being written. All connections must have ended.
 func (f *Flusher) Wait() { f.running.Wait() }
 
+// line is Outboxes that wait, and how many workers serve it.
+type line struct {
+	fifo
+	workers int
+}
+
 // add gives o a turn. It is called under o's lock.
 func (f *Flusher) add(o *Outbox, bulk bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	l := &f.express
 	if bulk {
-		f.bulk.push(o)
-	} else {
-		f.express.push(o)
+		l = &f.bulk
 	}
+	l.push(o)
 	if f.turns++; f.turns%measured == 0 && f.sampled == nil {
 		f.sampled, f.began = o, time.Now()
 	}
-	f.hire()
+	f.hire(l)
 }
 
 // measure looks whether the sampled one is among those that had their turn.
@@ -92,63 +103,69 @@ func (f *Flusher) measure(had []*Outbox) {
 	}
 }
 
-// hire starts a worker if there is need for one. GOMAXPROCS costs a lock of the
-// scheduler, so it is asked last.
-func (f *Flusher) hire() {
-	waiting := f.express.len() + f.bulk.len()
-	if f.workers > 0 && (waiting <= f.workers*flushShare || f.workers >= runtime.GOMAXPROCS(0)) {
+// hire starts a worker if l needs one. GOMAXPROCS costs a lock of the scheduler, so
+// it is asked last.
+func (f *Flusher) hire(l *line) {
+	if l.workers > 0 && (l.len() <= l.workers*flushShare || l.workers >= runtime.GOMAXPROCS(0)-1) {
 		return
 	}
-	f.workers++
+	l.workers++
 	f.running.Add(1)
-	go f.work()
+	go f.work(l)
 }
 
-// work gives turns until none is due.
-func (f *Flusher) work() {
+// work gives turns until none is due in l.
+func (f *Flusher) work(l *line) {
 	defer f.running.Done()
 	p := newPen()
 	defer p.release()
 	var chunk [flushChunk]*Outbox
-	n, bulk := 0, false
-	for {
-		if n, bulk = f.next(chunk[:n], chunk[:], bulk); n == 0 {
-			return
-		}
+	n, served := f.next(l, nil, chunk[:])
+	since := shift{served, time.Now()}
+	for n > 0 {
 		for _, o := range chunk[:n] {
 			if o.turn(p) {
-				f.add(o, bulk)
+				f.add(o, l == &f.bulk)
 			}
 		}
-		if bulk {
+		if l == &f.bulk {
 			runtime.Gosched() // whoever answers members comes first
+			if since.over(served, time.Now()) {
+				time.Sleep(rest)
+				since = shift{served, time.Now()}
+			}
 		}
+		n, served = f.next(l, chunk[:n], chunk[:])
 	}
 }
 
-// next takes what is due next. had are those that the worker gave a turn before,
-// and wasBulk says from which queue.
-func (f *Flusher) next(had, chunk []*Outbox, wasBulk bool) (n int, bulk bool) {
+// shift is when a worker of bulk last began, or rested, and how often express had
+// been served by then.
+type shift struct {
+	served uint
+	began  time.Time
+}
+
+// over says whether it is time to rest.
+func (s shift) over(served uint, now time.Time) bool {
+	return served != s.served && now.Sub(s.began) > spell
+}
+
+// next takes what is due next in l. had are those that the worker gave a turn before.
+// served is how often express was served so far.
+func (f *Flusher) next(l *line, had, chunk []*Outbox) (n int, served uint) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.measure(had)
-	if wasBulk {
-		f.bulkWorkers--
+	if n = l.take(chunk); n == 0 {
+		l.workers--
+	} else if l.len() > 0 {
+		f.hire(l)
 	}
-	switch {
-	case f.express.len() > 0:
-		n = f.express.take(chunk)
-	case f.bulk.len() > 0 && (f.bulkWorkers == 0 || f.bulkWorkers < runtime.GOMAXPROCS(0)-1):
-		n, bulk = f.bulk.take(chunk), true
-		f.bulkWorkers++
-	default:
-		f.workers--
-		return 0, false
+	if l == &f.express {
+		f.served += uint(n)
 	}
-	if f.express.len()+f.bulk.len() > 0 {
-		f.hire()
-	}
-	return n, bulk
+	return n, f.served
 }
 
 // fifo is a queue of Outboxes.

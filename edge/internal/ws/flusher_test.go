@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -105,8 +106,8 @@ func TestFlusherKeepsTheOrderOfEveryMember(t *testing.T) {
 		o.Wait()
 	}
 	f.Wait()
-	if f.workers != 0 || f.bulkWorkers != 0 || f.express.len() != 0 || f.bulk.len() != 0 {
-		t.Errorf("left behind: %d workers, %d of them bulk, queues of %d and %d", f.workers, f.bulkWorkers, f.express.len(), f.bulk.len())
+	if f.express.workers != 0 || f.bulk.workers != 0 || f.express.len() != 0 || f.bulk.len() != 0 {
+		t.Errorf("left behind: %d and %d workers, lines of %d and %d", f.express.workers, f.bulk.workers, f.express.len(), f.bulk.len())
 	}
 	if n := testutil.CollectAndCount(f.seconds); n != 1 {
 		t.Errorf("%d histograms of writes, want 1", n)
@@ -147,32 +148,61 @@ func TestPeerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 	f.Wait()
 }
 
-func TestFlusherServesExpressFirstAndLeavesAProcessorFree(t *testing.T) {
+// turnless makes Outboxes that wait for their turn and have nothing to say when it comes.
+func turnless(n int) []*Outbox {
+	outs := make([]*Outbox, n)
+	for i := range outs {
+		outs[i] = &Outbox{}
+	}
+	return outs
+}
+
+func TestEachLineHasItsOwnWritersAndLeavesAProcessorFree(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
 	f := NewFlusher(prometheus.NewRegistry())
-	f.workers = 3 // the test's own
-	var bulk, express [3 * flushChunk]Outbox
-	for i := range bulk {
-		f.add(&bulk[i], true)
+	for _, l := range []*line{&f.express, &f.bulk} {
+		l.workers = 2 // the test's own, as many as there may be
 	}
-	for i := range express[:2] {
-		f.add(&express[i], false)
+	bulk, express := turnless(3*flushShare), turnless(3*flushShare)
+	for i := range bulk {
+		f.add(bulk[i], true)
+		f.add(express[i], false)
+	}
+	if f.express.workers != 2 || f.bulk.workers != 2 {
+		t.Errorf("%d and %d workers for three processors, want 2 and 2", f.express.workers, f.bulk.workers)
 	}
 	chunk := make([]*Outbox, flushChunk)
-	if n, isBulk := f.next(nil, chunk, false); n != 2 || isBulk || chunk[0] != &express[0] {
-		t.Errorf("first: got %d, bulk %v", n, isBulk)
-	}
-	for range 2 {
-		if n, isBulk := f.next(nil, chunk, false); n != flushChunk || !isBulk {
-			t.Errorf("then: got %d, bulk %v", n, isBulk)
+	for _, tt := range []struct {
+		l    *line
+		want []*Outbox
+	}{{&f.express, express}, {&f.bulk, bulk}} {
+		for at := 0; at < len(tt.want); at += flushChunk {
+			if n, _ := f.next(tt.l, nil, chunk); !slices.Equal(chunk[:n], tt.want[at:at+flushChunk]) {
+				t.Fatalf("at %d: others had their turn", at)
+			}
+		}
+		if n, served := f.next(tt.l, nil, chunk); n != 0 || served != uint(len(express)) || tt.l.workers != 1 {
+			t.Errorf("in the end: %d, %d served, %d workers, want 0, %d, 1", n, served, tt.l.workers, len(express))
 		}
 	}
-	if n, _ := f.next(nil, chunk, false); n != 0 {
-		t.Errorf("the last processor took %d of bulk, want none", n)
-	}
-	// One of those who are at bulk goes on with it.
-	if n, isBulk := f.next(nil, chunk, true); n != flushChunk || !isBulk {
-		t.Errorf("in the end: got %d, bulk %v", n, isBulk)
+}
+
+func TestBulkRestsAfterASpellAndForOthersOnly(t *testing.T) {
+	began := time.Unix(1000, 0)
+	s := shift{served: 7, began: began}
+	for _, tt := range []struct {
+		served uint
+		after  time.Duration
+		over   bool
+	}{
+		{7, time.Hour, false},
+		{8, spell, false},
+		{8, spell + 1, true},
+		{6, spell + 1, true}, // the count has begun anew
+	} {
+		if got := s.over(tt.served, began.Add(tt.after)); got != tt.over {
+			t.Errorf("after %v, %d served: over %v, want %v", tt.after, tt.served, got, tt.over)
+		}
 	}
 }
 
