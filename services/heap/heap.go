@@ -21,7 +21,7 @@ import (
 
 const (
 	// floor is the size, bytes, up to which a heap grows before it is collected.
-	floor = 48 << 20
+	floor = 24 << 20
 	// The collector's own default, percent of the live heap.
 	normal = 100
 

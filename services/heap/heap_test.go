@@ -20,9 +20,9 @@ func TestSmallHeapsGrowToTheFloorAndLargeOnesToTheirDouble(t *testing.T) {
 	}{
 		{1 << 20, 0, floor},
 		{5 << 20, 0, floor},
-		{5 << 20, 20 << 20, floor},
+		{5 << 20, 5 << 20, floor},
 		{5 << 20, 200 << 20, 210 << 20},
-		{20 << 20, 0, floor},
+		{10 << 20, 0, floor},
 		{24 << 20, 0, 48 << 20},
 		{100 << 20, 10 << 20, 210 << 20},
 	} {
