@@ -1,6 +1,7 @@
 package packet
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -9,6 +10,13 @@ var (
 	small = []byte(`{"type":2,"uuid":"02108001177667145695","body":{"data":"hello world, this is a message","hash":"eb2ef7838a7a57d","sent":false}}`)
 	large = []byte(`{"type":2,"uuid":"02108001177667145695","body":{"data":"` + strings.Repeat("hello, 世界. ", 2180) + `"}}`)
 )
+
+// noise is n bytes of no meaning.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b) // never fails
+	return b
+}
 
 var sink Packet
 
@@ -21,6 +29,7 @@ func BenchmarkClassify(b *testing.B) {
 		{"data 32 KiB", large},
 		{"ping", []byte(`{"type":1,"command":5,"uuid":"a"}`)},
 		{"low text", []byte("hello world, this is a chat message that no one stores")},
+		{"binary 16 KiB", noise(16 << 10)},
 		{"lookalike 32 KiB", []byte("{" + strings.Repeat(`"type":2,`, 3600))},
 	} {
 		b.Run(bb.name, func(b *testing.B) {

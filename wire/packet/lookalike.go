@@ -25,10 +25,7 @@ func mayBeCommand(b []byte) bool {
 		return true
 	}
 	// UTF-16 and UTF-32 put NULs between the characters that matter here.
-	if bytes.IndexByte(b, 0) >= 0 && objectSaysOne(bytes.ReplaceAll(b, []byte{0}, nil)) {
-		return true
-	}
-	return !utf8.Valid(b) && objectSaysOne(bytes.ToValidUTF8(b, nil))
+	return bytes.IndexByte(b, 0) >= 0 && objectSaysOne(bytes.ReplaceAll(b, []byte{0}, nil))
 }
 
 // objectSaysOne looks for the first document that begins as an object, after
@@ -40,7 +37,7 @@ func objectSaysOne(b []byte) bool {
 			return false
 		}
 		if b[0] == '{' {
-			return saysTypeOne(b)
+			return saysTypeOne(b) || !utf8.Valid(b) && saysTypeOne(bytes.ToValidUTF8(b, nil))
 		}
 		s := scanner{b: b}
 		if !s.value() {

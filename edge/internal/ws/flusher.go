@@ -17,10 +17,11 @@ const (
 	flushShare = 32
 	// One in so many turns is measured.
 	measured = 64
-	// When bulk has been served for longer than spell, and others have been served
-	// meanwhile, each of its workers rests. One that never did would take a processor
-	// for good, and what is to be done for these others on the way, in other processes too,
-	// would wait until the system takes it away. What waits in bulk leaves in fewer writes then.
+	// Where all processors of the machine are in use, a worker of bulk rests when it
+	// has worked for longer than spell, and others have been served meanwhile. One that
+	// never did would keep its processor, and what is to be done for these others, in
+	// other processes too, would wait until the system takes it away. What waits in
+	// bulk leaves in fewer writes then.
 	spell = 5 * time.Millisecond
 	rest  = 3 * time.Millisecond
 )
@@ -31,10 +32,10 @@ const (
 // take all of it gets a goroutine of its own, as does one behind TLS.
 //
 // There are two lines. Members of large rooms wait in bulk, so that a large room
-// delays nobody. Each line has at most one writer less than there are processors: one
-// stays free for those who read and relay. That is also cheaper, for two writers
-// find less for each write than one. An Outbox waits at most once, so the number of
-// connections bounds both lines.
+// delays nobody. A line has at most one writer less than there are processors, but one
+// at least: while the other line is empty, a processor stays free for those who read
+// and relay. That is also cheaper, for two writers find less for each write than one.
+// An Outbox waits at most once, so the number of connections bounds both lines.
 type Flusher struct {
 	running sync.WaitGroup
 
@@ -130,7 +131,10 @@ func (f *Flusher) work(l *line) {
 		}
 		if l == &f.bulk {
 			runtime.Gosched() // whoever answers members comes first
-			if since.over(served, time.Now()) {
+			if since.over(served, time.Now()) && runtime.GOMAXPROCS(0) >= runtime.NumCPU() {
+				f.mu.Lock()
+				f.measure(chunk[:n]) // they have been served
+				f.mu.Unlock()
 				time.Sleep(rest)
 				since = shift{served, time.Now()}
 			}

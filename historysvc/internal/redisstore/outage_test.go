@@ -96,9 +96,20 @@ func (l *load) end() {
 func (l *load) check(t *testing.T, s *Store, g group.Name) {
 	t.Helper()
 	var stored []string
-	for _, text := range slices.Backward(texts(t, s, g, history.Query{Size: 10000})) {
-		stored = append(stored, uuidOf(text))
+	for q := (history.Query{Size: history.MaxPageSize}); ; {
+		page, err := s.Page(t.Context(), g, q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range page.Texts { // newest first
+			stored = append(stored, uuidOf(text))
+		}
+		if !page.More {
+			break
+		}
+		q.Position = page.Next
 	}
+	slices.Reverse(stored)
 	seen := make(map[string]bool)
 	var acked []string
 	for _, u := range stored {
