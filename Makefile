@@ -159,9 +159,9 @@ test-deploy: build $(gotestsum_TOOL) $(golangci-lint_TOOL) ## what is in deploy/
 .PHONY: check
 check: lint proto-check gen-check test test-deploy ## all that must pass before a change lands
 
-FUZZTIME ?= 10s
+FUZZTIME ?= 50000x
 .PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZTIME (default 10s)
+fuzz: ## run each fuzz target FUZZTIME times (50000x), or so long (10m)
 	scripts/fuzz.sh $(FUZZTIME) $(MODULES)
 
 BENCH ?= .
