@@ -21,8 +21,10 @@ func TestSmallHeapsGrowToTheFloorAndLargeOnesToTheirDouble(t *testing.T) {
 		{1 << 20, 0, floor},
 		{5 << 20, 0, floor},
 		{5 << 20, 5 << 20, floor},
+		{5 << 20, 20 << 20, 30 << 20},
 		{5 << 20, 200 << 20, 210 << 20},
 		{10 << 20, 0, floor},
+		{20 << 20, 0, 40 << 20},
 		{24 << 20, 0, 48 << 20},
 		{100 << 20, 10 << 20, 210 << 20},
 	} {

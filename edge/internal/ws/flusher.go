@@ -120,24 +120,22 @@ func (f *Flusher) work(l *line) {
 	defer f.running.Done()
 	p := newPen()
 	defer p.release()
+	bulk := l == &f.bulk
 	var chunk [flushChunk]*Outbox
 	n, served := f.next(l, nil, chunk[:])
 	since := shift{served, time.Now()}
 	for n > 0 {
+		if bulk && since.over(served, time.Now()) && runtime.GOMAXPROCS(0) >= runtime.NumCPU() {
+			time.Sleep(rest)
+			since = shift{served, time.Now()}
+		}
 		for _, o := range chunk[:n] {
 			if o.turn(p) {
-				f.add(o, l == &f.bulk)
+				f.add(o, bulk)
 			}
 		}
-		if l == &f.bulk {
+		if bulk {
 			runtime.Gosched() // whoever answers members comes first
-			if since.over(served, time.Now()) && runtime.GOMAXPROCS(0) >= runtime.NumCPU() {
-				f.mu.Lock()
-				f.measure(chunk[:n]) // they have been served
-				f.mu.Unlock()
-				time.Sleep(rest)
-				since = shift{served, time.Now()}
-			}
 		}
 		n, served = f.next(l, chunk[:n], chunk[:])
 	}
