@@ -14,6 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
 	"github.com/gotapi/gotapi-ws/hooks"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
@@ -86,6 +87,9 @@ type Config struct {
 	Listener net.Listener
 	// Served as well, without TLS: pipes within this process.
 	ExtraListeners []net.Listener
+	// Is given the relay before the service listens, for an edge in this process,
+	// which then needs no network; may be nil.
+	OnRelay func(relayv1.RelayServiceServer)
 	// Called when the service listens; may be nil.
 	OnReady func(addr net.Addr)
 	// Makes tracers; nil: nothing is traced.

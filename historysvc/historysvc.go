@@ -67,6 +67,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	door := rpc.NewDoor(guard, cfg.TLS.CA != "")
 	srv := newServer(history, relay, door, auditLog, listeners, append(secure.options(), cfg.tracedCalls()...), cfg.Drain, log, reg)
 
+	if cfg.OnRelay != nil {
+		cfg.OnRelay(relay)
+	}
 	addr := listeners[0].Addr()
 	log.InfoContext(ctx, "history service listens", "address", addr.String())
 	cfg.announce(ctx, guard, addr, log)

@@ -1,6 +1,6 @@
 // Package standalone runs an edge and a history service in one process, with
-// an embedded store unless there is a Redis. The two talk as they do apart,
-// gRPC and all, over a pipe in memory.
+// an embedded store unless there is a Redis. The two talk as they do apart:
+// calls go over gRPC and a pipe in memory, the relay's frames take a shortcut.
 package standalone
 
 import (
@@ -28,6 +28,7 @@ const pipeBytes = 1 << 20
 type parts struct {
 	http, grpc net.Listener
 	pipe       *bufconn.Listener
+	shortcut   *shortcut
 	redis      string
 	announce   *announcement
 	// By which the two know each other if nobody has chosen one.
@@ -39,7 +40,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	p := parts{redis: cfg.History.Redis, pipe: bufconn.Listen(pipeBytes), announce: &announcement{cfg: cfg}, serviceToken: rand.Text()}
+	p := parts{
+		redis: cfg.History.Redis, pipe: bufconn.Listen(pipeBytes), shortcut: newShortcut(),
+		announce: &announcement{cfg: cfg}, serviceToken: rand.Text(),
+	}
 	defer func() { _ = p.pipe.Close() }()
 	var err error
 	if p.http, err = listen(ctx, "-listen", cfg.Edge.Listen); err != nil {
@@ -69,6 +73,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		run.Part{Name: "historysvc", Serve: func(ctx context.Context) error {
 			return historysvc.Run(ctx, history, log.With("service", "historysvc"), reg)
 		}},
+		run.Part{Name: "relay", Serve: p.shortcut.serve},
 		run.Part{Name: "edge", Serve: func(ctx context.Context) error {
 			return edge.Run(ctx, face, log.With("service", "edge"), reg)
 		}},
@@ -97,7 +102,7 @@ func (c *Config) history(p parts) historysvc.Config {
 	h.Access = p.access(h.Access)
 	if p.pipe != nil {
 		h.Listener, h.ExtraListeners = p.grpc, []net.Listener{p.pipe}
-		h.OnReady = p.announce.grpcReady
+		h.OnReady, h.OnRelay = p.announce.grpcReady, p.shortcut.offer
 	}
 	return h
 }
@@ -118,9 +123,12 @@ func (c *Config) edge(p parts) edge.Config {
 	e.Access = p.access(e.Access)
 	if p.pipe != nil {
 		e.Listener = p.http
-		e.DialOptions = []grpc.DialOption{grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			return p.pipe.DialContext(ctx)
-		})}
+		e.DialOptions = []grpc.DialOption{
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+				return p.pipe.DialContext(ctx)
+			}),
+			grpc.WithChainStreamInterceptor(p.shortcut.intercept),
+		}
 		e.OnReady = p.announce.httpReady
 	}
 	return e

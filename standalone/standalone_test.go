@@ -146,6 +146,17 @@ func TestNothingIsLeftRunningAfterStop(t *testing.T) {
 	}
 }
 
+// A stream over gRPC would do all the same, and nothing else would tell.
+func TestRelayTakesTheShortcut(t *testing.T) {
+	s := start(t)
+	s.post(t, "/room/1", data)
+	stacks := make([]byte, 4<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	if !bytes.Contains(stacks, []byte("standalone.(*serviceEnd).Recv")) {
+		t.Errorf("no goroutine waits for frames at the service's end of the shortcut:\n%s", stacks)
+	}
+}
+
 func TestHistoryInRedisSurvivesARestart(t *testing.T) {
 	redis := startRedis(t)
 	s := start(t, "-redis", redis)

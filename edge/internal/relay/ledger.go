@@ -3,6 +3,8 @@ package relay
 import (
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -21,7 +23,9 @@ const entryOverhead = 400
 
 // entry is a publication that has not been answered.
 type entry struct {
-	msg      relayv1.Publish
+	// What is written: own, or a copy of it.
+	msg      *relayv1.Publish
+	own      relayv1.Publish
 	done     func(Receipt)
 	deadline time.Time
 	size     int
@@ -39,6 +43,7 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 		deadline: deadline,
 		size:     len(p.Group) + len(p.UUID) + len(p.Payload) + entryOverhead,
 	}
+	e.msg = &e.own
 	e.msg.Id = p.ID()
 	e.msg.Group = string(p.Group)
 	e.msg.Kind = encodeKind(p.Kind)
@@ -161,10 +166,15 @@ func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publis
 		if len(publishes) > 0 && size > maxFrameBytes {
 			break
 		}
+		if e.msg.GetTimeoutMs() != 0 {
+			// It went to an earlier stream, whose other end may be in this process
+			// and still read it.
+			e.msg = proto.CloneOf(e.msg)
+		}
 		e.written++
 		e.frame = frame
 		e.msg.TimeoutMs = uint32(max(answerWithin(e.deadline.Sub(now)).Milliseconds(), 1))
-		publishes = append(publishes, &e.msg)
+		publishes = append(publishes, e.msg)
 		l.unsent = e.next
 	}
 	return publishes
