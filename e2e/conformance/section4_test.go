@@ -74,6 +74,7 @@ func Test4_ParametersInQueryFormOrBoth(t *testing.T) {
 	form := "Content-Type: " + client.Form
 	for what, a := range map[string]client.Answer{
 		"form":                   client.Do(t, "POST", here(), "/__/history", all, form),
+		"form without a type":    client.Do(t, "POST", here(), "/__/history", all),
 		"form, slash":            client.Do(t, "POST", here(), "/__/history/", all, form),
 		"query of a POST":        client.Do(t, "POST", here(), "/__/history?"+all, ""),
 		"query of a POST, slash": client.Do(t, "POST", here(), "/__/history/?"+all, "", form),

@@ -80,7 +80,8 @@ func (p *params) text(name string) string {
 func (p *params) required(name string) string {
 	s := p.text(name)
 	if s == "" {
-		p.fail(name, "missing")
+		// What was sent may stand in a body that is not read: say where it belongs.
+		p.fail(name, "missing; parameters go into the query string, or into the body of a POST of type "+contentTypeForm)
 	}
 	return s
 }

@@ -27,6 +27,9 @@ const (
 	contentTypeText = "text/plain; charset=utf-8"
 )
 
+// contentTypeForm is that of bodies with parameters.
+const contentTypeForm = "application/x-www-form-urlencoded"
+
 // newREST serves what history.gateway.yaml maps under /__/, but pages of history.
 func newREST(ctx context.Context, history *Forwarder, log *slog.Logger) (http.Handler, error) {
 	installParser()
@@ -88,8 +91,15 @@ func accepts(r *http.Request, want string) bool {
 
 // parseForm reads the parameters into r.Form: from the query, and from the body
 // of a POST if it is a form. A body of another type has none.
+//
+// A body without a type is taken for a form, as RFC 9110, section 8.3, allows: these
+// endpoints read nothing else, and a backend that writes its requests itself often
+// names no type. It opens no door: pages of other sites may send forms as it is.
 func parseForm(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	if r.Header.Get("Content-Type") == "" {
+		r.Header.Set("Content-Type", contentTypeForm)
+	}
 	mediaType, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if r.Method == http.MethodPost && mediaType == "multipart/form-data" {
 		// Never on disk: the body is smaller than what may be in memory.

@@ -34,6 +34,9 @@ func TestHistoryParameters(t *testing.T) {
 	}{
 		{"form", "POST", "/__/history", all, []string{form}, want},
 		{"form with charset", "POST", "/__/history", all, []string{form + "; charset=UTF-8"}, want},
+		{"form without a type", "POST", "/__/history", all, nil, want},
+		{"form of an empty type", "POST", "/__/history", all, []string{"Content-Type:"}, want},
+		{"mixed, without a type", "POST", "/__/history?groupName=/room/9527/", "position=-50&size=50", nil, want},
 		{"form, trailing slash", "POST", "/__/history/", all, []string{form}, want},
 		{"query of a POST", "POST", "/__/history?" + all, "", nil, want},
 		{"mixed", "POST", "/__/history?groupName=/room/9527/", "position=-50&size=50", []string{form}, want},
@@ -144,10 +147,30 @@ func TestBadParameters(t *testing.T) {
 	}
 }
 
+func TestAMissingParameterIsAnsweredWithWhereItGoes(t *testing.T) {
+	rig := newRig(t, Options{AdminSecret: "s"})
+	for _, tt := range []struct{ method, target, body, header, name string }{
+		{"POST", "/__/history", `{"groupName":"/a"}`, "Content-Type: application/json", "groupName"},
+		{"POST", "/__/history", "groupName=/a", "Content-Type: text/plain", "groupName"},
+		{"GET", "/__/history", "groupName=/a", form, "groupName"},
+		{"POST", "/__/cancel?groupName=/a", "uuid=u", "Content-Type: text/plain", "uuid"},
+		{"POST", "/__/ttl?groupName=/a&secret=s", `{"ttl":5}`, "Content-Type: application/json", "ttl"},
+	} {
+		got := rig.do(tt.method, tt.target, tt.body, tt.header)
+		wantError(t, tt.target, got, 400)
+		want := tt.name + ": missing; parameters go into the query string, or into the body of a POST of type application/x-www-form-urlencoded"
+		if !strings.Contains(got.body, want) {
+			t.Errorf("%s %s (%s): got %s, want %q", tt.method, tt.target, tt.header, got.body, want)
+		}
+	}
+}
+
 func TestTooLargeFormIsRefused(t *testing.T) {
 	rig := newRig(t, Options{})
 	got := rig.do("POST", "/__/history", "groupName=/"+strings.Repeat("a", maxFormBytes), form)
 	wantError(t, "large form", got, 413)
+	got = rig.do("POST", "/__/history", "groupName=/"+strings.Repeat("a", maxFormBytes))
+	wantError(t, "large form without a type", got, 413)
 }
 
 func TestCancel(t *testing.T) {
@@ -158,7 +181,7 @@ func TestCancel(t *testing.T) {
 		return &historyv1.CancelResponse{Code: 200, Msg: "recalled"}, nil
 	}
 	for _, target := range []string{"/__/cancel", "/__/cancel/"} {
-		a := rig.do("POST", target, "groupName=/a&uuid=u", form)
+		a := rig.do("POST", target, "groupName=/a&uuid=u") // a bare socket names no type
 		if a.code != 200 || a.body != `{"code":200,"msg":"recalled"}` {
 			t.Errorf("%s: got %d %s", target, a.code, a.body)
 		}
