@@ -165,6 +165,18 @@ func Test2_4_AfterInAnUnknownGroupBrings410(t *testing.T) {
 	m.Want(numbered(0))
 }
 
+func Test2_4_AfterGivenTwiceIs400(t *testing.T) {
+	t.Parallel()
+	m, resp, err := client.TryJoin(t, here(), client.Group()+"?after="+uuidOf(0)+"&after="+uuidOf(1))
+	if err == nil {
+		m.Leave()
+		t.Fatal("a WebSocket with two places to begin was opened")
+	}
+	if resp == nil || resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("got %v (%v), want 400", resp, err)
+	}
+}
+
 func Test2_4_AnEmptyAfterIsNone(t *testing.T) {
 	t.Parallel()
 	g := client.Group()

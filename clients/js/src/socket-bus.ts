@@ -160,7 +160,10 @@ export class SocketBus extends Emitter<SocketBusEvents> {
   #address(): string {
     const after = this.resumeAfter?.();
     if (!after) return this.url;
-    return `${this.url}${this.url.includes("?") ? "&" : "?"}after=${encodeURIComponent(after)}`;
+    const [path = "", ...rest] = this.url.split("?");
+    const query = new URLSearchParams(rest.join("?"));
+    query.set("after", after); // in the place of one that the url may have begun with
+    return `${path}?${query}`;
   }
 
   #listen(socket: WebSocketLike): void {

@@ -2,11 +2,14 @@ package session
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,9 +150,9 @@ func New(opts Options, rooms *room.Registry, p Publisher, h History, log *slog.L
 // starts its session, or refuses it: 400, 403, 426, or 503 when the server goes
 // down, is full, or cannot get the group's traffic in time.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Name, by *access.Identity) {
-	after := r.URL.Query().Get("after")
-	if len(after) > packet.MaxUUID || !utf8.ValidString(after) {
-		s.opts.WriteError(w, http.StatusBadRequest, "after must be the uuid of a message")
+	after, err := resumePoint(r.URL.RawQuery)
+	if err != nil {
+		s.opts.WriteError(w, http.StatusBadRequest, err.Error())
 		return
 	}
 	if !s.door.Load().upgrader.Check(w, r) {
@@ -174,6 +177,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Na
 	c.guest = guest
 	if !s.start(w, r, c) {
 		s.release(c)
+	}
+}
+
+// resumePoint is the uuid in a query ?after=, after which a member begins; "": now.
+// One that is doubtful is an error, as the member would get messages too few or too
+// many, and not know. Other parameters are nobody's, and may be broken.
+func resumePoint(query string) (string, error) {
+	values, err := url.ParseQuery(query)
+	switch after := values.Get("after"); {
+	case err != nil && strings.Contains(query, "after="):
+		return "", errors.New("after: the query is not percent-encoded")
+	case len(values["after"]) > 1:
+		return "", errors.New("after: given more than once")
+	case len(after) > packet.MaxUUID || !utf8.ValidString(after):
+		return "", errors.New("after: must be the uuid of a message")
+	default:
+		return after, nil
 	}
 }
 

@@ -168,6 +168,10 @@ func TestResume(t *testing.T) {
 		two.wantGot("b", "c", "d")
 		three.wantGot("c", "d")
 		e.wantRefused(chat+"?after="+strings.Repeat("x", 200), nil, 400)
+		e.wantRefused(chat+"?after=a&after=a", nil, 400)
+		e.wantRefused(chat+"?after=&x=y&after=b", nil, 400)
+		e.wantRefused(chat+"?after=100%", nil, 400)
+		e.dial(chat + "?x=1&x=100%").wantGot()
 	})
 }
 

@@ -254,4 +254,15 @@ describe("SocketBus", () => {
     await pass(100);
     expect(server.upgrades).toEqual([`ws://fake${GROUP}?a=b&after=x%26y`]);
   });
+
+  it("puts the resume point in the place of the one in its URL", async () => {
+    const server = new FakeServer();
+    const bus = new SocketBus(`ws://fake${GROUP}?after=x&a=b`, { WebSocket: server.WebSocket });
+    bus.resumeAfter = () => (server.upgrades.length > 0 ? "y" : undefined);
+    bus.connect();
+    await pass(100);
+    server.cut();
+    await pass(30_000);
+    expect(server.upgrades).toEqual([`ws://fake${GROUP}?after=x&a=b`, `ws://fake${GROUP}?after=y&a=b`]);
+  });
 });
