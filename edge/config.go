@@ -127,7 +127,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "most HTTP requests under way; more are refused with 503")
 	fs.IntVar(&c.PageCache, "page-cache", pages.DefaultBytes, "`bytes` of pages of history that are kept, to be sent again while they hold; 0: none")
 	fs.BoolVar(&c.LogConnections, "log-connections", false,
-		"log the end of each WebSocket with its reason, how long it was and what it carried, up to 20 in 10 s;\nwithout it that is on level debug, where all are logged")
+		"log the end of each WebSocket with its reason, how long it was and what it carried, up to 20 in 10 s;\nwithout it that is on level debug, where all are logged; slow consumers are a warning in any case")
 	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "over how long the members are disconnected when the server goes down")
 	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain, PEM; with -tls-key the edge speaks TLS")
 	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"log/slog"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -58,6 +59,20 @@ func endOf(cause error) end {
 		return endPeerClosed
 	default:
 		return endPeerGone // an error of the network
+	}
+}
+
+// endLevel is the level of the line about an end. Clients come and go, which is of
+// interest to whom it is; but that one is cut off for what it does not read is
+// trouble in any case: with its line, or with the group that gets too much.
+func endLevel(e end, asked bool) slog.Level {
+	switch {
+	case e == endSlowConsumer:
+		return slog.LevelWarn
+	case asked:
+		return slog.LevelInfo
+	default:
+		return slog.LevelDebug
 	}
 }
 

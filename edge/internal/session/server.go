@@ -67,7 +67,8 @@ type Options struct {
 	// SettleTime is how long a leaving session waits for its answers: the
 	// publish timeout and a little more; 6 s.
 	SettleTime time.Duration
-	// LogEnds makes the end of each connection a line at level Info, not Debug.
+	// LogEnds makes the end of each connection a line at level Info, not Debug. That
+	// of a slow consumer is a warning in any case.
 	LogEnds bool
 	// Tracer makes spans of publications; nil: none.
 	Tracer trace.Tracer

@@ -2,7 +2,6 @@ package session
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -134,10 +133,7 @@ func (c *session) endedBy(err error) error {
 func (c *session) report(cause error) {
 	reason := endOf(cause)
 	c.server.metrics.ended(reason)
-	level := slog.LevelDebug
-	if reason == endSlowConsumer || c.server.door.Load().logEnds {
-		level = slog.LevelInfo
-	}
+	level := endLevel(reason, c.server.door.Load().logEnds)
 	if !c.server.log.Enabled(c.server.base, level) {
 		return
 	}

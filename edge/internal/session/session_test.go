@@ -382,6 +382,29 @@ func TestSlowMemberIsDisconnectedWith1013(t *testing.T) {
 	})
 }
 
+func TestTheEndOfASlowConsumerIsAWarningAskedForOrNot(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		inBubble(t, session.Options{LogEnds: asked, Queue: ws.Limits{Frames: 100, Bytes: 1 << 20}}, func(e *edge) {
+			slow, other := e.dialDeaf(chat), e.dial(chat)
+			for i := range 300 {
+				other.text(fmt.Sprint(i))
+			}
+			slow.listen()
+			slow.wantClosed(1013)
+			synctest.Wait()
+			line := e.lines.String()
+			for _, want := range []string{"level=WARN", `msg="session ended"`, "group=" + string(chat), "reason=slow_consumer", "code=1013"} {
+				if strings.Count(line, want) != 1 {
+					e.Errorf("asked for: %t: want %s once: %q", asked, want, line)
+				}
+			}
+			if strings.Count(line, "\n") != 1 {
+				e.Errorf("asked for: %t: want one line: %q", asked, line)
+			}
+		})
+	}
+}
+
 func TestStalledPeerIsDroppedAfterTheWriteTimeout(t *testing.T) {
 	inBubble(t, session.Options{}, func(e *edge) {
 		stalled, other := e.dialDeaf(chat), e.dial(chat)
