@@ -119,7 +119,7 @@ local cut = 0
 if stored > 0 then
   local cap = tonumber(ARGV[1])
   local slack = 600000 -- our keys outlive the list by this, ms; also the least age of an index generation
-  local renew = fresh
+  local renew = before == gens -- the index is made now, without an expiry
   local len = one and call('LPUSH', list, text) or call('LPUSH', list, unpack(texts))
   for i = 1, archive and stored or 0 do
     local added = redis.pcall('XADD', archive, 'MAXLEN', '~', tonumber(sub(rare, 53, 68)), '*',

@@ -212,6 +212,35 @@ func TestTheTTLOfAGroupGoesBeforeTheDefault(t *testing.T) {
 	}
 }
 
+// What is made after the ttl was set expires as well: a key of each room that was
+// ever opened would stay for ever.
+func TestNothingOfAGroupOutlivesATTLThatWasSetBeforeItsFirstMessage(t *testing.T) {
+	for _, b := range backends {
+		for name, begin := range map[string]func(t *testing.T, s *Store, g group.Name){
+			"new": func(*testing.T, *Store, group.Name) {},
+			"adopted": func(t *testing.T, s *Store, g group.Name) {
+				if err := s.client.LPush(t.Context(), string(g), dataPacket("old")).Err(); err != nil {
+					t.Fatal(err)
+				}
+			},
+		} {
+			t.Run(b.name+"/"+name, func(t *testing.T) {
+				s, g := on(t, b, Options{}, nil), room(t)
+				begin(t, s, g)
+				if err := s.SetTTL(t.Context(), g, time.Minute); err != nil {
+					t.Fatal(err)
+				}
+				must(t, s, g, "a")
+				for _, key := range append(keysOf2(g), string(g)) {
+					if ttl, err := s.client.PTTL(t.Context(), key).Result(); err != nil || ttl <= 0 || ttl > 21*time.Minute {
+						t.Errorf("%s lives for %v, %v", key, ttl, err)
+					}
+				}
+			})
+		}
+	}
+}
+
 func TestTheIndexRemembersTheCapAndTenMinutesWithinItsLimit(t *testing.T) {
 	for _, b := range backends {
 		t.Run(b.name, func(t *testing.T) {
