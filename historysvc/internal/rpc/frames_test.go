@@ -116,7 +116,7 @@ func TestResultsAreAnsweredOnceAndBounded(t *testing.T) {
 	for i := range n {
 		o.answer(result{id: uint64(i), outcome: relayv1.Outcome_OUTCOME_ACCEPTED})
 	}
-	if o.allAnswered() {
+	if o.end() {
 		t.Error("all answered before anything was sent")
 	}
 	first, second := f.next(), f.next()
@@ -126,7 +126,7 @@ func TestResultsAreAnsweredOnceAndBounded(t *testing.T) {
 	if got := second.GetResults()[9].GetId(); got != n-1 {
 		t.Errorf("last result is of %d, want %d", got, n-1)
 	}
-	if !o.allAnswered() || f.next() != nil {
+	if !o.end() || f.next() != nil {
 		t.Error("not all answered")
 	}
 }
@@ -231,7 +231,7 @@ func TestNothingIsHeldOrLeftOutWhenTheStreamIsAboutToEnd(t *testing.T) {
 		if frame := f.next(); len(frame.GetResults()) != 3 {
 			t.Errorf("got %v, want three results", frame)
 		}
-		if !o.allAnswered() {
+		if !o.end() {
 			t.Error("not all is answered")
 		}
 	})

@@ -57,8 +57,8 @@ func FuzzFramesOfEdges(f *testing.F) {
 		for frame := frames.next(); frame != nil; frame = frames.next() {
 			results += len(frame.GetResults())
 		}
-		if results != publishes || !p.out.allAnswered() {
-			t.Errorf("%d publishes, %d results, all answered: %v", publishes, results, p.out.allAnswered())
+		if results != publishes || !p.out.end() {
+			t.Errorf("%d publishes, %d results, all answered: %v", publishes, results, p.out.end())
 		}
 	})
 }

@@ -40,7 +40,9 @@ type outbound struct {
 	// Some of them have to go now; others may wait for deliveries, for holdTime.
 	urgent, holding bool
 	// The stream is about to end: nothing is held.
-	hurry   bool
+	hurry bool
+	// It has ended in order.
+	over    bool
 	items   []item
 	bytes   int
 	refused []*channel
@@ -91,9 +93,14 @@ func (o *outbound) letDeliveriesAnswer(yes bool) { o.answersItself.Store(yes) }
 
 func (o *outbound) deliveriesAnswer() bool { return o.answersItself.Load() }
 
-// frameReceived counts a frame with that many publishes.
-func (o *outbound) frameReceived(publishes int) {
+// frameReceived counts a frame with that many publishes. It returns false when
+// the stream has ended: the frame is not taken, and the edge sends it elsewhere.
+func (o *outbound) frameReceived(publishes int) bool {
 	o.mu.Lock()
+	if o.over {
+		o.mu.Unlock()
+		return false
+	}
 	o.received++
 	o.unanswered += publishes
 	unconfirmed := o.received - o.confirmed
@@ -101,6 +108,7 @@ func (o *outbound) frameReceived(publishes int) {
 	if unconfirmed >= maxUnconfirmed {
 		o.wakeUp()
 	}
+	return true
 }
 
 func (o *outbound) answer(r result) {
@@ -166,11 +174,13 @@ func (o *outbound) finish() {
 	o.wakeUp()
 }
 
-// allAnswered says whether every publish received has been answered on the stream.
-func (o *outbound) allAnswered() bool {
+// end ends the stream if every publish received has been answered on it. If so, no
+// more are taken: the reader may have got another frame by now.
+func (o *outbound) end() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.unanswered == 0 && len(o.results) == 0
+	o.over = o.unanswered == 0 && len(o.results) == 0
+	return o.over
 }
 
 func (o *outbound) attached(channel uint32, at stream.Position, gap bool) {

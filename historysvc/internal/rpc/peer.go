@@ -86,7 +86,7 @@ func (p *peer) serve() error {
 			p.relay.metrics.frames.Inc()
 			p.out.wakeUp() // more may wait
 		}
-		if finishing && p.out.allAnswered() {
+		if finishing && p.out.end() {
 			return nil
 		}
 	}
@@ -157,8 +157,10 @@ type publication struct {
 }
 
 func (p *peer) publish(messages []*relayv1.Publish) {
+	if !p.out.frameReceived(len(messages)) {
+		return
+	}
 	now := time.Now()
-	p.out.frameReceived(len(messages))
 	all := make([]publication, len(messages))
 	for i, m := range messages {
 		one := &all[i]
