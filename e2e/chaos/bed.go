@@ -16,12 +16,17 @@ const (
 	serviceCount = 2
 	// How long an edge spreads the end of its members when it is asked to end.
 	drain = "1s"
+	// Messages that a group keeps: all, so that whatever is missing was lost.
+	historyCap = "1000000"
 )
 
 // bed is the system under test: edges, history services, and a Redis, with a
 // fault proxy on every link between them and before every edge.
 //
 //	members -> doors[edge] -> edges -> relays[edge][service] -> services -> redisLinks -> Redis
+//
+// Where both are in one program, gotapi-ws, that is an edge here, and there are
+// neither services nor relays.
 type bed struct {
 	redis    *database
 	services []*unit
@@ -43,8 +48,29 @@ func startBed(ctx context.Context, tb testbed.TB, cfg config) *bed {
 		redisArgs = append([]string{"--appendfsync", "always"}, redisArgs...)
 	}
 	b := &bed{redis: startDatabase(tb, cfg.store, redisArgs...)}
+	service := []string{"-history-cap", historyCap, "-ack-replicas", number(cfg.ackReplicas)}
+	if cfg.together {
+		b.startTogether(tb, service)
+	} else {
+		b.startApart(tb, service)
+	}
+	for _, u := range b.units() {
+		b.supervisors.Go(func() { u.supervise(ctx) })
+	}
+	return b
+}
+
+// startTogether starts both services in one program, several times.
+func (b *bed) startTogether(tb testbed.TB, service []string) {
+	for range edgeCount {
+		p := testbed.StartAllInOne(tb, append([]string{"-redis", b.redis.url, "-drain", drain}, service...)...)
+		b.addEdge(tb, p)
+	}
+}
+
+func (b *bed) startApart(tb testbed.TB, service []string) {
 	for range serviceCount {
-		p := testbed.StartServiceAt(tb, b.redis.url, "-history-cap", "1000000", "-drain", "2s", "-ack-replicas", number(cfg.ackReplicas))
+		p := testbed.StartServiceAt(tb, b.redis.url, append([]string{"-drain", "2s"}, service...)...)
 		b.services = append(b.services, &unit{Process: p})
 	}
 	for range edgeCount {
@@ -55,15 +81,14 @@ func startBed(ctx context.Context, tb testbed.TB, cfg config) *bed {
 			relays = append(relays, p)
 			targets = append(targets, p.Addr)
 		}
-		p := testbed.StartEdgeAt(tb, targets, "-drain", drain)
-		b.edges = append(b.edges, &unit{Process: p})
 		b.relays = append(b.relays, relays)
-		b.doors = append(b.doors, front(tb, p.Addr))
+		b.addEdge(tb, testbed.StartEdgeAt(tb, targets, "-drain", drain))
 	}
-	for _, u := range b.units() {
-		b.supervisors.Go(func() { u.supervise(ctx) })
-	}
-	return b
+}
+
+func (b *bed) addEdge(tb testbed.TB, p *testbed.Process) {
+	b.edges = append(b.edges, &unit{Process: p})
+	b.doors = append(b.doors, front(tb, p.Addr))
 }
 
 // front puts a proxy before an address.
@@ -89,9 +114,11 @@ func (b *bed) addrs() []string {
 
 // serviceAddrs are where internal services find the history services.
 func (b *bed) serviceAddrs() []string {
-	addrs := make([]string, 0, len(b.services))
-	for _, s := range b.services {
-		addrs = append(addrs, s.GRPC)
+	var addrs []string
+	for _, u := range b.units() {
+		if u.GRPC != "" {
+			addrs = append(addrs, u.GRPC)
+		}
 	}
 	return addrs
 }

@@ -17,6 +17,8 @@ type kind struct {
 	name string
 	// On which stores; "": on all.
 	store string
+	// It is about history services that are programs of their own.
+	apart bool
 	// How long it lasts.
 	min, max time.Duration
 	// Redis must be whole before: a second blow would leave nothing to fail over to.
@@ -32,9 +34,9 @@ const slowBy = 40 * time.Millisecond
 func kinds() []kind {
 	const ms = time.Millisecond
 	all := []kind{
-		{name: "kill historysvc", min: 200 * ms, max: 3000 * ms, begin: unitFault(services, (*unit).fell, (*unit).raise)},
-		{name: "restart historysvc", min: 100 * ms, max: 1500 * ms, begin: unitFault(services, (*unit).bow, (*unit).raise)},
-		{name: "stop historysvc", min: 500 * ms, max: 6000 * ms, begin: unitFault(services, pause, resume)},
+		{name: "kill historysvc", apart: true, min: 200 * ms, max: 3000 * ms, begin: unitFault(services, (*unit).fell, (*unit).raise)},
+		{name: "restart historysvc", apart: true, min: 100 * ms, max: 1500 * ms, begin: unitFault(services, (*unit).bow, (*unit).raise)},
+		{name: "stop historysvc", apart: true, min: 500 * ms, max: 6000 * ms, begin: unitFault(services, pause, resume)},
 		{name: "kill edge", min: 200 * ms, max: 3000 * ms, begin: unitFault(edges, (*unit).fell, (*unit).raise)},
 		{name: "restart edge", min: 1200 * ms, max: 2500 * ms, begin: unitFault(edges, (*unit).bow, (*unit).raise)},
 		{name: "stop edge", min: 500 * ms, max: 4000 * ms, begin: unitFault(edges, pause, resume)},
@@ -58,17 +60,18 @@ func kinds() []kind {
 	}
 	for _, l := range []struct {
 		name  string
+		apart bool
 		whole bool
 		links func(b *bed, target int) []*faultproxy.Proxy
 	}{
-		{"members-edge", false, func(b *bed, target int) []*faultproxy.Proxy { return b.doors[target%len(b.doors):][:1] }},
-		{"edge-historysvc", false, func(b *bed, target int) []*faultproxy.Proxy { return b.relays[target%len(b.relays)] }},
-		{"historysvc-redis", true, redisLinks},
+		{"members-edge", false, false, func(b *bed, target int) []*faultproxy.Proxy { return b.doors[target%len(b.doors):][:1] }},
+		{"edge-historysvc", true, false, func(b *bed, target int) []*faultproxy.Proxy { return b.relays[target%len(b.relays)] }},
+		{"historysvc-redis", false, true, redisLinks},
 	} {
 		all = append(all,
-			kind{name: "cut " + l.name, min: 100 * ms, max: 2500 * ms, whole: l.whole, begin: linkFault(l.links, (*faultproxy.Proxy).Cut)},
-			kind{name: "hold " + l.name, min: 300 * ms, max: 5000 * ms, whole: l.whole, begin: linkFault(l.links, (*faultproxy.Proxy).Hold)},
-			kind{name: "slow " + l.name, min: 1000 * ms, max: 4000 * ms, whole: l.whole, begin: linkFault(l.links, func(p *faultproxy.Proxy) { p.Slow(slowBy) })},
+			kind{name: "cut " + l.name, apart: l.apart, min: 100 * ms, max: 2500 * ms, whole: l.whole, begin: linkFault(l.links, (*faultproxy.Proxy).Cut)},
+			kind{name: "hold " + l.name, apart: l.apart, min: 300 * ms, max: 5000 * ms, whole: l.whole, begin: linkFault(l.links, (*faultproxy.Proxy).Hold)},
+			kind{name: "slow " + l.name, apart: l.apart, min: 1000 * ms, max: 4000 * ms, whole: l.whole, begin: linkFault(l.links, func(p *faultproxy.Proxy) { p.Slow(slowBy) })},
 		)
 	}
 	return all

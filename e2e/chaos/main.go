@@ -7,6 +7,7 @@
 //	make chaos CHAOS_FOR=1h             the same for an hour
 //	make chaos CHAOS_SEED=7             with the faults of seed 7
 //	make chaos CHAOS_ARGS='-ack-replicas 1'    no acked message may be lost with a master
+//	make chaos CHAOS_ARGS=-together     both services in one program
 //	go run ./e2e/chaos -store sentinel -for 30s -faults 'kill|pub/sub'
 package main
 
@@ -40,6 +41,7 @@ func main() {
 	redisArgs := flag.String("redis", "", "more `settings` of the Redis servers, such as \"--min-replicas-to-write 1\"")
 	rooms := flag.Int("rooms", 16, "groups that are talked in")
 	ackReplicas := flag.Int("ack-replicas", 0, "run the history services with -ack-replicas `N`: then no acked message may be lost, whatever dies")
+	together := flag.Bool("together", false, "run both services in one program, gotapi-ws, three times")
 	every := flag.Duration("every", 150*time.Millisecond, "mean time between two messages of a publisher")
 	flag.Parse()
 	only, err := regexp.Compile(*faults)
@@ -53,7 +55,7 @@ func main() {
 	redis.SetLogger(silent{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	cfg := config{
-		settle: 45 * time.Second, seed: *seed, faults: only, redisArgs: strings.Fields(*redisArgs), ackReplicas: *ackReplicas, out: os.Stdout,
+		together: *together, settle: 45 * time.Second, seed: *seed, faults: only, redisArgs: strings.Fields(*redisArgs), ackReplicas: *ackReplicas, out: os.Stdout,
 		size: size{rooms: *rooms, listeners: 4, publishers: 2, every: *every},
 	}
 	ok := true

@@ -18,7 +18,8 @@ type fault struct {
 
 func faults(seed uint64, store string, length time.Duration) []fault {
 	var all []fault
-	for _, s := range schedule(seed, store, regexp.MustCompile("."), length) {
+	cfg := config{store: store, faults: regexp.MustCompile(".")}
+	for _, s := range schedule(seed, cfg.kinds(), length) {
 		all = append(all, fault{s.kind.name, s.at, s.lasts, s.target})
 	}
 	return all

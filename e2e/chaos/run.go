@@ -14,8 +14,10 @@ import (
 
 // config says what a run is.
 type config struct {
-	store  string
-	length time.Duration
+	store string
+	// Both services are one program.
+	together bool
+	length   time.Duration
 	// How long members may take, after the last fault, to receive everything.
 	settle time.Duration
 	seed   uint64
@@ -26,6 +28,16 @@ type config struct {
 	ackReplicas int
 	size        size
 	out         io.Writer
+}
+
+// kinds are the faults that can come.
+func (c *config) kinds() (all []kind) {
+	for _, k := range kinds() {
+		if (k.store == "" || k.store == c.store) && !(k.apart && c.together) && c.faults.MatchString(k.name) {
+			all = append(all, k)
+		}
+	}
+	return all
 }
 
 // A longer run is made of rounds with rooms of their own: each is checked and
@@ -77,7 +89,7 @@ func runRound(ctx context.Context, b *bed, cfg config, round int, length time.Du
 	watched, unwatch := context.WithCancel(ctx)
 	watching.Go(func() { b.redis.watch(watched, func(n *node) { inj.promoted(watched, n) }) })
 	stop := w.start(living)
-	inj.inject(ctx, schedule(cfg.seed+uint64(round), cfg.store, cfg.faults, length), length)
+	inj.inject(ctx, schedule(cfg.seed+uint64(round), cfg.kinds(), length), length)
 	talked := time.Since(w.zero)
 	b.heal()
 	stop()

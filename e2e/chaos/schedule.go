@@ -2,7 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
-	"regexp"
+	"slices"
 	"time"
 )
 
@@ -22,16 +22,11 @@ const (
 	overlapping = 20
 )
 
-// schedule draws the faults of a run: the same seed, store and length give the
+// schedule draws the faults of a run: the same seed, kinds and length give the
 // same schedule. Every kind has its turn before one comes again.
-func schedule(seed uint64, store string, only *regexp.Regexp, length time.Duration) []step {
+func schedule(seed uint64, of []kind, length time.Duration) []step {
 	rng := rand.New(rand.NewPCG(seed, 0))
-	var deck []kind
-	for _, k := range kinds() {
-		if (k.store == "" || k.store == store) && only.MatchString(k.name) {
-			deck = append(deck, k)
-		}
-	}
+	deck := slices.Clone(of)
 	var steps []step
 	at := warmUp
 	for len(deck) > 0 {
