@@ -151,7 +151,7 @@ func (c *Config) Validate() error {
 	check(c.Listener != nil || isAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:5998", c.Listen)
 	check((c.TLS.Cert == "") == (c.TLS.Key == ""), "-grpc-tls-cert and -grpc-tls-key go together")
 	check(c.TLS.CA == "" || c.TLS.Cert != "", "-grpc-tls-client-ca needs -grpc-tls-cert and -grpc-tls-key")
-	check(c.Redis != "", "-redis: must be given")
+	check(c.Redis != "", "-redis: must be given, as redis://127.0.0.1:6379/0")
 	switch {
 	case c.Redis == "":
 	case !strings.Contains(c.Redis, "://"):

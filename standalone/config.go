@@ -3,9 +3,9 @@ package standalone
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
+	"strconv"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -45,8 +45,8 @@ func (c *Config) Validate() error {
 	}
 	face, history := c.edge(p), c.history(p)
 	var wrong config.Errors
-	wrong.Add(checkListen("-listen", c.Edge.Listen))
-	wrong.Add(checkListen("-grpc-listen", c.History.Listen))
+	wrong.Check(isAddress(history.Listen), "-grpc-listen: %q is not an address such as 127.0.0.1:5998", history.Listen)
+	history.Listen = anyAddress
 	wrong.Add(face.Validate())
 	var ofHistory config.Errors
 	ofHistory.Add(history.Validate())
@@ -70,11 +70,16 @@ const anyToken = "a token of the right length"
 // anyRedis stands for the embedded store as long as that does not run.
 const anyRedis = "redis://127.0.0.1/0"
 
-func checkListen(name, address string) error {
-	if _, _, err := net.SplitHostPort(address); err != nil {
-		return fmt.Errorf("%s: %q is not an address such as 127.0.0.1:4998", name, address)
+// anyAddress stands for -grpc-listen, which the history service knows by another name.
+const anyAddress = "127.0.0.1:0"
+
+func isAddress(a string) bool {
+	_, port, err := net.SplitHostPort(a)
+	if err != nil {
+		return false
 	}
-	return nil
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
 }
 
 // Probe asks the process that runs with these settings whether both services

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -234,6 +235,8 @@ func TestBadSettingsAreRefused(t *testing.T) {
 		{"-listen", "nowhere"},
 		{"-grpc-listen", "nowhere"},
 		{"-redis", "127.0.0.1:6379"},
+		{"-listen", "127.0.0.1:99999"},
+		{"-grpc-listen", "127.0.0.1:99999"},
 		{"-max-message-bytes", "0", "-listen", "nowhere"},
 	} {
 		var cfg standalone.Config
@@ -241,6 +244,10 @@ func TestBadSettingsAreRefused(t *testing.T) {
 		err := cfg.Validate()
 		if err == nil || !strings.Contains(err.Error(), args[0]) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: Validate = %v, want one line that names the setting", args, err)
+			continue
+		}
+		if last := args[len(args)-1]; strings.Count(err.Error(), strconv.Quote(last)) > 1 {
+			t.Errorf("%q: Validate = %v, which says the same twice", args, err)
 		}
 	}
 }

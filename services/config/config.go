@@ -33,6 +33,7 @@ func Parse(fs *flag.FlagSet, args []string) error {
 	fs.String(configFlag, "", "`path` of a YAML file with settings, one \"flag: value\" a line")
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
+	defer explainErrors(fs)()
 
 	var wrong Errors
 	switch err := fs.Parse(args); {
@@ -76,7 +77,7 @@ func readFile(fs *flag.FlagSet, chosen map[string]bool) error {
 	}
 	f, err := os.Open(path) //nolint:gosec // the operator named it
 	if err != nil {
-		return err
+		return fmt.Errorf("-%s: %w", configFlag, err)
 	}
 	defer f.Close()
 	var wrong Errors

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -93,7 +94,7 @@ func TestBadSettingIsOneLineThatNamesIt(t *testing.T) {
 		{name: "bad flag value", args: []string{"-read-limit", "many"}, want: "read-limit"},
 		{name: "argument", args: []string{"start"}, want: `"start"`},
 		{name: "bad variable", env: "many", want: "GOTAPI_READ_LIMIT"},
-		{name: "missing file", args: []string{"-config", "no/such/file"}, want: "no/such/file"},
+		{name: "missing file", args: []string{"-config", "no/such/file"}, want: "-config: open no/such/file"},
 		{name: "unknown key", args: []string{"-config", yamlFile(t, "nope: 1\n")}, want: "nope"},
 		{name: "bad key value", args: []string{"-config", yamlFile(t, "wait: long\n")}, want: "wait"},
 		{name: "not YAML", args: []string{"-config", yamlFile(t, "a: b: c\n- d\n")}, want: "YAML"},
@@ -110,6 +111,43 @@ func TestBadSettingIsOneLineThatNamesIt(t *testing.T) {
 				t.Errorf("Parse: %q, want one line with %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestABadValueIsToldWhatIsExpected(t *testing.T) {
+	for name, tt := range map[string]struct{ flag, value, want string }{
+		"duration":       {"wait", "10", `not a duration such as 10s or 1h30m`},
+		"number":         {"read-limit", "32k", `not a whole number`},
+		"huge number":    {"read-limit", "99999999999999999999", `too large a number`},
+		"switch":         {"quiet", "perhaps", `not true or false`},
+		"fraction":       {"share", "a half", `not a number`},
+		"of its own":     {"level", "x", `no such level`},
+		"changes loaded": {"rate", "fast", `not a number`},
+	} {
+		for where, parse := range map[string]func(fs *flag.FlagSet) error{
+			"command line": func(fs *flag.FlagSet) error { return config.Parse(fs, []string{"-" + tt.flag + "=" + tt.value}) },
+			"environment": func(fs *flag.FlagSet) error {
+				t.Setenv(config.EnvName(tt.flag), tt.value)
+				defer t.Setenv(config.EnvName(tt.flag), "")
+				return config.Parse(fs, nil)
+			},
+			"file": func(fs *flag.FlagSet) error {
+				return config.Parse(fs, []string{"-config", yamlFile(t, tt.flag+": "+strconv.Quote(tt.value)+"\n")})
+			},
+		} {
+			fs := newFlags(&settings{})
+			fs.Float64("share", 0.5, "a share")
+			fs.Float64("rate", 1, "a rate")
+			fs.Func("level", "a level", func(string) error { return errors.New("no such level") })
+			config.MarkReloadable(fs, "rate")
+			err := parse(fs)
+			if err == nil || !strings.Contains(err.Error(), tt.flag) && !strings.Contains(err.Error(), config.EnvName(tt.flag)) || !strings.HasSuffix(err.Error(), tt.want) {
+				t.Errorf("%s, %s: got %v, want the setting's name and %q", name, where, err, tt.want)
+			}
+			if !config.Reloadable(fs.Lookup("rate")) {
+				t.Errorf("%s, %s: a mark is lost", name, where)
+			}
+		}
 	}
 }
 

@@ -29,8 +29,10 @@ func (r reloadable) String() string {
 }
 
 // IsBoolFlag makes "-x" mean "-x=true" where that was so without the mark.
-func (r reloadable) IsBoolFlag() bool {
-	b, ok := r.Value.(interface{ IsBoolFlag() bool })
+func (r reloadable) IsBoolFlag() bool { return isBool(r.Value) }
+
+func isBool(v flag.Value) bool {
+	b, ok := v.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()
 }
 

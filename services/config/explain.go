@@ -1,0 +1,71 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"time"
+)
+
+// explainErrors makes the flags of fs say what they expect when they are given
+// something else; package flag says "parse error" alone. It returns what undoes
+// that.
+func explainErrors(fs *flag.FlagSet) (undo func()) {
+	fs.VisitAll(func(f *flag.Flag) {
+		if _, ok := f.Value.(*action); !ok {
+			f.Value = explaining{f.Value}
+		}
+	})
+	return func() {
+		fs.VisitAll(func(f *flag.Flag) {
+			if e, ok := f.Value.(explaining); ok {
+				f.Value = e.Value
+			}
+		})
+	}
+}
+
+type explaining struct{ flag.Value }
+
+// Set implements flag.Value.
+func (e explaining) Set(s string) error {
+	err := e.Value.Set(s)
+	if err == nil {
+		return nil
+	}
+	switch err.Error() { // package flag keeps its errors to itself
+	case "parse error":
+		if wanted := wantedBy(e.Value); wanted != "" {
+			return errors.New("not " + wanted)
+		}
+	case "value out of range":
+		return errors.New("too large a number")
+	}
+	return err
+}
+
+// IsBoolFlag makes "-x" mean "-x=true" where that is so for the value itself.
+func (e explaining) IsBoolFlag() bool { return isBool(e.Value) }
+
+// wantedBy is what v can be set to; "": unknown.
+func wantedBy(v flag.Value) string {
+	if r, ok := v.(reloadable); ok {
+		v = r.Value
+	}
+	g, ok := v.(flag.Getter)
+	if !ok {
+		return ""
+	}
+	switch g.Get().(type) {
+	case time.Duration:
+		return "a duration such as 10s or 1h30m"
+	case int, int64:
+		return "a whole number"
+	case uint, uint64:
+		return "a whole number from 0 on"
+	case float64:
+		return "a number"
+	case bool:
+		return "true or false"
+	}
+	return ""
+}
