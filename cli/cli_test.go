@@ -54,7 +54,7 @@ func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 		"cancel /r":                     "UUID is missing",
 		"ttl /r 1.5s":                   `DURATION: "1.5s" is not a number of whole seconds`,
 		"bench --size 1":                "--size: not from 96 to 1048576",
-		"groups --url ftp://x":          `scheme "ftp" of the server's URL is not`,
+		"groups --url ftp://x":          `scheme "ftp" is not http, https, ws, wss, grpc or grpcs`,
 		"groups --url 127.0.0.1":        "--url: not a URL",
 		"groups --url grpcx://h:1":      `scheme "grpcx" is not http, https, ws, wss, grpc or grpcs`,
 		"groups --url http://h/room":    "the path is the group",
@@ -134,6 +134,19 @@ func TestAServerThatIsNotThereIsExitCode3(t *testing.T) {
 			if got.code != cli.ExitUnreachable || got.out != "" {
 				t.Errorf("gotapi %s --url %s: %+v, want exit code 3", command, url, got)
 			}
+		}
+	}
+}
+
+func TestAServerThatDoesNotAnswerIsNotCalledUnreachable(t *testing.T) {
+	done := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
+	defer srv.Close()
+	defer close(done)
+	for _, command := range []string{"pub /r x", "history /r", "cancel /r u", "groups", "ttl /r 1h"} {
+		got := gotapi(t.Context(), nil, "", append(strings.Fields(command), "--timeout", "50ms", "--url", srv.URL)...)
+		if got.code != cli.ExitUnreachable || !strings.Contains(got.err, "no answer within --timeout") || strings.Contains(got.err, "cannot be reached") {
+			t.Errorf("gotapi %s: %+v, want exit code 3 and that there is no answer", command, got)
 		}
 	}
 }

@@ -4,14 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
 	"github.com/gotapi/gotapi-ws/clients/go/gotapirpc"
 )
 
-// errUnreachable: nobody answers at the URL.
-var errUnreachable = errors.New("the server cannot be reached")
+var (
+	// errUnreachable: nobody answers at the URL.
+	errUnreachable = errors.New("the server cannot be reached")
+	// errNoAnswer: somebody took the request, and --timeout went by.
+	errNoAnswer = errors.New("no answer within --timeout")
+)
 
 // requests is what HTTP and gRPC have in common; the clients' docs are its contract.
 type requests interface {
@@ -96,5 +101,14 @@ func reach(err error) error {
 	if err == nil || gotapi.CodeOf(err) != 0 || errors.Is(err, context.Canceled) {
 		return err
 	}
+	if errors.Is(err, context.DeadlineExceeded) && !isDial(err) {
+		return fmt.Errorf("%w: %w", errNoAnswer, err)
+	}
 	return fmt.Errorf("%w: %w", errUnreachable, err)
+}
+
+// isDial says whether err came up before there was a connection.
+func isDial(err error) bool {
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && op.Op == "dial"
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,6 +122,9 @@ func (a *app) connect() (*server, error) {
 	if err != nil || u.Host == "" {
 		return nil, usagef("--url: not a URL such as http://127.0.0.1:4998")
 	}
+	if !slices.Contains([]string{"http", "https", "ws", "wss", "grpc", "grpcs"}, u.Scheme) {
+		return nil, usagef("--url: scheme %q is not http, https, ws, wss, grpc or grpcs", u.Scheme)
+	}
 	if token != "" && !encrypted(u.Scheme) && !isLoopback(u.Hostname()) {
 		fmt.Fprintf(a.Err, "gotapi: warning: the token goes to %s unencrypted\n", u.Host)
 	}
@@ -136,8 +140,6 @@ func (a *app) connect() (*server, error) {
 
 func connectRPC(u *url.URL, token string, config *tls.Config) (*server, error) {
 	switch {
-	case u.Scheme != "grpc" && u.Scheme != "grpcs":
-		return nil, usagef("--url: scheme %q is not http, https, ws, wss, grpc or grpcs", u.Scheme)
 	case u.Path != "" && u.Path != "/", u.User != nil, u.RawQuery != "":
 		return nil, usagef("--url: it is grpc://host:port alone")
 	case u.Scheme == "grpc":

@@ -47,7 +47,7 @@ func (a *app) sub() *cobra.Command {
 				return err
 			}
 			defer s.close()
-			return a.listen(cmd.Context(), s, args[0], f)
+			return a.listen(cmd.Context(), s, args[0], f, 0)
 		},
 	}
 	c.Flags().StringVar(&f.after, "after", "", "begin after the message with this `uuid`; first what is stored, then what comes")
@@ -56,8 +56,9 @@ func (a *app) sub() *cobra.Command {
 	return c
 }
 
-// listen writes what happens in a group until it is enough.
-func (a *app) listen(ctx context.Context, s *server, group string, f listenFlags) error {
+// listen writes what happens in a group until it is enough, after as many packets
+// as have been shown already.
+func (a *app) listen(ctx context.Context, s *server, group string, f listenFlags, shown int) error {
 	l, err := s.listen(group, f.after)
 	if err != nil {
 		return err
@@ -72,7 +73,7 @@ func (a *app) listen(ctx context.Context, s *server, group string, f listenFlags
 	h.printer.raw = f.raw
 	err = h.run(ctx, l)
 	if !f.raw && !a.settings.json {
-		h.printer.note(terminal.Dim, "%d packets in %v, %d reconnections", h.packets, time.Since(h.began).Round(time.Millisecond), max(h.connections-1, 0))
+		h.printer.note(terminal.Dim, "%d packets in %v, %d reconnections", shown+h.packets, time.Since(h.began).Round(time.Millisecond), max(h.connections-1, 0))
 	}
 	return err
 }
@@ -157,7 +158,8 @@ func (a *app) runTail(ctx context.Context, group string, n int, follow bool, f l
 	}
 	p := a.printer()
 	p.raw = f.raw
-	for i := min(n, len(page.Packets)) - 1; i >= 0; i-- {
+	shown := min(n, len(page.Packets))
+	for i := shown - 1; i >= 0; i-- {
 		if err := p.stored(group, page.Packets[i]); err != nil {
 			return err
 		}
@@ -168,5 +170,5 @@ func (a *app) runTail(ctx context.Context, group string, n int, follow bool, f l
 	if len(page.Packets) > 0 {
 		f.after = packet.Classify([]byte(page.Packets[0])).UUID
 	}
-	return a.listen(ctx, s, group, f)
+	return a.listen(ctx, s, group, f, shown)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -86,6 +87,10 @@ func TestEverySchemeDoesTheSame(t *testing.T) {
 			want := []string{uuids[0] + "  one", uuids[1] + "  two", uuids[2] + "  three", `mine  four\nlines`}
 			if diff := cmp.Diff(want, must(t, "tail", group, "--url", url)); diff != "" {
 				t.Errorf("tail (-want +got):\n%s", diff)
+			}
+			shown := fmt.Sprintf("%d packets in", len(want))
+			if code, _, stderr := run(t, command(t, "tail", group, "-f", "--for", "1ms", "--url", url)); code != 0 || !strings.Contains(stderr, shown) {
+				t.Errorf("tail -f: exit code %d, %q, want 0 and %q", code, stderr, shown)
 			}
 			if diff := cmp.Diff([]string{uuids[0] + "  recalled"}, must(t, "cancel", group, uuids[0], "--url", url)); diff != "" {
 				t.Errorf("cancel (-want +got):\n%s", diff)
