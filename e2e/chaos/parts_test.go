@@ -100,6 +100,17 @@ func TestRecoveryIsTheEndOfTheLongestPauseOfAny(t *testing.T) {
 	}
 }
 
+func TestWatchersAreNoMembersWhenRecoveryIsMeasured(t *testing.T) {
+	got := func(at check.Time) []check.Event { return []check.Event{{At: at, Kind: check.Got}} }
+	rec := &check.Recording{Groups: []*check.Group{{Conns: []*check.Conn{
+		{Member: "m1", Events: got(1)}, {Member: watcherName, Events: got(2)}, {Member: "m1", Events: got(3)},
+	}}}}
+	want := [][]check.Time{{1, 3}}
+	if diff := cmp.Diff(want, receiptTimes(rec, &workload{rooms: []*room{{}}})); diff != "" {
+		t.Errorf("times (-want +got):\n%s", diff)
+	}
+}
+
 func TestPacketsAreToldApart(t *testing.T) {
 	for text, want := range map[string]check.Event{
 		`{"type":2,"uuid":"u","body":{"data":"x"}}`:                                 {Kind: check.Got, UUID: "u", Text: `{"type":2,"uuid":"u","body":{"data":"x"}}`},

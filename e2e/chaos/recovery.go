@@ -78,7 +78,8 @@ func ackTimes(rec *check.Recording, w *workload) [][]check.Time {
 }
 
 // receiptTimes are when each member of a busy room received something of the
-// stream, whatever connection it came over.
+// stream, whatever connection it came over. Watchers are left out: they are
+// connected to one history service, and leave it when their own keepalive says so.
 func receiptTimes(rec *check.Recording, w *workload) [][]check.Time {
 	var all [][]check.Time
 	for n, g := range rec.Groups {
@@ -87,6 +88,9 @@ func receiptTimes(rec *check.Recording, w *workload) [][]check.Time {
 		}
 		members := make(map[string][]check.Time)
 		for _, c := range g.Conns {
+			if c.Member == watcherName {
+				continue
+			}
 			for i := range c.Events {
 				if k := c.Events[i].Kind; k == check.Got || k == check.Ack {
 					members[c.Member] = append(members[c.Member], c.Events[i].At)

@@ -25,6 +25,9 @@ type watcher struct {
 	goal
 }
 
+// watcherName is the member of a watcher's recordings.
+const watcherName = "watcher"
+
 // watchAlive finds a service that hangs: as often as its policy allows.
 var watchAlive = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second, PermitWithoutStream: true}
 
@@ -46,7 +49,7 @@ func (w *watcher) watch(ctx context.Context, service string) {
 	if w.last != "" {
 		group.Start = &historyv1.WatchedGroup_AfterUuid{AfterUuid: w.last}
 	}
-	record := w.room.dialed("watcher", service, w.last)
+	record := w.room.dialed(watcherName, service, w.last)
 	stream, err := historyv1.NewHistoryServiceClient(conn).Watch(ctx, &historyv1.WatchRequest{Groups: []*historyv1.WatchedGroup{group}})
 	if err != nil {
 		return
