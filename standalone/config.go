@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 
 	"go.opentelemetry.io/otel/trace"
@@ -51,7 +52,9 @@ func (c *Config) Validate() error {
 	var ofHistory config.Errors
 	ofHistory.Add(history.Validate())
 	for _, problem := range ofHistory {
-		wrong.Add(errors.New("history service: " + problem))
+		if !slices.Contains(wrong, problem) { // a setting of both
+			wrong.Add(errors.New("history service: " + problem))
+		}
 	}
 	return wrong.Err()
 }

@@ -65,3 +65,12 @@ func (b both) String() string {
 	}
 	return b.one.String()
 }
+
+// Get implements flag.Getter; nil if the value is of a kind of its own.
+func (b both) Get() any {
+	g, ok := b.one.(flag.Getter)
+	if !ok {
+		return nil
+	}
+	return g.Get()
+}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/standalone"
 )
 
@@ -249,6 +250,31 @@ func TestBadSettingsAreRefused(t *testing.T) {
 		if last := args[len(args)-1]; strings.Count(err.Error(), strconv.Quote(last)) > 1 {
 			t.Errorf("%q: Validate = %v, which says the same twice", args, err)
 		}
+	}
+}
+
+func TestABadSettingOfBothServicesIsSaidOnce(t *testing.T) {
+	for _, args := range [][]string{
+		{"-auth-secret-file", "/does/not/exist"},
+		{"-hook-timeout", "-1s", "-hook-before-url", "http://127.0.0.1:1/"},
+	} {
+		var cfg standalone.Config
+		parse(t, &cfg, args...)
+		var wrong config.Errors
+		wrong.Add(cfg.Validate())
+		wrong.Add(cfg.CheckFiles())
+		if len(wrong) != 1 || !strings.Contains(wrong[0], args[0]) {
+			t.Errorf("%q: %q, want one problem that names the setting", args, wrong)
+		}
+	}
+}
+
+func TestABadValueOfASettingOfBothServicesIsToldWhatIsExpected(t *testing.T) {
+	fs := flag.NewFlagSet("gotapi-ws", flag.ContinueOnError)
+	new(standalone.Config).RegisterFlags(fs)
+	err := config.Parse(fs, []string{"-recall-window", "2"})
+	if err == nil || !strings.Contains(err.Error(), "not a duration such as 10s") {
+		t.Errorf("Parse = %v, want that it is not a duration", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -20,15 +21,20 @@ func (p Errors) Err() error {
 	return p
 }
 
-// Add adds err, which may be Errors itself, unless it is nil.
+// Add adds err, which may be Errors itself, unless it is nil. What is known to be
+// wrong is not said again.
 func (p *Errors) Add(err error) {
 	var several Errors
 	switch {
 	case err == nil:
-	case errors.As(err, &several):
-		*p = append(*p, several...)
-	default: // YAML errors have several lines
-		*p = append(*p, strings.Join(strings.Fields(err.Error()), " "))
+		return
+	case !errors.As(err, &several): // YAML errors have several lines
+		several = Errors{strings.Join(strings.Fields(err.Error()), " ")}
+	}
+	for _, problem := range several {
+		if !slices.Contains(*p, problem) {
+			*p = append(*p, problem)
+		}
 	}
 }
 
