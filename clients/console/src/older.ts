@@ -4,8 +4,6 @@ import type { Scroller } from "./scroller.js";
 
 /** Messages read at a time. */
 const PAGE = 50;
-/** A page of recalled messages only is empty although there is more: then a larger one tells. */
-const LARGE_PAGE = 1_000;
 
 /** How long the history of the start may take before an empty list means that it was empty, milliseconds. */
 const START = 1_000;
@@ -53,7 +51,7 @@ export class Older {
     if (this.#reading || this.#atBeginning) return;
     this.#reading = true;
     try {
-      const grown = (await this.#bus.pullOlder(PAGE)) || (await this.#bus.pullOlder(LARGE_PAGE));
+      const grown = await this.#bus.pullOlder(PAGE);
       this.#failed = false;
       if (grown === 0 && this.#hasAny()) this.#reachBeginning();
     } catch {

@@ -14,7 +14,7 @@ const TARGET = "es2022";
 
 /** Names of members that no program sees; the minified files have shorter ones. */
 const INTERNAL =
-  /^(acked|answered|append|begin|begun|connected|disconnected|emit|failed|gap|give|inserted|isFinal|isOpen|largest|list|merge|moved|newest|outcome|passed|place|post|promise|pump|reached|read|recalled|received|reconnected|refusal|refused|repeats|replay|restart|resumeAfter|retryAfter|settle|settled|startsAfter|timeline|tooLarge|tried|unwatch|vanished)$/;
+  /^(acked|answered|append|begin|begun|connected|disconnected|emit|failed|gap|give|inserted|isFinal|isOpen|isStored|json|largest|list|merge|moved|newest|outcome|passed|place|post|promise|pump|reached|read|recalled|received|reconnected|refusal|refused|reject|repeats|replay|resolve|restart|resumeAfter|retryAfter|settle|settled|startsAfter|timeline|timer|tooLarge|tried|unwatch|vanished)$/;
 
 /** Programs of the packages used here are run through this Node, not through a shell. */
 function run(module, bin, ...args) {
@@ -52,6 +52,21 @@ async function pack(name, entry, more) {
   return dist;
 }
 
+/**
+ * An enum as esbuild writes it, a function with each name twice, in short: {A:1,B:2}, to which `numbers` adds the names
+ * of the numbers.
+ */
+function shortEnums(code) {
+  const member = /(\w+)=("\w+"|\d+)/g;
+  const object = (body) => `{${[...body.matchAll(member)].map(([, name, value]) => `${name}:${value}`)}}`;
+  return code
+    .replace(/\((\w+)=>\(((?:\1\.\w+="\w+",)+)\1\)\)\(\w+\|\|\{\}\)/g, (_, _e, body) => object(body))
+    .replace(
+      /\((\w+)=>\(((?:\1\[\1\.\w+=\d+\]="\w+",)+)\1\)\)\(\w+\|\|\{\}\)/g,
+      (_, _e, body) => `numbers(${object(body)})`,
+    );
+}
+
 /** The browser package in one file, as an ES module and as a script that defines GotapiWs. */
 async function minified(dist) {
   const { outputFiles } = await build({
@@ -67,15 +82,16 @@ async function minified(dist) {
     ecma: 2020,
     module: true,
     compress: {
-      passes: 3,
+      passes: 6,
       keep_fargs: false,
       unsafe_arrows: true,
       unsafe_methods: true,
       pure_getters: true,
-      inline: 0,
+      inline: 1,
     },
   };
-  const { code } = await minify(outputFiles[0].text, options);
+  const numbers = "const numbers=e=>(Object.keys(e).map(name=>e[e[name]]=name),e);";
+  const { code } = await minify(numbers + shortEnums(outputFiles[0].text), options);
   const [, body, names] = /^(.*)export ?\{(.*?)\};?$/s.exec(code);
   const members = names.split(",").map((name) => name.split(" as ").reverse().join(":"));
   writeFileSync(join(dist, "gotapi-ws.min.mjs"), `${code}\n`);

@@ -1,7 +1,7 @@
 import { backoff } from "./backoff.js";
 import { MessageCommand, MessageType } from "./enums.js";
 import { asError, type GotapiError } from "./errors.js";
-import { type HistoryMessage, type HistoryPage, type HistoryRange, receivedBody } from "./history.js";
+import { type HistoryMessage, type HistoryRange, receivedBody } from "./history.js";
 import { namelessKey, newNameless } from "./nameless.js";
 import type { Packet } from "./packet.js";
 import type { SortedHash } from "./sorted-hash.js";
@@ -12,7 +12,8 @@ export interface CatchUpOwner {
   readonly list: SortedHash;
   readonly timeline: Timeline;
   isOpen(): boolean;
-  read(range: HistoryRange, timeout: number): Promise<HistoryPage>;
+  /** The newest messages from a place on, newest first; those of the first page that has any. */
+  read(range: HistoryRange, timeout: number): Promise<HistoryMessage[] | undefined>;
   /** Puts a page, newest first, into the list. */
   merge(messages: HistoryMessage[], place: Place): void;
   acked(uuid: string): void;
@@ -117,7 +118,7 @@ export function newCatchUp(
     } else if (wanted?.position !== 0) {
       // Should it fail, the first message of the stream will do.
       owner.read({ size: 1, position: 0 }, PULL_MS).then(
-        ({ messages }) => lastUuid === undefined && startsAfter(messages),
+        (messages = []) => lastUuid === undefined && startsAfter(messages),
         () => {},
       );
     }
@@ -131,10 +132,10 @@ export function newCatchUp(
     pulling = true;
     owner
       .read(range, PULL_MS)
-      .then((page) => {
+      .then((messages = []) => {
         pulling = false;
         if (wanted === range) wanted = undefined;
-        owner.merge(page.messages, place);
+        owner.merge(messages.slice(0, range.size), place);
         if (!wanted) release();
         pull(0);
       })

@@ -10,10 +10,7 @@ import { SocketBus, type SocketBusOptions } from "./socket-bus.js";
 import { UuidGenerator } from "./uuid.js";
 
 /** Settings of a client. */
-export interface ClientOptions extends HttpOptions {
-  /** Default time for a call, tries included, milliseconds. Default 30,000. */
-  timeout?: number;
-}
+export interface ClientOptions extends HttpOptions {}
 
 /** Settings of join(). */
 export interface JoinOptions extends MessageBusOptions, SocketBusOptions {
@@ -45,7 +42,7 @@ export class Client {
   readonly #http: Http;
 
   /** `baseUrl` is http:// or https://, host and port. */
-  readonly #options: ClientOptions = {};
+  readonly #options: ClientOptions;
 
   constructor(baseUrl: string, options: ClientOptions = {}) {
     this.#options = options;
@@ -75,12 +72,12 @@ export class Client {
     range: HistoryRange = {},
     options: CallOptions = {},
   ): Promise<HistoryPage> {
-    return this.#http.history(`${this.#base}/__/history/`, { groupName, ...range }, this.#call(options));
+    return this.#http.history(`${this.#base}/__/history/`, { groupName, ...range }, options);
   }
 
   /** Recalls a message, for everybody. */
   async cancel(groupName: string, uuid: string, options: CallOptions = {}): Promise<void> {
-    await this.#http.cancel(`${this.#base}/__/cancel/`, { groupName, uuid }, this.#call(options));
+    await this.#http.cancel(`${this.#base}/__/cancel/`, { groupName, uuid }, options);
   }
 
   /** Becomes a member of a group. */
@@ -91,11 +88,7 @@ export class Client {
     return new MessageBus(direction, socketBus, `${this.#base}/__/history/`, groupName, historySize, 0, all);
   }
 
-  async #post(groupName: string, packet: RawData, options: CallOptions) {
-    return this.#http.post(this.#base + groupPath(groupName), packet, this.#call(options));
-  }
-
-  #call(options: CallOptions): CallOptions {
-    return { timeout: this.#options.timeout, ...options };
+  #post(groupName: string, packet: RawData, options: CallOptions) {
+    return this.#http.post(this.#base + groupPath(groupName), packet, options);
   }
 }

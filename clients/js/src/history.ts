@@ -58,7 +58,6 @@ function readMessage(text: string): HistoryMessage {
 export function readPage(answer: unknown): HistoryPage {
   const { position, data, next } = (answer ?? {}) as Record<string, unknown>;
   if (!Array.isArray(data)) throw new GotapiError("invalid", "bad answer");
-  const page: HistoryPage = { position: Number(position) || 0, messages: data.map(String).map(readMessage) };
-  if (typeof next === "number") page.next = next;
-  return page;
+  const messages = data.map(String).map(readMessage);
+  return { position: Number(position) || 0, messages, ...(typeof next === "number" && { next }) };
 }

@@ -8,6 +8,8 @@ import { type AbortSignalLike, currentToken, type FetchLike, type TokenProvider 
 export interface HttpOptions {
   /** Sent as "Authorization: Bearer". */
   token?: TokenProvider;
+  /** Default time for a call, tries included. Default 30,000. */
+  timeout?: number;
   /** Pauses between tries. */
   backoff?: BackoffOptions;
   /** Instead of the runtime's fetch. */
@@ -24,14 +26,7 @@ type Json = any;
 const isPassing = (code: number) => !code || code === 429 || code >= 500;
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      stop();
-      resolve();
-    };
-    let stop = () => {};
-    stop = limit(done, ms, signal);
-  });
+  return new Promise((resolve) => void limit(resolve, ms, signal));
 }
 
 function parse(text: string, status: number): Json {
@@ -84,7 +79,7 @@ export function newHttp(options: HttpOptions, life?: AbortSignalLike) {
   /** POST; `body` goes out as a form if it is one, else as it is. Resolves with the JSON of a 200. */
   async function post(url: string, body: unknown, { timeout, signal }: CallOptions): Promise<Json> {
     const overall = new AbortController();
-    const stop = limit(() => overall.abort(), timeout || 30_000, signal, life);
+    const stop = limit(() => overall.abort(), timeout || options.timeout || 30_000, signal, life);
     try {
       return await persist(url, body, overall.signal);
     } catch (thrown) {

@@ -7,19 +7,20 @@ const shifts = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21];
 function pad(bytes: Uint8Array): Uint32Array {
   const { length } = bytes;
   const words = new Uint32Array((((length + 8) >> 6) + 1) * 16);
-  const put = (i: number, byte: number) => {
-    words[i >> 2]! |= byte << ((i & 3) * 8);
-  };
-  bytes.forEach((byte, i) => void put(i, byte));
-  put(length, 0x80);
+  const padded = new Uint8Array(words.buffer); // every runtime is little-endian
+  padded.set(bytes);
+  padded[length] = 0x80;
   words[words.length - 2] = length * 8;
   words[words.length - 1] = length / 2 ** 29;
   return words;
 }
 
+/** The text's bytes on the wire. */
+export const utf8 = (text: string) => new TextEncoder().encode(text);
+
 /** MD5 of the text's UTF-8 bytes, as 32 hexadecimal digits. */
 export function md5(text: string): string {
-  const words = pad(new TextEncoder().encode(text));
+  const words = pad(utf8(text));
   const state = new Int32Array([0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476]);
   for (let block = 0; block < words.length; block += 16) {
     let [a, b, c, d] = state as unknown as [number, number, number, number];
@@ -29,7 +30,7 @@ export function md5(text: string): string {
       const f = [(b & c) | (~b & d), (d & b) | (~d & c), b ^ c ^ d, c ^ (b | ~d)][round]!;
       const word = words[block + (([i, 5 * i + 1, 3 * i + 5, 7 * i][round] as number) & 15)]!;
       const sine = Math.abs(Math.sin(i + 1)) * 2 ** 32;
-      const sum = (a + f + Math.floor(sine) + word) | 0;
+      const sum = (a + f + (sine | 0) + word) | 0;
       const shift = shifts[round * 4 + (i & 3)]!;
       a = d;
       d = c;

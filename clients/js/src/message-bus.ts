@@ -84,6 +84,8 @@ const MAX_CONFIRMATIONS = 1_000;
 const QUERY_LIMITS = { outboxSize: 100 };
 /** Messages that pullHistory() reads on a bus that shows no history at its start. */
 const PULL_SIZE = 100;
+/** The largest page that is read when smaller ones were full of what is no use. */
+const MAX_SIZE = 1_000;
 /** Default time of a call, milliseconds. */
 const CALL_MS = 30_000;
 
@@ -161,7 +163,8 @@ export class MessageBus extends Emitter<MessageBusEvents> {
       list: this.sortedHash,
       timeline: this.#timeline,
       isOpen: () => this.state === "open",
-      read: (range: HistoryRange, timeout: number) => this.#read(range, { timeout }),
+      read: (range: HistoryRange, timeout: number) =>
+        this.#readOn(range, { timeout }, (messages) => messages[0] && messages),
       merge: (messages: HistoryMessage[], place: Place) => this.#merge(messages, place),
       acked: (uuid: string) => this.#acked(uuid),
       recalled,
@@ -268,8 +271,16 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   /** Reads what stands before the oldest message of the list. Resolves with 0 when there is nothing more. */
   pullOlder(size = 50, options: CallOptions = {}): Promise<number> {
-    const before = this.sortedHash.uuids.find((uuid) => this.#isStored(uuid) && !isNameless(uuid));
-    return this.pullHistory(before ? { size, before } : { size, position: 0 }, options);
+    const last = this.lastUuid ?? "";
+    const known = this.sortedHash.uuids.find((uuid) => this.sortedHash.isStored(uuid) && !isNameless(uuid));
+    const before = known ?? (this.#recalled.has(last) ? last : undefined);
+    let place = this.#timeline.place(!before, before);
+    const take = (messages: HistoryMessage[]) => {
+      const grown = this.#merge(messages, place);
+      place = this.#timeline.place(false);
+      return grown;
+    };
+    return quiet(this.#readOn(before ? { size, before } : { size, position: 0 }, options, take));
   }
 
   /** Recalls a message, for everybody. Resolves when it is gone. */
@@ -416,6 +427,28 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     return this.#http.history(this.historyUrl, { groupName: this.groupName, ...range }, options);
   }
 
+  /**
+   * Reads pages, each larger than the last, until `take` finds something in one, or nothing follows: a page may be
+   * full of recalled messages, or of such as are here. Resolves with what `take` has found.
+   */
+  async #readOn<Found>(
+    { size = PULL_SIZE, position, before }: HistoryRange,
+    { timeout = CALL_MS, signal }: CallOptions,
+    take: (messages: HistoryMessage[]) => Found,
+  ): Promise<Found> {
+    const end = Date.now() + timeout;
+    for (;;) {
+      const left = Math.max(1, end - Date.now());
+      const { messages, next = 0 } = await this.#read({ size, position, before }, { timeout: left, signal });
+      const found = take(messages);
+      // It must go forward, or a server that answers oddly would be asked for ever.
+      if (found || next <= (position ?? 0)) return found;
+      size = Math.min(2 * size, MAX_SIZE);
+      position = next;
+      before = undefined;
+    }
+  }
+
   /** Puts a page, newest message first, into the list. Returns how much the list has grown. */
   #merge(messages: HistoryMessage[], place: Place): number {
     const part = new Map<string, Entry>();
@@ -429,10 +462,6 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     this.#source = "live";
     this.#maxMessages = Math.max(this.#maxMessages, this.sortedHash.size());
     return this.sortedHash.size() - before;
-  }
-
-  #isStored(uuid: string): boolean {
-    return this.sortedHash.get(uuid)?.sent === true;
   }
 
   #inserted({ uuid, body }: Entry, index: number): void {
@@ -461,6 +490,6 @@ export class MessageBus extends Emitter<MessageBusEvents> {
   #trim(): void {
     const oldest = this.sortedHash.uuids[0] as string;
     const full = this.#source === "live" && this.sortedHash.size() > this.#maxMessages;
-    if (full && this.#isStored(oldest)) this.#remove(oldest, "trimmed");
+    if (full && this.sortedHash.isStored(oldest)) this.#remove(oldest, "trimmed");
   }
 }

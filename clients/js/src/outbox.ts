@@ -1,6 +1,7 @@
 import { backoff } from "./backoff.js";
 import { GotapiError } from "./errors.js";
 import { type CallOptions, limit } from "./limit.js";
+import { utf8 } from "./md5.js";
 
 /** Bounds of the outbox; times in milliseconds. */
 export interface OutboxOptions {
@@ -85,7 +86,7 @@ export function newOutbox<Answer = void>(owner: OutboxOwner, options: OutboxOpti
 
   /** Sends what may be sent now. */
   function pump(): void {
-    if (resting !== undefined) return;
+    if (resting !== undefined || closed) return;
     let room = options.inFlight ?? 1;
     for (const item of items.values()) {
       if (room-- <= 0) return;
@@ -132,7 +133,7 @@ export function newOutbox<Answer = void>(owner: OutboxOwner, options: OutboxOpti
   /** The server closed because a frame of this many bytes was too large: whose was it? */
   function tooLarge(bytes: number): void {
     for (const { uuid, inFlight, text } of items.values()) {
-      if (inFlight && new TextEncoder().encode(text).length === bytes) {
+      if (inFlight && utf8(text).length === bytes) {
         give(new GotapiError("refused", "too large", 413, uuid));
         return;
       }
@@ -142,10 +143,7 @@ export function newOutbox<Answer = void>(owner: OutboxOwner, options: OutboxOpti
   /** Gives up on everything. */
   function close(): void {
     closed = true;
-    for (const item of [...items.values()]) {
-      take(item.uuid);
-      fail(item, new GotapiError("closed", undefined, 0, item.uuid));
-    }
+    for (const uuid of [...items.keys()]) give(new GotapiError("closed", undefined, 0, uuid));
     rested();
   }
 

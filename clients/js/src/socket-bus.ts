@@ -3,6 +3,7 @@ import { MsgCodec } from "./codec.js";
 import { Emitter } from "./emitter.js";
 import { MessageCommand, MessageType } from "./enums.js";
 import { asError, GotapiError } from "./errors.js";
+import { utf8 } from "./md5.js";
 import type { Packet, RawData } from "./packet.js";
 import {
   currentToken,
@@ -68,9 +69,7 @@ export function bearerProtocols(token: string): string[] {
   return ["gotapi.v1", `gotapi.bearer.${encoded}`];
 }
 
-function byteLength(data: RawData): number {
-  return typeof data === "string" ? new TextEncoder().encode(data).length : data.byteLength;
-}
+const byteLength = (data: RawData) => (typeof data === "string" ? utf8(data) : data).byteLength;
 
 /**
  * A WebSocket to one group that comes back by itself: with growing, jittered pauses after each failure, at once
@@ -160,10 +159,9 @@ export class SocketBus extends Emitter<SocketBusEvents> {
   #address(): string {
     const after = this.resumeAfter?.();
     if (!after) return this.url;
-    const [path = "", ...rest] = this.url.split("?");
-    const query = new URLSearchParams(rest.join("?"));
-    query.set("after", after); // in the place of one that the url may have begun with
-    return `${path}?${query}`;
+    const url = new URL(this.url, globalThis.location?.href);
+    url.searchParams.set("after", after); // in the place of one that the url may have begun with
+    return url.href;
   }
 
   #listen(socket: WebSocketLike): void {

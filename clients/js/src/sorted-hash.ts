@@ -25,6 +25,11 @@ export class SortedHash {
     return this.#bodies.get(uuid);
   }
 
+  /** Whether the server has the message, as far as is known. @internal */
+  isStored(uuid: string): boolean {
+    return this.get(uuid)?.sent === true;
+  }
+
   /** The place of a message, or -1. Searches from the newest on. */
   indexOf(uuid: string): number {
     return this.#bodies.has(uuid) ? this.uuids.lastIndexOf(uuid) : -1;

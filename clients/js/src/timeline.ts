@@ -58,7 +58,7 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
   /** The next message of the stream. */
   function append(entry: Entry): void {
     const { uuid } = entry;
-    if (!isStored(uuid) && list.has(uuid)) {
+    if (!list.isStored(uuid) && list.has(uuid)) {
       settle(uuid);
       return;
     }
@@ -72,7 +72,7 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
 
   /** An own message has got its place in the stream: after all that the server has sent so far. */
   function settle(uuid: string): void {
-    if (!list.has(uuid) || isStored(uuid)) return;
+    if (!list.has(uuid) || list.isStored(uuid)) return;
     settleAt(uuid, next());
     reach(uuid);
   }
@@ -89,8 +89,8 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
     weave(page.slice(0, known), list.indexOf(after ?? "") + 1);
     const reached = cursor === undefined || page.some(({ uuid }) => uuid === cursor);
     const starts = !begun && newest && reached;
-    if (starts) {
-      cursor = page.at(-1)?.uuid;
+    if (starts || (cursor === "" && !newest)) {
+      cursor = page.at(-1)?.uuid ?? cursor; // an older page is before what was recalled
       streaming = false;
     }
     return starts;
@@ -126,7 +126,7 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
   function end(): number {
     const { uuids } = list;
     let end = uuids.length;
-    while (end > 0 && !isStored(uuids[end - 1]!)) end--;
+    while (end > 0 && !list.isStored(uuids[end - 1]!)) end--;
     return end;
   }
 
@@ -136,12 +136,8 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
     return list.indexOf(cursor ?? "") + 1 || end();
   }
 
-  function isStored(uuid: string): boolean {
-    return list.get(uuid)?.sent === true;
-  }
-
   function hasPassed(uuid: string, next: number): boolean {
-    return uuid === cursor || (isStored(uuid) && list.indexOf(uuid) < next);
+    return uuid === cursor || (list.isStored(uuid) && list.indexOf(uuid) < next);
   }
 
   /**
@@ -150,12 +146,12 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
    */
   function weave(part: Entry[], otherwise: number): void {
     const names = new Set(part.map(({ uuid }) => uuid));
-    const anchor = list.uuids.findIndex((uuid) => names.has(uuid) && isStored(uuid));
+    const anchor = list.uuids.findIndex((uuid) => names.has(uuid) && list.isStored(uuid));
     let next = anchor < 0 ? otherwise : anchor;
     let anchored = false;
     for (const entry of part) {
       const { uuid } = entry;
-      if (isStored(uuid)) {
+      if (list.isStored(uuid)) {
         if (anchored) clear(next, list.indexOf(uuid), names);
         anchored = true;
         putAt(uuid, Math.min(next, list.indexOf(uuid) + 1));
@@ -168,7 +164,7 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
   /** Takes away what stands in a stretch of the history without being in it. */
   function clear(from: number, to: number, names: Set<string>): void {
     for (const uuid of list.uuids.slice(from, Math.max(from, to))) {
-      if (isStored(uuid) && !names.has(uuid) && !isNameless(uuid)) listener.vanished(uuid);
+      if (list.isStored(uuid) && !names.has(uuid) && !isNameless(uuid)) listener.vanished(uuid);
     }
   }
 

@@ -176,6 +176,25 @@ describe.each([
     expect(bus.all().map(({ data }) => data)).toEqual(Array.from({ length: 25 }, (_, i) => i));
   });
 
+  it("reads older messages beyond a page of recalled ones", async () => {
+    const group = newGroup();
+    const client = new api.Client(`http://127.0.0.1:${server.port}`);
+    const uuids: string[] = [];
+    for (let i = 0; i < 20; i++) uuids.push((await client.publish(group, i)).uuid);
+    for (const uuid of uuids.slice(10)) await client.cancel(group, uuid);
+    const { bus } = join(api, server.port, group, { historySize: 4 });
+    await until("some that are left are there", () => bus.all().length === 2); // of the positions 4 to 11
+    expect(await bus.pullOlder(3)).toBe(3);
+    for (const uuid of uuids.slice(3, 10)) await client.cancel(group, uuid);
+    await until("they are gone", () => bus.all().length === 0);
+    expect(await bus.pullOlder(3)).toBe(3);
+    expect(await bus.pullOlder(3)).toBe(0);
+    expect(bus.all().map(({ data }) => data)).toEqual([0, 1, 2]);
+    const quiet = join(api, server.port, group, { historySize: 0 }).bus;
+    await until("connected", () => quiet.state === "open");
+    expect(await quiet.pullOlder(2)).toBe(3);
+  });
+
   it("is told when a message is too large, and goes on", async () => {
     const { bus } = join(api, server.port, newGroup());
     const large = bus.publish("x".repeat(100_000));

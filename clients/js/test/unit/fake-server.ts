@@ -228,22 +228,24 @@ export class FakeServer {
     return { status: 200, json: { code: 200, group: path, stored: packet !== undefined, uuid, duplicate } };
   }
 
+  /** By position, recalled messages keep theirs; before a message, the page is filled up beyond them. */
   private page(name: string, form: URLSearchParams) {
     const position = Number(form.get("position") ?? 0);
     const before = form.get("before");
-    let texts = this.group(name).retained();
-    if (before)
-      texts = texts.slice(
-        0,
-        Math.max(
-          0,
-          texts.findIndex(({ uuid }) => uuid === before),
-        ),
-      );
-    texts = texts.reverse();
-    const start = position < 0 ? Math.max(0, texts.length + position) : position;
     const size = Number(form.get("size") ?? 1000);
-    return { code: 200, position, msg: "", data: texts.slice(start, start + size).map(({ text }) => text) };
+    const { events, trimmed, recalled } = this.group(name);
+    const list = events.slice(trimmed).filter(({ kind }) => kind === "message");
+    list.reverse();
+    let at = position < 0 ? Math.max(0, list.length + position) : position;
+    if (before) at = list.findIndex(({ uuid }) => uuid === before) + 1 || list.length;
+    const end = at + size;
+    const data: string[] = [];
+    while (at < list.length && (before ? data.length < size : at < end)) {
+      const { uuid, text } = list[at++] as Event;
+      if (!recalled.has(uuid)) data.push(text);
+    }
+    const next = position < 0 ? at - list.length : at;
+    return { code: 200, position, msg: "", data, ...(at < list.length && { next }) };
   }
 }
 

@@ -241,6 +241,93 @@ describe("the list", () => {
     expect(screen).toEqual(server.history(GROUP));
   });
 
+  /** A group whose messages m0 to m24 are followed by as many that were recalled. */
+  function halfRecalled(): FakeServer {
+    const server = new FakeServer();
+    for (let i = 0; i < 50; i++) server.say(GROUP, `m${i}`);
+    for (let i = 25; i < 50; i++) server.recall(GROUP, `m${i}`);
+    return server;
+  }
+
+  it("reads older messages beyond pages of nothing but recalled ones", async () => {
+    const server = halfRecalled();
+    const { bus, screen } = newRig({ server });
+    await pass(100);
+    // The second page, of twice the size, has the positions 10 to 29.
+    for (const expected of [5, 10, 10, 0]) {
+      expect((await Promise.all([bus.pullOlder(10), pass(100)]))[0]).toBe(expected);
+    }
+    expect(screen).toEqual(server.history(GROUP));
+  });
+
+  it("reads older messages when all that it had was recalled", async () => {
+    const server = new FakeServer();
+    for (let i = 0; i < 25; i++) server.say(GROUP, `m${i}`);
+    const { bus, screen } = newRig({ server, historySize: 5 });
+    await pass(100);
+    for (let i = 20; i < 25; i++) server.recall(GROUP, `m${i}`);
+    await pass(100);
+    expect(screen).toEqual([]);
+    for (const expected of [10, 10, 0]) {
+      expect((await Promise.all([bus.pullOlder(10), pass(100)]))[0]).toBe(expected);
+    }
+    server.say(GROUP, "live");
+    await pass(100);
+    expect(screen).toEqual(server.history(GROUP));
+  });
+
+  it("reads older messages beyond pages of messages without uuid that it has", async () => {
+    const server = new FakeServer();
+    for (let i = 0; i < 25; i++) server.store(GROUP, JSON.stringify({ type: 2, body: { data: i } }), "");
+    const { bus } = newRig({ server, historySize: 5 });
+    await pass(100);
+    for (const expected of [5, 15, 0]) {
+      expect((await Promise.all([bus.pullOlder(10), pass(100)]))[0]).toBe(expected);
+    }
+    expect(bus.all().map(({ data }) => data)).toEqual(Array.from({ length: 25 }, (_, i) => i));
+  });
+
+  it("gives a call for older messages its time once, however many pages it reads", async () => {
+    const server = halfRecalled();
+    server.latency = 400;
+    const { bus } = newRig({ server });
+    await pass(2_000);
+    const older = bus.pullOlder(5, { timeout: 1_500 });
+    const outcome = expect(older).rejects.toMatchObject({ reason: "timeout" });
+    await pass(1_600);
+    await outcome;
+  });
+
+  it("does not read the same page for ever when the server says so", async () => {
+    const server = new FakeServer();
+    const stubborn: typeof server.fetch = async (url, init) => ({
+      ...(await server.fetch(url, init)),
+      text: async () => JSON.stringify({ code: 200, position: 0, msg: "", data: [], next: 10 }),
+    });
+    const { bus } = newRig({ server, historySize: 10, fetch: stubborn });
+    await pass(100);
+    expect((await Promise.all([bus.pullOlder(10), pass(100)]))[0]).toBe(0);
+    expect(server.requests).toHaveLength(4);
+  });
+
+  it("shows as much history at the start as it should, also when the newest was recalled", async () => {
+    const server = halfRecalled();
+    const { bus, screen } = newRig({ server, historySize: 5 });
+    await pass(100);
+    expect(screen).toEqual(server.history(GROUP).slice(-5));
+    expect(bus.lastUuid).toBe("m24");
+  });
+
+  it("without history at the start, goes on after the newest message that was not recalled", async () => {
+    const server = halfRecalled();
+    const { screen } = newRig({ server });
+    await pass(100);
+    server.cut();
+    server.say(GROUP, "missed");
+    await pass(5_000);
+    expect(screen).toEqual(["missed"]);
+  });
+
   it("removes recalled messages live, and ignores recalls of unknown ones", async () => {
     const { bus, server, log } = newRig();
     await pass(100);
