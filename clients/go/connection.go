@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -68,7 +69,7 @@ func (m *Member) dial(ctx context.Context, resuming bool) (*websocket.Conn, erro
 	}
 	u := m.client.target(m.group, query)
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
-	conn, resp, err := m.client.dialer.DialContext(ctx, u.String(), m.client.header()) //nolint:bodyclose // the dialer has read and closed it
+	conn, resp, err := m.client.handshake(ctx, u.String()) //nolint:bodyclose // the dialer has read and closed it
 	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols && errors.Is(err, websocket.ErrBadHandshake) {
 		// The dialer keeps the beginning of the body.
 		body, _ := io.ReadAll(resp.Body)
@@ -78,6 +79,21 @@ func (m *Member) dial(ctx context.Context, resuming bool) (*websocket.Conn, erro
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	return conn, nil
+}
+
+// handshake opens a WebSocket. The dialer alone would wait for the server's answer
+// until its time is up, although ctx has ended: the connection is closed under it.
+func (c *Client) handshake(ctx context.Context, url string) (*websocket.Conn, *http.Response, error) {
+	dialer, unwatch := c.dialer, func() bool { return false }
+	dialer.NetDialContext = func(dialing context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(dialing, network, addr)
+		if err == nil {
+			unwatch = context.AfterFunc(ctx, func() { _ = conn.Close() })
+		}
+		return conn, err
+	}
+	defer func() { unwatch() }()
+	return dialer.DialContext(ctx, url, c.header())
 }
 
 // write sends what waits in the outbox until ctx ends or the connection fails.

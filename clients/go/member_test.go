@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -222,6 +223,31 @@ func TestClosedMemberAnswersErrClosed(t *testing.T) {
 	}
 	if _, err := m.Publish(t.Context(), []byte(data("1"))); !errors.Is(err, gotapi.ErrClosed) {
 		t.Errorf("Publish: %v", err)
+	}
+}
+
+func TestCloseDoesNotWaitForAServerThatHangsInTheHandshake(t *testing.T) {
+	asked := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(asked)
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	c, err := gotapi.New(srv.URL, gotapi.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Join("/room", gotapi.JoinOptions{After: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	closed := make(chan struct{})
+	go func() { m.Close(); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(5 * time.Second): // the server would have twice as long for its answer
+		t.Error("Close waits for the server")
 	}
 }
 
