@@ -177,6 +177,23 @@ func TestASignalEndsPubWithExitCode130(t *testing.T) {
 	}
 }
 
+func TestTheSummaryOfTailCountsWhatItShowsOfTheHistory(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/__/history" {
+			_, _ = w.Write([]byte(`{"code":200,"position":0,"msg":"","data":["{\"type\":2,\"uuid\":\"b\"}","{\"type\":2,\"uuid\":\"a\"}"]}`))
+			return
+		}
+		<-r.Context().Done() // nothing follows
+	}))
+	defer srv.Close()
+	for n, want := range map[string]string{"5": "2 packets in ", "1": "1 packets in ", "0": "0 packets in "} {
+		got := gotapi(t.Context(), nil, "", "tail", "/r", "-f", "-n", n, "--for", "50ms", "--url", srv.URL)
+		if got.code != cli.ExitOK || !strings.HasPrefix(got.err, want) {
+			t.Errorf("tail -n %s -f: exit code %d, %q; want 0 and %q", n, got.code, got.err, want)
+		}
+	}
+}
+
 func TestCompletionForTheCommonShells(t *testing.T) {
 	for shell, want := range map[string]string{"bash": "__start_gotapi", "zsh": "#compdef gotapi", "fish": "complete -c gotapi"} {
 		if got := gotapi(t.Context(), nil, "", "completion", shell); got.code != 0 || !strings.Contains(got.out, want) {
