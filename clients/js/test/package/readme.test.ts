@@ -30,9 +30,17 @@ describe("the READMEs", () => {
     expect(part(readme("gotapi-ws"), "## The bus")).toBe(part(readme("node-gotapi-ws"), "## The bus"));
   });
 
-  const examples = [...readme("node-gotapi-ws").matchAll(/```js\n(.*?)```/gs)].map(
-    ([, code]) => code as string,
+  const projects = ["README.md", "README.zh.md"].map((name) =>
+    readFileSync(join(root, "../..", name), "utf8"),
   );
+  const [english, chinese, ...others] = [...projects, readme("node-gotapi-ws")]
+    .flatMap((text) => [...text.matchAll(/```js\n(.*?)```/gs)])
+    .map(([, code]) => code as string);
+  const examples = [english as string, ...others];
+
+  it("of the project show the same program in both languages", () => {
+    expect(chinese).toBe(english);
+  });
 
   it.each(examples.map((code, i) => [i, code] as const))("have examples that run: %i", (i, code) => {
     const file = join(folder, `example-${i}.mjs`);
