@@ -28,8 +28,8 @@ const (
 	secondStart = "GOTAPI_TIMER_SLACK"
 )
 
-// CalmWatcher is to be called first of all. It may not return, but start the
-// program once more in the same process.
+// CalmWatcher is to be called before anything is begun that must be ended. It may not
+// return, but start the program once more in the same process.
 //
 // The watcher is a thread of Go's runtime, sysmon, which wakes every 20 µs, as
 // long as the program has work, to see whether other threads are stuck. A server

@@ -77,7 +77,9 @@ type Process[S Settings] struct {
 // returns the exit code. SIGINT and SIGTERM stop it gracefully, a second one at
 // once; SIGHUP makes it read its settings anew.
 func (p Program[S]) Main() int {
-	procs.CalmWatcher()
+	if p.load(os.Args[1:]).serves() {
+		procs.CalmWatcher()
+	}
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer restore()
 	// Restoring the default makes the second signal deadly.

@@ -45,6 +45,12 @@ func (p Program[S]) load(args []string) *settings[S] {
 	return s
 }
 
+// serves says that the service is to run: that the program is not just asked
+// something, as a probe does every few seconds.
+func (s *settings[S]) serves() bool {
+	return s.err == nil && !*s.version && !*s.probe && !*s.checkConfig
+}
+
 func (s *settings[S]) validate() error {
 	var wrong config.Errors
 	wrong.Add(s.log.Validate())
