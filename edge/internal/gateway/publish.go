@@ -15,7 +15,11 @@ import (
 
 // publish sends the body to g as one packet, whatever its Content-Type.
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) {
-	if !g.Publishable() {
+	switch {
+	case g == group.Lobby:
+		WriteError(w, http.StatusForbidden, "/ is no group: the path is the group, as in /room/1")
+		return
+	case !g.Publishable():
 		WriteError(w, http.StatusForbidden, "only the server speaks in this group")
 		return
 	}

@@ -119,6 +119,12 @@ func TestPublishRefusals(t *testing.T) {
 	}
 }
 
+func TestWhoPublishesToTheLobbyIsToldThatThePathIsTheGroup(t *testing.T) {
+	if got := newRig(t, Options{}).do("POST", "/", "x"); !strings.Contains(string(got.body), "the path is the group") {
+		t.Errorf("got %d %s", got.code, got.body)
+	}
+}
+
 func TestTooLargeInChunksIsRefused(t *testing.T) {
 	rig := newRig(t, Options{MaxMessageBytes: 4})
 	got := rig.raw("POST", "POST /a HTTP/1.1\r\nHost: edge\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
