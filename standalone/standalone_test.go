@@ -270,11 +270,15 @@ func TestABadSettingOfBothServicesIsSaidOnce(t *testing.T) {
 }
 
 func TestABadValueOfASettingOfBothServicesIsToldWhatIsExpected(t *testing.T) {
-	fs := flag.NewFlagSet("gotapi-ws", flag.ContinueOnError)
-	new(standalone.Config).RegisterFlags(fs)
-	err := config.Parse(fs, []string{"-recall-window", "2"})
-	if err == nil || !strings.Contains(err.Error(), "not a duration such as 10s") {
-		t.Errorf("Parse = %v, want that it is not a duration", err)
+	for setting, want := range map[string]string{
+		"-recall-window=2":       "not a duration such as 10s",
+		"-max-message-bytes=32k": "not a whole number",
+	} {
+		fs := flag.NewFlagSet("gotapi-ws", flag.ContinueOnError)
+		new(standalone.Config).RegisterFlags(fs)
+		if err := config.Parse(fs, []string{setting}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", setting, err, want)
+		}
 	}
 }
 

@@ -48,9 +48,6 @@ func (e explaining) IsBoolFlag() bool { return isBool(e.Value) }
 
 // wantedBy is what v can be set to; "": unknown.
 func wantedBy(v flag.Value) string {
-	if r, ok := v.(reloadable); ok {
-		v = r.Value
-	}
 	g, ok := v.(flag.Getter)
 	if !ok {
 		return ""

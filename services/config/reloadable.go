@@ -31,6 +31,15 @@ func (r reloadable) String() string {
 // IsBoolFlag makes "-x" mean "-x=true" where that was so without the mark.
 func (r reloadable) IsBoolFlag() bool { return isBool(r.Value) }
 
+// Get implements flag.Getter; nil if the value is of a kind of its own.
+func (r reloadable) Get() any {
+	g, ok := r.Value.(flag.Getter)
+	if !ok {
+		return nil
+	}
+	return g.Get()
+}
+
 func isBool(v flag.Value) bool {
 	b, ok := v.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()

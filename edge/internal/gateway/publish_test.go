@@ -120,7 +120,7 @@ func TestPublishRefusals(t *testing.T) {
 }
 
 func TestWhoPublishesToTheLobbyIsToldThatThePathIsTheGroup(t *testing.T) {
-	if got := newRig(t, Options{}).do("POST", "/", "x"); !strings.Contains(string(got.body), "the path is the group") {
+	if got := newRig(t, Options{}).do("POST", "/", "x"); !strings.Contains(got.body, "the path is the group") {
 		t.Errorf("got %d %s", got.code, got.body)
 	}
 }
