@@ -41,7 +41,10 @@ start_engine() {
 	[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
 
 	export DOCKER_HOST=unix://$work/docker.sock
+	# Its packet filter and bridge would stay when it has ended, and every packet of this
+	# machine, also on loopback, would go through connection tracking from then on.
 	dockerd --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/dockerd.pid" \
+		--iptables=false --ip6tables=false --bridge=none \
 		-H "$DOCKER_HOST" >"$work/dockerd.log" 2>&1 </dev/null &
 	engine=$!
 	for _ in $(seq 100); do
