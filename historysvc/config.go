@@ -40,6 +40,8 @@ type Config struct {
 	TLS tlsfiles.Paths
 	// URL of Redis, as redisstore.Open understands it.
 	Redis string
+	// How long the start waits for a Redis that cannot be reached.
+	RedisWait time.Duration
 	// TLS to Redis; the name in its certificate, "": the host that is dialled; and
 	// files that hold passwords, which then need not be in the URL.
 	RedisTLS                                     tlsfiles.Paths
@@ -110,6 +112,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		"`path` of authorities, PEM: clients must show a certificate of theirs (mutual TLS);\nnone: any client is served")
 	fs.StringVar(&c.Redis, "redis", "",
 		"`URL` of Redis: redis://host:6379/0, redis+cluster://host:port[,...],\nredis+sentinel://host:port[,...]/0?master_name=NAME; rediss with TLS")
+	fs.DurationVar(&c.RedisWait, "redis-wait", 30*time.Second, "how long the start waits for a Redis that cannot be reached yet; 0: it fails at once")
 	fs.StringVar(&c.RedisTLS.CA, "redis-tls-ca", "",
 		"`path` of authorities, PEM, that Redis's certificate must come from; none: those of this machine")
 	fs.StringVar(&c.RedisTLS.Cert, "redis-tls-cert", "", "`path` of the certificate that is shown to Redis, PEM")
@@ -167,6 +170,7 @@ func (c *Config) Validate() error {
 	check(c.Archive >= 0, "-archive: negative")
 	check(c.HistoryCap >= 1, "-history-cap: less than 1")
 	check(c.HistoryRetention == 0 || c.HistoryRetention >= time.Second, "-history-retention: less than 1s")
+	check(c.RedisWait >= 0, "-redis-wait: negative")
 	check(c.AckReplicas >= 0, "-ack-replicas: negative")
 	check(c.AckTimeout >= minAckTimeout && c.AckTimeout <= maxAckTimeout, "-ack-timeout: not from %v to %v", minAckTimeout, maxAckTimeout)
 	check(!c.Embedded || c.AckReplicas == 0 && !c.AckFsync, "-ack-replicas, -ack-fsync: the embedded store has no replicas and no disk")

@@ -122,6 +122,10 @@ var (
 	_ history.Presence = (*Store)(nil)
 )
 
+// ErrUnreachable is in the error of Open when trying again may help: there is no Redis
+// at that address yet, it loads its data, or its Cluster is being formed.
+var ErrUnreachable = errors.New("redis cannot be reached")
+
 // Open connects to Redis and checks that it can be used. Its errors are one
 // line for the operator. Close ends what Open began.
 func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
@@ -222,7 +226,7 @@ func (s *Store) check(ctx context.Context) (seven bool, err error) {
 	case refused:
 		return false, fmt.Errorf("redis refuses us: %w", err)
 	default:
-		return false, fmt.Errorf("redis cannot be reached: %w%s", err, s.hint(err))
+		return false, fmt.Errorf("%w: %w%s", ErrUnreachable, err, s.hint(err))
 	}
 	info := parseInfo(text)
 	major, err := strconv.Atoi(strings.SplitN(info["redis_version"], ".", 2)[0])
