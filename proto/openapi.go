@@ -4,7 +4,8 @@ package proto
 
 import _ "embed"
 
-// OpenAPI is the OpenAPI 2.0 document of the HTTP interface, JSON.
+// OpenAPI is the OpenAPI 2.0 document of the HTTP interface, JSON. What is gRPC's
+// alone is left out when it is made (cmd/openapi).
 //
 //go:embed gen/gotapi.swagger.json
 var OpenAPI []byte
