@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		fmt.Printf("again: %t\n", strings.Contains(string(environ), "GOTAPI_TIMER_SLACK="))
+		fmt.Fprintf(os.Stdout, "again: %t\n", strings.Contains(string(environ), "GOTAPI_TIMER_SLACK="))
 		return settings()
 	}
 	os.Exit(p.Main())
