@@ -10,14 +10,33 @@ import (
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
+func instantRelay() (*instant, *Relay) {
+	log := slog.New(slog.DiscardHandler)
+	store := &instant{}
+	store.hub = feed.New(store, store, log, prometheus.NewRegistry())
+	return store, NewRelay(store, &census{}, store.hub, RelayOptions{QueueBytes: 1 << 20}, log, prometheus.NewRegistry())
+}
+
+// untouchable is a stream that nothing may be done with.
+type untouchable struct {
+	relayv1.RelayService_ConnectServer
+}
+
+func TestStreamThatIsOpenedWhenTheServiceGoesDownEndsAtOnceAndLeavesNothing(t *testing.T) {
+	_, relay := instantRelay()
+	relay.Drain()
+	if err := relay.Connect(untouchable{}); err != nil {
+		t.Errorf("it ended with %v, want well: the edge goes on elsewhere", err)
+	}
+	relay.Wait()
+}
+
 // The edge takes the end of a stream for the word that what is unconfirmed was not
 // taken, and sends it to another service: a packet that is not stored would be
 // broadcast twice.
 func TestFrameThatTheReaderGotWhenTheStreamEndedIsNotTaken(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
-	store := &instant{}
-	store.hub = feed.New(store, store, log, prometheus.NewRegistry())
-	p := newPeer(NewRelay(store, &census{}, store.hub, RelayOptions{QueueBytes: 1 << 20}, log, prometheus.NewRegistry()), nil)
+	store, relay := instantRelay()
+	p := newPeer(relay, nil)
 	defer p.stopChannels()
 	publish := func(id uint64) {
 		t.Helper()

@@ -58,6 +58,11 @@ func (s *Relay) Wait() { s.tasks.Wait() }
 
 // Connect implements relayv1.RelayServiceServer.
 func (s *Relay) Connect(stream relayv1.RelayService_ConnectServer) error {
+	if s.drain.begun() {
+		// An edge in this process needs no server to get here: nothing may begin
+		// that Wait does not know of.
+		return nil
+	}
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
 	return newPeer(s, stream).serve()
