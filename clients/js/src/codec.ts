@@ -23,8 +23,8 @@ function writtenType(text: string): string | undefined {
       if (/^(type|command|uuid|body)$/.test(name) && (keys.has(key) || name !== key)) return undefined;
       keys.add(key);
     }
-    if (/^[{[]$/.test(token)) depth++;
-    if (/^[}\]]$/.test(token)) depth--;
+    if ("{[".includes(token)) depth++;
+    if ("}]".includes(token)) depth--;
     before = token;
   }
   return type;

@@ -38,9 +38,9 @@ export interface HistoryPage {
   next?: number;
 }
 
-/** The body of a packet that the server has. */
+/** The body of a packet that the server has, without what only this client itself can know. */
 export function receivedBody(packet: Packet): MessageBody {
-  const { data, hash = "", ...others } = packet.body ?? {};
+  const { data, hash = "", own, failure, rollback, ...others } = packet.body ?? {};
   return { ...others, data, hash, sent: true, status: SendStatus.ServerReceived };
 }
 

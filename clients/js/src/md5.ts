@@ -41,5 +41,5 @@ export function md5(text: string): string {
       state[i]! += value;
     });
   }
-  return Array.from(new Uint8Array(state.buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return [...new Uint8Array(state.buffer)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }

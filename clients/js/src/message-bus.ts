@@ -244,7 +244,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
   /** Tells the others that this client has received the message. */
   confirm(uuid: string): void {
     addBounded(this.#confirmations, uuid, MAX_CONFIRMATIONS);
-    this.#sendConfirmations();
+    this.#flush();
   }
 
   /** Asks for history over the socket, without changing the list. */
@@ -280,7 +280,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
       place = this.#timeline.place(false);
       return grown;
     };
-    return quiet(this.#readOn(before ? { size, before } : { size, position: 0 }, options, take));
+    return quiet(this.#readOn({ size, before }, options, take));
   }
 
   /** Recalls a message, for everybody. Resolves when it is gone. */
@@ -368,9 +368,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   #stateChanged(change: StateChange): void {
     if (change.state === "open") {
-      this.#sendConfirmations();
-      this.#queries.pump();
-      this.#outbox.pump();
+      this.#flush();
       this.#catchUp.connected();
     } else if (change.state !== "connecting") {
       if (change.code === 1009) this.#outbox.tooLarge(this.socketBus.largest);
@@ -381,13 +379,16 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     this.emit("state", change);
   }
 
-  #sendConfirmations(): void {
+  /** Sends what may be sent now. */
+  #flush(): void {
     const command =
       this.direction === Direction.Customer ? MessageCommand.CUSTOMER_ACK : MessageCommand.WAITRESS_ACK;
     for (const uuid of this.#confirmations) {
       if (!this.socketBus.send({ type: MessageType.Command, command, uuid })) return;
       this.#confirmations.delete(uuid);
     }
+    this.#queries.pump();
+    this.#outbox.pump();
   }
 
   /** A command outside the order of the stream: an answer, or another member's receipt. */
@@ -396,9 +397,10 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     if (command === MessageCommand.QUERY) this.#queries.answered(uuid, body?.data);
     else if (command === MessageCommand.ERROR) this.#refused(uuid, body?.data ?? {});
     else this.#confirmed(uuid);
+    // At the latest after the answer to a ping: the socket may have been full.
+    this.#flush();
   }
 
-  /** The answer to a ping comes here too; its uuid is no message's. */
   #confirmed(uuid: string): void {
     const body = this.sortedHash.get(uuid);
     if (!body?.own || body.status === SendStatus.PeerSideReceived) return;
@@ -406,9 +408,9 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     this.emit("receipt", { uuid, index: this.sortedHash.indexOf(uuid) });
   }
 
-  #refused(uuid: string, data: { code?: unknown; msg?: unknown }): void {
+  #refused(uuid: string, data: { code?: unknown; msg?: unknown; retryAfter?: unknown }): void {
     const error = new GotapiError("refused", String(data.msg), Number(data.code) || 0, uuid);
-    if (this.#outbox.refused(uuid, error) || this.#queries.refused(uuid, error)) return;
+    if (this.#outbox.refused(error, data.retryAfter) || this.#queries.refused(error, data.retryAfter)) return;
     if (error.code === 410) this.#catchUp.gap(error.message);
     else this.emit("error", error);
   }
@@ -438,7 +440,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
   ): Promise<Found> {
     const end = Date.now() + timeout;
     for (;;) {
-      const left = Math.max(1, end - Date.now());
+      const left = end - Date.now() || 1;
       const { messages, next = 0 } = await this.#read({ size, position, before }, { timeout: left, signal });
       const found = take(messages);
       // It must go forward, or a server that answers oddly would be asked for ever.

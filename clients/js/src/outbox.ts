@@ -101,18 +101,18 @@ export function newOutbox<Answer = void>(owner: OutboxOwner, options: OutboxOpti
   function answered(uuid: string, answer: Answer): void {
     const item = take(uuid);
     if (!item) return;
-    rested();
+    attempt = 0; // but a rest goes on: the server has asked for it
     item.resolve(answer);
     pump();
   }
 
-  /** The server refused the item, perhaps only for now. False when it is not here. */
-  function refused(uuid: string, error: GotapiError): boolean {
-    const item = items.get(uuid);
+  /** The server refused the item, perhaps only for now, for `wait` ms. False when it is not here. */
+  function refused(error: GotapiError, wait?: unknown): boolean {
+    const item = items.get(error.uuid as string);
     if (!item) return false;
     item.refusal = error;
     if (owner.isFinal(error.code)) give(error);
-    else again(item);
+    else again(item, wait);
     return true;
   }
 
@@ -177,12 +177,13 @@ export function newOutbox<Answer = void>(owner: OutboxOwner, options: OutboxOpti
   }
 
   /** Sends an item again after a pause; meanwhile nothing overtakes it. */
-  function again(item: Item<Answer>): void {
+  function again(item: Item<Answer>, wait?: unknown): void {
     land(item);
-    resting ??= setTimeout(() => {
+    const end = () => {
       resting = undefined;
       pump();
-    }, backoff(attempt++));
+    };
+    resting ??= setTimeout(end, ~~(wait as number) + backoff(attempt++));
   }
 
   function rested(): void {

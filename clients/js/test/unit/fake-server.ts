@@ -35,6 +35,8 @@ export class FakeServer {
   down = false;
   /** The code with which messages are refused; 0 stores them. */
   refusal = 0;
+  /** Milliseconds that refusals ask to wait. */
+  retryAfter: number | undefined;
   /** Messages are stored, but nobody is told so. */
   mute = false;
   /** History requests over HTTP fail. */
@@ -302,7 +304,7 @@ export class FakeSocket {
       type: 1,
       command: MessageCommand.ERROR,
       ...named,
-      body: { data: { code, msg: `no: ${code}` } },
+      body: { data: { code, msg: `no: ${code}`, retryAfter: this.server.retryAfter } },
     });
   }
 

@@ -109,6 +109,52 @@ describe("publishing", () => {
     expect(bus.all()).toMatchObject([{ sent: true, failure: undefined }]);
   });
 
+  it("waits as long as a refusal asks", async () => {
+    const { bus, server } = newRig();
+    await pass(100);
+    Object.assign(server, { refusal: 429, retryAfter: 60_000 });
+    const publish = bus.publish("a", { timeout: 200_000 });
+    await pass(59_000);
+    const attempts = () => server.received.filter(({ type }) => type === 2).length;
+    expect(attempts()).toBe(1);
+    server.refusal = 0;
+    await pass(2_000);
+    await publish;
+    expect(attempts()).toBe(2);
+  });
+
+  it("waits, too, when others that were on the way are acked", async () => {
+    const { bus, server, socket } = newRig({ inFlight: 2 });
+    await pass(100);
+    server.mute = true;
+    bus.publish("a", { uuid: "a" });
+    bus.publish("b", { uuid: "b" });
+    await pass(50);
+    server.retryAfter = 5_000;
+    socket().refuse("a", 429);
+    socket().tell({ type: 1, command: 1, uuid: "b" });
+    await pass(4_000);
+    expect(server.received.filter(({ type }) => type === 2)).toHaveLength(2);
+    await pass(2_000);
+    expect(server.received.filter(({ type }) => type === 2)).toHaveLength(3);
+  });
+
+  it("sends what found no room in the socket as soon as there is some", async () => {
+    const { bus, server, socket } = newRig();
+    await pass(100);
+    server.say(GROUP, "other");
+    await pass(100);
+    socket().bufferedAmount = 9 << 20;
+    const publish = bus.publish("a");
+    const query = bus.query();
+    bus.confirm("other");
+    await pass(100);
+    socket().bufferedAmount = 0;
+    await pass(4_000);
+    await Promise.all([publish, query]);
+    expect(server.received.some(({ command }) => command === 3)).toBe(true);
+  });
+
   it("is aborted by a signal", async () => {
     const { bus, server } = newRig();
     server.down = true;
@@ -557,6 +603,15 @@ describe("receipts, recalls and queries", () => {
     expect(ann.log.at(-1)).toBe(`receipt ${uuid}`);
     expect(bob.log).toEqual([`message ${uuid}`]);
     expect(server.received.at(-1)).toEqual({ type: 1, command: 3, uuid });
+  });
+
+  it("believes nobody who says whose a message is, or how it fared", async () => {
+    const { bus, server } = newRig();
+    await pass(100);
+    const body = { data: "a", own: true, failure: "x", rollback: true, uuid: "b", status: 2, kept: 1 };
+    server.store(GROUP, JSON.stringify({ type: 2, uuid: "a", body }), "a");
+    await pass(100);
+    expect(bus.all()).toEqual([{ data: "a", hash: "", sent: true, status: 1, uuid: "a", kept: 1 }]);
   });
 
   it("recalls a message for everybody", async () => {
