@@ -46,6 +46,7 @@ func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 		"pub /r a --body --raw":         "--body and --raw exclude each other",
 		"pub /r a --in-flight 0":        "--in-flight: not from 1 to 1000",
 		"pub /r --file /nonexistent/x":  "no such file or directory",
+		"pub /r --file /dev/zero":       "/dev/zero: larger than any server takes (1048576 bytes)",
 		"sub":                           "GROUP is missing",
 		"sub /a /b":                     `too many arguments: ["/b"]`,
 		"tail /r -n -1":                 "-n: not from 0 to 10000",

@@ -21,9 +21,9 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
-// maxLine bounds a message that is read from standard input, as the server does
-// with -max-message-bytes at most.
-const maxLine = 1 << 20
+// maxMessage bounds a message that is read from standard input or a file, bytes, as
+// the server does with -max-message-bytes at most.
+const maxMessage = 1 << 20
 
 // pubFlags are those of `gotapi pub`.
 type pubFlags struct {
@@ -104,7 +104,7 @@ func (a *app) messages(ctx context.Context, f pubFlags, messages []string) iter.
 			}
 		}
 		for _, path := range f.files {
-			b, err := os.ReadFile(path) //nolint:gosec // the user names the file
+			b, err := readMessage(path)
 			if err != nil {
 				err = usageError{err}
 			}
@@ -122,6 +122,20 @@ func (a *app) messages(ctx context.Context, f pubFlags, messages []string) iter.
 	}
 }
 
+// readMessage reads a file that is one message.
+func readMessage(path string) ([]byte, error) {
+	f, err := os.Open(path) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxMessage+1))
+	if err == nil && len(b) > maxMessage {
+		err = fmt.Errorf("%s: larger than any server takes (%d bytes)", path, maxMessage)
+	}
+	return b, err
+}
+
 // lines yields the lines of r, until ctx ends. A read that waits for a person
 // cannot be ended: its goroutine ends with the process, or with the next line.
 func lines(ctx context.Context, r io.Reader) iter.Seq2[[]byte, error] {
@@ -136,7 +150,7 @@ func lines(ctx context.Context, r io.Reader) iter.Seq2[[]byte, error] {
 		go func() {
 			defer close(read)
 			scan := bufio.NewScanner(r)
-			scan.Buffer(nil, maxLine)
+			scan.Buffer(nil, maxMessage)
 			for scan.Scan() {
 				select {
 				case read <- line{text: bytes.Clone(scan.Bytes())}:
