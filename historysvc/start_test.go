@@ -121,5 +121,7 @@ func TestStartThatWaitsForRedisCanBeStopped(t *testing.T) {
 		}
 	}
 	s.stop()
-	<-s.ended // or the test hangs
+	if err := <-s.ended; err == nil || !strings.Contains(err.Error(), "redis cannot be reached") {
+		t.Errorf("Run = %v, want why it was still waiting", err)
+	}
 }
