@@ -17,7 +17,7 @@ import (
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) {
 	switch {
 	case g == group.Lobby:
-		WriteError(w, http.StatusForbidden, "/ is no group: the path is the group, as in /room/1")
+		WriteError(w, http.StatusForbidden, "nobody publishes to /: the path is the group, as in /room/1")
 		return
 	case !g.Publishable():
 		WriteError(w, http.StatusForbidden, "only the server speaks in this group")

@@ -126,6 +126,8 @@ var (
 // at that address yet, it loads its data, or its Cluster is being formed.
 var ErrUnreachable = errors.New("redis cannot be reached")
 
+var errNoCluster = errors.New("redis is not in cluster mode: want redis://... as the URL")
+
 // Open connects to Redis and checks that it can be used. Its errors are one
 // line for the operator. Close ends what Open began.
 func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Registerer) (*Store, error) {
@@ -225,6 +227,11 @@ func (s *Store) check(ctx context.Context) (seven bool, err error) {
 	case done:
 	case refused:
 		return false, fmt.Errorf("redis refuses us: %w", err)
+	case broken: // an answer, which waiting would not change
+		if strings.Contains(err.Error(), "cluster support disabled") {
+			return false, errNoCluster
+		}
+		return false, fmt.Errorf("redis cannot be used: %w", err)
 	default:
 		return false, fmt.Errorf("%w: %w%s", ErrUnreachable, err, s.hint(err))
 	}
@@ -238,7 +245,7 @@ func (s *Store) check(ctx context.Context) (seven bool, err error) {
 	case s.cluster && major < 7:
 		return false, fmt.Errorf("redis %s is too old for Cluster: want 7.0 or later", info["redis_version"])
 	case s.cluster && info["redis_mode"] != "cluster":
-		return false, errors.New("redis is not in cluster mode: want redis://... as the URL")
+		return false, errNoCluster
 	case !s.cluster && info["redis_mode"] == "cluster":
 		return false, errors.New("redis is in cluster mode: want redis+cluster://... as the URL")
 	case info["redis_mode"] == "sentinel":

@@ -93,7 +93,7 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"redis://127.0.0.1:1":                        "cannot be reached",
 		"redis+cluster://127.0.0.1:1":                "cannot be reached",
 		"redis://" + cluster.Nodes[0].Addr:           "is in cluster mode",
-		"redis+cluster://" + server.Addr:             "cluster",
+		"redis+cluster://" + server.Addr:             "is not in cluster mode",
 		"redis://:wrong@" + locked.Addr:              "refuses us",
 		locked.URL():                                 "refuses us",
 		"redis+sentinel://127.0.0.1:1?master_name=m": "cannot be reached",
