@@ -223,17 +223,8 @@ func (s *Store) check(ctx context.Context) (seven bool, err error) {
 		return false, s.Ping(ctx)
 	}
 	text, err := s.client.Info(ctx).Result()
-	switch fateOf(err) {
-	case done:
-	case refused:
-		return false, fmt.Errorf("redis refuses us: %w", err)
-	case broken: // an answer, which waiting would not change
-		if strings.Contains(err.Error(), "cluster support disabled") {
-			return false, errNoCluster
-		}
-		return false, fmt.Errorf("redis cannot be used: %w", err)
-	default:
-		return false, fmt.Errorf("%w: %w%s", ErrUnreachable, err, s.hint(err))
+	if err != nil {
+		return false, s.noAnswer(err)
 	}
 	info := parseInfo(text)
 	major, err := strconv.Atoi(strings.SplitN(info["redis_version"], ".", 2)[0])
@@ -262,6 +253,21 @@ func (s *Store) check(ctx context.Context) (seven bool, err error) {
 		s.log.Warn("redis may evict histories: set maxmemory-policy to noeviction", "policy", policy)
 	}
 	return major >= 7, nil
+}
+
+// noAnswer is why the server did not say who it is.
+func (s *Store) noAnswer(err error) error {
+	switch fateOf(err) {
+	case refused:
+		return fmt.Errorf("redis refuses us: %w", err)
+	case broken: // an answer, which waiting would not change
+		if strings.Contains(err.Error(), "cluster support disabled") {
+			return errNoCluster
+		}
+		return fmt.Errorf("redis cannot be used: %w", err)
+	default:
+		return fmt.Errorf("%w: %w%s", ErrUnreachable, err, s.hint(err))
+	}
 }
 
 func parseInfo(text string) map[string]string {
