@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -144,7 +143,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 func (c *Config) Validate() error {
 	var wrong config.Errors
 	check := wrong.Check
-	check(c.Listener != nil || isAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:4998", c.Listen)
+	check(c.Listener != nil || config.IsAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:4998", c.Listen)
 	if err := relay.CheckTarget(c.History); err != nil {
 		check(false, "-history: %v", err)
 	}
@@ -170,7 +169,7 @@ func (c *Config) Validate() error {
 	check(c.HSTS >= 0, "-hsts: negative")
 	check(c.HSTS == 0 || c.TLSCert != "", "-hsts needs -tls-cert and -tls-key")
 	check((c.HistoryTLSFiles.Cert == "") == (c.HistoryTLSFiles.Key == ""), "-history-tls-cert and -history-tls-key go together")
-	check(c.RedirectHTTP == "" || isAddress(c.RedirectHTTP), "-redirect-http: %q is not an address such as :80", c.RedirectHTTP)
+	check(c.RedirectHTTP == "" || config.IsAddress(c.RedirectHTTP), "-redirect-http: %q is not an address such as :80", c.RedirectHTTP)
 	check(c.RedirectHTTP == "" || c.TLSCert != "", "-redirect-http needs -tls-cert and -tls-key")
 	c.Access.Check(check)
 	c.Hooks.Check(check)
@@ -187,17 +186,6 @@ func (c *Config) CheckFiles() error {
 	wrong.Add(c.Access.CheckFiles())
 	wrong.Add(c.Hooks.CheckFiles())
 	return wrong.Err()
-}
-
-// isAddress says whether one can listen on a: host:port, of which the host may
-// be empty.
-func isAddress(a string) bool {
-	_, port, err := net.SplitHostPort(a)
-	if err != nil {
-		return false
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err == nil
 }
 
 // isOrigin says whether o is "*", or scheme://host without a path.

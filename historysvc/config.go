@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"time"
 
@@ -151,7 +150,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 func (c *Config) Validate() error {
 	var wrong config.Errors
 	check := wrong.Check
-	check(c.Listener != nil || isAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:5998", c.Listen)
+	check(c.Listener != nil || config.IsAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:5998", c.Listen)
 	check((c.TLS.Cert == "") == (c.TLS.Key == ""), "-grpc-tls-cert and -grpc-tls-key go together")
 	check(c.TLS.CA == "" || c.TLS.Cert != "", "-grpc-tls-client-ca needs -grpc-tls-cert and -grpc-tls-key")
 	check(c.Redis != "", "-redis: must be given, as redis://127.0.0.1:6379/0")
@@ -201,17 +200,6 @@ func (c *Config) CheckFiles() error {
 	wrong.Add(c.Access.CheckFiles())
 	wrong.Add(c.Hooks.CheckFiles())
 	return wrong.Err()
-}
-
-// isAddress says whether one can listen on a: host:port, of which the host may
-// be empty.
-func isAddress(a string) bool {
-	_, port, err := net.SplitHostPort(a)
-	if err != nil {
-		return false
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err == nil
 }
 
 // noted is a flag.Value that notes whether somebody chose its value.

@@ -100,6 +100,7 @@ func (c *Config) announce(ctx context.Context, guard *access.Guard, addr net.Add
 // store is the store's part of the settings.
 func (c *Config) store() redisstore.Options {
 	return redisstore.Options{
+		Wait:              c.RedisWait,
 		Tracer:            c.tracer(),
 		URL:               c.Redis,
 		Embedded:          c.Embedded,

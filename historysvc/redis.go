@@ -3,12 +3,10 @@ package historysvc
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -34,35 +32,9 @@ func (c *Config) openStore(ctx context.Context, log *slog.Logger, reg prometheus
 		onRedis.files = files
 		opts.Login.TLS = func() *tls.Config { return files.Client(c.RedisTLSServerName) }
 	}
-	store, err = c.awaitStore(ctx, opts, log, reg)
+	store, err = redisstore.Open(ctx, opts, log, reg)
 	return store, onRedis, err
 }
-
-// awaitStore opens the store. While Redis cannot be reached it tries again, for
-// RedisWait at most: whoever starts all at once starts Redis at this time, too.
-func (c *Config) awaitStore(ctx context.Context, opts redisstore.Options, log *slog.Logger, reg prometheus.Registerer) (*redisstore.Store, error) {
-	deadline := time.Now().Add(c.RedisWait)
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		store, err := redisstore.Open(ctx, opts, log, reg)
-		if !errors.Is(err, redisstore.ErrUnreachable) || time.Until(deadline) < pause {
-			return store, err
-		}
-		if pause == firstPause {
-			log.WarnContext(ctx, "waiting for redis", "error", err, "timeout", c.RedisWait)
-		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil, err
-		}
-	}
-}
-
-// Pauses between attempts to reach Redis at the start.
-const (
-	firstPause   = 100 * time.Millisecond
-	longestPause = time.Second
-)
 
 // secretIn reads a secret that the operator keeps in a file; "" without one.
 func secretIn(name, path string) (string, error) {

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"slices"
-	"strconv"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -46,7 +45,7 @@ func (c *Config) Validate() error {
 	}
 	face, history := c.edge(p), c.history(p)
 	var wrong config.Errors
-	wrong.Check(isAddress(history.Listen), "-grpc-listen: %q is not an address such as 127.0.0.1:5998", history.Listen)
+	wrong.Check(config.IsAddress(history.Listen), "-grpc-listen: %q is not an address such as 127.0.0.1:5998", history.Listen)
 	history.Listen = anyAddress
 	wrong.Add(face.Validate())
 	var ofHistory config.Errors
@@ -75,15 +74,6 @@ const anyRedis = "redis://127.0.0.1/0"
 
 // anyAddress stands for -grpc-listen, which the history service knows by another name.
 const anyAddress = "127.0.0.1:0"
-
-func isAddress(a string) bool {
-	_, port, err := net.SplitHostPort(a)
-	if err != nil {
-		return false
-	}
-	_, err = strconv.ParseUint(port, 10, 16)
-	return err == nil
-}
 
 // Probe asks the process that runs with these settings whether both services
 // are well.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/services/config"
 )
 
 // RegisterFlags defines the flags of both services. Where both have a flag of
@@ -66,11 +67,5 @@ func (b both) String() string {
 	return b.one.String()
 }
 
-// Get implements flag.Getter; nil if the value is of a kind of its own.
-func (b both) Get() any {
-	g, ok := b.one.(flag.Getter)
-	if !ok {
-		return nil
-	}
-	return g.Get()
-}
+// Get implements flag.Getter.
+func (b both) Get() any { return config.Get(b.one) }

@@ -48,11 +48,7 @@ func (e explaining) IsBoolFlag() bool { return isBool(e.Value) }
 
 // wantedBy is what v can be set to; "": unknown.
 func wantedBy(v flag.Value) string {
-	g, ok := v.(flag.Getter)
-	if !ok {
-		return ""
-	}
-	switch g.Get().(type) {
+	switch Get(v).(type) {
 	case time.Duration:
 		return "a duration such as 10s or 1h30m"
 	case int, int64:

@@ -31,9 +31,12 @@ func (r reloadable) String() string {
 // IsBoolFlag makes "-x" mean "-x=true" where that was so without the mark.
 func (r reloadable) IsBoolFlag() bool { return isBool(r.Value) }
 
-// Get implements flag.Getter; nil if the value is of a kind of its own.
-func (r reloadable) Get() any {
-	g, ok := r.Value.(flag.Getter)
+// Get implements flag.Getter.
+func (r reloadable) Get() any { return Get(r.Value) }
+
+// Get is what v is set to; nil if v is of a kind of its own.
+func Get(v flag.Value) any {
+	g, ok := v.(flag.Getter)
 	if !ok {
 		return nil
 	}

@@ -77,7 +77,8 @@ type Process[S Settings] struct {
 // returns the exit code. SIGINT and SIGTERM stop it gracefully, a second one at
 // once; SIGHUP makes it read its settings anew.
 func (p Program[S]) Main() int {
-	if p.load(os.Args[1:]).serves() {
+	s := p.load(os.Args[1:])
+	if s.serves() {
 		procs.CalmWatcher()
 	}
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -87,11 +88,10 @@ func (p Program[S]) Main() int {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	return p.main(ctx, os.Args[1:], os.Stdout, os.Stderr, hangups)
+	return p.main(ctx, s, os.Stdout, os.Stderr, hangups)
 }
 
-func (p Program[S]) main(ctx context.Context, args []string, stdout, stderr io.Writer, hangups <-chan os.Signal) int {
-	s := p.load(args)
+func (p Program[S]) main(ctx context.Context, s *settings[S], stdout, stderr io.Writer, hangups <-chan os.Signal) int {
 	switch {
 	case errors.Is(s.err, config.ErrHelp):
 		return exitCode(config.WriteHelp(stdout, s.flags, p.Summary))
@@ -114,7 +114,7 @@ func (p Program[S]) main(ctx context.Context, args []string, stdout, stderr io.W
 	if err := s.own.CheckFiles(); err != nil {
 		return p.badSettings(err, stderr)
 	}
-	return p.serve(ctx, args, s, stderr, hangups)
+	return p.serve(ctx, s, stderr, hangups)
 }
 
 func exitCode(err error) int {

@@ -79,7 +79,7 @@ func echo() echoProgram {
 
 func mainOf(ctx context.Context, p echoProgram, args ...string) result {
 	var stdout, stderr telemetrytest.Log
-	code := p.main(ctx, args, &stdout, &stderr, nil)
+	code := p.main(ctx, p.load(args), &stdout, &stderr, nil)
 	return result{code, stdout.String(), stderr.String()}
 }
 
@@ -185,7 +185,7 @@ func runEcho(t *testing.T, p echoProgram, args ...string) *running {
 	r := &running{t: t, log: new(telemetrytest.Log), hangups: make(chan os.Signal)}
 	code := make(chan int, 1)
 	go func() {
-		code <- p.main(ctx, append([]string{"-ops-listen", "127.0.0.1:0"}, args...), io.Discard, r.log, r.hangups)
+		code <- p.main(ctx, p.load(append([]string{"-ops-listen", "127.0.0.1:0"}, args...)), io.Discard, r.log, r.hangups)
 	}()
 	r.stop = sync.OnceFunc(func() {
 		cancel()

@@ -23,9 +23,9 @@ type reloader[S Settings] struct {
 	inUse map[string]string
 }
 
-func newReloader[S Settings](p Program[S], args []string, s *settings[S], level *slog.LevelVar, log *slog.Logger) *reloader[S] {
+func newReloader[S Settings](p Program[S], s *settings[S], level *slog.LevelVar, log *slog.Logger) *reloader[S] {
 	return &reloader[S]{
-		program: p, args: args, level: level, log: log,
+		program: p, args: s.args, level: level, log: log,
 		reloads: make(chan S), inUse: config.Values(s.flags),
 	}
 }

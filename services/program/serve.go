@@ -26,7 +26,7 @@ import (
 // the collector works harder.
 const memoryShare = 0.9
 
-func (p Program[S]) serve(ctx context.Context, args []string, s *settings[S], stderr io.Writer, hangups <-chan os.Signal) int {
+func (p Program[S]) serve(ctx context.Context, s *settings[S], stderr io.Writer, hangups <-chan os.Signal) int {
 	log, level := telemetry.NewLogger(stderr, s.log)
 	b := ReadBuild()
 	tracer, stop, err := tracing.Start(ctx, s.tracing, p.Name, b.Version, log)
@@ -43,7 +43,7 @@ func (p Program[S]) serve(ctx context.Context, args []string, s *settings[S], st
 		log.Warn("no setting belongs to these environment variables", "names", names)
 	}
 	limitMemory(log)
-	r := newReloader(p, args, s, level, log)
+	r := newReloader(p, s, level, log)
 	if err := p.runAll(ctx, s, r, b, tracer, hangups); err != nil {
 		log.Error("failed", "program", p.Name, "error", err)
 		return ExitFailed

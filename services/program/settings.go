@@ -32,12 +32,14 @@ type settings[S Settings] struct {
 	common
 	own   S
 	flags *flag.FlagSet
+	// The command line.
+	args []string
 	// What was wrong with the reading.
 	err error
 }
 
 func (p Program[S]) load(args []string) *settings[S] {
-	s := &settings[S]{own: p.New()}
+	s := &settings[S]{own: p.New(), args: args}
 	s.flags = flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	s.register(s.flags)
 	s.own.RegisterFlags(s.flags)

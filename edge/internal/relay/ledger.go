@@ -3,8 +3,6 @@ package relay
 import (
 	"time"
 
-	"google.golang.org/protobuf/proto"
-
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -23,7 +21,7 @@ const entryOverhead = 400
 
 // entry is a publication that has not been answered.
 type entry struct {
-	// What is written: own, or a copy of it.
+	// What is written: own, or a copy of it with the same payload.
 	msg      *relayv1.Publish
 	own      relayv1.Publish
 	done     func(Receipt)
@@ -169,7 +167,10 @@ func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publis
 		if e.msg.GetTimeoutMs() != 0 {
 			// It went to an earlier stream, whose other end may be in this process
 			// and still read it.
-			e.msg = proto.CloneOf(e.msg)
+			m := e.msg
+			e.msg = &relayv1.Publish{
+				Id: m.Id, Group: m.Group, Kind: m.Kind, Uuid: m.Uuid, Payload: m.Payload, Author: m.Author, Trace: m.Trace,
+			}
 		}
 		e.written++
 		e.frame = frame

@@ -20,7 +20,7 @@ func TestWhatWasWrittenIsNotChangedByWritingItAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var l ledger
 			l.limit(10, 10_000)
-			l.push(newEntry(&Publication{Group: "/g", Kind: stream.Message, UUID: "u", Payload: []byte("payload")}, now.Add(5*time.Second)))
+			l.push(newEntry(&Publication{Group: "/g", Kind: stream.Message, UUID: "u", Payload: []byte("payload"), Author: []byte("author"), Trace: []byte("trace")}, now.Add(5*time.Second)))
 			first := l.write(1, now)[0]
 			before := proto.CloneOf(first)
 

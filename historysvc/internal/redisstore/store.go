@@ -36,6 +36,9 @@ type Options struct {
 	// Embedded says that the server is an imitation in this very process,
 	// which cannot tell its version.
 	Embedded bool
+	// Wait is how long Open waits for a server that cannot be reached: whoever starts
+	// everything at once starts Redis at this time, too.
+	Wait time.Duration
 
 	// What acks, and members, wait for.
 	Acks Acks
@@ -122,11 +125,12 @@ var (
 	_ history.Presence = (*Store)(nil)
 )
 
-// ErrUnreachable is in the error of Open when trying again may help: there is no Redis
-// at that address yet, it loads its data, or its Cluster is being formed.
-var ErrUnreachable = errors.New("redis cannot be reached")
-
-var errNoCluster = errors.New("redis is not in cluster mode: want redis://... as the URL")
+var (
+	// Trying again may help: there is no Redis at that address yet, it loads its data,
+	// or its Cluster is being formed.
+	errUnreachable = errors.New("redis cannot be reached")
+	errNoCluster   = errors.New("redis is not in cluster mode: want redis://... as the URL")
+)
 
 // Open connects to Redis and checks that it can be used. Its errors are one
 // line for the operator. Close ends what Open began.
@@ -134,33 +138,20 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 	if err := opts.setDefaults(); err != nil {
 		return nil, err
 	}
-	timeout := callTimeout
-	if opts.Embedded {
-		timeout = embeddedTimeout
-	}
-	timeout += opts.Acks.Timeout
-	client, cluster, err := dial(opts.URL, &opts.Login, timeout)
-	if err != nil {
-		return nil, err
-	}
-	s := &Store{
-		opts: opts, client: client, cluster: cluster, tls: strings.HasPrefix(opts.URL, "rediss"), publish: "publish", timeout: timeout,
-		log: log, now: time.Now, adopting: make(chan struct{}, adoptions),
-	}
 	quietenDriver(log)
 	if skipsVerification(opts.URL) {
 		log.Warn("redis's certificate is not verified: anybody may pass for it")
 	}
-	opts.Acks.confirm(client)
-	if err = s.prepare(ctx); err == nil {
-		s.stats, err = newMetrics(reg)
-	}
+	s, err := await(ctx, &opts, log)
 	if err != nil {
-		client.Close()
+		return nil, err
+	}
+	if s.stats, err = newMetrics(reg); err != nil {
+		s.client.Close()
 		return nil, err
 	}
 	lanes := nodeLanes
-	if cluster {
+	if s.cluster {
 		s.publish, lanes = "spublish", clusterLanes
 	}
 	for range lanes {
@@ -172,9 +163,49 @@ func Open(ctx context.Context, opts Options, log *slog.Logger, reg prometheus.Re
 		l.pure = opts.Acks.wanted()
 		s.lanes = append(s.lanes, l)
 	}
-	s.bus = newBus(client, cluster, log, s.stats)
-	client.AddHook(observer{s.stats, opts.Tracer})
+	s.bus = newBus(s.client, s.cluster, log, s.stats)
+	s.client.AddHook(observer{s.stats, opts.Tracer})
 	if err := s.registerState(reg); err != nil {
+		s.client.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// await connects, and tries again while the server cannot be reached.
+func await(ctx context.Context, opts *Options, log *slog.Logger) (*Store, error) {
+	deadline := time.Now().Add(opts.Wait)
+	for n := 1; ; n++ {
+		s, err := connect(ctx, opts, log)
+		if !errors.Is(err, errUnreachable) || !time.Now().Before(deadline) {
+			return s, err
+		}
+		if n == 1 {
+			log.WarnContext(ctx, "waiting for redis", "error", err, "timeout", opts.Wait)
+		}
+		if pause(ctx, backoff(n)) != nil {
+			return nil, err
+		}
+	}
+}
+
+// connect begins a Store, and checks that its server can be used.
+func connect(ctx context.Context, opts *Options, log *slog.Logger) (*Store, error) {
+	timeout := callTimeout
+	if opts.Embedded {
+		timeout = embeddedTimeout
+	}
+	timeout += opts.Acks.Timeout
+	client, cluster, err := dial(opts.URL, &opts.Login, timeout)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		opts: *opts, client: client, cluster: cluster, tls: strings.HasPrefix(opts.URL, "rediss"), publish: "publish", timeout: timeout,
+		log: log, now: time.Now, adopting: make(chan struct{}, adoptions),
+	}
+	opts.Acks.confirm(client)
+	if err := s.prepare(ctx); err != nil {
 		client.Close()
 		return nil, err
 	}
@@ -266,7 +297,7 @@ func (s *Store) noAnswer(err error) error {
 		}
 		return fmt.Errorf("redis cannot be used: %w", err)
 	default:
-		return fmt.Errorf("%w: %w%s", ErrUnreachable, err, s.hint(err))
+		return fmt.Errorf("%w: %w%s", errUnreachable, err, s.hint(err))
 	}
 }
 

@@ -1,0 +1,17 @@
+package config
+
+import (
+	"net"
+	"strconv"
+)
+
+// IsAddress says whether one can listen on a: host:port, of which the host may
+// be empty.
+func IsAddress(a string) bool {
+	_, port, err := net.SplitHostPort(a)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
