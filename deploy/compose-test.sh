@@ -6,7 +6,7 @@
 # If an engine answers, it is used as it is, with the official base images.
 # Otherwise the script (as root, on Debian) starts one with a data folder of its
 # own, with base images made from this machine's programs: nothing is pulled.
-set -euo pipefail
+set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 
 export PORT=${PORT:-4998} VERSION=compose-test
@@ -16,9 +16,11 @@ engine=
 
 say() { echo "compose-test: $*"; }
 fail() {
+	trap - ERR
 	say "FAILED: $*" >&2
 	compose ps >&2 || true
 	compose logs --no-color --tail=40 >&2 || true
+	[ -z "$engine" ] || tail -n 40 "$work/dockerd.log" >&2
 	exit 1
 }
 
@@ -67,7 +69,7 @@ compose() {
 }
 
 clean_up() {
-	trap - EXIT INT TERM
+	trap - EXIT INT TERM ERR
 	jobs -p | grep -vx "${engine:-none}" | xargs -r kill 2>/dev/null || true
 	compose down --volumes --timeout 10 >/dev/null 2>&1 || true
 	docker rmi "gotapi/edge:$VERSION" "gotapi/historysvc:$VERSION" >/dev/null 2>&1 || true
@@ -208,9 +210,9 @@ hardened() {
 # variants: TLS in front, Redis Cluster behind, and Prometheus, all at once, from
 # nothing. (Grafana is no Debian package: its files are checked by make test-deploy.)
 variants() {
-	compose down --volumes --timeout 10 >/dev/null 2>&1
+	compose down --volumes --timeout 10
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost \
-		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+		-addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/cert.pem"
 	cat "$work/cert.pem" "$work/key.pem" >"$work/server.pem"
 	chmod 755 "$work"
 	chmod 644 "$work/server.pem"
@@ -245,6 +247,8 @@ both_scraped() {
 
 trap 'exit 130' INT TERM
 trap clean_up EXIT
+# A command in "$(...)" is judged by what it printed, or by the command around it.
+trap '[ "$BASH_SUBSHELL" -gt 0 ] || fail "line $LINENO: $BASH_COMMAND"' ERR
 if docker info >/dev/null 2>&1; then
 	say 'using the engine that is here'
 else
