@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -13,7 +14,12 @@ const maxWait = time.Second
 
 // Gate lets through what comes at a bounded rate. Who comes faster waits for a
 // moment, or is sent away at once. A nil Gate lets everything through.
-type Gate struct{ limiter *rate.Limiter }
+type Gate struct {
+	limiter *rate.Limiter
+	// Held from reserving a turn to giving it back, so that who is sent away leaves
+	// nothing behind: see take.
+	mu sync.Mutex
+}
 
 // NewGate returns a Gate for that many a second, of which those of half a second
 // may come at once. With 0 it returns nil.
@@ -21,7 +27,7 @@ func NewGate(perSecond float64) *Gate {
 	if perSecond == 0 {
 		return nil
 	}
-	return &Gate{rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/2)))}
+	return &Gate{limiter: rate.NewLimiter(rate.Limit(perSecond), max(1, int(perSecond/2)))}
 }
 
 // Pass waits until it is the caller's turn. If that takes too long, it returns
@@ -30,13 +36,11 @@ func (g *Gate) Pass(ctx context.Context) (again time.Duration, err error) {
 	if g == nil {
 		return 0, nil
 	}
-	turn := g.limiter.Reserve()
-	wait := turn.Delay()
-	if wait == 0 {
+	turn, wait := g.turn()
+	switch {
+	case wait == 0:
 		return 0, nil
-	}
-	if wait > maxWait {
-		turn.Cancel()
+	case turn == nil:
 		return wait, nil
 	}
 	t := time.NewTimer(wait)
@@ -48,4 +52,17 @@ func (g *Gate) Pass(ctx context.Context) (again time.Duration, err error) {
 		turn.Cancel()
 		return 0, ctx.Err()
 	}
+}
+
+// turn returns the next turn and how long it is until then. There is none if that
+// is too long.
+func (g *Gate) turn() (turn *rate.Reservation, wait time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	turn = g.limiter.Reserve()
+	if wait = turn.Delay(); wait > maxWait {
+		turn.Cancel()
+		return nil, wait
+	}
+	return turn, wait
 }

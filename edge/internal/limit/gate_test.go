@@ -76,3 +76,17 @@ func TestNoGateLetsEverythingThrough(t *testing.T) {
 		}
 	}
 }
+
+func TestACrowdThatIsSentAwayLeavesTheGateAsItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate(0.5) // one at once, then one each 2 s: nobody waits so long
+		if again, err := g.Pass(t.Context()); again != 0 || err != nil {
+			t.Fatalf("first: %v, %v", again, err)
+		}
+		crowd(func() { _, _ = g.Pass(t.Context()) })
+		time.Sleep(2 * time.Second)
+		if again, err := g.Pass(t.Context()); again != 0 || err != nil {
+			t.Errorf("2 s after a crowd: come again in %v (%v), want now", again, err)
+		}
+	})
+}

@@ -176,9 +176,9 @@ func (g *Guest) Leave() {
 	g.limits.people.Leave(g.name)
 }
 
-// Message says when a message of that size into a group may come again; 0: now.
-// It belongs to the connection's reader.
-func (g *Guest) Message(to group.Name, size int) (again time.Duration) {
+// Message says when a message of that size, whatever it asks for, may come again;
+// 0: now. It belongs to the connection's reader.
+func (g *Guest) Message(size int) (again time.Duration) {
 	l := g.limits
 	if again = l.note(messages, take(g.messages, 1)); again > 0 {
 		return again
@@ -186,8 +186,13 @@ func (g *Guest) Message(to group.Name, size int) (again time.Duration) {
 	if again = l.note(bytes, take(g.bytes, size)); again > 0 {
 		return again
 	}
-	return l.Publish(to, g.name)
+	return l.byUser(g.name)
 }
+
+// Publish says when a message that is to be published, and may be, may come again;
+// 0: now. Pings, queries, and what is refused for another reason take nothing of
+// what a group may have: else who may not publish there could keep others from it.
+func (g *Guest) Publish(to group.Name) (again time.Duration) { return g.limits.byGroup(to) }
 
 // Strike notes a refusal. It returns true when it was one too many.
 func (g *Guest) Strike() (out bool) {

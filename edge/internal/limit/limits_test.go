@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,7 +53,10 @@ func TestOnlyTrustedProxiesSayForWhomTheySpeak(t *testing.T) {
 		{"nothing said", from("10.1.2.3:1"), "10.1.2.3"},
 		{"nonsense", from("10.1.2.3:1", xff, "198.51.100.1, unknown"), "10.1.2.3"},
 		{"RFC 7239", from("10.1.2.3:1", fwd, `for=192.0.2.43;proto=http, FOR="[2001:db8:cafe::17]:4711";by=x`), "2001:db8:cafe::17"},
-		{"RFC 7239 goes first", from("10.1.2.3:1", xff, "1.1.1.1", fwd, "for=192.0.2.43"), "192.0.2.43"},
+		{"both headers", from("10.1.2.3:1", xff, "198.51.100.1", fwd, "for=1.1.1.1, for=198.51.100.1"), "198.51.100.1"},
+		{"a proxy's word beside what the client made up", from("10.1.2.3:1", xff, "198.51.100.1", fwd, "for=1.1.1.1"), "10.1.2.3"},
+		{"the same, RFC 7239", from("10.1.2.3:1", xff, "1.1.1.1", fwd, "for=198.51.100.1"), "10.1.2.3"},
+		{"a client that would like to be hidden", from("10.1.2.3:1", xff, "198.51.100.1", fwd, "for=unknown"), "10.1.2.3"},
 		{"hidden", from("10.1.2.3:1", fwd, "for=_secret"), "10.1.2.3"},
 		{"IPv6 proxy", from("[fd00::1]:1", xff, "2001:db8::5"), "2001:db8::5"},
 	} {
@@ -103,7 +107,7 @@ func TestNoSettingIsNoLimit(t *testing.T) {
 	r := from("203.0.113.1:1")
 	for range 1000 {
 		g := l.Enter(r, "alice")
-		if l.Request(r, true)+l.Request(r, false)+l.Publish("/a", "alice") > 0 || g == nil || g.Message("/a", 1<<20) > 0 {
+		if l.Request(r, true)+l.Request(r, false)+l.Publish("/a", "alice") > 0 || g == nil || g.Message(1<<20)+g.Publish("/a") > 0 {
 			t.Fatal("refused")
 		}
 	}
@@ -131,7 +135,7 @@ func TestMessagesAreLimitedByConnectionBytesUserAndGroup(t *testing.T) {
 		count := func(guests []*Guest, size int) (n int) {
 			for range 100 {
 				for _, g := range guests {
-					if g.Message("/a", size) == 0 {
+					if g.Message(size) == 0 && g.Publish("/a") == 0 {
 						n++
 					}
 				}
@@ -158,7 +162,7 @@ func TestMessagesAreLimitedByConnectionBytesUserAndGroup(t *testing.T) {
 			if got := count(guests, 100); got != tt.want {
 				t.Errorf("%s: %d messages at once, want %d", tt.name, got, tt.want)
 			}
-			if g := l.Enter(r, "carol"); g.Message("/b", 1<<20) > 0 {
+			if g := l.Enter(r, "carol"); g.Message(1<<20)+g.Publish("/b") > 0 {
 				t.Errorf("%s: a message that is larger than all at once, of others in another group, is refused", tt.name)
 			}
 		}
@@ -200,6 +204,30 @@ func TestATableForgetsWhomItHasNotSeenForLong(t *testing.T) {
 		}
 		if table.Take("first") == 0 {
 			t.Error("who was just seen is forgotten")
+		}
+	})
+}
+
+// crowd calls ask from several goroutines at once, some 10,000 times each.
+func crowd(ask func()) {
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 10_000 {
+				ask()
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestACrowdThatIsRefusedLeavesNoDebt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		table := NewTable(10)
+		crowd(func() { table.Take("a") })
+		time.Sleep(100 * time.Millisecond)
+		if again := table.Take("a"); again > 0 {
+			t.Errorf("at 10 a second, 0.1 s after a crowd: come again in %v, want now", again)
 		}
 	})
 }

@@ -40,19 +40,38 @@ func (p Proxies) Trusts(a netip.Addr) bool {
 
 // Client returns the address of who sent r: that of the connection, or, if that is
 // a proxy's, the last one in the header Forwarded or X-Forwarded-For that is no
-// proxy's. What stands before it may be anybody's invention. The zero Addr if the
-// connection has none.
+// proxy's. What stands before it may be anybody's invention. So may one of the two
+// headers be, if they disagree: a proxy writes the one that it knows, and hands on
+// the other as the client made it up. Then it is the connection's address again.
+// The zero Addr if the connection has none.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	conn, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
 	}
-	client := conn.Addr().Unmap()
-	if !p.Trusts(client) {
-		return client
+	proxy := conn.Addr().Unmap()
+	if !p.Trusts(proxy) {
+		return proxy
 	}
-	for _, hop := range slices.Backward(forwarded(r.Header)) {
-		a, ok := parseHop(hop)
+	usual, standard := r.Header["X-Forwarded-For"], r.Header["Forwarded"]
+	client, same := p.last(proxy, usual, strings.TrimSpace), p.last(proxy, standard, forParameter)
+	switch {
+	case len(standard) == 0, client == same:
+		return client
+	case len(usual) == 0:
+		return same
+	default:
+		return proxy
+	}
+}
+
+// last returns the last address in a header, given by its lines, that is no proxy's,
+// or the one that is named before nothing but proxies; proxy, if none is. hop reads
+// one of the elements with commas between them.
+func (p Proxies) last(proxy netip.Addr, lines []string, hop func(element string) string) netip.Addr {
+	client := proxy
+	for _, element := range slices.Backward(strings.Split(strings.Join(lines, ","), ",")) {
+		a, ok := parseHop(hop(element))
 		if !ok {
 			break // a proxy that hides who it is
 		}
@@ -62,20 +81,6 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 		}
 	}
 	return client
-}
-
-// forwarded returns the hops, the nearest last.
-func forwarded(h http.Header) (hops []string) {
-	if lines := h["Forwarded"]; len(lines) > 0 {
-		for element := range strings.SplitSeq(strings.Join(lines, ","), ",") {
-			hops = append(hops, forParameter(element))
-		}
-		return hops
-	}
-	if lines := h["X-Forwarded-For"]; len(lines) > 0 {
-		return strings.Split(strings.Join(lines, ","), ",")
-	}
-	return nil
 }
 
 // forParameter reads for=... of an element of Forwarded (RFC 7239).
@@ -91,7 +96,6 @@ func forParameter(element string) string {
 
 // parseHop reads an address, with a port or without.
 func parseHop(s string) (netip.Addr, bool) {
-	s = strings.TrimSpace(s)
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().Unmap(), true
 	}

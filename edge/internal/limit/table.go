@@ -45,6 +45,8 @@ func (t *Table) Take(key string) (again time.Duration) {
 	if t == nil {
 		return 0
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return take(t.of(key), 1)
 }
 
@@ -58,9 +60,8 @@ func (t *Table) Len() int {
 	return len(t.buckets)
 }
 
+// of returns the bucket of key. The caller locks.
 func (t *Table) of(key string) *rate.Limiter {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if e := t.buckets[key]; e != nil {
 		t.seen.MoveToFront(e)
 		return bucketOf(e).limiter
@@ -81,7 +82,9 @@ func bucketOf(e *list.Element) *bucket {
 }
 
 // take takes n tokens, or says when there will be as many. More than the burst is
-// as much as the burst. A nil limiter has always enough.
+// as much as the burst. A nil limiter has always enough. It is for one caller at a
+// time: what another one takes between the two steps, a Reservation that is given
+// back leaves as a debt, and a crowd that is refused would bar the key for hours.
 func take(l *rate.Limiter, n int) (again time.Duration) {
 	if l == nil {
 		return 0

@@ -58,7 +58,7 @@ func (c *session) handleInLobby(op ws.Opcode, message []byte) {
 func (c *session) handlePacket(op ws.Opcode, message []byte) {
 	p := packet.Classify(message)
 	c.server.metrics.count(p.Kind)
-	if again := c.guest.Message(c.group, len(message)); again > 0 {
+	if again := c.guest.Message(len(message)); again > 0 {
 		c.tooFast(p.UUID, again)
 		return
 	}
@@ -92,6 +92,10 @@ func lowKind(op ws.Opcode) stream.Kind {
 func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 	if c.mute != nil {
 		c.deny(uuid, c.mute)
+		return
+	}
+	if again := c.guest.Publish(c.group); again > 0 {
+		c.tooFast(uuid, again)
 		return
 	}
 	size := len(message)

@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 )
@@ -55,6 +57,22 @@ func TestMemberWhoMayNotPublishIsToldAndNotHeard(t *testing.T) {
 		two.wantGot()
 		two.data("b")
 		one.wantGot("error 403 a", "error 403 ", "error 403 ", `{"type":1,"command":5,"uuid":"p"}`, "b")
+	})
+}
+
+func TestWhatIsNotPublishedTakesNothingOfTheGroupsLimit(t *testing.T) {
+	limits := limit.New(limit.Settings{GroupMessages: 0.5}, prometheus.NewRegistry()) // one at once
+	inBubble(t, session.Options{Limits: limits}, func(e *edge) {
+		two := e.dial(chat)
+		e.by = caller(t, `{"join":["/**"]}`, time.Hour)
+		one := e.dial(chat)
+		one.data("a")
+		one.text("hello", `{"type":1,"command":5,"uuid":"p"}`, `{"type":1,"command":1,"uuid":"forged"}`)
+		one.wantGot("error 403 a", "error 403 ", `{"type":1,"command":5,"uuid":"p"}`)
+		two.data("b")
+		two.wantGot("ack b")
+		two.data("c")
+		two.wantGot("ack b", "error 429 c")
 	})
 }
 
