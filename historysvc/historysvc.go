@@ -21,20 +21,14 @@ import (
 	"github.com/gotapi/gotapi-ws/services/run"
 )
 
-const (
-	// How long Redis may take to answer when the service starts.
-	openTimeout = 10 * time.Second
-	// What is left of going down when gRPC has stopped.
-	stopTimeout = 5 * time.Second
-)
+// stopTimeout is what is left of going down when gRPC has stopped.
+const stopTimeout = 5 * time.Second
 
 // Run serves until ctx ends. Then it takes no more requests, ends the streams
 // of edges and watchers, answers the publishes that it has received, and gives
 // Redis up last.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) error {
-	opening, cancel := context.WithTimeout(ctx, openTimeout)
-	defer cancel()
-	store, onRedis, err := cfg.openStore(opening, log, reg)
+	store, onRedis, err := cfg.openStore(ctx, log, reg)
 	if err != nil {
 		return err
 	}

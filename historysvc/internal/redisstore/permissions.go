@@ -72,7 +72,7 @@ func (s *Store) checkPermissions(ctx context.Context) error {
 	}
 	denied, err := s.scripts.permissions.Eval(ctx, s.client, nil, words...).StringSlice()
 	if fateOf(err) != done {
-		return fmt.Errorf("redis refuses us: %w", err)
+		return s.noAnswer(err)
 	}
 	if len(denied) > 0 {
 		return fmt.Errorf("redis refuses us: the user may not run, on our keys and channels: %s (docs/redis.md)", strings.Join(denied, ", "))

@@ -95,8 +95,12 @@ func (o *Options) setDefaults() error {
 	return nil
 }
 
-// How many lists are adopted at once.
-const adoptions = 4
+const (
+	// How many lists are adopted at once.
+	adoptions = 4
+	// How long the server may take to answer when a Store begins, at each try.
+	connectTimeout = 10 * time.Second
+)
 
 // Store keeps groups in Redis. Its methods may be called at once from many
 // goroutines; Submit and the bus work while Run does.
@@ -191,6 +195,8 @@ func await(ctx context.Context, opts *Options, log *slog.Logger) (*Store, error)
 
 // connect begins a Store, and checks that its server can be used.
 func connect(ctx context.Context, opts *Options, log *slog.Logger) (*Store, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	timeout := callTimeout
 	if opts.Embedded {
 		timeout = embeddedTimeout
@@ -272,6 +278,8 @@ func (s *Store) check(ctx context.Context) (seven bool, err error) {
 		return false, errors.New("redis is in cluster mode: want redis+cluster://... as the URL")
 	case info["redis_mode"] == "sentinel":
 		return false, errors.New("this is a Sentinel: want redis+sentinel://...?master_name=NAME as the URL")
+	case info["loading"] == "1":
+		return false, fmt.Errorf("%w: it loads its data", errUnreachable)
 	}
 	warning, err := s.opts.Acks.check(info)
 	if err != nil {
@@ -286,7 +294,7 @@ func (s *Store) check(ctx context.Context) (seven bool, err error) {
 	return major >= 7, nil
 }
 
-// noAnswer is why the server did not say who it is.
+// noAnswer is why the server cannot be used, when a question of the start failed.
 func (s *Store) noAnswer(err error) error {
 	switch fateOf(err) {
 	case refused:

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
+	"github.com/gotapi/gotapi-ws/services/telemetry/telemetrytest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -120,6 +121,55 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		if s, err := Open(t.Context(), o, quiet(t), prometheus.NewRegistry()); err == nil {
 			_ = s.Close()
 			t.Errorf("%+v are taken", o)
+		}
+	}
+}
+
+func TestOpenWaitsForAServerThatLoadsItsData(t *testing.T) {
+	// A key takes 0.1 s; between two, the server answers.
+	server := redistest.Start(t, "--key-load-delay", "100000", "--loading-process-events-interval-bytes", "1024", "--rdbcompression", "no")
+	for _, command := range []string{`EVAL "for i = 1, 200 do redis.call('SET', i, string.rep('x', 2000)) end" 0`, "SAVE"} {
+		if answer, err := server.Do(command); err != nil || strings.HasPrefix(answer, "-") {
+			t.Fatalf("%s: %q, %v", command, answer, err)
+		}
+	}
+	server.Kill()
+	restarted := make(chan error, 1)
+	go func() {
+		defer close(restarted)
+		restarted <- server.Restart() // ends when it is loaded
+	}()
+	t.Cleanup(func() {
+		for range restarted {
+		}
+	})
+	for answer := ""; !strings.HasPrefix(answer, "-LOADING"); time.Sleep(time.Millisecond) {
+		if answer, _ = server.Do("PING"); answer == "+PONG" {
+			t.Fatal("it has loaded its data at once")
+		}
+	}
+	var log telemetrytest.Log
+	opened := make(chan error, 1)
+	go func() {
+		s, err := Open(t.Context(), Options{URL: server.URL(), Wait: time.Minute}, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
+		if err == nil {
+			err = s.Close()
+		}
+		opened <- err
+	}()
+	for !strings.Contains(log.String(), "waiting for redis") {
+		select {
+		case err := <-opened:
+			t.Fatalf("Open = %v while the server loads, want that it waits", err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	if answer, err := server.Do("CONFIG SET key-load-delay 0"); answer != "+OK" {
+		t.Fatalf("CONFIG: %q, %v", answer, err)
+	}
+	for _, done := range []chan error{restarted, opened} {
+		if err := <-done; err != nil {
+			t.Error(err)
 		}
 	}
 }
