@@ -5,10 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/websocket"
 
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
 )
@@ -180,6 +182,36 @@ func TestRefusalForGoodEndsThePublish(t *testing.T) {
 	}}}, gotapi.JoinOptions{PublishOnly: true})
 	if _, err := m.Publish(t.Context(), []byte(data("mine"))); gotapi.CodeOf(err) != http.StatusForbidden {
 		t.Errorf("got %v, want code 403", err)
+	}
+}
+
+func TestAPacketThatIsTooLargeEndsNeitherTheMemberNorOthersPublishes(t *testing.T) {
+	large := `{"type":2,"uuid":"large","body":{"data":"` + strings.Repeat("x", 1000) + `"}}`
+	m := join(t, &script{sockets: []func(*socket){
+		func(s *socket) { // the server has read neither
+			s.Take()
+			s.Take()
+			s.Close(websocket.CloseMessageTooBig, "message too big")
+			s.UntilClosed()
+		},
+		func(s *socket) {
+			if got := s.Take(); got != data("small") {
+				t.Errorf("sent again: %.60q", got)
+			}
+			s.Send(ack("small"))
+			s.UntilClosed()
+		},
+	}}, gotapi.JoinOptions{PublishOnly: true})
+	refused := make(chan error, 1)
+	go func() {
+		_, err := m.Publish(t.Context(), []byte(large))
+		refused <- err
+	}()
+	if _, err := m.Publish(t.Context(), []byte(data("small"))); err != nil {
+		t.Errorf("the small one: %v", err)
+	}
+	if err := <-refused; gotapi.CodeOf(err) != http.StatusRequestEntityTooLarge {
+		t.Errorf("the large one: %v, want code 413", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package gotapi
 
 import (
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -25,6 +26,9 @@ type outgoing struct {
 type outbox struct {
 	mu      sync.Mutex
 	waiting []*outgoing
+	// The newest connection, and the largest packet that was sent on it.
+	newest  int
+	largest *outgoing
 	// wake has one token when there may be something to send.
 	wake chan struct{}
 }
@@ -67,15 +71,40 @@ func (b *outbox) next(connection int, now time.Time) (o *outgoing, wait time.Dur
 			}
 			continue
 		}
-		w.sentOn = connection
-		if w.onceOn == 0 {
-			w.onceOn = connection
-		} else {
-			w.onceOn = manyTimes
-		}
+		b.sending(w, connection)
 		return w, 0
 	}
 	return nil, wait
+}
+
+// sending notes on which connection a packet leaves. The caller locks.
+func (b *outbox) sending(o *outgoing, connection int) {
+	o.sentOn = connection
+	if o.onceOn == 0 {
+		o.onceOn = connection
+	} else {
+		o.onceOn = manyTimes
+	}
+	if b.newest != connection {
+		b.newest, b.largest = connection, nil
+	}
+	if b.largest == nil || len(o.data) > len(b.largest.data) {
+		b.largest = o
+	}
+}
+
+// tooLarge is for a connection that the server closed because of a packet's size. It
+// does not say which one it was, but the largest one is too large in any case: sent
+// again, it would end every connection.
+func (b *outbox) tooLarge(connection int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	i := slices.Index(b.waiting, b.largest)
+	if b.newest != connection || i < 0 {
+		return // it was one that nobody waits for
+	}
+	b.waiting = slices.Delete(b.waiting, i, i+1)
+	b.largest.done <- &Error{Code: http.StatusRequestEntityTooLarge, Msg: "the packet is too large"}
 }
 
 // manyTimes stands for a connection number: the ack of a packet that was sent

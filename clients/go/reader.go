@@ -37,6 +37,9 @@ func (r *reader) read(ctx context.Context, conn *websocket.Conn) error {
 	for {
 		kind, data, err := conn.ReadMessage()
 		if err != nil {
+			if websocket.IsCloseError(err, websocket.CloseMessageTooBig) {
+				r.member.outbox.tooLarge(r.connection)
+			}
 			return ended(err)
 		}
 		alive()
