@@ -147,6 +147,11 @@ func TestTokensOfEveryKindOfKeyAreAccepted(t *testing.T) {
 	}
 	byPEM := newGuard(t, Config{PEMFile: write(t, "keys.pem", pems.String())})
 	bySet := newGuard(t, Config{JWKSFile: write(t, "jwks.json", jwksOf(t, set))})
+	private := make(map[string]any)
+	for name, p := range pairs {
+		private[name] = p.private
+	}
+	byIssuersSet := newGuard(t, Config{JWKSFile: write(t, "jwks.json", jwksOf(t, private))})
 	bySecret := newGuard(t, Config{SecretFile: write(t, "secret", secret+"\n")})
 
 	check := func(what string, g *Guard, token string) {
@@ -160,6 +165,7 @@ func TestTokensOfEveryKindOfKeyAreAccepted(t *testing.T) {
 		check(name+" by PEM", byPEM, signed(t, p.method, p.private, "", nil))
 		check(name+" by PEM, with an id", byPEM, signed(t, p.method, p.private, "any", nil))
 		check(name+" by set", bySet, signed(t, p.method, p.private, name, nil))
+		check(name+" by a set of private keys", byIssuersSet, signed(t, p.method, p.private, name, nil))
 		check(name+" by set, without id", bySet, signed(t, p.method, p.private, "", nil))
 	}
 	check("HS256", bySecret, hs256(t, nil))

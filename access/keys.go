@@ -2,6 +2,7 @@ package access
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -171,7 +172,7 @@ func parseJWK(raw json.RawMessage, secret bool) (key, bool) {
 		return key{}, false
 	}
 	material := j.Key()
-	if private, ok := material.(interface{ Public() any }); ok {
+	if private, ok := material.(interface{ Public() crypto.PublicKey }); ok {
 		material = private.Public()
 	}
 	k, err := newKey(about.KID, material)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -159,11 +160,11 @@ func (r *remote) get(ctx context.Context) (keyring, error) {
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	response, err := r.client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("get %s: %s", r.url, response.Status)
+		return nil, fmt.Errorf("the answer is %s", response.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxFetchBytes+1))
 	if err != nil {
@@ -173,4 +174,14 @@ func (r *remote) get(ctx context.Context) (keyring, error) {
 		return nil, errors.New("the answer is larger than 1 MiB")
 	}
 	return parseJWKS(body, false)
+}
+
+// withoutURL takes off what net/http puts before the cause: the URL, which may hold a
+// password, and errors get into logs.
+func withoutURL(err error) error {
+	var with *url.Error
+	if errors.As(err, &with) {
+		return with.Err
+	}
+	return err
 }

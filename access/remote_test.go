@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -153,6 +154,16 @@ func TestSecretsAreNotTakenFromAURL(t *testing.T) {
 		_, err := g.Identify(t.Context(), hs256(t, nil))
 		wantRefusal(t, "a secret from a URL", err, 503)
 	})
+}
+
+func TestErrorsOfFetchesDoNotShowTheURL(t *testing.T) {
+	for name, from := range map[string]*issuer{"refuses": {}, "fails": {status: 500}} {
+		r := newRemote("https://user:hunter2@id.example/jwks?key=hunter2", time.Hour, slog.New(slog.DiscardHandler), func() {})
+		r.client.Transport = from
+		if _, err := r.get(t.Context()); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the issuer %s: error %v, want one without what the URL holds", name, err)
+		}
+	}
 }
 
 func TestKeysAreFetchedOverHTTP(t *testing.T) {

@@ -163,6 +163,17 @@ func TestAHookThatHangsHoldsPacketsUpForABoundedTime(t *testing.T) {
 	}
 }
 
+func TestErrorsOfHooksDoNotShowTheURL(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	for name, url := range map[string]string{"is gone": gone.URL, "fails": saying(t, 500, "")} {
+		w := newWebhook(url+"/?token=hunter2", nil, 1)
+		if _, err := w.send(t.Context(), newEvent("before_publish", nil)); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the hook %s: error %v, want one without what the URL holds", name, err)
+		}
+	}
+}
+
 func TestNoMoreThanThatManyAskAndWait(t *testing.T) {
 	const concurrency, queue = 3, 4
 	var asking, most atomic.Int32

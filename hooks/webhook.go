@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 )
@@ -53,7 +54,7 @@ func (w *webhook) send(ctx context.Context, e *event) ([]byte, error) {
 	w.sign(request.Header, e.id, time.Now(), body)
 	response, err := w.client.Do(request)
 	if err != nil {
-		return nil, err
+		return nil, withoutURL(err)
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
@@ -66,6 +67,16 @@ func (w *webhook) send(ctx context.Context, e *event) ([]byte, error) {
 		return nil, errors.New("the hook's answer is too large")
 	}
 	return answer, nil
+}
+
+// withoutURL takes off what net/http puts before the cause: the URL, which may hold a
+// token, and errors get into logs.
+func withoutURL(err error) error {
+	var with *url.Error
+	if errors.As(err, &with) {
+		return with.Err
+	}
+	return err
 }
 
 // sign adds the headers of Standard Webhooks.

@@ -24,6 +24,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
 // The actions.
@@ -66,6 +67,8 @@ type Log struct {
 	mu   sync.Mutex
 	out  io.Writer
 	file *os.File // nil if out is not ours to close
+	// The last line was not written to its end.
+	torn bool
 }
 
 // Open returns a Log that appends to a file; "-" is the standard output, and ""
@@ -116,16 +119,20 @@ func (l *Log) Unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handl
 func entryOf(req any) (Entry, bool) {
 	switch r := req.(type) {
 	case *historyv1.CancelRequest:
-		return Entry{Action: recall, Group: r.GetGroupName(), UUID: r.GetUuid()}, true
+		return Entry{Action: recall, Group: clip(r.GetGroupName()), UUID: clip(r.GetUuid())}, true
 	case *relayv1.RecallRequest:
-		return Entry{Action: recall, Group: r.GetGroup(), UUID: r.GetUuid()}, true
+		return Entry{Action: recall, Group: clip(r.GetGroup()), UUID: clip(r.GetUuid())}, true
 	case *historyv1.SetTTLRequest:
-		return Entry{Action: setTTL, Group: r.GetGroupName(), TTL: r.GetTtl()}, true
+		return Entry{Action: setTTL, Group: clip(r.GetGroupName()), TTL: r.GetTtl()}, true
 	case *historyv1.ListGroupsRequest:
 		return Entry{Action: listGroups}, true
 	}
 	return Entry{}, false
 }
+
+// clip bounds what a caller may have made up: nothing that is longer names a group or
+// a message, and a request may be of megabytes.
+func clip(s string) string { return s[:min(len(s), group.MaxLen)] }
 
 func (e *Entry) identify(ctx context.Context) {
 	id := access.FromContext(ctx)
@@ -144,11 +151,27 @@ func (e *Entry) identify(ctx context.Context) {
 func (l *Log) write(ctx context.Context, e *Entry) {
 	line, err := json.Marshal(e)
 	if err == nil {
-		l.mu.Lock()
-		_, err = l.out.Write(append(line, '\n'))
-		l.mu.Unlock()
+		err = l.writeLine(append(line, '\n'))
 	}
 	if err != nil {
 		l.log.ErrorContext(ctx, "a line of the audit log could not be written", "action", e.Action, "group", e.Group, "uuid", e.UUID, "error", err)
 	}
+}
+
+// writeLine writes a line. What a full disk has left of the one before ends first, so
+// that it takes no other with it.
+func (l *Log) writeLine(line []byte) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.torn {
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := l.out.Write(line)
+	switch {
+	case err == nil:
+		l.torn = false
+	case n > 0:
+		l.torn = line[n-1] != '\n'
+	}
+	return err
 }
