@@ -222,6 +222,7 @@ func Test5_BadParametersAre400(t *testing.T) {
 		"empty uuid": client.Values("groupName", g, "uuid", ""), "empty group": client.Values("groupName", "", "uuid", "a"),
 		"illegal group": client.Values("groupName", "room", "uuid", "a"), "reserved group": client.Values("groupName", "/__/x", "uuid", "a"),
 		"group twice": client.Values("groupName", g, "groupName", g, "uuid", "a"), "uuid twice": client.Values("groupName", g, "uuid", "a", "uuid", "a"),
+		"uuid that is not UTF-8": client.Values("groupName", g, "uuid", "\xff"),
 	} {
 		wantError(t, what, client.Post(t, here(), "/__/cancel", form), http.StatusBadRequest)
 	}

@@ -121,6 +121,7 @@ func Test4_BadParametersAre400AndNamed(t *testing.T) {
 		g + "&size=1&size=2":                 "size",
 		g + "&size=99999999999999999999":     "size",
 		g + "&before=a&before=b":             "before",
+		g + "&before=%ff":                    "before",
 	} {
 		form := "Content-Type: " + client.Form
 		for what, a := range map[string]client.Answer{

@@ -230,6 +230,52 @@ func Test7_AnOlderListCanBeResumedFromANewMessage(t *testing.T) {
 	m.Want(numbered(11))
 }
 
+func Test7_APageOfWhatIsNotUTF8EndsEarlyToo(t *testing.T) {
+	r := needRedis(t)
+	t.Parallel()
+	g := client.Group()
+	broken := strings.Repeat("\xffa", 1<<20) // twice as long when it is told in JSON
+	adopt(t, r, g, slices.Repeat([]string{broken}, 4))
+	want := asUTF8([]string{broken})[0]
+	p := client.History(t, there(), g)
+	if len(p.Data) != 2 || p.Data[0] != want || p.Next == nil || *p.Next != 2 {
+		t.Errorf("%d texts, next %v, want 2 texts of 8 MiB together, and 2", len(p.Data), p.Next)
+	}
+}
+
+func Test7_WhatOthersPushIsPagedOverAndRecalled(t *testing.T) {
+	r := needRedis(t)
+	t.Parallel()
+	g := client.Group()
+	client.Publish(t, here(), g, numbered(0))
+	adopt(t, r, g, numbers(1, 3)) // as the older server does that still runs beside this one
+	wantTexts(t, "history", client.History(t, there(), g).Data, reversed(numbers(0, 3)))
+	for _, size := range []string{"2", "10000"} {
+		p := client.History(t, there(), g, "before", uuidOf(2), "size", size)
+		wantTexts(t, "before message 2, size "+size, p.Data, reversed(numbers(0, 1)))
+	}
+	wantTexts(t, "before message 1", client.History(t, here(), g, "before", uuidOf(1)).Data, numbers(0, 0))
+	wantTexts(t, "before message 0", client.History(t, here(), g, "before", uuidOf(0)).Data, nil)
+
+	live, resumed := client.Join(t, here(), g), client.Join(t, there(), g+"?after="+uuidOf(3))
+	for _, i := range []int{1, 0, 3, 2} {
+		recall(t, here(), g, uuidOf(i))
+		live.Want(client.Recall(uuidOf(i)))
+		resumed.Want(client.Recall(uuidOf(i)))
+		recall(t, there(), g, uuidOf(i))
+	}
+	wantTexts(t, "list", list(t, r, g), []string{
+		client.Recall(uuidOf(3)), client.Recall(uuidOf(2)), client.Recall(uuidOf(1)), client.Recall(uuidOf(0)),
+	})
+	wantError(t, "unknown", client.Cancel(t, here(), g, "unknown"), http.StatusNotFound)
+	for _, i := range []int{0, 1} {
+		client.Publish(t, here(), g, numbered(i)) // does not bring it back
+	}
+	client.Publish(t, here(), g, numbered(4))
+	live.Want(numbered(4))
+	resumed.Want(numbered(4))
+}
+
 func Test7_AKeyOfAWrongTypeIsRefusedAndLeftAlone(t *testing.T) {
 	r := needRedis(t)
 	t.Parallel()
@@ -241,6 +287,12 @@ func Test7_AKeyOfAWrongTypeIsRefusedAndLeftAlone(t *testing.T) {
 	wantError(t, "publish", client.Do(t, "POST", here(), g, numbered(0)), http.StatusBadRequest)
 	wantError(t, "history", client.Post(t, here(), "/__/history", client.Values("groupName", g)), http.StatusBadRequest)
 	wantError(t, "recall", client.Cancel(t, here(), g, "a"), http.StatusBadRequest)
+	if m, resp, err := client.TryJoin(t, here(), g); err == nil {
+		m.Leave()
+		t.Error("a WebSocket was opened")
+	} else if resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("WebSocket: %v (%v), want 503", resp, err)
+	}
 	if got := r.Get(t.Context(), g).Val(); got != "not a list" {
 		t.Errorf("the key is now %q", got)
 	}

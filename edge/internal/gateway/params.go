@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
@@ -39,10 +40,10 @@ func (parser) Parse(msg proto.Message, values url.Values, _ *utilities.DoubleArr
 		if p.given("size") {
 			m.Size = proto.Int32(p.int32("size", 0, maxPageSize, 0))
 		}
-		m.Before = p.text("before")
+		m.Before = p.uuid("before", p.text("before"))
 	case *historyv1.CancelRequest:
 		m.GroupName = p.group()
-		m.Uuid = p.required("uuid")
+		m.Uuid = p.uuid("uuid", p.required("uuid"))
 	case *historyv1.SetTTLRequest:
 		m.GroupName = p.group()
 		m.Ttl = p.seconds("ttl")
@@ -82,6 +83,14 @@ func (p *params) required(name string) string {
 	if s == "" {
 		// What was sent may stand in a body that is not read: say where it belongs.
 		p.fail(name, "missing; parameters go into the query string, or into the body of a POST of type "+contentTypeForm)
+	}
+	return s
+}
+
+// uuid checks what names a message: gRPC carries valid UTF-8 only.
+func (p *params) uuid(name, s string) string {
+	if !utf8.ValidString(s) {
+		p.fail(name, "not valid UTF-8")
 	}
 	return s
 }

@@ -45,8 +45,12 @@ func (m *Member) knowsOfRecall(seq uint64) bool {
 	})
 }
 
-// tell notes that m is told of the recall of the message at seq.
+// tell notes that m is told of the recall of the message at seq. 0 stands for any
+// message that has no number.
 func (m *Member) tell(seq uint64) {
+	if seq == 0 {
+		return
+	}
 	if len(m.told) == maxTold {
 		m.told = slices.Delete(m.told, 0, 1)
 	}

@@ -9,9 +9,10 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
-// place is where a uuid stands.
+// place is where a uuid stands. Its number is below 1 if others have pushed more to
+// the list than there was before this service: numbers are counted from the newest.
 type place struct {
-	seq      uint64
+	seq      int64
 	text     string
 	recalled bool
 }
@@ -21,21 +22,21 @@ type location struct {
 	// As Redis keeps it; "" if the group has nothing.
 	epoch string
 	// The newest message, and the oldest that is retained.
-	head, oldest uint64
+	head, oldest int64
 	// What the index says; 0 if it does not know the uuid.
-	indexed uint64
+	indexed int64
 	// Where it stands among the retained messages, oldest first. More than one
 	// only if an old list has it twice.
 	places []place
 }
 
-// seq is the place of the message: where it was first stored. 0 if it is not
-// known.
-func (l *location) seq() uint64 {
+// seq is the place of the message: where it was first stored. It returns false if
+// that is not known.
+func (l *location) seq() (int64, bool) {
 	if len(l.places) > 0 {
-		return l.places[0].seq
+		return l.places[0].seq, true
 	}
-	return l.indexed
+	return l.indexed, l.indexed != 0
 }
 
 // locate finds a uuid, in states that w, which may be nil, is told: by the index,
@@ -49,9 +50,9 @@ func (s *Store) locate(ctx context.Context, g group.Name, uuid string, w *witnes
 		return location{}, err
 	}
 	r := replyReader{reply: reply}
-	l := location{epoch: r.text(), head: uint64(r.int()), oldest: uint64(r.int())}
-	unindexed := uint64(r.int())
-	l.indexed = uint64(r.int())
+	l := location{epoch: r.text(), head: r.int(), oldest: r.int()}
+	unindexed := r.int()
+	l.indexed = r.int()
 	text := r.text()
 	if r.err != nil {
 		return location{}, r.err
@@ -71,7 +72,7 @@ func (s *Store) locate(ctx context.Context, g group.Name, uuid string, w *witnes
 }
 
 // search looks at the messages from one number to another, oldest first.
-func (s *Store) search(ctx context.Context, g group.Name, epoch string, from, to uint64, uuid string, w *witness) ([]place, error) {
+func (s *Store) search(ctx context.Context, g group.Name, epoch string, from, to int64, uuid string, w *witness) ([]place, error) {
 	var found []place
 	for from <= to {
 		part, err := s.slice(ctx, g, epoch, from, to, searchChunk, callBytes, w)
@@ -82,18 +83,18 @@ func (s *Store) search(ctx context.Context, g group.Name, epoch string, from, to
 			break
 		}
 		for i, text := range part.texts {
-			if p, ok := match(part.first+uint64(i), text, uuid); ok {
+			if p, ok := match(part.first+int64(i), text, uuid); ok {
 				found = append(found, p)
 			}
 		}
-		from = part.first + uint64(len(part.texts))
+		from = part.first + int64(len(part.texts))
 	}
 	return slices.Clip(found), nil
 }
 
 // match says whether a stored text is the message with that uuid, or its
 // tombstone.
-func match(seq uint64, text, uuid string) (place, bool) {
+func match(seq int64, text, uuid string) (place, bool) {
 	// A uuid stands there as it is unless something in the text is escaped.
 	if !strings.Contains(text, uuid) && !strings.Contains(text, `\`) {
 		return place{}, false
@@ -108,12 +109,12 @@ func match(seq uint64, text, uuid string) (place, bool) {
 // part is what slice.lua returns.
 type part struct {
 	// Of the first element, and of the newest message.
-	first, head uint64
+	first, head int64
 	texts       []string
 }
 
 // slice reads messages by number, towards to, which may be the smaller.
-func (s *Store) slice(ctx context.Context, g group.Name, epoch string, from, to uint64, count, bytes int, w *witness) (part, error) {
+func (s *Store) slice(ctx context.Context, g group.Name, epoch string, from, to int64, count, bytes int, w *witness) (part, error) {
 	k := keysOf(g)
 	reply, _, err := s.eval(ctx, g, script{Script: s.scripts.slice, witness: w}, []string{k.list, k.meta},
 		epoch, from, to, count, bytes)
@@ -121,7 +122,7 @@ func (s *Store) slice(ctx context.Context, g group.Name, epoch string, from, to 
 		return part{}, err
 	}
 	r := replyReader{reply: reply}
-	p := part{first: uint64(r.int()), head: uint64(r.int())}
+	p := part{first: r.int(), head: r.int()}
 	if r.err != nil {
 		return part{}, r.err
 	}

@@ -163,10 +163,11 @@ func fill(texts, elements []string) (history.Page, int) {
 		if _, recalled := packet.ParseTombstone(text); recalled {
 			continue
 		}
+		text = validText(text) // which may be longer
 		if bytes += len(text); bytes > history.MaxPageBytes && len(page.Texts) > 0 {
 			return page, i
 		}
-		page.Texts = append(page.Texts, validText(text))
+		page.Texts = append(page.Texts, text)
 	}
 	return page, len(elements)
 }
@@ -201,12 +202,13 @@ func (s *Store) tryPageFrom(ctx context.Context, g group.Name, uuid string, size
 	if err != nil {
 		return history.Page{}, err
 	}
-	if l.seq() == 0 || l.seq()+1 < l.oldest {
+	seq, known := l.seq()
+	if !known || seq+1 < l.oldest {
 		return history.Page{}, history.ErrNotFound
 	}
-	next, last := l.seq()-1, l.oldest
+	next, last := seq-1, l.oldest
 	if dir > 0 {
-		next, last = l.seq()+1, l.head
+		next, last = seq+1, l.head
 	}
 	var page history.Page
 	for ahead(next, last, dir) && len(page.Texts) < size {
@@ -220,7 +222,7 @@ func (s *Store) tryPageFrom(ctx context.Context, g group.Name, uuid string, size
 		}
 		var n int
 		page, n = fill(page.Texts, p.texts)
-		next = uint64(int64(p.first) + int64(dir*n))
+		next = p.first + int64(dir*n)
 		if n < len(p.texts) {
 			break // full, by bytes
 		}
@@ -232,9 +234,9 @@ func (s *Store) tryPageFrom(ctx context.Context, g group.Name, uuid string, size
 }
 
 // ahead says whether to is reached from next in direction dir.
-func ahead(next, to uint64, dir int) bool {
+func ahead(next, to int64, dir int) bool {
 	if dir > 0 {
 		return next <= to
 	}
-	return next >= to && next > 0
+	return next >= to
 }

@@ -52,10 +52,11 @@ func (s *Store) readAfterUUID(ctx context.Context, g group.Name, uuid string) (p
 	if fateOf(err) == epochChanged {
 		return piece{}, false, nil
 	}
-	if err != nil || l.seq() == 0 {
+	seq, known := l.seq()
+	if err != nil || !known || seq < 1 {
 		return piece{}, false, err
 	}
-	p, err := s.readPiece(ctx, g, "uuid", l.epoch, stream.Position{Seq: l.seq()})
+	p, err := s.readPiece(ctx, g, "uuid", l.epoch, stream.Position{Seq: uint64(seq)})
 	// The number of recalls before the message is certain only if there were
 	// none, or the last of them is still known.
 	return p, p.valid && (p.start.Recalls == 0 || p.recall != ""), err

@@ -69,7 +69,7 @@ func (s *Store) tryRecall(ctx context.Context, g group.Name, uuid string, limit 
 	if len(live) == 0 {
 		return true, nil
 	}
-	c := cancellation{group: g, uuid: uuid, epoch: l.epoch, target: live[0].seq, limit: limit}
+	c := cancellation{group: g, uuid: uuid, epoch: l.epoch, target: max(0, live[0].seq), limit: limit}
 	for len(live) > recallChunk {
 		if ok, err := s.cancel(ctx, &c, live[:recallChunk], ""); !ok || err != nil {
 			return false, err
@@ -89,7 +89,7 @@ type cancellation struct {
 	uuid  string
 	// As the look-up found them; not set if cancel.lua is to look it up.
 	epoch  string
-	target uint64
+	target int64
 	limit  history.Limit
 }
 
