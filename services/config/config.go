@@ -13,8 +13,6 @@ import (
 	"io"
 	"os"
 	"strings"
-
-	"github.com/peterbourgon/ff/v3/ffyaml"
 )
 
 const (
@@ -66,35 +64,6 @@ func readEnvironment(fs *flag.FlagSet, chosen map[string]bool) error {
 			wrong.Add(fmt.Errorf("%s: %w", EnvName(f.Name), err))
 		}
 	})
-	return wrong.Err()
-}
-
-// readFile sets the flags that nobody has chosen so far.
-func readFile(fs *flag.FlagSet, chosen map[string]bool) error {
-	path := fs.Lookup(configFlag).Value.String()
-	if path == "" {
-		return nil
-	}
-	f, err := os.Open(path) //nolint:gosec // the operator named it
-	if err != nil {
-		return fmt.Errorf("-%s: %w", configFlag, err)
-	}
-	defer f.Close()
-	var wrong Errors
-	err = ffyaml.Parser(f, func(key, value string) error {
-		switch {
-		case fs.Lookup(key) == nil || key == configFlag:
-			wrong.Add(fmt.Errorf("%s: there is no setting %q", path, key))
-		case !chosen[key]:
-			if err := fs.Set(key, value); err != nil {
-				wrong.Add(fmt.Errorf("%s: %s: %w", path, key, err))
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		wrong.Add(fmt.Errorf("%s: %w", path, err))
-	}
 	return wrong.Err()
 }
 

@@ -72,6 +72,34 @@ func TestCommandLineBeatsEnvironmentBeatsFile(t *testing.T) {
 	}
 }
 
+func TestFileIsReadAsItStandsThere(t *testing.T) {
+	for text, want := range map[string]settings{
+		"":                  {},
+		"# nothing\n":       {},
+		"listen: 0123\n":    {Listen: "0123"}, // a number for YAML, and another one
+		"listen: 1e3\n":     {Listen: "1e3"},
+		"listen: 'yes'\n":   {Listen: "yes"},
+		"listen: yes\n":     {Listen: "yes"},
+		"listen:\n":         {},
+		"listen: null\n":    {},
+		"quiet: yes\n":      {Quiet: true},
+		"quiet: 'true'\n":   {Quiet: true},
+		"read-limit: 1_0\n": {Limit: 10},
+		"listen: &a x\n":    {Listen: "x"},
+	} {
+		got, fs := settings{}, flag.NewFlagSet("", flag.ContinueOnError)
+		fs.StringVar(&got.Listen, "listen", "", "")
+		fs.IntVar(&got.Limit, "read-limit", 0, "")
+		fs.BoolVar(&got.Quiet, "quiet", false, "")
+		if err := config.Parse(fs, []string{"-config", yamlFile(t, text)}); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
 func TestConfigFileCanComeFromTheEnvironment(t *testing.T) {
 	t.Setenv("GOTAPI_CONFIG", yamlFile(t, "quiet: true\n"))
 	var got settings
@@ -99,6 +127,8 @@ func TestBadSettingIsOneLineThatNamesIt(t *testing.T) {
 		{name: "bad key value", args: []string{"-config", yamlFile(t, "wait: long\n")}, want: "wait"},
 		{name: "not YAML", args: []string{"-config", yamlFile(t, "a: b: c\n- d\n")}, want: "YAML"},
 		{name: "not settings", args: []string{"-config", yamlFile(t, "- a\n- b\n")}, want: "YAML"},
+		{name: "a list", args: []string{"-config", yamlFile(t, "listen: [':1', ':2']\n")}, want: "listen: want one value"},
+		{name: "twice", args: []string{"-config", yamlFile(t, "listen: ':1'\nlisten: ':2'\n")}, want: "listen: stands there twice"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("GOTAPI_READ_LIMIT", tt.env)

@@ -1,0 +1,85 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// readFile sets the flags that nobody has chosen so far.
+func readFile(fs *flag.FlagSet, chosen map[string]bool) error {
+	path := fs.Lookup(configFlag).Value.String()
+	if path == "" {
+		return nil
+	}
+	f, err := os.Open(path) //nolint:gosec // the operator named it
+	if err != nil {
+		return fmt.Errorf("-%s: %w", configFlag, err)
+	}
+	defer f.Close()
+	pairs, err := readPairs(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	var wrong Errors
+	seen := make(map[string]bool)
+	for ; len(pairs) > 0; pairs = pairs[2:] {
+		key := pairs[0].Value
+		of := fs.Lookup(key)
+		switch {
+		case of == nil || key == configFlag:
+			wrong.Add(fmt.Errorf("%s: there is no setting %q", path, key))
+		case seen[key]:
+			wrong.Add(fmt.Errorf("%s: %s: stands there twice", path, key))
+		case !chosen[key]:
+			if err := setFromYAML(fs, of, pairs[1]); err != nil {
+				wrong.Add(fmt.Errorf("%s: %s: %w", path, key, err))
+			}
+		}
+		seen[key] = true
+	}
+	return wrong.Err()
+}
+
+// readPairs returns the keys and values of the mapping that a YAML file is, in turn;
+// none, if it is empty.
+func readPairs(r io.Reader) ([]*yaml.Node, error) {
+	var document yaml.Node
+	err := yaml.NewDecoder(r).Decode(&document)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("not YAML: %w", err)
+	case document.Content[0].Kind == yaml.MappingNode:
+		return document.Content[0].Content, nil
+	case document.Content[0].Tag == nullTag:
+		return nil, nil
+	}
+	return nil, errors.New("not the YAML of settings: want one \"flag: value\" a line")
+}
+
+const nullTag = "!!null"
+
+// setFromYAML sets a flag to what stands in the file: not to what YAML would make of
+// it, for which the secret 0123 is the number 83.
+func setFromYAML(fs *flag.FlagSet, f *flag.Flag, value *yaml.Node) error {
+	if value.Kind == yaml.AliasNode {
+		value = value.Alias
+	}
+	var on bool
+	switch {
+	case value.Kind != yaml.ScalarNode:
+		return errors.New("want one value; where there may be several, they have commas between them")
+	case value.Tag == nullTag:
+		return fs.Set(f.Name, "")
+	case isBool(f.Value) && value.Decode(&on) == nil: // yes, no, on, off
+		return fs.Set(f.Name, strconv.FormatBool(on))
+	}
+	return fs.Set(f.Name, value.Value)
+}
