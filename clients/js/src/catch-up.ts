@@ -1,7 +1,7 @@
 import { backoff } from "./backoff.js";
 import { MessageCommand, MessageType } from "./enums.js";
 import { asError, type GotapiError } from "./errors.js";
-import { type HistoryMessage, type HistoryRange, receivedBody } from "./history.js";
+import { type HistoryMessage, receivedBody, type SizedRange } from "./history.js";
 import { namelessKey, newNameless } from "./nameless.js";
 import type { Packet } from "./packet.js";
 import type { SortedHash } from "./sorted-hash.js";
@@ -13,7 +13,7 @@ export interface CatchUpOwner {
   readonly timeline: Timeline;
   isOpen(): boolean;
   /** The newest messages from a place on, newest first; those of the first page that has any. */
-  read(range: HistoryRange, timeout: number): Promise<HistoryMessage[] | undefined>;
+  read(range: SizedRange, timeout: number): Promise<HistoryMessage[] | undefined>;
   /** Puts a page, newest first, into the list. */
   merge(messages: HistoryMessage[], place: Place): void;
   acked(uuid: string): void;
@@ -52,7 +52,7 @@ export function newCatchUp(
 ) {
   const nameless = newNameless();
   /** The history to read as soon as there is a connection. */
-  let wanted: HistoryRange | undefined = first.size > 0 ? first : undefined;
+  let wanted: SizedRange | undefined = first.size > 0 ? first : undefined;
   let pulling = false;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let opened = false;

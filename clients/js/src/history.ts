@@ -13,6 +13,9 @@ export interface HistoryRange {
   before?: string | undefined;
 }
 
+/** A range whose size is known. */
+export type SizedRange = HistoryRange & { size: number };
+
 /** What can be asked for over the socket. */
 export interface QueryRange extends HistoryRange {
   /** Instead of a position: what stands after the message with this uuid, oldest first. */

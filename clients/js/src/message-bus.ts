@@ -9,6 +9,7 @@ import {
   type HistoryRange,
   type QueryRange,
   readPage,
+  type SizedRange,
 } from "./history.js";
 import { type Http, type HttpOptions, newHttp } from "./http.js";
 import { type CallOptions, limit } from "./limit.js";
@@ -163,7 +164,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
       list: this.sortedHash,
       timeline: this.#timeline,
       isOpen: () => this.state === "open",
-      read: (range: HistoryRange, timeout: number) =>
+      read: (range: SizedRange, timeout: number) =>
         this.#readOn(range, { timeout }, (messages) => messages[0] && messages),
       merge: (messages: HistoryMessage[], place: Place) => this.#merge(messages, place),
       acked: (uuid: string) => this.#acked(uuid),
@@ -434,17 +435,17 @@ export class MessageBus extends Emitter<MessageBusEvents> {
    * full of recalled messages, or of such as are here. Resolves with what `take` has found.
    */
   async #readOn<Found>(
-    { size = PULL_SIZE, position, before }: HistoryRange,
-    { timeout = CALL_MS, signal }: CallOptions,
+    { size, position, before }: SizedRange,
+    { timeout = this.options.timeout ?? CALL_MS, signal }: CallOptions,
     take: (messages: HistoryMessage[]) => Found,
   ): Promise<Found> {
     const end = Date.now() + timeout;
     for (;;) {
-      const left = end - Date.now() || 1;
-      const { messages, next = 0 } = await this.#read({ size, position, before }, { timeout: left, signal });
+      const left = { timeout: end - Date.now() || 1, signal };
+      const { messages, next } = await this.#read({ size, position, before }, left);
       const found = take(messages);
-      // It must go forward, or a server that answers oddly would be asked for ever.
-      if (found || next <= (position ?? 0)) return found;
+      // Nothing follows a page without next. It must go forward, or a server that answers oddly would be asked for ever.
+      if (found || !(next! > (position ?? 0))) return found;
       size = Math.min(2 * size, MAX_SIZE);
       position = next;
       before = undefined;

@@ -333,15 +333,30 @@ describe("the list", () => {
     expect(bus.all().map(({ data }) => data)).toEqual(Array.from({ length: 25 }, (_, i) => i));
   });
 
-  it("gives a call for older messages its time once, however many pages it reads", async () => {
-    const server = halfRecalled();
-    server.latency = 400;
-    const { bus } = newRig({ server });
-    await pass(2_000);
-    const older = bus.pullOlder(5, { timeout: 1_500 });
-    const outcome = expect(older).rejects.toMatchObject({ reason: "timeout" });
-    await pass(1_600);
-    await outcome;
+  it.each([
+    ["call", { timeout: 1_500 }, {}],
+    ["bus", {}, { timeout: 1_500 }],
+  ])(
+    "gives a call for older messages the time of the %s once, however many pages it reads",
+    async (_, call, options) => {
+      const server = halfRecalled();
+      server.latency = 400;
+      const { bus } = newRig({ server, ...options });
+      await pass(2_000);
+      const older = bus.pullOlder(5, call);
+      const outcome = expect(older).rejects.toMatchObject({ reason: "timeout" });
+      await pass(1_600);
+      await outcome;
+    },
+  );
+
+  it("reads nothing else when the oldest messages, which it begins with, were recalled", async () => {
+    const server = new FakeServer();
+    for (let i = 0; i < 10; i++) server.say(GROUP, `m${i}`);
+    for (let i = 0; i < 5; i++) server.recall(GROUP, `m${i}`);
+    const { screen } = newRig({ server, historySize: 5, position: -5 });
+    await pass(100);
+    expect(screen).toEqual([]);
   });
 
   it("does not read the same page for ever when the server says so", async () => {

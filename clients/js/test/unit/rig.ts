@@ -49,8 +49,10 @@ export interface Rig {
   socket(): FakeSocket;
 }
 
-export function newRig(options: MessageBusOptions & { server?: FakeServer; historySize?: number } = {}): Rig {
-  const { server = new FakeServer(), historySize = 0, ...others } = options;
+export function newRig(
+  options: MessageBusOptions & { server?: FakeServer; historySize?: number; position?: number } = {},
+): Rig {
+  const { server = new FakeServer(), historySize = 0, position = 0, ...others } = options;
   const socketBus = new SocketBus(`ws://fake${GROUP}`, { WebSocket: server.WebSocket });
   const all = { fetch: server.fetch, ...others };
   const bus = new MessageBus(
@@ -59,7 +61,7 @@ export function newRig(options: MessageBusOptions & { server?: FakeServer; histo
     "http://fake/__/history/",
     GROUP,
     historySize,
-    0,
+    position,
     all,
   );
   const rig: Rig = {
