@@ -28,26 +28,33 @@ var ErrHelp = flag.ErrHelp
 // command line this is the first thing only, for what follows it may mean
 // anything.
 func Parse(fs *flag.FlagSet, args []string) error {
-	fs.String(configFlag, "", "`path` of a YAML file with settings, one \"flag: value\" a line")
-	fs.SetOutput(io.Discard)
-	fs.Usage = func() {}
-	defer explainErrors(fs)()
-
-	var wrong Errors
-	switch err := fs.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
+	err := ParseCommandLine(fs, args)
+	if errors.Is(err, ErrHelp) {
 		return err
-	case err != nil:
-		wrong.Add(err)
-	case fs.NArg() > 0:
-		wrong.Add(fmt.Errorf("unexpected argument %q", fs.Arg(0)))
 	}
-	endActions(fs)
+	var wrong Errors
+	wrong.Add(err)
+	defer explainErrors(fs)()
 	chosen := make(map[string]bool)
 	fs.Visit(func(f *flag.Flag) { chosen[f.Name] = true })
 	wrong.Add(readEnvironment(fs, chosen))
 	wrong.Add(readFile(fs, chosen))
 	return wrong.Err()
+}
+
+// ParseCommandLine is the first part of Parse, for who only wants to know what the
+// program is asked to do: the file, which may be a pipe, can perhaps be read once.
+func ParseCommandLine(fs *flag.FlagSet, args []string) error {
+	fs.String(configFlag, "", "`path` of a YAML file with settings, one \"flag: value\" a line")
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	defer explainErrors(fs)()
+	defer endActions(fs)
+	err := fs.Parse(args)
+	if err == nil && fs.NArg() > 0 {
+		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	}
+	return err
 }
 
 // readEnvironment sets the flags that nobody has chosen so far, and notes that

@@ -77,8 +77,8 @@ type Process[S Settings] struct {
 // returns the exit code. SIGINT and SIGTERM stop it gracefully, a second one at
 // once; SIGHUP makes it read its settings anew.
 func (p Program[S]) Main() int {
-	s := p.load(os.Args[1:])
-	if s.serves() {
+	args := os.Args[1:]
+	if p.serves(args) {
 		procs.CalmWatcher()
 	}
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -88,7 +88,7 @@ func (p Program[S]) Main() int {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	return p.main(ctx, s, os.Stdout, os.Stderr, hangups)
+	return p.main(ctx, p.load(args), os.Stdout, os.Stderr, hangups)
 }
 
 func (p Program[S]) main(ctx context.Context, s *settings[S], stdout, stderr io.Writer, hangups <-chan os.Signal) int {

@@ -39,18 +39,25 @@ type settings[S Settings] struct {
 }
 
 func (p Program[S]) load(args []string) *settings[S] {
-	s := &settings[S]{own: p.New(), args: args}
-	s.flags = flag.NewFlagSet(p.Name, flag.ContinueOnError)
-	s.register(s.flags)
-	s.own.RegisterFlags(s.flags)
+	s := p.unread(args)
 	s.err = config.Parse(s.flags, args)
 	return s
 }
 
 // serves says that the service is to run: that the program is not just asked
 // something, as a probe does every few seconds.
-func (s *settings[S]) serves() bool {
-	return s.err == nil && !*s.version && !*s.probe && !*s.checkConfig
+func (p Program[S]) serves(args []string) bool {
+	s := p.unread(args)
+	return config.ParseCommandLine(s.flags, args) == nil && !*s.version && !*s.probe && !*s.checkConfig
+}
+
+// unread are settings with their flags, which have their defaults.
+func (p Program[S]) unread(args []string) *settings[S] {
+	s := &settings[S]{own: p.New(), args: args}
+	s.flags = flag.NewFlagSet(p.Name, flag.ContinueOnError)
+	s.register(s.flags)
+	s.own.RegisterFlags(s.flags)
+	return s
 }
 
 func (s *settings[S]) validate() error {

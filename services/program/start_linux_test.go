@@ -43,12 +43,7 @@ func TestOnlyAServiceIsStartedTwice(t *testing.T) {
 		{"-nope", false, ExitUsage},
 	} {
 		cmd := exec.Command(os.Args[0], tt.arg)
-		for _, e := range os.Environ() {
-			if !strings.HasPrefix(e, "GOMAXPROCS=") {
-				cmd.Env = append(cmd.Env, e)
-			}
-		}
-		cmd.Env = append(cmd.Env, asProgram+"=echo", "GORACE=atexit_sleep_ms=0")
+		cmd.Env = secondStarts()
 		out, _ := cmd.Output() // its code is looked at
 		if got := cmd.ProcessState.ExitCode(); got != tt.code {
 			t.Errorf("%s: exit code %d, want %d: %s", tt.arg, got, tt.code, out)
@@ -57,4 +52,26 @@ func TestOnlyAServiceIsStartedTwice(t *testing.T) {
 			t.Errorf("%s: is started twice: %t, want %t: %q", tt.arg, twice, tt.twice, out)
 		}
 	}
+}
+
+// A pipe can be read once.
+func TestSettingsAreReadByTheStartThatUsesThem(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "-config", "/dev/stdin")
+	cmd.Env = secondStarts()
+	cmd.Stdin = strings.NewReader("name: bad\n")
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != ExitUsage || !strings.Contains(string(out), "-name: is bad") {
+		t.Errorf("with a bad setting in a pipe: %v, %s", err, out)
+	}
+}
+
+// secondStarts is the environment of a program that starts twice, if it serves.
+func secondStarts() []string {
+	env := []string{asProgram + "=echo", "GORACE=atexit_sleep_ms=0"}
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "GOMAXPROCS=") {
+			env = append(env, e)
+		}
+	}
+	return env
 }
