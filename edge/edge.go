@@ -112,10 +112,11 @@ func newFace(
 	limits := limit.New(settings, reg)
 	face := &live{log: log}
 	face.useOrigins(cfg)
+	face.maxMessage.Store(int64(cfg.MaxMessageBytes))
 	history := gateway.NewForwarder(conn)
 	var publisher session.Publisher = client
 	if hook != nil {
-		publisher = hooked.New(client.Publish, hook, cfg.MaxMessageBytes, log)
+		publisher = hooked.New(client.Publish, hook, face.messageBytes, log)
 	}
 	sockets := cfg.sockets()
 	sockets.Limits = limits

@@ -44,7 +44,11 @@ type live struct {
 	log      *slog.Logger
 	// Says which origins may use a cookie.
 	origins atomic.Pointer[func(origin string) bool]
+	// Size of the largest message.
+	maxMessage atomic.Int64
 }
+
+func (l *live) messageBytes() int { return int(l.maxMessage.Load()) }
 
 func (l *live) useOrigins(cfg *Config) {
 	named := gateway.Origins(cfg.namedOrigins())
@@ -75,6 +79,7 @@ func (l *live) use(ctx context.Context, cfg *Config) {
 		return
 	}
 	l.useOrigins(cfg)
+	l.maxMessage.Store(int64(cfg.MaxMessageBytes))
 	l.handler.Reconfigure(cfg.web(secret))
 	l.sessions.Reconfigure(cfg.sockets())
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/gotapi/gotapi-ws/edge"
+	"github.com/gotapi/gotapi-ws/hooks"
 	"github.com/gotapi/gotapi-ws/services/health"
 )
 
@@ -84,6 +86,26 @@ func TestReloadedSettingsAreUsedFromThenOn(t *testing.T) {
 	if _, r, err := dial(websocket.DefaultDialer, "ws://"+f.addr+"/a", nil); err == nil || r.code != http.StatusServiceUnavailable {
 		t.Errorf("a second connection: got %v, want 503", err)
 	}
+}
+
+func TestARewriteMayBeAsLargeAsMessagesAreNow(t *testing.T) {
+	t.Parallel()
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"action":"rewrite","packet":"longer than before"}`)
+	}))
+	t.Cleanup(hook.Close)
+	cfg := config(newHistorysvc().start(t))
+	reloads := make(chan *edge.Config)
+	cfg.Reloads = reloads
+	cfg.Hooks = hooks.Config{BeforeURL: hook.URL, Timeout: 5 * time.Second, OnFailure: "deny", Concurrency: 1, Queue: 1}
+	cfg.MaxMessageBytes = 5
+	f := start(t, cfg)
+	f.wantRaw("a rewrite that is too large", publishHead+"\r\nx", 403)
+	next := cfg
+	next.MaxMessageBytes = 50
+	reloads <- &next
+	reloads <- &next // taken when the one before is in use
+	f.wantRaw("the same, when it is not", publishHead+"\r\nx", 200)
 }
 
 func TestEdgeIsReadyWhileItHasARelay(t *testing.T) {

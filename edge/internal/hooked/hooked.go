@@ -14,13 +14,13 @@ import (
 type Publisher struct {
 	next     func(*relay.Publication)
 	hooks    *hooks.Hooks
-	maxBytes int
+	maxBytes func() int
 	log      *slog.Logger
 }
 
 // New returns a Publisher in front of next. Packets that a hook rewrites may have
-// that many bytes.
-func New(next func(*relay.Publication), h *hooks.Hooks, maxBytes int, log *slog.Logger) *Publisher {
+// as many bytes as maxBytes says then.
+func New(next func(*relay.Publication), h *hooks.Hooks, maxBytes func() int, log *slog.Logger) *Publisher {
 	return &Publisher{next: next, hooks: h, maxBytes: maxBytes, log: log}
 }
 
@@ -56,7 +56,7 @@ func (p *Publisher) ask(one *relay.Publication, packet *hooks.Packet) relay.Rece
 	case hooks.Allow:
 		return relay.Receipt{}
 	case hooks.Rewrite:
-		body, kind, ok := packet.Rewrite(v.Text, p.maxBytes)
+		body, kind, ok := packet.Rewrite(v.Text, p.maxBytes())
 		if !ok {
 			p.log.Warn("the hook rewrites a packet into one that cannot take its place", "group", one.Group)
 			return relay.Receipt{Outcome: relay.Denied, Reason: "the message was not allowed"}

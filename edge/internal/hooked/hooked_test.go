@@ -35,7 +35,7 @@ func newPublisher(t *testing.T, status int, answer string) (p *Publisher, passed
 	return New(func(one *relay.Publication) {
 		*passed = append(*passed, *one)
 		one.Done(relay.Receipt{Outcome: relay.Accepted})
-	}, h, 50, slog.New(slog.DiscardHandler)), passed
+	}, h, func() int { return 50 }, slog.New(slog.DiscardHandler)), passed
 }
 
 func TestVerdictsBecomeOutcomes(t *testing.T) {
