@@ -7,16 +7,9 @@ import (
 	"time"
 )
 
-const (
-	// defaultRequests is the bound of requests under way: beyond their answers'
-	// time, each holds a goroutine, buffers, and up to a message.
-	defaultRequests = 10_000
-	// maxPages bounds the pages of history that are fetched or sent at one time:
-	// each may be of 8 MiB, twice.
-	maxPages = 64
-	// pagePatience is how long a request may wait for its turn at a page.
-	pagePatience = 2 * time.Second
-)
+// defaultRequests is the bound of requests under way: beyond their answers'
+// time, each holds a goroutine, buffers, and up to a message.
+const defaultRequests = 10_000
 
 // nosniff keeps browsers from finding HTML in what users wrote.
 var nosniff = []string{"nosniff"}
@@ -48,16 +41,4 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func writeTooMuch(w http.ResponseWriter, again time.Duration, msg string) {
 	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(again.Seconds()))))
 	WriteError(w, http.StatusTooManyRequests, msg)
-}
-
-// inTurn bounds the pages under way.
-func (h *Handler) inTurn(next http.Handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		if !h.pages.Wait(r.Context(), pagePatience) {
-			WriteError(w, http.StatusServiceUnavailable, "too many pages of history are asked for")
-			return
-		}
-		defer h.pages.Free()
-		next.ServeHTTP(w, r)
-	}
 }

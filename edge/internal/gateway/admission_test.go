@@ -2,8 +2,13 @@ package gateway
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 )
@@ -70,4 +75,71 @@ func TestPagesUnderWayAreBound(t *testing.T) {
 	}
 	release()
 	all.Wait()
+}
+
+// deaf is a client that reads nothing of an answer.
+type deaf struct {
+	http.ResponseWriter
+	writing chan<- struct{}
+	gone    <-chan struct{}
+}
+
+// Write implements http.ResponseWriter.
+func (d deaf) Write(b []byte) (int, error) {
+	d.writing <- struct{}{}
+	<-d.gone
+	return len(b), nil
+}
+
+func TestWhoReadsLargePagesSlowlyKeepsNobodyFromSmallOnes(t *testing.T) {
+	rig := newRig(t, Options{})
+	rig.history.page = func(_ context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+		large := strings.Repeat("x", smallPage)
+		return &historyv1.GetHistoryResponse{Code: 200, Data: []string{large[:r.GetSize()*smallPage]}}, nil
+	}
+	writing, gone := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	for range maxLarge {
+		all.Go(func() {
+			r := httptest.NewRequest(http.MethodGet, "/__/history?groupName=/a&size=1", http.NoBody)
+			rig.handler.ServeHTTP(deaf{httptest.NewRecorder(), writing, gone}, r)
+		})
+	}
+	for range maxLarge {
+		<-writing
+	}
+	if a := rig.do("GET", "/__/history?groupName=/a&size=0", ""); a.code != 200 {
+		t.Errorf("a small page: %d %s, want 200", a.code, a.body)
+	}
+	if a := rig.do("GET", "/__/history?groupName=/a&size=1", ""); a.code != 503 {
+		t.Errorf("one large page more: %d, want 503", a.code)
+	}
+	close(gone)
+	all.Wait()
+	if a := rig.do("GET", "/__/history?groupName=/a&size=1", ""); a.code != 200 {
+		t.Errorf("a large page afterwards: %d, want 200", a.code)
+	}
+}
+
+func TestHalfOfTheTurnsAtMostWaitForSlowReaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := newTurns()
+		for range maxLarge {
+			turns.sent.Try()
+		}
+		for range maxPages {
+			turns.toFetch(t.Context())
+		}
+		for range maxPages {
+			go turns.toSend(t.Context(), smallPage+1)
+		}
+		synctest.Wait()
+		if n := turns.fetched.Taken(); n != maxWaiting {
+			t.Errorf("%d wait for slow readers, want %d", n, maxWaiting)
+		}
+		time.Sleep(pagePatience + time.Second)
+		if turns.fetched.Taken() != 0 || turns.waiting.Taken() != 0 || turns.sent.Taken() != maxLarge {
+			t.Errorf("after their patience: %d are fetched, %d wait, %d are sent", turns.fetched.Taken(), turns.waiting.Taken(), turns.sent.Taken())
+		}
+	})
 }

@@ -54,6 +54,7 @@ func (s *historyService) ListGroups(ctx context.Context, r *historyv1.ListGroups
 type rig struct {
 	t       testing.TB
 	address string
+	handler http.Handler
 	history *historyService
 	// What was published, and what it is answered with.
 	published []*relay.Publication
@@ -96,6 +97,7 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 	}
 	server := httptest.NewServer(h)
 	tb.Cleanup(server.Close)
+	rig.handler = h
 	rig.address = server.Listener.Addr().String()
 	return rig
 }

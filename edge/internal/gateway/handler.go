@@ -67,7 +67,7 @@ type Handler struct {
 	metrics   *metrics
 	endpoints map[string]endpoint
 	requests  limit.Slots
-	pages     limit.Slots
+	pages     turns
 	// The number of the last publication over HTTP.
 	published atomic.Uint32
 }
@@ -105,7 +105,7 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 	}
 	h := &Handler{
 		backends: b, log: log,
-		requests: limit.NewSlots(opts.MaxRequests), pages: limit.NewSlots(maxPages),
+		requests: limit.NewSlots(opts.MaxRequests), pages: newTurns(),
 	}
 	h.metrics = newMetrics(reg, h)
 	h.Reconfigure(opts)
@@ -113,11 +113,11 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 	if err != nil {
 		return nil, err
 	}
-	history := serveHistory(pages.New(b.History, marshalHistory, opts.PageCache, reg), log)
+	history := serveHistory(pages.New(b.History, marshalHistory, opts.PageCache, reg), &h.pages, log)
 	get := []string{http.MethodGet, http.MethodHead}
 	post := []string{http.MethodPost}
 	h.endpoints = map[string]endpoint{
-		"/__/history": {"history", slices.Concat(get, post), false, h.inTurn(h.asCaller(history))},
+		"/__/history": {"history", slices.Concat(get, post), false, h.asCaller(history)},
 		"/__/cancel":  {"cancel", post, false, h.asCaller(rest)},
 		"/__/ttl":     {"ttl", post, true, h.asAdmin(rest)},
 		groupsPath:    {"groups", get, true, h.asAdmin(rest)},

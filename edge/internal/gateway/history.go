@@ -11,7 +11,7 @@ import (
 
 // serveHistory answers with a page of history. grpc-gateway has no part in it: it
 // would have each page encoded anew.
-func serveHistory(from *pages.Pages, log *slog.Logger) http.HandlerFunc {
+func serveHistory(from *pages.Pages, turns *turns, log *slog.Logger) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := parseForm(w, r); err != nil {
 			writeFormError(w, err)
@@ -23,7 +23,20 @@ func serveHistory(from *pages.Pages, log *slog.Logger) http.HandlerFunc {
 			return
 		}
 		known := conditionOf(r)
+		if !turns.toFetch(r.Context()) {
+			WriteError(w, http.StatusServiceUnavailable, tooManyPages)
+			return
+		}
 		page, err := from.Get(r.Context(), &query, known.only())
+		if err == nil && known.holds(page.Version) {
+			page.Body = nil // it is not sent
+		}
+		free, ok := turns.toSend(r.Context(), len(page.Body))
+		if !ok {
+			WriteError(w, http.StatusServiceUnavailable, tooManyPages)
+			return
+		}
+		defer free()
 		if err != nil {
 			writeCallError(r.Context(), w, r.URL.Path, err, log)
 			return
@@ -31,6 +44,8 @@ func serveHistory(from *pages.Pages, log *slog.Logger) http.HandlerFunc {
 		writePage(w, r, known, page)
 	}
 }
+
+const tooManyPages = "too many pages of history are asked for"
 
 // conditionOf is the version that a client has. Only what reads may be answered
 // with "not modified"; POST is how old programs ask, which know of no such answer.

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 )
 
 type metrics struct {
@@ -24,12 +22,12 @@ func newMetrics(reg prometheus.Registerer, h *Handler) *metrics {
 		Help:    "Duration of HTTP requests, upgrades apart, by endpoint.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
 	}, []string{"endpoint"})}
-	gauge := func(name, help string, of limit.Slots) prometheus.Collector {
+	gauge := func(name, help string, of interface{ Taken() int }) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(of.Taken()) })
 	}
 	reg.MustRegister(m.requests, m.seconds,
 		gauge("gotapi_edge_http_requests_under_way", "HTTP requests that are not answered yet, upgrades included.", h.requests),
-		gauge("gotapi_edge_http_pages_under_way", "Pages of history that are fetched or sent over HTTP.", h.pages))
+		gauge("gotapi_edge_http_pages_under_way", "Pages of history that are fetched over HTTP, and large ones that are sent.", &h.pages))
 	return m
 }
 
