@@ -184,18 +184,25 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Na
 // resumePoint is the uuid in a query ?after=, after which a member begins; "": now.
 // One that is doubtful is an error, as the member would get messages too few or too
 // many, and not know. Other parameters are nobody's, and may be broken.
-func resumePoint(query string) (string, error) {
-	values, err := url.ParseQuery(query)
-	switch after := values.Get("after"); {
-	case err != nil && strings.Contains(query, "after="):
-		return "", errors.New("after: the query is not percent-encoded")
-	case len(values["after"]) > 1:
-		return "", errors.New("after: given more than once")
-	case len(after) > packet.MaxUUID || !utf8.ValidString(after):
-		return "", errors.New("after: must be the uuid of a message")
-	default:
-		return after, nil
+func resumePoint(query string) (after string, err error) {
+	found := false
+	for pair := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(name); err != nil || name != "after" {
+			continue
+		}
+		if found {
+			return "", errors.New("after: given more than once")
+		}
+		found = true
+		if after, err = url.QueryUnescape(value); err != nil {
+			return "", errors.New("after: not percent-encoded")
+		}
 	}
+	if len(after) > packet.MaxUUID || !utf8.ValidString(after) {
+		return "", errors.New("after: must be the uuid of a message")
+	}
+	return after, nil
 }
 
 // retryConnections is when one who has too many connections may try again,

@@ -172,6 +172,8 @@ func TestResume(t *testing.T) {
 		e.wantRefused(chat+"?after=&x=y&after=b", nil, 400)
 		e.wantRefused(chat+"?after=100%", nil, 400)
 		e.dial(chat + "?x=1&x=100%").wantGot()
+		e.dial(chat + "?hereafter=1&x=100%").wantGot()
+		e.dial(chat + "?x=100%&y=a;b&after=c").wantGot("d")
 	})
 }
 
