@@ -157,6 +157,24 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+func TestTheRedirectUnderstandsThePROXYProtocol(t *testing.T) {
+	t.Parallel()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = free.Close()
+	cfg := config()
+	certify(t, &cfg)
+	cfg.RedirectHTTP = free.Addr().String()
+	cfg.Limits = edge.Limits{ProxyProtocol: true, TrustedProxies: "127.0.0.1"}
+	plain := &face{t: t, addr: cfg.RedirectHTTP}
+	start(t, cfg)
+	const get = "GET /a HTTP/1.1\r\nHost: edge\r\n\r\n"
+	plain.wantRaw("without a header", get, 308)
+	plain.wantRaw("with one", "PROXY TCP4 203.0.113.1 127.0.0.1 4711 80\r\n"+get, 308)
+}
+
 func TestRedirectKeepsThePath(t *testing.T) {
 	t.Parallel()
 	svc := newHistorysvc()

@@ -230,6 +230,9 @@ func listenAll(ctx context.Context, cfg *Config, files *tlsfiles.Files, h *gatew
 		return []*web{face}, nil
 	}
 	plain, err := listen(ctx, "-redirect-http", cfg.RedirectHTTP)
+	if err == nil {
+		plain, err = cfg.Limits.behindProxies(plain)
+	}
 	if err != nil {
 		_ = ln.Close()
 		return nil, err
