@@ -29,7 +29,11 @@ const stopTimeout = 5 * time.Second
 // Redis up last.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) error {
 	store, onRedis, err := cfg.openStore(ctx, log, reg)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // told to stop while it waited for Redis
+		log.InfoContext(ctx, "stopped before redis could be reached", "error", err)
+		return nil
+	case err != nil:
 		return err
 	}
 	defer func() { _ = store.Close() }() // nothing waits to be written

@@ -2,6 +2,7 @@ package redisstore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -296,10 +297,11 @@ func (s *Store) check(ctx context.Context) (seven bool, err error) {
 
 // noAnswer is why the server cannot be used, when a question of the start failed.
 func (s *Store) noAnswer(err error) error {
-	switch fateOf(err) {
-	case refused:
+	var untrusted *tls.CertificateVerificationError
+	switch fate := fateOf(err); {
+	case fate == refused:
 		return fmt.Errorf("redis refuses us: %w", err)
-	case broken: // an answer, which waiting would not change
+	case fate == broken, errors.As(err, &untrusted): // an answer, which waiting would not change
 		if strings.Contains(err.Error(), "cluster support disabled") {
 			return errNoCluster
 		}
