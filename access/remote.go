@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 )
@@ -160,7 +159,7 @@ func (r *remote) get(ctx context.Context) (keyring, error) {
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	response, err := r.client.Do(request)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, errors.Unwrap(err) // without the URL, which may hold a password: errors get into logs
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -174,14 +173,4 @@ func (r *remote) get(ctx context.Context) (keyring, error) {
 		return nil, errors.New("the answer is larger than 1 MiB")
 	}
 	return parseJWKS(body, false)
-}
-
-// withoutURL takes off what net/http puts before the cause: the URL, which may hold a
-// password, and errors get into logs.
-func withoutURL(err error) error {
-	var with *url.Error
-	if errors.As(err, &with) {
-		return with.Err
-	}
-	return err
 }

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 )
@@ -54,7 +53,7 @@ func (w *webhook) send(ctx context.Context, e *event) ([]byte, error) {
 	w.sign(request.Header, e.id, time.Now(), body)
 	response, err := w.client.Do(request)
 	if err != nil {
-		return nil, withoutURL(err)
+		return nil, errors.Unwrap(err) // without the URL, which may hold a token: errors get into logs
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, maxAnswerBytes+1))
@@ -67,16 +66,6 @@ func (w *webhook) send(ctx context.Context, e *event) ([]byte, error) {
 		return nil, errors.New("the hook's answer is too large")
 	}
 	return answer, nil
-}
-
-// withoutURL takes off what net/http puts before the cause: the URL, which may hold a
-// token, and errors get into logs.
-func withoutURL(err error) error {
-	var with *url.Error
-	if errors.As(err, &with) {
-		return with.Err
-	}
-	return err
 }
 
 // sign adds the headers of Standard Webhooks.
