@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -166,6 +168,28 @@ func TestAnswersBecomeExitCodes(t *testing.T) {
 			t.Errorf("status %d: %+v, want exit code %d", status, got, want)
 		}
 		srv.Close()
+	}
+}
+
+func TestTheFirstMessageThatFailsEndsPubWhileInputIsOpen(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	defer srv.Close()
+	in, lines := io.Pipe()
+	t.Cleanup(func() { _ = lines.Close() })
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Main(t.Context(), []string{"pub", "/r", "--url", srv.URL}, cli.Streams{
+			In: in, Out: io.Discard, Err: io.Discard, Env: func(string) (string, bool) { return "", false },
+		})
+	}()
+	_, _ = io.WriteString(lines, "one line, and no other\n")
+	select {
+	case code := <-ended:
+		if code != cli.ExitNotAllowed {
+			t.Errorf("exit code %d, want %d", code, cli.ExitNotAllowed)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for another line")
 	}
 }
 

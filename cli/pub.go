@@ -86,7 +86,7 @@ func (a *app) runPub(ctx context.Context, f pubFlags, group string, messages []s
 	}
 	defer to.Close()
 	p := &publishing{app: a, flags: f, group: group, to: to, printer: a.printer(), began: time.Now()}
-	err = p.all(ctx, a.messages(ctx, f, messages))
+	err = p.all(ctx, func(ctx context.Context) iter.Seq2[[]byte, error] { return a.messages(ctx, f, messages) })
 	p.printer.progress.Clear()
 	if ctx.Err() != nil {
 		p.printer.note(terminal.Yellow, "interrupted after %d published", p.done.Load())
@@ -189,7 +189,9 @@ type publishing struct {
 	done    atomic.Int64
 }
 
-func (p *publishing) all(ctx context.Context, messages iter.Seq2[[]byte, error]) error {
+// all publishes what messages yields, which ends with its context: at the first
+// message that fails, although the next line may be long in coming.
+func (p *publishing) all(ctx context.Context, messages func(context.Context) iter.Seq2[[]byte, error]) error {
 	work, ctx := errgroup.WithContext(ctx)
 	work.SetLimit(p.flags.inFlight)
 	results := make(chan func() error)
@@ -204,7 +206,7 @@ func (p *publishing) all(ctx context.Context, messages iter.Seq2[[]byte, error])
 		printed <- first
 	}()
 	var bad error
-	for message, err := range messages {
+	for message, err := range messages(ctx) {
 		var data []byte
 		if err == nil {
 			data, err = p.packet(message)
