@@ -271,9 +271,19 @@ func Test7_WhatOthersPushIsPagedOverAndRecalled(t *testing.T) {
 	for _, i := range []int{0, 1} {
 		client.Publish(t, here(), g, numbered(i)) // does not bring it back
 	}
+	lost := client.Join(t, there(), g+"?after=unknown")
+	if uuid, code := lost.Refusal(); uuid != "" || code != http.StatusGone {
+		t.Errorf("after an unknown message: uuid %q, code %d, want 410 without uuid", uuid, code)
+	}
 	client.Publish(t, here(), g, numbered(4))
 	live.Want(numbered(4))
 	resumed.Want(numbered(4))
+	// It is told of the recalls of what others had pushed, and then of what is live.
+	for msg := lost.Next(); msg.Data != numbered(4); msg = lost.Next() {
+		if p := client.Parse(t, msg.Data); p.Command != 6 {
+			t.Fatalf("got %v, want recalls and then message 4", msg)
+		}
+	}
 }
 
 func Test7_AKeyOfAWrongTypeIsRefusedAndLeftAlone(t *testing.T) {

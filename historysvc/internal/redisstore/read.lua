@@ -29,7 +29,8 @@ if ARGV[7] == '1' then
   call('HSET', meta, 'seq', m[2]) -- WAIT counts what its client has written
 end
 local head, total = tonumber(m[2]), tonumber(m[3])
-local floor, rfloor = head - len, total - call('LLEN', recalls)
+-- What others have pushed can make the list longer than the stream, which begins with message 1.
+local floor, rfloor = math.max(0, head - len), total - call('LLEN', recalls)
 
 -- The number of the newest recall that stands before message seq: made when
 -- the newest message was an older one.
