@@ -221,6 +221,9 @@ func (n noted) String() string {
 	return n.Value.String()
 }
 
+// Get implements flag.Getter.
+func (n noted) Get() any { return config.Get(n.Value) }
+
 // note defines in fs the flags that define defines. chosen is set when one of
 // them is.
 func note(fs *flag.FlagSet, chosen *bool, define func(*flag.FlagSet)) {

@@ -269,6 +269,19 @@ func TestABadSettingOfBothServicesIsSaidOnce(t *testing.T) {
 	}
 }
 
+func TestABadValueIsToldWhatIsExpectedWhateverTheSetting(t *testing.T) {
+	newFlags := func() *flag.FlagSet {
+		fs := flag.NewFlagSet("gotapi-ws", flag.ContinueOnError)
+		new(standalone.Config).RegisterFlags(fs)
+		return fs
+	}
+	newFlags().VisitAll(func(f *flag.Flag) {
+		if err := config.Parse(newFlags(), []string{"-" + f.Name + "=?"}); err != nil && strings.Contains(err.Error(), "parse error") {
+			t.Error(err)
+		}
+	})
+}
+
 func TestABadValueOfASettingOfBothServicesIsToldWhatIsExpected(t *testing.T) {
 	for setting, want := range map[string]string{
 		"-recall-window=2":       "not a duration such as 10s",
