@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -221,6 +222,8 @@ func TestHTTPAndGRPCAnswerTheSame(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = rpc.Close() }()
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
 	for name, s := range map[string]server{"http": web, "grpc": rpc} {
 		group := client.Group()
 		texts := []string{client.Data("a", "1"), client.Data("b", "2"), client.Data("c", "3")}
@@ -247,8 +250,9 @@ func TestHTTPAndGRPCAnswerTheSame(t *testing.T) {
 			"bad group":        s.Recall(t.Context(), "no slash", "a"),
 			"unknown uuid":     s.Recall(t.Context(), group, "z"),
 			"reserved for all": second(s.Publish(t.Context(), "/timer", []byte("x"))),
+			"too large":        second(s.Publish(soon, group, []byte(client.Data("large", strings.Repeat("x", 40_000))))),
 		} {
-			want := map[string]int{"bad group": 400, "unknown uuid": 404, "reserved for all": 403}[what]
+			want := map[string]int{"bad group": 400, "unknown uuid": 404, "reserved for all": 403, "too large": 413}[what]
 			if got := gotapi.CodeOf(err); got != want {
 				t.Errorf("%s: %s: %v, want code %d", name, what, err, want)
 			}

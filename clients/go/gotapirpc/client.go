@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -99,7 +101,7 @@ func (c *Client) Publish(ctx context.Context, group string, data []byte) (gotapi
 		if err == nil {
 			return gotapi.Published{Stored: answer.GetStored(), UUID: answer.GetUuid(), Duplicate: answer.GetDuplicate()}, nil
 		}
-		if ctx.Err() != nil || !mayRetry(status.Code(err), idempotent) {
+		if ctx.Err() != nil || !mayRetry(status.Convert(err), idempotent) {
 			return gotapi.Published{}, toError(err)
 		}
 		if backoff.Sleep(ctx, c.backoff.Delay(failures, 0)) != nil {
@@ -110,10 +112,10 @@ func (c *Client) Publish(ctx context.Context, group string, data []byte) (gotapi
 
 // mayRetry says whether a publish may go out again. Unavailable is also what gRPC says
 // of a connection that broke in the middle, so it is no proof.
-func mayRetry(code codes.Code, idempotent bool) bool {
-	switch code {
+func mayRetry(s *status.Status, idempotent bool) bool {
+	switch s.Code() {
 	case codes.ResourceExhausted:
-		return true
+		return !isTooLarge(s)
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Internal:
 		return idempotent
 	}
@@ -184,6 +186,15 @@ var httpCodes = map[codes.Code]int{
 	codes.DeadlineExceeded:   http.StatusGatewayTimeout,
 }
 
+// isTooLarge tells a packet that is too large from too many of them: it is the field
+// of the request that is at fault.
+func isTooLarge(s *status.Status) bool {
+	return s.Code() == codes.ResourceExhausted && slices.ContainsFunc(s.Details(), func(detail any) bool {
+		_, names := detail.(*errdetails.BadRequest)
+		return names
+	})
+}
+
 // toError makes an *gotapi.Error of a status. Everything that is no status of
 // the service stays what it is.
 func toError(err error) error {
@@ -195,8 +206,11 @@ func toError(err error) error {
 		return context.Canceled
 	}
 	code, ok := httpCodes[s.Code()]
-	if !ok {
+	switch {
+	case !ok:
 		return err
+	case isTooLarge(s):
+		code = http.StatusRequestEntityTooLarge
 	}
 	return &gotapi.Error{Code: code, Msg: s.Message()}
 }

@@ -88,10 +88,13 @@ func reasonOf(err error) string {
 	return internalText
 }
 
-// badField is INVALID_ARGUMENT that names a field of the request, in its text
-// and as a google.rpc.BadRequest.
-func badField(field, why string) error {
-	s := status.New(codes.InvalidArgument, field+": "+why)
+// badField is INVALID_ARGUMENT that names a field of the request.
+func badField(field, why string) error { return violation(codes.InvalidArgument, field, why) }
+
+// violation is a status that names a field of the request, in its text and as a
+// google.rpc.BadRequest: the same request can never succeed.
+func violation(code codes.Code, field, why string) error {
+	s := status.New(code, field+": "+why)
 	detailed, err := s.WithDetails(&errdetails.BadRequest{
 		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: why}},
 	})

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"fmt"
 	"time"
 	"unicode/utf8"
 
@@ -59,7 +60,7 @@ func (s *History) publishable(r *historyv1.PublishRequest) (group.Name, error) {
 	case len(r.GetPacket()) == 0:
 		return "", badField("packet", "must not be empty")
 	case len(r.GetPacket()) > s.opts.MaxMessageBytes:
-		return "", status.Errorf(codes.ResourceExhausted, "packet: larger than %d bytes", s.opts.MaxMessageBytes)
+		return "", violation(codes.ResourceExhausted, "packet", fmt.Sprintf("larger than %d bytes", s.opts.MaxMessageBytes))
 	}
 	return g, nil
 }
