@@ -94,6 +94,15 @@ func TestUpgradesAndRequestsOfOneAddressAreLimited(t *testing.T) {
 	f.wantRaw("the status is for everybody", "GET /__status HTTP/1.1\r\nHost: edge\r\n\r\n", 200)
 }
 
+func TestWhatLooksLikeAnUpgradeButIsNoneIsARequest(t *testing.T) {
+	t.Parallel()
+	f := limited(t, edge.Limits{AddressRequests: 0.001})
+	version := strings.Replace(upgradeHead, "/room/1", "/__/version", 1) + "\r\n"
+	f.wantRaw("first", version, 200)
+	f.wantRaw("second", version, 429)
+	f.wantRaw("an upgrade", upgradeHead+"\r\n", 101)
+}
+
 func TestMessagesIntoOneGroupAreLimitedOverHTTP(t *testing.T) {
 	t.Parallel()
 	f := limited(t, edge.Limits{GroupMessages: 0.001})

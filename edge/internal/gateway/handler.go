@@ -136,10 +136,9 @@ const statusPath = "/__status"
 
 // route finds what the request is for.
 func (h *Handler) route(w http.ResponseWriter, r *http.Request) {
-	path := r.URL.Path
 	switch {
-	case strings.HasPrefix(path, "/__/"):
-		h.serveEndpoint(w, r, strings.TrimSuffix(path, "/"))
+	case isEndpoint(r):
+		h.serveEndpoint(w, r, strings.TrimSuffix(r.URL.Path, "/"))
 	case isUpgrade(r):
 		h.upgrade(w, r)
 	default:
@@ -259,9 +258,13 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) {
 	h.backends.Upgrade(w, r, g, id)
 }
 
-// isUpgrade says whether r asks for a WebSocket.
+// isEndpoint says whether r is for one of the server's own paths.
+func isEndpoint(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/__/") }
+
+// isUpgrade says whether r asks for a WebSocket, which no path of the server's own is:
+// there the headers mean nothing.
 func isUpgrade(r *http.Request) bool {
-	return r.Method == http.MethodGet &&
+	return r.Method == http.MethodGet && !isEndpoint(r) &&
 		hasToken(r.Header["Connection"], "upgrade") && hasToken(r.Header["Upgrade"], "websocket")
 }
 
