@@ -14,7 +14,7 @@ import (
 var (
 	// errUnreachable: nobody answers at the URL.
 	errUnreachable = errors.New("the server cannot be reached")
-	// errNoAnswer: somebody took the request, and --timeout went by.
+	// errNoAnswer: --timeout went by; whether the request got there is not known.
 	errNoAnswer = errors.New("no answer within --timeout")
 )
 

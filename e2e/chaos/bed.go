@@ -156,7 +156,7 @@ func (b *bed) crashes() []string {
 
 // unit is a program that is started again when it ends, as an operator's
 // supervisor would: a history service ends by itself when it finds no Redis for
-// 10 s after its start.
+// 30 s (-redis-wait) after its start.
 type unit struct {
 	*testbed.Process
 
