@@ -76,3 +76,39 @@ func TestAuthorsAreKeptBesideLinkAndOriginOnlyWhenTold(t *testing.T) {
 		})
 	}
 }
+
+// Authors stand in a list of their own: what others do to the list of texts moves
+// messages away from theirs.
+func TestAMessageThatOthersHaveMovedIsNobodysOwn(t *testing.T) {
+	for _, b := range backends {
+		t.Run(b.name, func(t *testing.T) {
+			s, g := on(t, b, Options{}, nil), room(t)
+			alice, bob := &history.Author{1}, &history.Author{2}
+			for i, author := range []*history.Author{alice, bob} {
+				uuid := string(rune('a' + i))
+				done := make(chan history.Receipt, 1)
+				s.Submit(&history.Publication{
+					Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(dataPacket(uuid)), Author: author,
+					Done: func(r history.Receipt) { done <- r },
+				})
+				if r := <-done; r.Err != nil {
+					t.Fatal(r.Err)
+				}
+			}
+			push(t, s, g, dataPacket("of the older server"))
+			for _, uuid := range []string{"a", "b"} {
+				for _, author := range []*history.Author{alice, bob} {
+					if err := s.Recall(t.Context(), g, uuid, history.Limit{Author: author}); !errors.Is(err, history.ErrNotAuthor) {
+						t.Errorf("recall of %s by author %d: %v, want %v", uuid, author[0], err, history.ErrNotAuthor)
+					}
+				}
+				if err := s.Recall(t.Context(), g, uuid, history.Limit{Within: time.Hour}); !errors.Is(err, history.ErrTooLate) {
+					t.Errorf("recall of %s within an hour: %v, want %v", uuid, err, history.ErrTooLate)
+				}
+				if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
+					t.Errorf("recall of %s by who may recall all: %v", uuid, err)
+				}
+			}
+		})
+	}
+}

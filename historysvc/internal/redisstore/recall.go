@@ -69,6 +69,9 @@ func (s *Store) tryRecall(ctx context.Context, g group.Name, uuid string, limit 
 	if len(live) == 0 {
 		return true, nil
 	}
+	if err := l.unknownTo(limit, live[0]); err != nil {
+		return false, err
+	}
 	c := cancellation{group: g, uuid: uuid, epoch: l.epoch, target: max(0, live[0].seq), limit: limit}
 	for len(live) > recallChunk {
 		if ok, err := s.cancel(ctx, &c, live[:recallChunk], ""); !ok || err != nil {
@@ -81,6 +84,20 @@ func (s *Store) tryRecall(ctx context.Context, g group.Name, uuid string, limit 
 		s.stats.recalled.Inc()
 	}
 	return ok, err
+}
+
+// unknownTo says what keeps p from being recalled within a limit when it does not
+// stand where this service has stored it: it is older, or others have moved it, and the
+// author and time that are kept for its place are those of another message.
+func (l *location) unknownTo(limit history.Limit, p place) error {
+	switch {
+	case limit == (history.Limit{}) || p.seq == l.indexed:
+		return nil
+	case limit.Author != nil:
+		return history.ErrNotAuthor
+	default:
+		return history.ErrTooLate
+	}
 }
 
 // cancellation is one message that is being recalled.
