@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -42,16 +43,36 @@ func newWeb(name string, h http.Handler, ln net.Listener, secure *tls.Config, dr
 		listener: ln,
 		drain:    drain,
 		server: &http.Server{
-			Handler:           h,
+			Handler:           reporting(h, log),
 			TLSConfig:         secure, // tells the server whether to speak HTTP/2
 			ReadHeaderTimeout: readHeaderTimeout,
 			ReadTimeout:       readTimeout,
 			WriteTimeout:      writeTimeout,
 			IdleTimeout:       idleTimeout,
 			MaxHeaderBytes:    maxHeaderBytes,
-			// Broken handshakes and the like: the peers' doing.
+			// Broken handshakes and the like: the peers' doing. Panics are ours: see
+			// reporting.
 			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		},
+	}
+}
+
+// reporting logs panics of h as what they are, faults of ours, before net/http makes
+// them the end of a connection.
+func reporting(h http.Handler, log *slog.Logger) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			fault := recover()
+			if fault == nil {
+				return
+			}
+			if fault != http.ErrAbortHandler { //nolint:errorlint // net/http compares so, too
+				log.ErrorContext(r.Context(), "a request made the server panic", "method", r.Method, "path", r.URL.Path,
+					"fault", fault, "stack", string(debug.Stack()))
+			}
+			panic(fault)
+		}()
+		h.ServeHTTP(w, r)
 	}
 }
 
