@@ -83,3 +83,13 @@ func setFromYAML(fs *flag.FlagSet, f *flag.Flag, value *yaml.Node) error {
 	}
 	return fs.Set(f.Name, value.Value)
 }
+
+// CheckAgain says whether the file among such values (Values) can be read once more: a
+// pipe is empty then, or nobody writes to it, and all settings would be the defaults.
+func CheckAgain(values map[string]string) error {
+	about, err := os.Stat(values[configFlag])
+	if err == nil && about.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0 {
+		return fmt.Errorf("-%s: a pipe cannot be read again", configFlag)
+	}
+	return nil // what else is wrong, reading tells
+}

@@ -300,6 +300,40 @@ func TestReloadUsesWhatCanChangeAndNamesTheRest(t *testing.T) {
 	}
 }
 
+// What was in a pipe is gone: without it all settings, those of access too, would be
+// the defaults.
+func TestSettingsFromAPipeAreNotReloaded(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	written := make(chan error, 1)
+	go func() { written <- os.WriteFile(pipe, []byte("limit: 2\n"), 0) }()
+	p := echo()
+	p.Run = func(ctx context.Context, _ *echoSettings, p echoProcess) error {
+		select {
+		case <-ctx.Done():
+		case s := <-p.Reloads:
+			t.Errorf("the service got limit %d", s.limit)
+		}
+		return nil
+	}
+	r := runEcho(t, p, "-config", pipe)
+	if err := <-written; err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // if it waits for somebody who writes, there is one
+		if f, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil {
+			_ = f.Close()
+		}
+	})
+	r.hangups <- syscall.SIGHUP
+	r.awaitLog("are refused", 1)
+	if !strings.Contains(r.log.String(), "a pipe cannot be read again") {
+		t.Errorf("the log does not say why:\n%s", r.log.String())
+	}
+}
+
 // opsAddress waits for the log line that names it.
 func opsAddress(t *testing.T, log *telemetrytest.Log) string {
 	t.Helper()

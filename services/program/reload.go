@@ -48,9 +48,8 @@ func (r *reloader[S]) run(ctx context.Context, hangups <-chan os.Signal) error {
 func (r *reloader[S]) reload(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.program.load(r.args)
-	changes := config.Compare(r.inUse, s.flags)
-	if err := r.check(s, changes.Fixed); err != nil {
+	s, changes, err := r.read()
+	if err != nil {
 		r.log.ErrorContext(ctx, "the new settings are refused, the old ones stay in use", "error", err)
 		return err
 	}
@@ -70,6 +69,16 @@ func (r *reloader[S]) reload(ctx context.Context) error {
 		r.log.WarnContext(ctx, "settings have changed that need a restart", "settings", changes.Fixed)
 	}
 	return nil
+}
+
+// read reads the settings, and checks them.
+func (r *reloader[S]) read() (*settings[S], config.Changes, error) {
+	if err := config.CheckAgain(r.inUse); err != nil {
+		return nil, config.Changes{}, err
+	}
+	s := r.program.load(r.args)
+	changes := config.Compare(r.inUse, s.flags)
+	return s, changes, r.check(s, changes.Fixed)
 }
 
 // check checks the settings as they were read, and then as they would be in
