@@ -89,10 +89,17 @@ func (c *Config) Check(check func(ok bool, format string, args ...any)) {
 	check(c.Cookie == "" || c.Checks(), "-auth-cookie: nobody is asked for a token")
 }
 
-// CheckFiles says whether the files can be used.
-func (c *Config) CheckFiles() error {
-	_, err := c.load(nil)
-	return err
+// CheckFiles calls wrong for each file that cannot be used.
+func (c *Config) CheckFiles(wrong func(error)) {
+	for _, f := range c.files(new(state)) {
+		b, err := f.read()
+		if err == nil {
+			err = f.use(b)
+		}
+		if err != nil {
+			wrong(err)
+		}
+	}
 }
 
 func isURL(s string) bool {

@@ -32,6 +32,22 @@ type file struct {
 	parse      func(b []byte) error
 }
 
+func (f file) read() ([]byte, error) {
+	b, err := os.ReadFile(f.path)
+	if err != nil {
+		return nil, fmt.Errorf("-%s: %w", f.flag, err)
+	}
+	return b, nil
+}
+
+// use parses what read has read.
+func (f file) use(b []byte) error {
+	if err := f.parse(b); err != nil {
+		return fmt.Errorf("-%s: %s: %w", f.flag, f.path, err)
+	}
+	return nil
+}
+
 // files are those that are configured; what they say goes into s.
 func (c *Config) files(s *state) []file {
 	keys := func(parse func([]byte) (keyring, error)) func([]byte) error {
@@ -81,9 +97,9 @@ func (c *Config) load(before *state) (*state, error) {
 	contents := make([][]byte, len(files))
 	sum := sha256.New()
 	for i, f := range files {
-		b, err := os.ReadFile(f.path)
+		b, err := f.read()
 		if err != nil {
-			return nil, fmt.Errorf("-%s: %w", f.flag, err)
+			return nil, err
 		}
 		contents[i] = b
 		part := sha256.Sum256(b)
@@ -93,8 +109,8 @@ func (c *Config) load(before *state) (*state, error) {
 		return nil, nil
 	}
 	for i, f := range files {
-		if err := f.parse(contents[i]); err != nil {
-			return nil, fmt.Errorf("-%s: %s: %w", f.flag, f.path, err)
+		if err := f.use(contents[i]); err != nil {
+			return nil, err
 		}
 	}
 	rights, err := s.policy.Anonymous.compile("")

@@ -23,6 +23,7 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -285,6 +286,23 @@ func TestWeakAndBrokenKeysAreRefusedAtStart(t *testing.T) {
 		if !strings.HasPrefix(err.Error(), "-") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %q, want one line that begins with the flag", name, err)
 		}
+	}
+}
+
+func TestEachFileThatCannotBeUsedIsNamed(t *testing.T) {
+	cfg := Config{
+		SecretFile:       write(t, "s", "a secret of thirty-two bytes, or more"),
+		APIKeysFile:      filepath.Join(t.TempDir(), "none"),
+		PolicyFile:       write(t, "y", "anonymus: {}\n"),
+		ServiceTokenFile: write(t, "t", "short\n"),
+	}
+	var got []string
+	cfg.CheckFiles(func(err error) {
+		flagName, _, _ := strings.Cut(err.Error(), ":")
+		got = append(got, flagName)
+	})
+	if diff := cmp.Diff([]string{"-auth-api-keys-file", "-auth-policy-file", "-service-token-file"}, got); diff != "" {
+		t.Errorf("flags of files that cannot be used (-want +got):\n%s", diff)
 	}
 }
 

@@ -183,7 +183,7 @@ func (c *Config) CheckFiles() error {
 	_, err := c.secret()
 	wrong.Add(err)
 	wrong.Add(c.checkTLS())
-	wrong.Add(c.Access.CheckFiles())
+	c.Access.CheckFiles(wrong.Add)
 	wrong.Add(c.Hooks.CheckFiles())
 	return wrong.Err()
 }

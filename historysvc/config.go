@@ -197,7 +197,7 @@ func (c *Config) CheckFiles() error {
 		}
 	}
 	wrong.Add(c.checkRedisFiles())
-	wrong.Add(c.Access.CheckFiles())
+	c.Access.CheckFiles(wrong.Add)
 	wrong.Add(c.Hooks.CheckFiles())
 	return wrong.Err()
 }

@@ -86,6 +86,8 @@ func TestFileIsReadAsItStandsThere(t *testing.T) {
 		"quiet: 'true'\n":   {Quiet: true},
 		"read-limit: 1_0\n": {Limit: 10},
 		"listen: &a x\n":    {Listen: "x"},
+		"---\nlisten: x\n":  {Listen: "x"},
+		"listen: x\n...\n":  {Listen: "x"},
 	} {
 		got, fs := settings{}, flag.NewFlagSet("", flag.ContinueOnError)
 		fs.StringVar(&got.Listen, "listen", "", "")
@@ -129,6 +131,7 @@ func TestBadSettingIsOneLineThatNamesIt(t *testing.T) {
 		{name: "not settings", args: []string{"-config", yamlFile(t, "- a\n- b\n")}, want: "YAML"},
 		{name: "a list", args: []string{"-config", yamlFile(t, "listen: [':1', ':2']\n")}, want: "listen: want one value"},
 		{name: "twice", args: []string{"-config", yamlFile(t, "listen: ':1'\nlisten: ':2'\n")}, want: "listen: stands there twice"},
+		{name: "two documents", args: []string{"-config", yamlFile(t, "listen: ':1'\n---\nwait: 1s\n")}, want: "one YAML document"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv("GOTAPI_READ_LIMIT", tt.env)

@@ -49,13 +49,16 @@ func readFile(fs *flag.FlagSet, chosen map[string]bool) error {
 // readPairs returns the keys and values of the mapping that a YAML file is, in turn;
 // none, if it is empty.
 func readPairs(r io.Reader) ([]*yaml.Node, error) {
-	var document yaml.Node
-	err := yaml.NewDecoder(r).Decode(&document)
+	var document, rest yaml.Node
+	decoder := yaml.NewDecoder(r)
+	err := decoder.Decode(&document)
 	switch {
 	case errors.Is(err, io.EOF):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("not YAML: %w", err)
+	case !errors.Is(decoder.Decode(&rest), io.EOF):
+		return nil, errors.New("want one YAML document: of what follows a line --- nothing would be used")
 	case document.Content[0].Kind == yaml.MappingNode:
 		return document.Content[0].Content, nil
 	case document.Content[0].Tag == nullTag:

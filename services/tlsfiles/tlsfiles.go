@@ -14,7 +14,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -141,8 +140,11 @@ func read(p Paths) (*material, error) {
 		}
 		b, err := os.ReadFile(path) //nolint:gosec // the operator named it
 		if err != nil {
-			failed = errors.Join(failed, err)
 			b = []byte(err.Error())
+			if failed != nil {
+				err = fmt.Errorf("%w; %w", failed, err)
+			}
+			failed = err
 		}
 		contents[i] = b
 		fmt.Fprintf(hash, "%d:", len(b))
