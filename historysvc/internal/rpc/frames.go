@@ -67,7 +67,8 @@ func (f *frames) take() (*relayv1.ConnectResponse, []result) {
 		f.items, o.items, f.at = o.items, f.items[:0], 0
 	}
 	urgent := o.urgent || o.hurry && len(o.results) > 0
-	if len(f.items) == 0 && !urgent && o.received-o.confirmed < maxUnconfirmed {
+	unconfirmed := o.received - o.confirmed
+	if len(f.items) == 0 && !urgent && unconfirmed < maxUnconfirmed && (!o.hurry || unconfirmed == 0) {
 		return nil, nil
 	}
 	o.confirmed = o.received

@@ -236,3 +236,21 @@ func TestNothingIsHeldOrLeftOutWhenTheStreamIsAboutToEnd(t *testing.T) {
 		}
 	})
 }
+
+// TestStreamEndsOnlyWhenAllItTookIsConfirmed: the edge takes a frame that is not
+// confirmed for one that nobody has stored, and may tell its member so.
+func TestStreamEndsOnlyWhenAllItTookIsConfirmed(t *testing.T) {
+	o, f := newTestOutbound(1 << 20)
+	o.frameReceived(1)
+	o.answered(result{id: 1, outcome: relayv1.Outcome_OUTCOME_ACCEPTED})
+	o.finish()
+	if o.end() {
+		t.Fatal("the stream ended with a frame that was taken and not confirmed")
+	}
+	if frame := f.next(); frame.GetReceived() != 1 {
+		t.Fatalf("the last frame confirms %d, want 1", frame.GetReceived())
+	}
+	if !o.end() {
+		t.Error("the stream does not end although all is answered and confirmed")
+	}
+}

@@ -174,12 +174,13 @@ func (o *outbound) finish() {
 	o.wakeUp()
 }
 
-// end ends the stream if every publish received has been answered on it. If so, no
-// more are taken: the reader may have got another frame by now.
+// end ends the stream if every publish received has been answered, and every frame
+// of them confirmed: the edge takes the others for not stored. If so, no more are
+// taken: the reader may have got another frame by now.
 func (o *outbound) end() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.over = o.unanswered == 0 && len(o.results) == 0
+	o.over = o.unanswered == 0 && len(o.results) == 0 && o.confirmed == o.received
 	return o.over
 }
 
