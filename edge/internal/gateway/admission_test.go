@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,6 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/pages"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 )
 
@@ -121,6 +125,17 @@ func TestWhoReadsLargePagesSlowlyKeepsNobodyFromSmallOnes(t *testing.T) {
 	}
 }
 
+func TestAPageThatPanicsGivesItsTurnBack(t *testing.T) {
+	turns := newTurns()
+	broken := serveHistory(pages.New(nil, marshalHistory, 0, prometheus.NewRegistry()), &turns, slog.New(slog.DiscardHandler))
+	defer func() {
+		if recover() == nil || turns.Taken() != 0 {
+			t.Errorf("after a panic: %d turns are taken, want none", turns.Taken())
+		}
+	}()
+	broken(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/?groupName=/a", http.NoBody))
+}
+
 func TestHalfOfTheTurnsAtMostWaitForSlowReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := newTurns()
@@ -128,10 +143,12 @@ func TestHalfOfTheTurnsAtMostWaitForSlowReaders(t *testing.T) {
 			turns.sent.Try()
 		}
 		for range maxPages {
-			turns.toFetch(t.Context())
-		}
-		for range maxPages {
-			go turns.toSend(t.Context(), smallPage+1)
+			one := turn{of: &turns}
+			one.toFetch(t.Context())
+			go func() {
+				defer one.end()
+				one.toSend(t.Context(), smallPage+1)
+			}()
 		}
 		synctest.Wait()
 		if n := turns.fetched.Taken(); n != maxWaiting {

@@ -23,7 +23,9 @@ func serveHistory(from *pages.Pages, turns *turns, log *slog.Logger) http.Handle
 			return
 		}
 		known := conditionOf(r)
-		if !turns.toFetch(r.Context()) {
+		turn := turn{of: turns}
+		defer turn.end()
+		if !turn.toFetch(r.Context()) {
 			WriteError(w, http.StatusServiceUnavailable, tooManyPages)
 			return
 		}
@@ -31,12 +33,10 @@ func serveHistory(from *pages.Pages, turns *turns, log *slog.Logger) http.Handle
 		if err == nil && known.holds(page.Version) {
 			page.Body = nil // it is not sent
 		}
-		free, ok := turns.toSend(r.Context(), len(page.Body))
-		if !ok {
+		if !turn.toSend(r.Context(), len(page.Body)) {
 			WriteError(w, http.StatusServiceUnavailable, tooManyPages)
 			return
 		}
-		defer free()
 		if err != nil {
 			writeCallError(r.Context(), w, r.URL.Path, err, log)
 			return

@@ -33,22 +33,51 @@ func newTurns() turns {
 // Taken is how many pages are fetched, or large and sent.
 func (t *turns) Taken() int { return t.fetched.Taken() + t.sent.Taken() }
 
-// toFetch waits for a turn to fetch a page. toSend must follow.
-func (t *turns) toFetch(ctx context.Context) bool { return t.fetched.Wait(ctx, pagePatience) }
-
-// toSend ends the turn of a page that was fetched, in exchange for one to send that
-// many bytes, which free ends; ok is false if there is none.
-func (t *turns) toSend(ctx context.Context, size int) (free func(), ok bool) {
-	defer t.fetched.Free()
-	if size <= smallPage {
-		return func() {}, true
-	}
+// sending takes a slot of those who send, and waits for one if need be.
+func (t *turns) sending(ctx context.Context) bool {
 	if t.sent.Try() {
-		return t.sent.Free, true
+		return true
 	}
 	if !t.waiting.Try() {
-		return nil, false
+		return false
 	}
 	defer t.waiting.Free()
-	return t.sent.Free, t.sent.Wait(ctx, pagePatience)
+	return t.sent.Wait(ctx, pagePatience)
+}
+
+// turn is what one request holds of turns. It must end.
+type turn struct {
+	of   *turns
+	held *limit.Slots
+}
+
+// toFetch waits for a turn to fetch a page. It returns false if there is none.
+func (t *turn) toFetch(ctx context.Context) bool {
+	if !t.of.fetched.Wait(ctx, pagePatience) {
+		return false
+	}
+	t.held = &t.of.fetched
+	return true
+}
+
+// toSend exchanges the turn to fetch for one to send that many bytes. It returns false
+// if there is none.
+func (t *turn) toSend(ctx context.Context, size int) bool {
+	if size <= smallPage {
+		t.end()
+		return true
+	}
+	if !t.of.sending(ctx) {
+		return false
+	}
+	t.end()
+	t.held = &t.of.sent
+	return true
+}
+
+func (t *turn) end() {
+	if t.held != nil {
+		t.held.Free()
+		t.held = nil
+	}
 }
