@@ -39,11 +39,7 @@ func newPages(r Relay, reg prometheus.Registerer) *pages {
 // read may return what a read that began a moment earlier has found. Then the
 // caller may have to read on, nothing worse.
 func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
-	v, err, _ := p.shared.Do(pageKey(g, start), func() (any, error) {
-		// The relay bounds the time of a read; that one of those who share it
-		// goes away is no reason to end it.
-		return p.load(context.WithoutCancel(ctx), g, start)
-	})
+	v, err, _ := p.shared.Do(pageKey(g, start), func() (any, error) { return p.load(ctx, g, start) })
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +48,14 @@ func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*pag
 }
 
 func (p *pages) load(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
-	p.metrics.waiting.Inc()
-	p.turns <- struct{}{}
-	p.metrics.waiting.Dec()
-	p.metrics.reads.Inc()
+	if err := p.await(ctx); err != nil {
+		return nil, err
+	}
 	defer func() { <-p.turns }()
-	batch, err := p.relay.Read(ctx, g, start)
+	p.metrics.reads.Inc()
+	// The relay bounds the time of a read; that one of those who share it goes away is
+	// no reason to end it.
+	batch, err := p.relay.Read(context.WithoutCancel(ctx), g, start)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +68,19 @@ func (p *pages) load(ctx context.Context, g group.Name, start relay.Start) (*pag
 		loaded.frames[i], loaded.public[i] = publicFrame(&batch.Events[i])
 	}
 	return loaded, nil
+}
+
+// await waits for a turn, for as long as ctx allows: while the store is slow, turns are
+// rare.
+func (p *pages) await(ctx context.Context) error {
+	p.metrics.waiting.Inc()
+	defer p.metrics.waiting.Dec()
+	select {
+	case p.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 func pageKey(g group.Name, start relay.Start) string {
