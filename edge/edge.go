@@ -112,7 +112,6 @@ func newFace(
 	limits := limit.New(settings, reg)
 	face := &live{log: log}
 	face.useOrigins(cfg)
-	face.maxMessage.Store(int64(cfg.MaxMessageBytes))
 	history := gateway.NewForwarder(conn)
 	var publisher session.Publisher = client
 	if hook != nil {

@@ -44,11 +44,10 @@ type live struct {
 	log      *slog.Logger
 	// Says which origins may use a cookie.
 	origins atomic.Pointer[func(origin string) bool]
-	// Size of the largest message.
-	maxMessage atomic.Int64
 }
 
-func (l *live) messageBytes() int { return int(l.maxMessage.Load()) }
+// messageBytes is the size of the largest message.
+func (l *live) messageBytes() int { return int(l.handler.MaxMessageBytes()) }
 
 func (l *live) useOrigins(cfg *Config) {
 	named := gateway.Origins(cfg.namedOrigins())
@@ -79,7 +78,6 @@ func (l *live) use(ctx context.Context, cfg *Config) {
 		return
 	}
 	l.useOrigins(cfg)
-	l.maxMessage.Store(int64(cfg.MaxMessageBytes))
 	l.handler.Reconfigure(cfg.web(secret))
 	l.sessions.Reconfigure(cfg.sockets())
 }

@@ -26,9 +26,9 @@ type outgoing struct {
 type outbox struct {
 	mu      sync.Mutex
 	waiting []*outgoing
-	// The newest connection, and the largest packet that was sent on it.
+	// The newest connection, and the size of the largest packet that was sent on it.
 	newest  int
-	largest *outgoing
+	largest int
 	// wake has one token when there may be something to send.
 	wake chan struct{}
 }
@@ -86,11 +86,9 @@ func (b *outbox) sending(o *outgoing, connection int) {
 		o.onceOn = manyTimes
 	}
 	if b.newest != connection {
-		b.newest, b.largest = connection, nil
+		b.newest, b.largest = connection, 0
 	}
-	if b.largest == nil || len(o.data) > len(b.largest.data) {
-		b.largest = o
-	}
+	b.largest = max(b.largest, len(o.data))
 }
 
 // tooLarge is for a connection that the server closed because of a packet's size. It
@@ -99,12 +97,13 @@ func (b *outbox) sending(o *outgoing, connection int) {
 func (b *outbox) tooLarge(connection int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	i := slices.Index(b.waiting, b.largest)
+	i := slices.IndexFunc(b.waiting, func(o *outgoing) bool { return o.sentOn == connection && len(o.data) == b.largest })
 	if b.newest != connection || i < 0 {
 		return // it was one that nobody waits for
 	}
+	o := b.waiting[i]
 	b.waiting = slices.Delete(b.waiting, i, i+1)
-	b.largest.done <- &Error{Code: http.StatusRequestEntityTooLarge, Msg: "the packet is too large"}
+	o.done <- &Error{Code: http.StatusRequestEntityTooLarge, Msg: "the packet is too large"}
 }
 
 // manyTimes stands for a connection number: the ack of a packet that was sent

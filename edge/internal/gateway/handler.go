@@ -85,6 +85,9 @@ func (h *Handler) Reconfigure(opts Options) {
 	h.opts.Store(&options{opts, newCORS(opts.AllowedOrigins), sha256.Sum256([]byte(opts.AdminSecret))})
 }
 
+// MaxMessageBytes is what the Options in use say.
+func (h *Handler) MaxMessageBytes() int64 { return h.opts.Load().MaxMessageBytes }
+
 // endpoint is one of the server's own paths under /__/.
 type endpoint struct {
 	label string

@@ -30,18 +30,19 @@ func serveHistory(from *pages.Pages, turns *turns, log *slog.Logger) http.Handle
 			return
 		}
 		page, err := from.Get(r.Context(), &query, known.only())
-		if err == nil && known.holds(page.Version) {
-			page.Body = nil // it is not sent
+		if err != nil {
+			writeCallError(r.Context(), w, r.URL.Path, err, log)
+			return
+		}
+		unchanged := known.holds(page.Version)
+		if unchanged {
+			page.Body = nil
 		}
 		if !turn.toSend(r.Context(), len(page.Body)) {
 			WriteError(w, http.StatusServiceUnavailable, tooManyPages)
 			return
 		}
-		if err != nil {
-			writeCallError(r.Context(), w, r.URL.Path, err, log)
-			return
-		}
-		writePage(w, r, known, page)
+		writePage(w, r, unchanged, page)
 	}
 }
 
@@ -56,8 +57,8 @@ func conditionOf(r *http.Request) condition {
 	return parseIfNoneMatch(r.Header["If-None-Match"])
 }
 
-// writePage answers with the page, or with 304 if the client has it.
-func writePage(w http.ResponseWriter, r *http.Request, known condition, page pages.Page) {
+// writePage answers with the page, or with 304 if it is unchanged: the client has it.
+func writePage(w http.ResponseWriter, r *http.Request, unchanged bool, page pages.Page) {
 	h := w.Header()
 	// May be kept, but is to be asked for each time; by nobody but the caller, if we
 	// know who that is.
@@ -68,7 +69,7 @@ func writePage(w http.ResponseWriter, r *http.Request, known condition, page pag
 	if page.Version != "" {
 		h.Set("Etag", weakTag(page.Version))
 	}
-	if known.holds(page.Version) {
+	if unchanged {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

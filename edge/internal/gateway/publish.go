@@ -35,7 +35,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		writeTooMuch(w, again, "too many messages")
 		return
 	}
-	body, err := readBody(w, r, h.opts.Load().MaxMessageBytes)
+	body, err := readBody(w, r, h.MaxMessageBytes())
 	if err != nil {
 		writeBodyError(w, err)
 		return

@@ -16,9 +16,7 @@ const maxWait = time.Second
 // moment, or is sent away at once. A nil Gate lets everything through.
 type Gate struct {
 	limiter *rate.Limiter
-	// Held from reserving a turn to giving it back, so that who is sent away leaves
-	// nothing behind: see take.
-	mu sync.Mutex
+	mu      sync.Mutex // for reserve
 }
 
 // NewGate returns a Gate for that many a second, of which those of half a second
@@ -36,7 +34,9 @@ func (g *Gate) Pass(ctx context.Context) (again time.Duration, err error) {
 	if g == nil {
 		return 0, nil
 	}
-	turn, wait := g.turn()
+	g.mu.Lock()
+	turn, wait := reserve(g.limiter, 1, maxWait)
+	g.mu.Unlock()
 	switch {
 	case wait == 0:
 		return 0, nil
@@ -52,17 +52,4 @@ func (g *Gate) Pass(ctx context.Context) (again time.Duration, err error) {
 		turn.Cancel()
 		return 0, ctx.Err()
 	}
-}
-
-// turn returns the next turn and how long it is until then. There is none if that
-// is too long.
-func (g *Gate) turn() (turn *rate.Reservation, wait time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	turn = g.limiter.Reserve()
-	if wait = turn.Delay(); wait > maxWait {
-		turn.Cancel()
-		return nil, wait
-	}
-	return turn, wait
 }

@@ -54,12 +54,12 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 		return proxy
 	}
 	usual, standard := r.Header["X-Forwarded-For"], r.Header["Forwarded"]
-	client, same := p.last(proxy, usual, strings.TrimSpace), p.last(proxy, standard, forParameter)
+	byUsual, byStandard := p.last(proxy, usual, strings.TrimSpace), p.last(proxy, standard, forParameter)
 	switch {
-	case len(standard) == 0, client == same:
-		return client
-	case len(usual) == 0:
-		return same
+	case len(standard) == 0:
+		return byUsual
+	case len(usual) == 0, byUsual == byStandard:
+		return byStandard
 	default:
 		return proxy
 	}

@@ -83,17 +83,26 @@ func bucketOf(e *list.Element) *bucket {
 
 // take takes n tokens, or says when there will be as many. More than the burst is
 // as much as the burst. A nil limiter has always enough. It is for one caller at a
-// time: what another one takes between the two steps, a Reservation that is given
-// back leaves as a debt, and a crowd that is refused would bar the key for hours.
+// time, as reserve is.
 func take(l *rate.Limiter, n int) (again time.Duration) {
 	if l == nil {
 		return 0
 	}
-	r := l.ReserveN(time.Now(), min(n, l.Burst()))
-	if again = r.Delay(); again > 0 {
-		r.Cancel()
-	}
+	_, again = reserve(l, min(n, l.Burst()), 0)
 	return again
+}
+
+// reserve returns the turn of n tokens and how long it is until then. There is none if
+// that is longer than patience. It is for one caller at a time: what another one takes
+// between the two steps, a Reservation that is given back leaves as a debt, and a crowd
+// that is refused would bar the key for hours.
+func reserve(l *rate.Limiter, n int, patience time.Duration) (turn *rate.Reservation, wait time.Duration) {
+	turn = l.ReserveN(time.Now(), n)
+	if wait = turn.Delay(); wait > patience {
+		turn.Cancel()
+		return nil, wait
+	}
+	return turn, wait
 }
 
 // Counts bounds how many of each key there are at one time. With the bound 0 it

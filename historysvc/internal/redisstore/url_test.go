@@ -143,11 +143,13 @@ func TestOpenWaitsForAServerThatLoadsItsData(t *testing.T) {
 		for range restarted {
 		}
 	})
-	for answer := ""; !strings.HasPrefix(answer, "-LOADING"); time.Sleep(time.Millisecond) {
-		if answer, _ = server.Do("PING"); answer == "+PONG" {
+	eventually(t, "the server loads its data", func() bool {
+		answer, _ := server.Do("PING")
+		if answer == "+PONG" {
 			t.Fatal("it has loaded its data at once")
 		}
-	}
+		return strings.HasPrefix(answer, "-LOADING")
+	})
 	var log telemetrytest.Log
 	opened := make(chan error, 1)
 	go func() {
@@ -157,13 +159,14 @@ func TestOpenWaitsForAServerThatLoadsItsData(t *testing.T) {
 		}
 		opened <- err
 	}()
-	for !strings.Contains(log.String(), "waiting for redis") {
+	eventually(t, "Open waits", func() bool {
 		select {
 		case err := <-opened:
 			t.Fatalf("Open = %v while the server loads, want that it waits", err)
-		case <-time.After(time.Millisecond):
+		default:
 		}
-	}
+		return strings.Contains(log.String(), "waiting for redis")
+	})
 	if answer, err := server.Do("CONFIG SET key-load-delay 0"); answer != "+OK" {
 		t.Fatalf("CONFIG: %q, %v", answer, err)
 	}

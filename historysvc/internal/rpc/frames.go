@@ -66,9 +66,9 @@ func (f *frames) take() (*relayv1.ConnectResponse, []result) {
 		clear(f.items)
 		f.items, o.items, f.at = o.items, f.items[:0], 0
 	}
-	urgent := o.urgent || o.hurry && len(o.results) > 0
 	unconfirmed := o.received - o.confirmed
-	if len(f.items) == 0 && !urgent && unconfirmed < maxUnconfirmed && (!o.hurry || unconfirmed == 0) {
+	urgent := o.urgent || unconfirmed >= maxUnconfirmed || o.hurry && (len(o.results) > 0 || unconfirmed > 0)
+	if len(f.items) == 0 && !urgent {
 		return nil, nil
 	}
 	o.confirmed = o.received
