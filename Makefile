@@ -9,8 +9,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
-MODULES := proto wire access hooks services edge historysvc standalone clients/go cli e2e
-PACKAGES := $(MODULES:%=./%/...)
+# What is released is one module; the others use it, and nobody imports them.
+MODULES := . e2e deploy/verify deploy/sbom
+FOLDERS := internal proto wire access hooks services edge historysvc standalone clients/go examples/go cli e2e
+PACKAGES := $(FOLDERS:%=./%/...)
 MAINS := ./edge/cmd/edge ./historysvc/cmd/historysvc ./standalone/cmd/gotapi-ws ./cli/cmd/gotapi
 BIN := $(CURDIR)/.bin
 
@@ -25,6 +27,7 @@ GOTESTSUM_VERSION     := v1.13.0
 BENCHSTAT_VERSION     := v0.0.0-20260908200009-22c9c6c9d4da
 DEADCODE_VERSION      := v0.52.0
 GRPCURL_VERSION       := v1.9.4
+GORELEASER_VERSION    := v2.15.1
 GOVULNCHECK_VERSION   := v1.9.0
 
 # $(call tool,name,module path,version): a stamp that stands for the tool.
@@ -41,14 +44,19 @@ $(eval $(call tool,buf,github.com/bufbuild/buf/cmd/buf,$(BUF_VERSION)))
 $(eval $(call tool,protoc-gen-go,google.golang.org/protobuf/cmd/protoc-gen-go,$(PROTOC_GO_VERSION)))
 $(eval $(call tool,protoc-gen-go-grpc,google.golang.org/grpc/cmd/protoc-gen-go-grpc,$(PROTOC_GRPC_VERSION)))
 $(eval $(call tool,protoc-gen-grpc-gateway,github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-grpc-gateway,$(GATEWAY_VERSION)))
-$(eval $(call tool,protoc-gen-openapiv2,github.com/grpc-ecosystem/grpc-gateway/v2/protoc-gen-openapiv2,$(GATEWAY_VERSION)))
 $(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_VERSION)))
 $(eval $(call tool,gotestsum,gotest.tools/gotestsum,$(GOTESTSUM_VERSION)))
 $(eval $(call tool,benchstat,golang.org/x/perf/cmd/benchstat,$(BENCHSTAT_VERSION)))
 $(eval $(call tool,deadcode,golang.org/x/tools/cmd/deadcode,$(DEADCODE_VERSION)))
 $(eval $(call tool,govulncheck,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK_VERSION)))
+# Builds for minutes: `make release` alone needs it.
+goreleaser_TOOL := $(BIN)/.goreleaser-$(GORELEASER_VERSION)
+$(goreleaser_TOOL):
+	@mkdir -p $(BIN); rm -f $(BIN)/.goreleaser-*
+	GOBIN=$(BIN) GOFLAGS= go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
+	@touch $@
 $(eval $(call tool,grpcurl,github.com/fullstorydev/grpcurl/cmd/grpcurl,$(GRPCURL_VERSION)))
-GENERATORS := $(protoc-gen-go_TOOL) $(protoc-gen-go-grpc_TOOL) $(protoc-gen-grpc-gateway_TOOL) $(protoc-gen-openapiv2_TOOL)
+GENERATORS := $(protoc-gen-go_TOOL) $(protoc-gen-go-grpc_TOOL) $(protoc-gen-grpc-gateway_TOOL)
 
 .PHONY: help
 help: ## list the targets
@@ -65,7 +73,8 @@ DATE    ?= $(shell git log -1 --format=%cI 2>/dev/null || echo unknown)
 PROGRAM_PKG := github.com/gotapi/gotapi-ws/services/program
 CLI_PKG := github.com/gotapi/gotapi-ws/cli
 LDFLAGS := -s -w $(foreach p,$(PROGRAM_PKG) $(CLI_PKG),-X $(p).version=$(VERSION) -X $(p).commit=$(COMMIT) -X $(p).date=$(DATE))
-GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)'
+# Without the workspace: the versions are those of go.mod, as with `go install`.
+GO_BUILD := CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags '$(LDFLAGS)'
 
 .PHONY: build
 build: ## build bin/edge, bin/historysvc, bin/gotapi-ws (both in one process) and bin/gotapi (the client)
@@ -83,7 +92,7 @@ run: ## build and run both services in one process, no Redis needed (ARGS='-list
 # ---- the contract between the services
 
 .PHONY: gen
-gen: $(buf_TOOL) $(GENERATORS) ## generate Go and OpenAPI from proto/
+gen: $(buf_TOOL) $(GENERATORS) ## generate Go from proto/
 	PATH="$(BIN):$$PATH" buf generate
 
 .PHONY: gen-check
@@ -114,10 +123,17 @@ web-check: clients/console/node_modules/.package-lock.json ## fail if the assets
 	cd clients/console && npm run check
 
 .PHONY: test-js
-test-js: redis web-check clients/js/node_modules/.package-lock.json ## the npm packages, and the pages in Chromium
-	@scripts/ensure-chromium.sh
+test-js: redis build web-check clients/js/node_modules/.package-lock.json clients/openapi/node_modules/.package-lock.json ## the npm packages, the pages in Chromium, and clients generated from OpenAPI
+	@scripts/ensure-browsers.sh chromium
 	cd clients/js && npm test
 	cd clients/console && npm test
+	cd clients/openapi && npm test
+
+.PHONY: test-browsers
+test-browsers: redis build clients/js/node_modules/.package-lock.json clients/console/node_modules/.package-lock.json ## the pages and the client in Chromium, Firefox and WebKit
+	@scripts/ensure-browsers.sh chromium firefox webkit
+	cd clients/js && npm run build
+	cd clients/console && npm run test:engines
 
 # ---- checks and tests
 
@@ -125,44 +141,76 @@ test-js: redis web-check clients/js/node_modules/.package-lock.json ## the npm p
 lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone
 	$(BIN)/golangci-lint run --allow-parallel-runners $(PACKAGES)
 	scripts/deadcode.sh $(BIN)/deadcode $(MAINS) ./standalone/cmd/reference
-	scripts/modules.sh $(MODULES) deploy/verify deploy/sbom
+	scripts/modules.sh $(MODULES)
+
+.PHONY: outsider
+outsider: ## prove that others can `go install` the programs and import the Go client
+	scripts/outsider.sh
 
 .PHONY: fmt
 fmt: $(golangci-lint_TOOL) $(buf_TOOL) ## format Go and proto files
-	$(BIN)/golangci-lint fmt $(MODULES)
+	$(BIN)/golangci-lint fmt $(FOLDERS)
 	$(BIN)/buf format -w
+
+# STORE=redis8 or valkey: all targets that start a redis-server use that product
+# (scripts/ensure-redis.sh); none: the one in PATH. The programs are kept in STORES,
+# outside the repository.
+STORE ?=
+STORES ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/gotapi-ws/stores
+ifneq ($(STORE),)
+export PATH := $(STORES)/$(STORE):$(PATH)
+endif
 
 .PHONY: redis
 redis: # redis-server is there, or is installed
-	@scripts/ensure-redis.sh
+	@scripts/ensure-redis.sh $(if $(STORE),$(STORE) '$(STORES)')
+
+# Like clients/%/node_modules.
+examples/grpc/node/node_modules/.package-lock.json: examples/grpc/node/package-lock.json
+	cd examples/grpc/node && npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: examples
+examples: examples/grpc/node/node_modules/.package-lock.json ## prepare examples/grpc, to run it or to test it
+	@scripts/ensure-grpc-python.sh
+	PATH="/usr/bin:$$PATH" examples/grpc/python/generate.sh
 
 # gotestsum shows one line per package, and at the end what failed or was skipped.
 GO_TEST := $(BIN)/gotestsum --format pkgname --format-hide-empty-pkg -- -race -shuffle=on
 
 .PHONY: test
-test: redis build $(gotestsum_TOOL) ## everything: unit, contract, integration (real Redis), end to end with the built binaries
+test: redis build $(gotestsum_TOOL) ## everything in Go: unit, contract, integration (real Redis), end to end with the built binaries
 	$(GO_TEST) -timeout 5m $(filter-out ./e2e/...,$(PACKAGES))
-	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 8m ./e2e/...
+	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 8m $$(go list ./e2e/... | grep -v '/e2e/examples$$')
+
+.PHONY: test-examples
+test-examples: redis build examples $(gotestsum_TOOL) ## examples/grpc in Python and Node (as root on Debian it installs grpcio)
+	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 5m ./e2e/examples
+
+STORE_PACKAGES := ./historysvc/... ./e2e/conformance ./e2e/whole ./e2e/faults ./e2e/playbook
+.PHONY: test-store
+test-store: redis build $(gotestsum_TOOL) ## what depends on the product of STORE (redis8, valkey; none: the one in PATH): the store, its contract, end to end
+	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 8m $(STORE_PACKAGES)
 
 .PHONY: docs
 docs: redis build ## write the tables of docs/configuration.md from the flags, those of docs/metrics.md from what the built programs export
 	go run ./standalone/cmd/reference docs/configuration.md
 	E2E_BIN=$(CURDIR)/bin go test -count=1 -run Reference ./e2e/operations -update
 
-# A module of its own, outside of the workspace: nothing else depends on Kubernetes.
+# A module of its own: nothing else depends on Kubernetes.
 .PHONY: test-deploy
 test-deploy: build $(gotestsum_TOOL) $(golangci-lint_TOOL) ## what is in deploy/: manifests, units, compose files, rules and dashboard
 	@scripts/ensure-deploy-tools.sh
-	cd deploy/verify && GOWORK=off $(BIN)/golangci-lint run --allow-parallel-runners ./...
-	cd deploy/verify && GOWORK=off E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 5m ./...
+	cd deploy/verify && $(BIN)/golangci-lint run --allow-parallel-runners ./...
+	cd deploy/verify && E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 5m ./...
 
 .PHONY: check
-check: lint proto-check gen-check test test-deploy ## all that must pass before a change lands
+check: lint proto-check gen-check test test-examples test-deploy ## all that must pass before a change lands
 
 FUZZTIME ?= 50000x
 .PHONY: fuzz
 fuzz: ## run each fuzz target FUZZTIME times (50000x), or so long (10m)
-	scripts/fuzz.sh $(FUZZTIME) $(MODULES)
+	scripts/fuzz.sh $(FUZZTIME) $(FOLDERS)
 
 BENCH ?= .
 COUNT ?= 6
@@ -207,15 +255,26 @@ storm: redis build ## kill an edge with 10,000 members; how fast they are back o
 NPM_LOCKS := $(CURDIR)/clients/js/package-lock.json,$(CURDIR)/clients/console/package-lock.json
 PROGRAMS = $(patsubst %,$(CURDIR)/bin/%,$(notdir $(MAINS)))
 
+# ---- releases
+
+.PHONY: release
+release: $(goreleaser_TOOL) ## build the release of the tag VERSION into dist/: archives, packages, checksums
+	@[ "$$(git describe --tags --exact-match 2>/dev/null)" = "$(VERSION)" ] || { echo 'check out the tag first: make release VERSION=v0.1.0' >&2; exit 1; }
+	$(BIN)/goreleaser release --clean --skip=publish
+
+.PHONY: release-snapshot
+release-snapshot: $(goreleaser_TOOL) ## build such a release of what is checked out
+	SNAPSHOT=1 $(BIN)/goreleaser release --clean --snapshot
+
 .PHONY: sbom
 sbom: build ## write bin/sbom.cdx.json (CycloneDX): what the programs and packages are made of; fail on a licence that is not allowed
-	cd deploy/sbom && GOWORK=off go run . -out $(CURDIR)/bin/sbom.cdx.json -version $(VERSION) -npm $(NPM_LOCKS) $(PROGRAMS)
+	cd deploy/sbom && go run . -out $(CURDIR)/bin/sbom.cdx.json -version $(VERSION) -npm $(NPM_LOCKS) $(PROGRAMS)
 
 .PHONY: audit
 audit: sbom $(golangci-lint_TOOL) ## the parts and their licences, tests of the tool that lists them, and gosec over everything
-	cd deploy/sbom && GOWORK=off go vet ./... && GOWORK=off go test ./...
+	cd deploy/sbom && go vet ./... && go test ./...
 	$(BIN)/golangci-lint run --allow-parallel-runners --enable-only gosec $(PACKAGES)
-	cd deploy/sbom && GOWORK=off $(BIN)/golangci-lint run --allow-parallel-runners ./...
+	cd deploy/sbom && $(BIN)/golangci-lint run --allow-parallel-runners ./...
 
 # Apart from audit, because they ask databases that a closed network does not reach.
 .PHONY: audit-online

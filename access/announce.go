@@ -10,30 +10,30 @@ import (
 )
 
 // Announce says in one line of the log how open a service is that listens there.
-func (g *Guard) Announce(ctx context.Context, listens net.Addr) {
-	s := g.state.Load()
-	if g.open == nil {
-		g.log.InfoContext(ctx, "access is checked", "by", g.ways(s), "anonymous_may", describe(&s.anonymous.rights))
+func (a *Authorizer) Announce(ctx context.Context, listens net.Addr) {
+	s := a.state.Load()
+	if a.open == nil {
+		a.log.InfoContext(ctx, "access is checked", "by", a.ways(s), "anonymous_may", describe(&s.anonymous.rights))
 		return
 	}
 	level := slog.LevelInfo
 	if !isLoopback(listens) {
 		level = slog.LevelWarn
 	}
-	g.log.Log(ctx, level, "access is open: whoever reaches this address may join, publish, read and recall everywhere",
+	a.log.Log(ctx, level, "access is open: everyone who reaches this address may join, publish, read and recall everywhere",
 		"address", listens.String(), "see", "docs/security.md")
 }
 
 // ways are the ways to tell callers apart.
-func (g *Guard) ways(s *state) string {
+func (a *Authorizer) ways(s *state) string {
 	var all []string
 	if len(s.ring) > 0 {
 		all = append(all, fmt.Sprintf("tokens (keys: %d)", len(s.ring)))
 	}
-	if g.remote != nil {
+	if a.remote != nil {
 		all = append(all, "tokens (keys behind a URL)")
 	}
-	if g.cfg.APIKeysFile != "" {
+	if a.cfg.APIKeysFile != "" {
 		all = append(all, fmt.Sprintf("API keys: %d", len(s.apiKeys)))
 	}
 	if len(all) == 0 {

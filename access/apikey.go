@@ -30,9 +30,9 @@ type apiKey struct {
 }
 
 // apiKeys are the keys of one file, ready for use.
-type apiKeys []readyKey
+type apiKeys []hashedKey
 
-type readyKey struct {
+type hashedKey struct {
 	hash     [sha256.Size]byte
 	identity *Identity
 }
@@ -63,7 +63,7 @@ func parseAPIKeys(b []byte) (apiKeys, error) {
 	return all, nil
 }
 
-func (r *readyKey) fill(k *apiKey) error {
+func (r *hashedKey) fill(k *apiKey) error {
 	hash, err := hex.DecodeString(k.SHA256)
 	if err != nil || len(hash) != sha256.Size {
 		return errors.New("sha256: want 64 hexadecimal digits")
@@ -79,7 +79,7 @@ func (r *readyKey) fill(k *apiKey) error {
 	return nil
 }
 
-// isAPIKey says whether a credential is an API key rather than a token.
+// isAPIKey reports whether a credential is an API key rather than a token.
 func isAPIKey(credential string) bool { return strings.HasPrefix(credential, keyPrefix) }
 
 // identify compares a key with all, in a time that tells nothing about any.
@@ -93,9 +93,9 @@ func (all apiKeys) identify(presented string, now time.Time) (*Identity, error) 
 	}
 	switch {
 	case found == nil:
-		return nil, &DeniedError{Status: http.StatusUnauthorized, Msg: "the API key is not known"}
+		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: UnknownAPIKey, Msg: "the API key is not known"}
 	case !found.expires.IsZero() && !now.Before(found.expires):
-		return nil, &DeniedError{Status: http.StatusUnauthorized, Msg: "the API key has expired"}
+		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: ExpiredAPIKey, Msg: "the API key has expired"}
 	}
 	return found, nil
 }

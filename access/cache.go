@@ -16,12 +16,12 @@ type cache struct {
 	mu           sync.Mutex
 	fresh, stale map[[sha256.Size]byte]*Identity
 	// Counts the calls of clear.
-	era uint64
+	generation uint64
 }
 
 // get returns the identity of a token that is still good at that time; nil if it
-// has to be verified. era is to be given back to put.
-func (c *cache) get(hash [sha256.Size]byte, now time.Time) (id *Identity, era uint64) {
+// has to be verified. generation is to be given back to put.
+func (c *cache) get(hash [sha256.Size]byte, now time.Time) (id *Identity, generation uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id, ok := c.fresh[hash]
@@ -31,17 +31,17 @@ func (c *cache) get(hash [sha256.Size]byte, now time.Time) (id *Identity, era ui
 		}
 	}
 	if !ok || !now.Before(id.expires) {
-		return nil, c.era
+		return nil, c.generation
 	}
-	return id, c.era
+	return id, c.generation
 }
 
 // put remembers a token, unless the cache was cleared since get: it may have been
 // verified with a key that is no longer one.
-func (c *cache) put(hash [sha256.Size]byte, id *Identity, era uint64) {
+func (c *cache) put(hash [sha256.Size]byte, id *Identity, generation uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.era == era {
+	if c.generation == generation {
 		c.add(hash, id)
 	}
 }
@@ -58,5 +58,5 @@ func (c *cache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fresh, c.stale = nil, nil
-	c.era++
+	c.generation++
 }

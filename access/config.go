@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Config is what a Guard can be told. The zero Config is open.
+// Config are the settings of an Authorizer. The zero Config is open.
 type Config struct {
 	// Files with keys of tokens: a secret (HS256), public keys or certificates in
 	// PEM (RS256, ES256, EdDSA by the kind of key), a JSON Web Key Set.
@@ -15,6 +15,11 @@ type Config struct {
 	// A JSON Web Key Set behind a URL, and how often it is fetched.
 	JWKSURL     string
 	JWKSRefresh time.Duration
+	// How old its keys may be while it cannot be fetched; 0: of any age.
+	JWKSMaxAge time.Duration
+	// File with the authorities, PEM, that must have issued its certificate; "": the
+	// machine's.
+	JWKSCA string
 	// What tokens must say; "" is not checked. Audiences have commas between them,
 	// and one of them is enough.
 	Issuer, Audience string
@@ -27,7 +32,7 @@ type Config struct {
 	APIKeysFile, PolicyFile string
 	// The cookie that may carry a token; "": none.
 	Cookie string
-	// How long ordinary users may recall a message; 0: for ever.
+	// How long ordinary users may recall a message; 0: always.
 	RecallWindow time.Duration
 	// The file with the tokens by which our services know each other, one a line:
 	// the first is shown, all are accepted.
@@ -41,52 +46,57 @@ type Config struct {
 
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
-	fs.StringVar(&c.SecretFile, "auth-secret-file", "", "`path` of the secret of tokens signed with HS256, at least 32 bytes")
+	fs.StringVar(&c.SecretFile, "auth-secret-file", "", "`path` of the secret of tokens signed with HS256, at least 32 bytes;\nwhile it is replaced, the old and the new one, a line each")
 	fs.StringVar(&c.PEMFile, "auth-keys-file", "", "`path` of public keys or certificates, PEM, of tokens signed with RS256, ES256 or EdDSA")
 	fs.StringVar(&c.JWKSFile, "auth-jwks-file", "", "`path` of a JSON Web Key Set")
 	fs.StringVar(&c.JWKSURL, "auth-jwks-url", "", "`URL` of a JSON Web Key Set")
 	fs.DurationVar(&c.JWKSRefresh, "auth-jwks-refresh", 5*time.Minute, "how often -auth-jwks-url is fetched; also when a token names an unknown key")
+	fs.DurationVar(&c.JWKSMaxAge, "auth-jwks-max-age", 24*time.Hour,
+		"how `long` the keys of -auth-jwks-url hold while it cannot be fetched, or has none; 0s: without limit")
+	fs.StringVar(&c.JWKSCA, "auth-jwks-ca", "", "`path` of the authorities for the certificate of -auth-jwks-url, PEM; none: those of this machine")
 	fs.StringVar(&c.Issuer, "auth-issuer", "", "`iss` that tokens must have; none: not checked")
 	fs.StringVar(&c.Audience, "auth-audience", "", "`aud` that tokens must have, several with commas between them: one of them; none: not checked")
 	fs.DurationVar(&c.Leeway, "auth-leeway", 30*time.Second, "how much the clocks of token issuers may differ from this one")
 	fs.StringVar(&c.Claim, "auth-claim", "gotapi", "`claim` of tokens that holds the rights")
 	fs.StringVar(&c.APIKeysFile, "auth-api-keys-file", "", "`path` of the API keys of backends, YAML; see the command api-key")
-	fs.StringVar(&c.PolicyFile, "auth-policy-file", "", "`path` of what those may do who have no token, or one without rights, YAML")
+	fs.StringVar(&c.PolicyFile, "auth-policy-file", "", "`path` of the rights of callers without a token, or with a token without rights, YAML")
 	fs.StringVar(&c.Cookie, "auth-cookie", "", "`name` of a cookie that may carry the token; none: no cookie is read")
-	fs.DurationVar(&c.RecallWindow, "recall-window", 0, "how `long` ordinary users may recall a message; 0s: for ever")
+	fs.DurationVar(&c.RecallWindow, "recall-window", 0, "how `long` ordinary users may recall a message; 0s: always")
 	fs.StringVar(&c.ServiceTokenFile, "service-token-file", "", "`path` of the token by which edges and history services know each other;\nfurther lines are accepted, too")
 }
 
-// Shared says whether a flag of that name is one of RegisterFlags: programs of
+// Shared reports whether a flag of that name is one of RegisterFlags: programs of
 // several services have it once.
 func Shared(flagName string) bool {
 	return strings.HasPrefix(flagName, "auth-") || flagName == "recall-window" || flagName == "service-token-file"
 }
 
-// Checks says whether anybody is asked who they are.
+// Checks reports whether access is checked.
 func (c *Config) Checks() bool {
 	return c.tokens() || c.APIKeysFile != "" || c.PolicyFile != ""
 }
 
-// tokens says whether there are keys of tokens.
+// tokens reports whether there are keys of tokens.
 func (c *Config) tokens() bool {
 	return c.SecretFile != "" || c.PEMFile != "" || c.JWKSFile != "" || c.JWKSURL != ""
 }
 
-// HasServiceToken says whether our services know each other by a token.
+// HasServiceToken reports whether our services know each other by a token.
 func (c *Config) HasServiceToken() bool { return c.ServiceTokenFile != "" || c.ServiceToken != "" }
 
 // Check calls check for each rule that settings must keep.
 func (c *Config) Check(check func(ok bool, format string, args ...any)) {
 	check(c.JWKSURL == "" || isURL(c.JWKSURL), "-auth-jwks-url: not a URL such as https://example.com/jwks.json")
 	check(c.JWKSURL == "" || c.JWKSRefresh >= time.Second, "-auth-jwks-refresh: less than 1s")
+	check(c.JWKSURL == "" || c.JWKSMaxAge == 0 || c.JWKSMaxAge >= c.JWKSRefresh, "-auth-jwks-max-age: less than -auth-jwks-refresh")
+	check(c.JWKSCA == "" || strings.HasPrefix(c.JWKSURL, "https://"), "-auth-jwks-ca needs a -auth-jwks-url that begins with https://")
 	check(c.Leeway >= 0 && c.Leeway <= 10*time.Minute, "-auth-leeway: not from 0s to 10m")
 	check(!c.tokens() || c.Claim != "", "-auth-claim: must be given")
 	check(c.RecallWindow >= 0, "-recall-window: negative")
 	check(c.RecallWindow == 0 || c.RecallWindow >= time.Second, "-recall-window: less than 1s")
 	check(c.tokens() || c.Issuer == "" && c.Audience == "",
 		"-auth-issuer, -auth-audience: without keys of tokens there is nothing to check")
-	check(c.Cookie == "" || c.Checks(), "-auth-cookie: nobody is asked for a token")
+	check(c.Cookie == "" || c.Checks(), "-auth-cookie: access is not checked")
 }
 
 // CheckFiles calls wrong for each file that cannot be used.
@@ -100,6 +110,11 @@ func (c *Config) CheckFiles(wrong func(error)) {
 			wrong(err)
 		}
 	}
+}
+
+// SecretFiles returns the paths of the files that hold secrets.
+func (c *Config) SecretFiles() []string {
+	return []string{c.SecretFile, c.JWKSFile, c.ServiceTokenFile}
 }
 
 func isURL(s string) bool {

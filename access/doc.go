@@ -1,16 +1,15 @@
-// Package access says who a caller is and what they may do: tokens and keys in,
-// an Identity with rights per group out. It is the one place for the rules that
-// hold over HTTP, WebSockets and gRPC alike; it knows none of the three.
+// Package access identifies callers and decides what they may do: it turns tokens
+// and keys into an Identity with rights per group. The same rules hold over HTTP,
+// WebSockets and gRPC; the package knows none of the three.
 //
-// A Guard that is told nothing is open: everybody may do everything but
-// administer. Once it knows any way to tell callers apart (keys of tokens, API
-// keys, a policy), who comes without a credential may only do what the policy
-// grants to "anonymous", by default nothing.
+// An Authorizer without settings is open: everyone may do everything except
+// administer. With keys of tokens, API keys or a policy, callers without a credential
+// may do only what the policy grants to "anonymous", by default nothing.
 //
 // Rights are lists of patterns of group names (Pattern). They are compiled once
-// for each token, and a connection asks them once for its group: nothing here is
+// for each token, and a connection checks them once for its group: nothing here is
 // on the path of a message.
 //
-// Files are read again when they change, and keys behind a URL are fetched anew,
-// as long as Run does; what cannot be read or fetched leaves the last good state.
+// While Run runs, files are read again when they change, and keys behind a URL are
+// fetched again. If that fails, the previous state stays in use.
 package access

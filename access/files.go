@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/gotapi/gotapi-ws/internal/secretfile"
 )
 
 // minServiceToken is the length of the shortest service token, in bytes.
@@ -19,7 +22,9 @@ type state struct {
 	// The callers without a credential.
 	anonymous *Identity
 	ring      keyring
-	apiKeys   apiKeys
+	// Of the JSON Web Key Set behind a URL; nil: the machine's.
+	authorities *x509.CertPool
+	apiKeys     apiKeys
 	// The first one is ours to show.
 	serviceTokens []string
 	// What the files held: to see whether they have changed.
@@ -42,6 +47,9 @@ func (f file) read() ([]byte, error) {
 
 // use parses what read has read.
 func (f file) use(b []byte) error {
+	if err := secretfile.Check(b); err != nil {
+		return fmt.Errorf("-%s: %s %w", f.flag, f.path, err)
+	}
 	if err := f.parse(b); err != nil {
 		return fmt.Errorf("-%s: %s: %w", f.flag, f.path, err)
 	}
@@ -58,9 +66,16 @@ func (c *Config) files(s *state) []file {
 		}
 	}
 	all := []file{
-		{"auth-secret-file", c.SecretFile, keys(parseSecret)},
+		{"auth-secret-file", c.SecretFile, keys(parseSecrets)},
 		{"auth-keys-file", c.PEMFile, keys(parsePEM)},
 		{"auth-jwks-file", c.JWKSFile, keys(func(b []byte) (keyring, error) { return parseJWKS(b, true) })},
+		{"auth-jwks-ca", c.JWKSCA, func(b []byte) error {
+			s.authorities = x509.NewCertPool()
+			if !s.authorities.AppendCertsFromPEM(b) {
+				return errors.New("no certificate in it")
+			}
+			return nil
+		}},
 		{"auth-api-keys-file", c.APIKeysFile, func(b []byte) (err error) {
 			s.apiKeys, err = parseAPIKeys(b)
 			return err

@@ -11,7 +11,7 @@ import (
 // Grant is rights as they are written: in a token's claim, in the policy, with an
 // API key. The pattern language is that of Pattern.
 //
-//	{"join": ["/room/*"], "publish": ["/room/*"], "read": ["/room/*"], "recall": "own", "admin": false}
+//	{"join": ["/room/**"], "publish": ["/room/**"], "read": ["/room/**"], "recall": "own", "admin": false}
 type Grant struct {
 	// To become a member.
 	Join []string `json:"join,omitempty"`
@@ -86,7 +86,7 @@ func (a *AdminGrant) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Rights are what somebody may do in which groups.
+// Rights are what a caller may do in which groups.
 type Rights struct {
 	Join, Publish, Read, RecallOwn, RecallAny, Admin Patterns
 }
@@ -94,14 +94,14 @@ type Rights struct {
 // compile makes rights of a grant for a subject. Patterns that need another
 // subject than this one are left out.
 func (g *Grant) compile(subject string) (Rights, error) {
-	own, anybody := g.Recall.Own, g.Recall.Any
+	own, anyone := g.Recall.Own, g.Recall.Any
 	switch g.Recall.Short {
 	case recallOwn:
 		own = g.Publish
 	case recallAny:
-		anybody = g.Publish
+		anyone = g.Publish
 	}
-	lists := [...][]string{g.Join, g.Publish, g.Read, own, anybody, g.Admin}
+	lists := [...][]string{g.Join, g.Publish, g.Read, own, anyone, g.Admin}
 	var rights Rights
 	into := [...]*Patterns{
 		&rights.Join, &rights.Publish, &rights.Read, &rights.RecallOwn, &rights.RecallAny, &rights.Admin,
@@ -124,8 +124,8 @@ func (g *Grant) compile(subject string) (Rights, error) {
 	return rights, nil
 }
 
-// check finds what is wrong with a grant whoever it is for.
+// check returns what is wrong with a grant for every subject.
 func (g *Grant) check() error {
-	_, err := g.compile("anybody")
+	_, err := g.compile("anyone")
 	return err
 }

@@ -4,13 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"net/http"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// Action is what somebody may or may not do in a group.
+// Action is what a caller may or may not do in a group.
 type Action uint8
 
 // The actions. Recalling has limits: see Identity.Recall.
@@ -27,23 +28,56 @@ const (
 
 var verbs = [...]string{Join: "join", Publish: "publish to", Read: "read the history of", Admin: "administer"}
 
-// DeniedError is why something is not allowed, in words for the caller.
+// DeniedError tells the caller why something is not allowed.
 type DeniedError struct {
-	// An HTTP status: 401 (who is it?), 403 (not this one), 503 (it cannot be
-	// found out now).
+	// An HTTP status: 401 (unknown caller), 403 (not allowed), 429 (too much at
+	// once), 503 (cannot be decided now).
 	Status int
+	// Why, for programs.
+	Reason Reason
 	Msg    string
 }
 
-func (r *DeniedError) Error() string { return r.Msg }
+// Reason is why something is refused.
+type Reason string
+
+// The reasons. Callers of gRPC get them as they are (docs/protocol.md, section 8).
+const (
+	NoCredential    Reason = "CREDENTIAL_MISSING" //nolint:gosec // G101: no credential
+	BadToken        Reason = "TOKEN_INVALID"
+	BadSignature    Reason = "TOKEN_SIGNATURE_INVALID"
+	ExpiredToken    Reason = "TOKEN_EXPIRED"
+	UnknownAPIKey   Reason = "API_KEY_UNKNOWN" //nolint:gosec // likewise
+	ExpiredAPIKey   Reason = "API_KEY_EXPIRED" //nolint:gosec // likewise
+	NoServiceToken  Reason = "SERVICE_TOKEN_MISSING"
+	KeysUnavailable Reason = "KEYS_UNAVAILABLE"
+	NoRight         Reason = "RIGHT_MISSING"
+	ForeignOrigin   Reason = "ORIGIN_NOT_ALLOWED"
+	RefusedByHook   Reason = "HOOK_REFUSED"
+	HookBusy        Reason = "HOOK_BUSY"
+	HookUnavailable Reason = "HOOK_UNAVAILABLE"
+)
+
+func (e *DeniedError) Error() string { return e.Msg }
+
+// Refusal returns the HTTP status and the text of a DeniedError, and of any other error
+// those of something that is not allowed.
+func Refusal(err error) (status int, msg string) {
+	var denied *DeniedError
+	if errors.As(err, &denied) {
+		return denied.Status, denied.Msg
+	}
+	return http.StatusForbidden, "not allowed"
+}
 
 // authorBytes is the size of what the store keeps of an author.
 const authorBytes = 8
 
-// nobody is the author of what is published without a name.
+// nobody is the author of messages that are published without a name.
 var nobody = make([]byte, authorBytes)
 
-// Identity is a caller: who it is, until when, and its rights. It does not change.
+// Identity is a caller: its name, its rights, and until when they hold. It does not
+// change.
 type Identity struct {
 	name    string
 	rights  Rights
@@ -54,25 +88,24 @@ type Identity struct {
 	window  time.Duration
 }
 
-// Name is the subject of the token or the name of the API key; "" for who came
-// without a credential. It may stand in logs.
+// Name returns the subject of the token or the name of the API key; "" for a caller
+// without a credential. It may appear in logs.
 func (id *Identity) Name() string { return id.name }
 
-// Known says whether the caller has shown a credential.
+// Known reports whether the caller presented a credential.
 func (id *Identity) Known() bool { return id.known }
 
-// Service says whether the caller is a service of ours.
+// Service reports whether the caller is a service of ours.
 func (id *Identity) Service() bool { return id.service }
 
 // Expires is when the credential ends, the leeway included; zero: never.
 func (id *Identity) Expires() time.Time { return id.expires }
 
-// Author is who published, for the history service to keep: 8 bytes, or none
-// when nobody asks.
+// Author returns the author that the history service keeps with a message: 8 bytes,
+// or none if access is not checked.
 func (id *Identity) Author() []byte { return id.author }
 
-// JoinsAny says whether there may be any group that the caller can join: the
-// lobby is open to those.
+// JoinsAny reports whether the caller may join some group, and thus the lobby.
 func (id *Identity) JoinsAny() bool { return len(id.rights.Join) > 0 }
 
 // May returns nil, or a *DeniedError.
@@ -94,6 +127,24 @@ func (id *Identity) May(a Action, g group.Name) error {
 	return id.refuse("you may not " + verbs[a] + " this group")
 }
 
+// ReadsAny returns nil if there may be any group whose history the caller may read, or a
+// *DeniedError.
+func (id *Identity) ReadsAny() error {
+	if len(id.rights.Read) > 0 {
+		return nil
+	}
+	return id.refuse("you may not read the history of any group")
+}
+
+// RecallsAny returns nil if there may be any group of which the caller may recall messages,
+// or a *DeniedError.
+func (id *Identity) RecallsAny() error {
+	if len(id.rights.RecallAny) > 0 || len(id.rights.RecallOwn) > 0 && id.named() {
+		return nil
+	}
+	return id.refuse("you may not recall messages of any group")
+}
+
 // MayAdminister returns nil if there may be any group to administer, or a *DeniedError.
 func (id *Identity) MayAdminister() error {
 	if len(id.rights.Admin) > 0 {
@@ -102,30 +153,29 @@ func (id *Identity) MayAdminister() error {
 	return id.refuse("you may not administer")
 }
 
-// named says whether messages can be somebody's own.
+// named reports whether the caller can have messages of its own.
 func (id *Identity) named() bool { return id.known && !bytes.Equal(id.author, nobody) }
 
 func (id *Identity) refuse(msg string) error {
 	if !id.known {
-		return &DeniedError{Status: http.StatusUnauthorized, Msg: msg + " without a token"}
+		return &DeniedError{Status: http.StatusUnauthorized, Reason: NoCredential, Msg: msg + " without a token"}
 	}
-	return &DeniedError{Status: http.StatusForbidden, Msg: msg}
+	return &DeniedError{Status: http.StatusForbidden, Reason: NoRight, Msg: msg}
 }
 
 // Limit says which messages of a group may be recalled.
 type Limit struct {
-	// Only those of this author, 8 bytes; none: anybody's.
+	// Only those of this author, 8 bytes; none: of any author.
 	Author []byte
 	// Only those stored within this time; 0: at any time.
 	Within time.Duration
 }
 
-// Unlimited says whether every message may be recalled.
+// Unlimited reports whether every message may be recalled.
 func (l *Limit) Unlimited() bool { return l.Author == nil && l.Within == 0 }
 
 // Recall returns which messages of a group the caller may recall, or a *DeniedError.
-// The recall window does not hold for those who were given the right to recall
-// anybody's messages by name.
+// The recall window does not limit callers that were granted "any".
 func (id *Identity) Recall(g group.Name) (Limit, error) {
 	switch {
 	case id.rights.RecallAny.Match(g) && id.known:
@@ -138,7 +188,7 @@ func (id *Identity) Recall(g group.Name) (Limit, error) {
 	return Limit{}, id.refuse("you may not recall messages of this group")
 }
 
-// newOpen is everybody, where nobody is asked who they are.
+// newOpen returns the identity of all callers if access is not checked.
 func newOpen(window time.Duration) *Identity {
 	id := &Identity{window: window, rights: Rights{
 		Join: everything, Publish: everything, Read: everything, RecallAny: everything,
@@ -156,8 +206,8 @@ func System() *Identity {
 	}}
 }
 
-// authorOf is a digest of a name; nobody if there is none. Names of users and of
-// API keys do not meet.
+// authorOf returns a digest of a name; nobody if it is empty. Users and API keys of
+// one name have different authors.
 func authorOf(kind, name string) []byte {
 	if name == "" {
 		return nobody
@@ -177,14 +227,14 @@ func NewContext(ctx context.Context, id *Identity) context.Context {
 	return context.WithValue(ctx, contextKey{}, id)
 }
 
-// stranger has no rights at all.
-var stranger = &Identity{}
+// unidentified has no rights at all.
+var unidentified = &Identity{}
 
-// FromContext is the caller of a request; one without any rights if nobody has
-// found out who it is.
+// FromContext returns the caller of a request; one without any rights if it was not
+// identified.
 func FromContext(ctx context.Context) *Identity {
 	if id, ok := ctx.Value(contextKey{}).(*Identity); ok {
 		return id
 	}
-	return stranger
+	return unidentified
 }

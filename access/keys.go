@@ -16,6 +16,8 @@ import (
 
 	"github.com/MicahParks/jwkset"
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/gotapi/gotapi-ws/internal/secretfile"
 )
 
 const (
@@ -82,18 +84,22 @@ func (r keyring) candidates(alg, id string) (found []jwt.VerificationKey) {
 	return found
 }
 
-// has says whether there is a key of that id.
+// has reports whether there is a key of that id.
 func (r keyring) has(id string) bool {
 	return slices.ContainsFunc(r, func(k key) bool { return k.id == id })
 }
 
-// parseSecret reads a file that holds nothing but a secret, and perhaps a newline.
-func parseSecret(b []byte) (keyring, error) {
-	k, err := newKey("", bytes.Clone(bytes.TrimRight(b, "\r\n")))
-	if err != nil {
-		return nil, err
+// parseSecrets reads a file that holds secrets, one a line.
+func parseSecrets(b []byte) (keyring, error) {
+	var ring keyring
+	for _, secret := range secretfile.Lines(b) {
+		k, err := newKey("", bytes.Clone(secret))
+		if err != nil {
+			return nil, err
+		}
+		ring = append(ring, k)
 	}
-	return keyring{k}, nil
+	return ring, ring.check()
 }
 
 // parsePEM reads public keys and certificates, one after another.
@@ -169,6 +175,9 @@ func parseJWK(raw json.RawMessage, secret bool) (key, bool) {
 	}
 	about := j.Marshal()
 	if about.USE != "" && about.USE != jwkset.UseSig {
+		return key{}, false
+	}
+	if len(about.KEYOPS) > 0 && !slices.Contains(about.KEYOPS, jwkset.KeyOpsVerify) && !slices.Contains(about.KEYOPS, jwkset.KeyOpsSign) {
 		return key{}, false
 	}
 	material := j.Key()

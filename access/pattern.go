@@ -8,14 +8,14 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// Subject is the segment of a pattern that stands for the name of the user.
+// Subject is the segment of a pattern that is replaced by the name of the user.
 const Subject = "$sub"
 
 // Pattern matches names of groups, segment by segment between slashes:
 //
 //	/room/9527/      that name, exactly
 //	/room/*          one segment after /room/, not empty: /room/1, not /room/1/ nor /room/
-//	/room/cs-*/      at most one * in a segment; it stands for at least one character
+//	/room/cs-*/      at most one * in a segment; it matches one character or more
 //	/room/**         whatever begins with /room/, as its last segment only
 //	/user/$sub/**    $sub, as a whole segment, is the subject of the token
 //
@@ -32,8 +32,8 @@ type segment struct {
 	star           bool
 }
 
-// errNobody: a pattern with $sub cannot be had for this subject.
-var errNobody = errors.New("the subject cannot stand in a pattern")
+// errNobody: a pattern with $sub does not work for this subject.
+var errNobody = errors.New("the subject cannot be part of a pattern")
 
 // compile reads a pattern for a subject. A subject that is empty or has a slash
 // cannot take the place of $sub: "a/b" would get into what belongs to "a".
@@ -77,7 +77,7 @@ func (s *segment) match(part string) bool {
 		strings.HasPrefix(part, s.prefix) && strings.HasSuffix(part, s.suffix)
 }
 
-// Match says whether the pattern matches a name. It allocates nothing.
+// Match reports whether the pattern matches a name. It allocates nothing.
 func (p *Pattern) Match(name group.Name) bool {
 	if name == "" || len(p.segments) == 0 && !p.rest {
 		return false
@@ -99,7 +99,7 @@ func (p *Pattern) Match(name group.Name) bool {
 // Patterns match what any of them does. None match nothing.
 type Patterns []Pattern
 
-// Match says whether any pattern matches a name.
+// Match reports whether any pattern matches a name.
 func (all Patterns) Match(name group.Name) bool {
 	for i := range all {
 		if all[i].Match(name) {

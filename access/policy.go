@@ -10,11 +10,11 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// policy is what those may do whose credential does not say it.
+// policy is what callers may do whose credential does not say it.
 type policy struct {
-	// Who comes without a credential.
+	// Callers without a credential.
 	Anonymous Grant `json:"anonymous"`
-	// Who has a valid token that does not carry the claim.
+	// Callers whose valid token does not carry the claim.
 	Authenticated Grant `json:"authenticated"`
 }
 
@@ -26,7 +26,7 @@ func parsePolicy(b []byte) (*policy, error) {
 		return nil, err
 	}
 	if p.Anonymous.Recall.Short == recallOwn || len(p.Anonymous.Recall.Own) > 0 {
-		return nil, errors.New("anonymous: recall: who has no name has no messages of their own")
+		return nil, errors.New("anonymous: recall: \"own\" needs a name: use \"any\" or \"none\"")
 	}
 	if err := p.Anonymous.check(); err != nil {
 		return nil, fmt.Errorf("anonymous: %w", err)

@@ -39,13 +39,21 @@ func (r *tokenRules) parser() *jwt.Parser {
 	return jwt.NewParser(opts...)
 }
 
-// errNoKey: the token names a key that is not known, or there is none of its kind.
-var errNoKey = errors.New("no key for this token")
+var (
+	// errNoKey: the token names a key that is not known, or there is none of its kind.
+	errNoKey = errors.New("no key for this token")
+	// errCritical: the token has a header that changes what it means, and must be
+	// refused by servers that do not know it (RFC 7515, section 4.1.11).
+	errCritical = errors.New("the token has critical headers")
+)
 
 // verify checks a token against keys and returns what it says.
 func (r *tokenRules) verify(parser *jwt.Parser, ring keyring, token string) (jwt.MapClaims, error) {
 	claims := jwt.MapClaims{}
 	_, err := parser.ParseWithClaims(token, claims, func(t *jwt.Token) (any, error) {
+		if _, ok := t.Header["crit"]; ok {
+			return nil, errCritical
+		}
 		id, _ := t.Header["kid"].(string)
 		keys := ring.candidates(t.Method.Alg(), id)
 		if len(keys) == 0 {
@@ -99,14 +107,22 @@ func (r *tokenRules) grant(claims jwt.MapClaims, byDefault *Grant) (*Grant, erro
 	return grant, nil
 }
 
-// refusalOf says what is wrong with a token, without saying what would be right.
-func refusalOf(err error) *DeniedError {
-	msg := "the token is not valid"
+// refusalOf says what is wrong with a token, without saying what would be right. It
+// returns a *DeniedError, or nil without an error.
+func refusalOf(err error) error {
+	if err == nil {
+		return nil
+	}
+	reason, msg := BadToken, "the token is not valid"
 	switch {
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, errNoKey):
+		reason = BadSignature
+	case errors.Is(err, errCritical):
+		msg = "the token has critical headers, none of which is supported"
 	case errors.Is(err, jwt.ErrTokenMalformed):
 		msg = "the token is neither a JSON Web Token nor an API key"
 	case errors.Is(err, jwt.ErrTokenExpired):
-		msg = "the token has expired"
+		reason, msg = ExpiredToken, "the token has expired"
 	case errors.Is(err, jwt.ErrTokenNotValidYet):
 		msg = "the token is not valid yet"
 	case errors.Is(err, jwt.ErrTokenInvalidAudience), errors.Is(err, jwt.ErrTokenInvalidIssuer):
@@ -114,5 +130,5 @@ func refusalOf(err error) *DeniedError {
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		msg = "the token lacks a claim: exp is needed, and iss and aud if they are checked"
 	}
-	return &DeniedError{Status: http.StatusUnauthorized, Msg: msg}
+	return &DeniedError{Status: http.StatusUnauthorized, Reason: reason, Msg: msg}
 }

@@ -40,7 +40,7 @@ type Streams struct {
 	Env func(string) (string, bool)
 }
 
-// usageError is a mistake of whoever typed the command.
+// usageError is a mistake in the command line.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
@@ -126,7 +126,7 @@ func (a *app) command() *cobra.Command {
 	}
 	a.settings.register(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.pub(), a.sub(), a.tail(), a.history(), a.cancel(), a.groups(), a.ttl(), a.bench(), a.version())
+	root.AddCommand(a.pub(), a.sub(), a.tail(), a.history(), a.cancel(), a.groups(), a.top(), a.status(), a.who(), a.why(), a.purge(), a.ttl(), a.bench(), a.version())
 	for _, c := range root.Commands() {
 		c.DisableFlagsInUseLine = true
 		c.ValidArgsFunction = cobra.NoFileCompletions
@@ -149,7 +149,7 @@ func between(least, most int, names ...string) cobra.PositionalArgs {
 		if most >= 0 && len(args) > most {
 			return usagef("too many arguments: %q", args[most:])
 		}
-		if least > 0 && names[0] == groupArgument {
+		if len(args) > 0 && len(names) > 0 && names[0] == groupArgument {
 			if _, err := group.Parse(args[0]); err != nil {
 				return usagef("%s %q: %w", groupArgument, args[0], err)
 			}

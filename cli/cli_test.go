@@ -3,7 +3,9 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -39,31 +41,44 @@ func gotapi(ctx context.Context, env map[string]string, in string, args ...strin
 
 func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 	for command, want := range map[string]string{
-		"frobnicate":                    `there is no command "frobnicate"`,
-		"pub":                           "GROUP is missing",
-		"pub /r --frobnicate":           "unknown flag: --frobnicate",
-		"pub room hello":                "a group name begins with a slash",
-		"pub /r a b --uuid u":           "--uuid needs exactly one MESSAGE or --file",
-		"pub /r a --body":               `--body: "a" is not a JSON object`,
-		"pub /r a --body --raw":         "--body and --raw exclude each other",
-		"pub /r a --in-flight 0":        "--in-flight: not from 1 to 1000",
-		"pub /r --file /nonexistent/x":  "no such file or directory",
-		"pub /r --file /dev/zero":       "/dev/zero: larger than any server takes (1048576 bytes)",
-		"sub":                           "GROUP is missing",
-		"sub /a /b":                     `too many arguments: ["/b"]`,
-		"tail /r -n -1":                 "-n: not from 0 to 10000",
-		"history /r --size 0":           "--size: not from 1 to 10000",
-		"history /r --before u --all":   "--before excludes --position and --all",
-		"cancel /r":                     "UUID is missing",
-		"ttl /r 1.5s":                   `DURATION: "1.5s" is not a number of whole seconds`,
-		"bench --size 1":                "--size: not from 96 to 1048576",
-		"groups --url ftp://x":          `scheme "ftp" is not http, https, ws, wss, grpc or grpcs`,
-		"groups --url 127.0.0.1":        "--url: not a URL",
-		"groups --url grpcx://h:1":      `scheme "grpcx" is not http, https, ws, wss, grpc or grpcs`,
-		"groups --url http://h/room":    "the path is the group",
-		"groups --timeout 0s":           "--timeout: not above zero",
-		"groups --ca-file /nonexistent": "--ca-file: open /nonexistent",
-		"groups --token-file /dev/null": "--token-file: /dev/null is empty",
+		"frobnicate":                         `there is no command "frobnicate"`,
+		"pub":                                "GROUP is missing",
+		"pub /r --frobnicate":                "unknown flag: --frobnicate",
+		"pub room hello":                     "a group name begins with a slash",
+		"pub /r a b --uuid u":                "--uuid needs exactly one MESSAGE or --file",
+		"pub /r a --body":                    `--body: "a" is not a JSON object`,
+		"pub /r a --body --raw":              "--body and --raw exclude each other",
+		"pub /r a --in-flight 0":             "--in-flight: not from 1 to 1000",
+		"pub /r --file /nonexistent/x":       "no such file or directory",
+		"pub /r --file /dev/zero":            "/dev/zero: larger than any server takes (1048576 bytes)",
+		"sub":                                "GROUP is missing",
+		"sub /a /b":                          `too many arguments: ["/b"]`,
+		"tail /r -n -1":                      "-n: not from 0 to 10000",
+		"history /r --size 0":                "--size: not from 1 to 10000",
+		"history /r --before u --position 1": "--before excludes --position",
+		"cancel /r":                          "UUID is missing",
+		"ttl /r 1.5s":                        `DURATION: "1.5s" is not a number of whole seconds`,
+		"bench --size 1":                     "--size: not from 96 to 1048576",
+		"groups room":                        "a group name begins with a slash",
+		"groups --sort size":                 `--sort: "size" is not name, members, bytes or rate`,
+		"groups --limit -1":                  "--limit: below 0",
+		"groups --interval 1ms":              "--interval: not from 100ms to 1h",
+		"why --ops ftp://h":                  "--ops: not a URL such as http://127.0.0.1:9090",
+		"who":                                "GROUP is missing",
+		"who /r --ops ftp://h":               "--ops: not a URL such as http://127.0.0.1:9090",
+		"why --limit -1":                     "--limit: below 0",
+		"top --count -1":                     "--count: below 0",
+		"purge":                              "GROUP is missing",
+		"purge /timer --yes":                 "/timer keeps no messages",
+		"status /r":                          `too many arguments: ["/r"]`,
+		"groups --url ftp://x":               `scheme "ftp" is not http, https, ws, wss, grpc or grpcs`,
+		"groups --url 127.0.0.1":             "--url: not a URL",
+		"groups --url grpcx://h:1":           `scheme "grpcx" is not http, https, ws, wss, grpc or grpcs`,
+		"groups --url http://h/?room":        "a path if a proxy has put the server under one",
+		"groups --url grpc://h/room":         "it is grpc://host:port alone",
+		"groups --timeout 0s":                "--timeout: not above zero",
+		"groups --ca-file /nonexistent":      "--ca-file: open /nonexistent",
+		"groups --token-file /dev/null":      "--token-file: /dev/null is empty",
 	} {
 		// Nothing listens on port 1: whatever tries gets exit code 3.
 		args := append(strings.Fields(command), "--url=http://127.0.0.1:1")
@@ -132,7 +147,7 @@ func TestTheTokenIsNeverWritten(t *testing.T) {
 
 func TestAServerThatIsNotThereIsExitCode3(t *testing.T) {
 	for _, url := range []string{"http://127.0.0.1:1", "ws://127.0.0.1:1", "grpc://127.0.0.1:1"} {
-		for _, command := range []string{"pub /r x", "sub /r", "tail /r -f", "history /r", "cancel /r u", "groups", "ttl /r 1h", "bench"} {
+		for _, command := range []string{"pub /r x", "sub /r", "tail /r -f", "history /r", "cancel /r u", "groups", "groups /r", "groups --sort bytes", "top", "status", "purge /r", "purge /r --yes", "ttl /r 1h", "bench"} {
 			got := gotapi(t.Context(), nil, "", append(strings.Fields(command), "--timeout", "200ms", "--url", url)...)
 			if got.code != cli.ExitUnreachable || got.out != "" {
 				t.Errorf("gotapi %s --url %s: %+v, want exit code 3", command, url, got)
@@ -160,10 +175,11 @@ func TestAnswersBecomeExitCodes(t *testing.T) {
 		413: cli.ExitFailed, 503: cli.ExitUnreachable, 504: cli.ExitUnreachable,
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "60") // so that the command tries once
 			w.WriteHeader(status)
-			_, _ = w.Write([]byte(`{"code":0,"msg":"the server's own words"}`))
+			_, _ = fmt.Fprintf(w, `{"code":%d,"msg":"the server's own words"}`, status)
 		}))
-		got := gotapi(t.Context(), nil, "", "cancel", "/r", "u", "--timeout", "50ms", "--url", srv.URL)
+		got := gotapi(t.Context(), nil, "", "cancel", "/r", "u", "--timeout", "500ms", "--url", srv.URL)
 		if got.code != want || !strings.Contains(got.err, "the server's own words") {
 			t.Errorf("status %d: %+v, want exit code %d", status, got, want)
 		}
@@ -171,8 +187,149 @@ func TestAnswersBecomeExitCodes(t *testing.T) {
 	}
 }
 
+func TestAnAnswerOfAnotherProgramIsNoRefusal(t *testing.T) {
+	for _, status := range []int{200, 403, 404, 413, 530} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "60") // so that the command tries once
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte("<!doctype html>"))
+		}))
+		got := gotapi(t.Context(), nil, "", "cancel", "/r", "u", "--timeout", "300ms", "--url", srv.URL)
+		if got.code != cli.ExitUnreachable || !strings.Contains(got.err, "not an answer of a gotapi-ws server") {
+			t.Errorf("status %d: %+v, want exit code 3", status, got)
+		}
+		srv.Close()
+	}
+}
+
+func TestTextThatIsNotUTF8IsRefusedBeforeItIsSent(t *testing.T) {
+	sent := 0
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		sent++
+		_, _ = w.Write([]byte(`{"code":200,"group":"/r","stored":true,"uuid":"u"}`))
+	}))
+	defer srv.Close()
+	for name, text := range map[string]string{
+		"Latin-1": "caf\xe9", "UTF-16LE with a mark": "\xff\xfeh\x00i\x00", "UTF-16BE with a mark": "\xfe\xff\x00h\x00i",
+		"UTF-16LE": "h\x00i\x00", "UTF-16BE": "\x00h\x00i", "UTF-8 with a mark": "\xef\xbb\xbfhi", "UTF-32": "h\x00\x00\x00", "a cut-off rune": "\xe4\xb8",
+		"a mark before JSON": "\xef\xbb\xbf{}", "a broken string": "{\"data\":\"\xff\"}",
+	} {
+		file := filepath.Join(t.TempDir(), "message")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for how, got := range map[string]outcome{
+			"--file":        gotapi(t.Context(), nil, "", "pub", "/r", "--file", file, "--url", srv.URL),
+			"--file --body": gotapi(t.Context(), nil, "", "pub", "/r", "--file", file, "--body", "--url", srv.URL),
+			"stdin":         gotapi(t.Context(), nil, text+"\n", "pub", "/r", "--url", srv.URL),
+			"argument":      gotapi(t.Context(), nil, "", "pub", "/r", text, "--url", srv.URL),
+		} {
+			if got.code != cli.ExitUsage || got.out != "" || sent != 0 {
+				t.Errorf("%s by %s: %+v and %d requests, want exit code 2 and none", name, how, got, sent)
+				sent = 0
+			}
+		}
+	}
+	if got := gotapi(t.Context(), nil, "", "pub", "/r", "--uuid", "\xff", "x", "--url", srv.URL); got.code != cli.ExitUsage || sent != 0 {
+		t.Errorf("--uuid: %+v and %d requests, want exit code 2 and none", got, sent)
+	}
+	for _, text := range []string{"中文 \ufffd", "no mark \ufeff in the middle", "🂡"} {
+		if got := gotapi(t.Context(), nil, "", "pub", "/r", text, "--url", srv.URL); got.code != cli.ExitOK {
+			t.Errorf("%q: %+v", text, got)
+		}
+	}
+	if got := gotapi(t.Context(), nil, "", "pub", "/r", "--raw", "\xff\x00", "--url", srv.URL); got.code != cli.ExitOK {
+		t.Errorf("--raw: %+v", got)
+	}
+}
+
+func TestPubSaysThatAMessageWasStoredBefore(t *testing.T) {
+	for duplicate, want := range map[bool]string{true: "u was stored before", false: ""} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"code":200,"group":"/r","stored":true,"uuid":"u","duplicate":%t}`, duplicate)
+		}))
+		got := gotapi(t.Context(), nil, "", "pub", "/r", "x", "--uuid", "u", "--url", srv.URL)
+		if got.code != cli.ExitOK || got.out != "u\n" || !strings.HasPrefix(got.err, want) || (got.err == "") == duplicate {
+			t.Errorf("duplicate %t: %+v", duplicate, got)
+		}
+		srv.Close()
+	}
+}
+
+func TestATokenThatNoHeaderCanCarryIsToldBeforeAnythingIsSent(t *testing.T) {
+	for text, want := range map[string]string{
+		"\xef\xbb\xbfsecret": "begins with a byte order mark", "\xff\xfes\x00e\x00": "begins with a byte order mark",
+		"two words": "not a token", "a\nb": "not a token",
+	} {
+		file := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := gotapi(t.Context(), nil, "", "groups", "--token-file", file, "--url", "http://127.0.0.1:1")
+		if got.code != cli.ExitUsage || !strings.Contains(got.err, file) || !strings.Contains(got.err, want) || strings.Contains(got.err, "secret") {
+			t.Errorf("%q: %+v", text, got)
+		}
+		if got := gotapi(t.Context(), map[string]string{"GOTAPI_TOKEN": text}, "", "groups", "--url", "http://127.0.0.1:1"); got.code != cli.ExitUsage {
+			t.Errorf("%q in the environment: %+v", text, got)
+		}
+	}
+}
+
+func TestATokenFileIsReadAgainWhenItsTokenIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "token")
+	write := func(token string) {
+		if err := os.WriteFile(file, []byte(token), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+	write("old")
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer new" {
+			write("new")
+			w.WriteHeader(http.StatusUnauthorized)
+			_, _ = w.Write([]byte(`{"code":401,"msg":"expired"}`))
+			return
+		}
+		_, _ = w.Write([]byte(`{"code":200,"groups":[]}`))
+	}))
+	defer srv.Close()
+	if got := gotapi(t.Context(), nil, "", "groups", "--token-file", file, "--url", srv.URL); got.code != cli.ExitOK {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestHistoryAllRepeatsNothingWhileOthersPublish(t *testing.T) {
+	message := func(i int) string { return fmt.Sprintf(`{"type":2,"uuid":"%d"}`, i) }
+	n := 5
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		newest := n // of the page
+		if _, err := fmt.Sscan(r.FormValue("before"), &newest); err == nil {
+			newest--
+		} else if position := 0; true {
+			_, _ = fmt.Sscan(r.FormValue("position"), &position)
+			newest -= position
+		}
+		texts := []string{message(newest)}
+		page := map[string]any{"code": 200, "position": 0, "msg": "", "data": texts}
+		if newest > 1 {
+			page["next"] = n - newest + 1
+		}
+		n++ // somebody publishes
+		_ = json.NewEncoder(w).Encode(page)
+	}))
+	defer srv.Close()
+	got := gotapi(t.Context(), nil, "", "history", "/r", "--all", "--raw", "-n", "1", "--url", srv.URL)
+	want := strings.Join([]string{message(5), message(4), message(3), message(2), message(1), ""}, "\n")
+	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestTheFirstMessageThatFailsEndsPubWhileInputIsOpen(t *testing.T) {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusForbidden) }))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = w.Write([]byte(`{"code":403,"msg":"not you"}`))
+	}))
 	defer srv.Close()
 	in, lines := io.Pipe()
 	t.Cleanup(func() { _ = lines.Close() })
@@ -240,7 +397,7 @@ func TestTheReferenceIsWhatTheCommandsSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want strings.Builder
-	for _, command := range []string{"", "pub", "sub", "tail", "history", "cancel", "groups", "ttl", "bench", "version"} {
+	for _, command := range []string{"", "pub", "sub", "tail", "history", "cancel", "groups", "top", "status", "who", "why", "purge", "ttl", "bench", "version"} {
 		name := strings.TrimSpace("gotapi " + command)
 		want.WriteString("### " + name + "\n\n```text\n")
 		want.WriteString(gotapi(t.Context(), nil, "", strings.Fields(command+" -h")...).out)

@@ -62,6 +62,16 @@ func (p *printer) json(v any) error {
 	return err
 }
 
+// jsonLines writes each of all as one line.
+func jsonLines[T any](p *printer, all []T) error {
+	for _, v := range all {
+		if err := p.json(v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (p *printer) line(text string) error {
 	p.progress.Clear()
 	_, err := fmt.Fprintln(p.app.Out, text)
@@ -132,7 +142,7 @@ func (p *printer) packet(data []byte, at time.Time) error {
 	return p.line(p.head(at, terminal.Dim, "-") + terminal.Printable(string(data)))
 }
 
-// head is what stands before a packet: when it came, if that matters, and its uuid.
+// head is the text before a packet: when it came, if that matters, and its uuid.
 func (p *printer) head(at time.Time, style terminal.Style, uuid string) string {
 	if uuid == "" {
 		uuid = "-"

@@ -12,6 +12,7 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -42,14 +43,16 @@ func (a *app) pub() *cobra.Command {
 		Long: "Publishes each MESSAGE; without any, each line of standard input. A message becomes\n" +
 			`{"type":2,"uuid":U,"body":{"data":MESSAGE}} with a uuid of its own, and is sent again with the` + "\n" +
 			"same uuid until it is stored or refused, for --timeout. The uuids of what is stored are\n" +
-			"written to standard output. The first message that fails ends the command.",
+			"written to standard output; if one was stored before, a note on standard error says so\n" +
+			"(acks over ws do not tell). The first message that fails ends the command, and so does one\n" +
+			"that is not UTF-8, or that begins with a byte order mark: that is exit code 2.",
 		Example: "  gotapi pub /room/9527/ 'hello world'\n" +
 			"  tail -f app.log | gotapi pub /logs/app\n" +
 			"  gotapi pub /room/9527/ --body '{\"data\":\"hi\",\"sent\":false}'",
 		Args: between(1, -1, groupArgument),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runPub(cmd.Context(), f, args[0], args[1:]) },
 	}
-	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "publish the content of the file at `path` as one message; may stand several times")
+	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "publish the content of the file at `path` as one message; may be repeated")
 	c.Flags().StringVar(&f.uuid, "uuid", "", "uuid of the message, when there is but one")
 	c.Flags().BoolVar(&f.body, "body", false, "each message is the whole body, a JSON object")
 	c.Flags().BoolVar(&f.raw, "raw", false, "each message is the whole packet, sent as it is")
@@ -230,14 +233,10 @@ func (p *publishing) packet(message []byte) ([]byte, error) {
 	if p.flags.raw {
 		return message, nil
 	}
-	uuid := p.flags.uuid
-	if uuid == "" && !p.flags.body {
-		data, _ := gotapi.TextPacket(string(message))
-		return data, nil
+	if err := checkText(message); err != nil {
+		return nil, usageError{err}
 	}
-	if uuid == "" {
-		uuid = gotapi.NewUUID()
-	}
+	uuid := cmp.Or(p.flags.uuid, gotapi.NewUUID())
 	var body any = struct {
 		Data string `json:"data"`
 	}{string(message)}
@@ -253,6 +252,20 @@ func (p *publishing) packet(message []byte) ([]byte, error) {
 		return nil, usageError{err}
 	}
 	return data, nil
+}
+
+// checkText refuses what is not UTF-8 text: in JSON it would become something else.
+func checkText(message []byte) error {
+	const advice = "; convert it to UTF-8, or send it as it is with --raw"
+	switch {
+	case bytes.HasPrefix(message, []byte("\xef\xbb\xbf")), bytes.HasPrefix(message, []byte("\xff\xfe")), bytes.HasPrefix(message, []byte("\xfe\xff")):
+		return fmt.Errorf("message %.20q begins with a byte order mark%s", message, advice)
+	case bytes.IndexByte(message, 0) >= 0:
+		return fmt.Errorf("message %.20q has NUL bytes, as UTF-16 does%s", message, advice)
+	case !utf8.Valid(message):
+		return fmt.Errorf("message %.20q is not UTF-8%s", message, advice)
+	}
+	return nil
 }
 
 // published is what --json writes of a packet.
@@ -287,6 +300,9 @@ func (p *publishing) one(ctx context.Context, data []byte, results chan<- func()
 		}
 		if answer.UUID == "" {
 			return nil
+		}
+		if answer.Duplicate {
+			p.printer.note(terminal.Yellow, "%s was stored before: this message was not published, and the first one stays", answer.UUID)
 		}
 		return p.printer.line(terminal.Printable(answer.UUID))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,8 +36,8 @@ func (a *app) history() *cobra.Command {
 			if f.request.Size < 1 || f.request.Size > maxPage {
 				return usagef("--size: not from 1 to %d", maxPage)
 			}
-			if f.request.Before != "" && (f.request.Position != 0 || f.all) {
-				return usagef("--before excludes --position and --all")
+			if f.request.Before != "" && f.request.Position != 0 {
+				return usagef("--before excludes --position")
 			}
 			return a.runHistory(cmd.Context(), args[0], f)
 		},
@@ -46,7 +45,7 @@ func (a *app) history() *cobra.Command {
 	c.Flags().IntVarP(&f.request.Size, "size", "n", 50, "how many messages; with --all, in one request")
 	c.Flags().IntVar(&f.request.Position, "position", 0, "begin there: 0 is the newest, -1 the oldest, -50 the 50th oldest")
 	c.Flags().StringVar(&f.request.Before, "before", "", "begin with what came before the message with this `uuid`")
-	c.Flags().BoolVar(&f.all, "all", false, "all messages from --position on")
+	c.Flags().BoolVar(&f.all, "all", false, "all messages from --position or --before on")
 	c.Flags().BoolVar(&f.raw, "raw", false, "write packets as they are")
 	return c
 }
@@ -59,10 +58,8 @@ func (a *app) runHistory(ctx context.Context, group string, f historyFlags) erro
 	defer s.close()
 	p := a.printer()
 	p.raw = f.raw
-	for n := 0; ; {
-		limited, cancel := a.limited(ctx)
-		page, err := s.History(limited, group, f.request)
-		cancel()
+	n := 0
+	for page, err := range gotapi.Pages(ctx, timedReader{a, s}, group, f.request) {
 		if err != nil {
 			return reach(err)
 		}
@@ -71,14 +68,27 @@ func (a *app) runHistory(ctx context.Context, group string, f historyFlags) erro
 				return err
 			}
 		}
-		n += len(page.Packets)
-		if !f.all || page.Next == nil {
-			p.progress.Clear()
-			return nil
+		if !f.all {
+			break
 		}
-		f.request.Position = *page.Next
+		n += len(page.Packets)
 		p.progress.Show(func() string { return fmt.Sprintf("%d messages", n) })
 	}
+	p.progress.Clear()
+	return nil
+}
+
+// timedReader bounds the time of each page that it reads by --timeout.
+type timedReader struct {
+	app  *app
+	from requests
+}
+
+// History implements gotapi.HistoryReader.
+func (r timedReader) History(ctx context.Context, group string, q gotapi.PageRequest) (gotapi.Page, error) {
+	limited, cancel := r.app.limited(ctx)
+	defer cancel()
+	return r.from.History(limited, group, q)
 }
 
 func (a *app) cancel() *cobra.Command {
@@ -145,44 +155,6 @@ func (p *printer) recall(group, uuid string, err error) error {
 	return p.line(terminal.Printable(uuid) + "  " + p.out.Paint(terminal.Green, "recalled"))
 }
 
-func (a *app) groups() *cobra.Command {
-	return &cobra.Command{
-		Use:   "groups [flags]",
-		Short: "List the groups that have members now",
-		Long:  "Lists the groups that have members now, over all edges. It needs the admin secret as token.",
-		Args:  exactly(),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.runGroups(cmd.Context()) },
-	}
-}
-
-func (a *app) runGroups(ctx context.Context) error {
-	s, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	limited, cancel := a.limited(ctx)
-	defer cancel()
-	groups, err := s.Groups(limited)
-	if err != nil {
-		return reach(err)
-	}
-	p := a.printer()
-	if p.asJSON {
-		for _, g := range groups {
-			if err := p.json(g); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	table := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	for _, g := range groups {
-		fmt.Fprintf(table, "%d\t  %s\n", g.Members, terminal.Printable(g.Name))
-	}
-	return table.Flush()
-}
-
 func (a *app) ttl() *cobra.Command {
 	return &cobra.Command{
 		Use:     "ttl GROUP DURATION [flags]",
@@ -201,22 +173,17 @@ func (a *app) ttl() *cobra.Command {
 }
 
 func (a *app) runTTL(ctx context.Context, group string, d time.Duration) error {
-	s, err := a.connect()
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	limited, cancel := a.limited(ctx)
-	defer cancel()
-	if err := s.SetTTL(limited, group, d); err != nil {
-		return reach(err)
-	}
-	p := a.printer()
-	if p.asJSON {
-		return p.json(struct {
-			Group string `json:"group"`
-			TTL   int64  `json:"ttl_seconds"`
-		}{group, int64(d / time.Second)})
-	}
-	return p.line(strings.TrimSpace(terminal.Printable(group)) + "  " + p.out.Paint(terminal.Green, d.String()))
+	return a.withServer(ctx, func(ctx context.Context, s *server) error {
+		if err := s.SetTTL(ctx, group, d); err != nil {
+			return reach(err)
+		}
+		p := a.printer()
+		if p.asJSON {
+			return p.json(struct {
+				Group string `json:"group"`
+				TTL   int64  `json:"ttl_seconds"`
+			}{group, int64(d / time.Second)})
+		}
+		return p.line(strings.TrimSpace(terminal.Printable(group)) + "  " + p.out.Paint(terminal.Green, d.String()))
+	})
 }

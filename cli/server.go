@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	// errUnreachable: nobody answers at the URL.
+	// errUnreachable: no server answers at the URL.
 	errUnreachable = errors.New("the server cannot be reached")
 	// errNoAnswer: --timeout went by; whether the request got there is not known.
 	errNoAnswer = errors.New("no answer within --timeout")
@@ -25,6 +25,15 @@ type requests interface {
 	Recall(ctx context.Context, group, uuid string) error
 	SetTTL(ctx context.Context, group string, ttl time.Duration) error
 	Groups(ctx context.Context) ([]gotapi.GroupInfo, error)
+	operations
+}
+
+// operations are what operators ask.
+type operations interface {
+	Status(ctx context.Context) (gotapi.Status, error)
+	Group(ctx context.Context, group string) (gotapi.GroupReport, error)
+	StoredGroups(ctx context.Context, page string) (groups []gotapi.StoredGroup, next string, err error)
+	Purge(ctx context.Context, group string) (messages int64, err error)
 }
 
 // listener hears what happens in a group; Next returns an error only for good.
@@ -47,6 +56,18 @@ type server struct {
 	// publisher is for many packets.
 	publisher func(group string) (publisher, error)
 	close     func()
+}
+
+// withServer runs ask with the server that the settings name, for --timeout.
+func (a *app) withServer(ctx context.Context, ask func(context.Context, *server) error) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	limited, cancel := a.limited(ctx)
+	defer cancel()
+	return ask(limited, s)
 }
 
 func overHTTP(c *gotapi.Client, socket bool) *server {
@@ -107,7 +128,7 @@ func reach(err error) error {
 	return fmt.Errorf("%w: %w", errUnreachable, err)
 }
 
-// isDial says whether err came up before there was a connection.
+// isDial reports whether err came up before there was a connection.
 func isDial(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"

@@ -18,6 +18,7 @@ import (
 
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
 	"github.com/gotapi/gotapi-ws/clients/go/gotapirpc"
+	"github.com/gotapi/gotapi-ws/internal/secretfile"
 )
 
 // envPrefix and the name of a global flag make the name of its variable.
@@ -35,7 +36,7 @@ type settings struct {
 
 func (s *settings) register(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&s.url, "url", "http://127.0.0.1:4998", "server: http(s)://, ws(s):// or grpc(s)://host:port (GOTAPI_URL)")
+	f.StringVar(&s.url, "url", "http://127.0.0.1:4998", "server: http(s)://, ws(s):// or grpc(s)://host:port, and its path behind a proxy, such as /chat (GOTAPI_URL)")
 	f.StringVar(&s.tokenFile, "token-file", "", "`path` of a file that holds the token, or the admin secret (GOTAPI_TOKEN_FILE; the token itself: GOTAPI_TOKEN)")
 	f.StringVar(&s.caFile, "ca-file", "", "`path` of the certificates to trust instead of the system's, PEM (GOTAPI_CA_FILE)")
 	f.StringVar(&s.certFile, "cert-file", "", "`path` of a certificate of our own for mutual TLS, PEM (GOTAPI_CERT_FILE)")
@@ -68,17 +69,33 @@ func (s *settings) fromEnvironment(cmd *cobra.Command, lookup func(string) (stri
 // readToken returns the token, from wherever it is.
 func (s *settings) readToken() (string, error) {
 	if s.tokenFile == "" {
-		return s.token, nil
+		return s.token, checkToken(envPrefix+"TOKEN", s.token)
 	}
 	b, err := os.ReadFile(s.tokenFile)
 	if err != nil {
 		return "", usagef("--token-file: %w", err)
 	}
+	if err := secretfile.Check(b); err != nil {
+		return "", usagef("--token-file: %s %w", s.tokenFile, err)
+	}
 	token := strings.TrimSpace(string(b))
 	if token == "" {
 		return "", usagef("--token-file: %s is empty", s.tokenFile)
 	}
-	return token, nil
+	return token, checkToken("--token-file: "+s.tokenFile, token)
+}
+
+// checkToken refuses what no HTTP header can carry, such as text after a byte order mark.
+func checkToken(where, token string) error {
+	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return usagef("%s: not a token: only printable ASCII without spaces, and no byte order mark", where)
+	}
+	return nil
+}
+
+// tokenSource reads the token again each time, since its file may have a newer one.
+func (s *settings) tokenSource(context.Context, gotapi.TokenReason) (string, error) {
+	return s.readToken()
 }
 
 // tls is nil when nothing but the system's certificates is wanted.
@@ -129,16 +146,16 @@ func (a *app) connect() (*server, error) {
 		fmt.Fprintf(a.Err, "gotapi: warning: the token goes to %s unencrypted\n", u.Host)
 	}
 	if strings.HasPrefix(u.Scheme, "grpc") {
-		return connectRPC(u, token, config)
+		return connectRPC(u, s.tokenSource, config)
 	}
-	client, err := gotapi.New(s.url, gotapi.Options{Token: token, TLS: config})
+	client, err := gotapi.New(s.url, gotapi.Options{TokenSource: s.tokenSource, TLS: config})
 	if err != nil {
 		return nil, usagef("--url: %w", err)
 	}
 	return overHTTP(client, strings.HasPrefix(u.Scheme, "ws")), nil
 }
 
-func connectRPC(u *url.URL, token string, config *tls.Config) (*server, error) {
+func connectRPC(u *url.URL, tokens gotapi.TokenSource, config *tls.Config) (*server, error) {
 	switch {
 	case u.Path != "" && u.Path != "/", u.User != nil, u.RawQuery != "":
 		return nil, usagef("--url: it is grpc://host:port alone")
@@ -147,7 +164,7 @@ func connectRPC(u *url.URL, token string, config *tls.Config) (*server, error) {
 	case config == nil:
 		config = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
-	client, err := gotapirpc.Dial("dns:///"+u.Host, gotapirpc.Options{Token: token, TLS: config})
+	client, err := gotapirpc.Dial("dns:///"+u.Host, gotapirpc.Options{TokenSource: tokens, TLS: config})
 	if err != nil {
 		return nil, usagef("--url: %w", err)
 	}

@@ -8,6 +8,7 @@
 # own, with base images made from this machine's programs: nothing is pulled.
 set -Eeuo pipefail
 cd "$(dirname "$0")/.."
+. scripts/packages.sh
 
 export PORT=${PORT:-4998} VERSION=compose-test
 project=gotapi-test-$$
@@ -27,21 +28,13 @@ fail() {
 
 # ---- the engine
 
-install_packages() {
-	[ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null ||
-		{ say "needs a Docker engine and docker-compose; as root on Debian it installs them" >&2; exit 1; }
-	say "installing $*"
-	apt-get update -qq
-	# RUNLEVEL=1 keeps packages from starting their services.
-	RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
-}
-
 start_engine() {
 	local missing=()
 	for need in dockerd:docker.io docker-compose:docker-compose redis-server:redis-server haproxy:haproxy prometheus:prometheus openssl:openssl curl:curl; do
 		command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 	done
-	[ ${#missing[@]} -eq 0 ] || install_packages "${missing[@]}"
+	# RUNLEVEL=1 keeps packages from starting their services.
+	[ ${#missing[@]} -eq 0 ] || RUNLEVEL=1 install_packages 'without a Docker engine, the tests' "${missing[@]}"
 
 	export DOCKER_HOST=unix://$work/docker.sock
 	# Its packet filter and bridge would stay when it has ended, and every packet of this

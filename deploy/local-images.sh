@@ -28,14 +28,14 @@ user() {
 	echo "$1:x:$3:" >>"$root/etc/group"
 }
 
-# The modules that the workspace needs, as a proxy in a folder.
+# The modules that go.mod needs, as a proxy in a folder.
 modules() {
 	local cache proxy=$root/goproxy
 	cache=$(go env GOMODCACHE)/cache/download
-	go mod download
+	GOWORK=off go mod download
 	mkdir -p "$proxy"
 	(cd "$cache" && find . -path '*/@v/*' \( -name '*.mod' -o -name '*.info' \) -print0 | tar -c --null -T -) | tar -x -C "$proxy"
-	go mod download -json | sed -n 's/.*"Zip": "\(.*\)".*/\1/p' | while read -r zip; do
+	GOWORK=off go mod download -json | sed -n 's/.*"Zip": "\(.*\)".*/\1/p' | while read -r zip; do
 		install -D "$zip" "$proxy${zip#"$cache"}"
 	done
 }
@@ -65,6 +65,7 @@ prometheus)
 golang)
 	add bash /bin/bash
 	ln -s bash "$root/bin/sh"
+	install -D /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
 	add make
 	mkdir -p "$root/usr/local" "$root/root"
 	install -d -m 1777 "$root/tmp"

@@ -2,9 +2,8 @@ package edge
 
 import (
 	"flag"
-	"fmt"
 	"net"
-	"os"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -13,9 +12,11 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
+	"github.com/gotapi/gotapi-ws/edge/internal/origin"
 	"github.com/gotapi/gotapi-ws/edge/internal/pages"
-	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/secretfile"
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
@@ -29,13 +30,15 @@ const (
 	minQueueBytes = 64 << 10
 )
 
-// Config is what an edge can be told.
+// Config has the settings of an edge.
 type Config struct {
 	// Address of HTTP and WebSockets.
 	Listen string
-	// Target of the history services, as relay.Dial understands it.
+	// Path under which all of the server's paths are, such as "/chat"; "": none.
+	BasePath string
+	// Target of the history services, as historyconn.Dial understands it.
 	History string
-	// Whether to speak TLS to them; the files and the name that matter then.
+	// Whether to speak TLS to them, with which files and expected name.
 	HistoryTLS           bool
 	HistoryTLSFiles      tlsfiles.Paths
 	HistoryTLSServerName string
@@ -43,94 +46,101 @@ type Config struct {
 	// The secret of the admin endpoints, or the file that holds it; at most one.
 	AdminSecret     string
 	AdminSecretFile string
-	// Origins whose pages may connect and read answers, with commas between
-	// them; "*" is any, and each may hold one "*".
+	// Comma-separated origins whose pages may connect and read answers; "*" is any,
+	// and each may hold one "*".
 	AllowedOrigins string
 
 	// Largest message, bytes.
 	MaxMessageBytes int
 	// How long a publication may wait for its answer.
 	PublishTimeout time.Duration
-	// Bounds of what waits for answers, on the whole edge.
+	// Bounds of the publications that wait for answers, on the whole edge.
 	PublishQueue      int
 	PublishQueueBytes int
-	// Bound of what waits to be sent to one member, bytes.
+	// Bound of the frames that wait to be sent to one member, bytes.
 	MemberQueueBytes int
-	// Bound of WebSockets; 0: none.
+	// Bound of WebSockets; 0: that of file descriptors.
 	MaxConnections int
-	// WebSockets that are accepted in a second; 0: any number.
+	// WebSockets accepted per second; 0: no limit.
 	UpgradeRate float64
 	// Bound of HTTP requests under way.
 	MaxRequests int
 	// Bytes of pages of history that are kept; 0: none are.
 	PageCache int
-	// What one client, user or group may have.
+	// Of one client, user or group.
 	Limits Limits
 	// Whether the end of each WebSocket is worth a line in the log.
 	LogConnections bool
-	// How long going down may take for the members.
+	// How long HTTP connections without a request are kept.
+	IdleTimeout time.Duration
+	// Over how long members are disconnected when the edge stops.
 	Drain time.Duration
 
 	// Files with the certificate chain and its key; both or none.
 	TLSCert, TLSKey string
-	// How long browsers shall insist on HTTPS; 0: they are not told to.
+	// How long browsers must use only HTTPS (HSTS); 0: off.
 	HSTS time.Duration
 	// Address of plain HTTP that redirects to Listen; "": none.
 	RedirectHTTP string
 
 	// Who may do what.
 	Access access.Config
-	// Who is asked and told about what is published.
+	// Webhooks before and after publishing.
 	Hooks hooks.Config
 
 	// Not flags.
 
 	// Serves instead of a new listener on Listen.
 	Listener net.Listener
-	// Come last when the history service is dialled.
+	// Added last when the history service is dialled.
 	DialOptions []grpc.DialOption
 	// Called when the edge listens; may be nil.
 	OnReady func(addr net.Addr)
 	// Makes tracers; nil: nothing is traced.
 	Tracing trace.TracerProvider
-	// Is told when the edge is ready for work; may be nil.
+	// Gets the readiness checks; may be nil.
 	Ready *health.Checks
-	// Settings of later: what of them can change while the edge runs is used.
+	// Serves what the edge shows on the operations port; may be nil.
+	Ops *http.ServeMux
+	// New settings; those that can change while the edge runs are used.
 	Reloads <-chan *Config
 }
 
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4998", "`address` of HTTP and WebSockets")
+	fs.StringVar(&c.BasePath, "base-path", "", "`path` under which the server is, such as /chat, if a proxy passes that path on")
 	fs.StringVar(&c.History, "history", "127.0.0.1:5998",
-		"history service: `host:port`, several with commas between them,\nor a gRPC target such as dns:///historysvc:5998")
-	fs.BoolVar(&c.HistoryTLS, "history-tls", false, "speak TLS to the history services; the other -history-tls flags imply it")
+		"history service: `host:port`, several separated by commas,\nor a gRPC target such as dns:///historysvc:5998")
+	fs.BoolVar(&c.HistoryTLS, "history-tls", false, "use TLS to the history services; the other -history-tls flags imply it")
 	fs.StringVar(&c.HistoryTLSFiles.CA, "history-tls-ca", "",
-		"`path` of the authorities, PEM, that certificates of history services must come from;\nnone: the machine's")
-	fs.StringVar(&c.HistoryTLSFiles.Cert, "history-tls-cert", "", "`path` of the certificate chain, PEM, that the edge shows to history services")
+		"`path` of the authorities, PEM, that must have issued the certificates of history services;\ndefault: the system's")
+	fs.StringVar(&c.HistoryTLSFiles.Cert, "history-tls-cert", "", "`path` of the edge's client certificate chain, PEM, for history services")
 	fs.StringVar(&c.HistoryTLSFiles.Key, "history-tls-key", "", "`path` of that certificate's key, PEM")
 	fs.StringVar(&c.HistoryTLSServerName, "history-tls-server-name", "",
-		"`name` that certificates of history services must be for; none: the host of -history")
-	fs.StringVar(&c.AdminSecret, "admin-secret", "", "`secret` of the admin endpoints; none: they are off")
-	fs.StringVar(&c.AdminSecretFile, "admin-secret-file", "", "`path` of a file that holds the admin secret")
+		"`name` that certificates of history services must have; default: the host of -history")
+	fs.StringVar(&c.AdminSecret, "admin-secret", "", "`secret` of the admin endpoints; if unset, they are off")
+	fs.StringVar(&c.AdminSecretFile, "admin-secret-file", "", "`path` of a file that holds the admin secret; while it is replaced, the old and the new one, a line each")
 	fs.StringVar(&c.AllowedOrigins, "allowed-origins", "*",
-		"`origins` whose pages may connect and read answers, with commas between them;\neach may hold one *, as in https://*.example.com; none: no pages")
+		"comma-separated `origins` whose pages may connect and read answers;\neach may hold one *, as in https://*.example.com; empty: no pages")
 	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "largest message, `bytes`")
-	fs.DurationVar(&c.PublishTimeout, "publish-timeout", 5*time.Second, "how long a publication may wait for its answer")
-	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "most publications that may wait for answers; one group may have a quarter")
-	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 64<<20, "the same, `bytes`")
-	fs.IntVar(&c.MemberQueueBytes, "member-queue-bytes", 1<<20, "most `bytes` that may wait for one member; beyond, it is disconnected")
-	fs.IntVar(&c.MaxConnections, "max-connections", 0, "most WebSockets; 0: no limit")
+	fs.DurationVar(&c.PublishTimeout, "publish-timeout", 5*time.Second, "how long a publication may wait for its result")
+	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "most publications that may wait for results; one group may have a quarter")
+	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 64<<20, "most `bytes` of publications that may wait for results")
+	fs.IntVar(&c.MemberQueueBytes, "member-queue-bytes", 1<<20, "`bytes` that may wait to be sent to one member before it lags; it is disconnected when it\ntakes nothing for 5s, lags for 30s, or the backlog of its group is full")
+	fs.IntVar(&c.MaxConnections, "max-connections", 0, "most WebSockets; 0: as many as the limit of file descriptors allows")
 	fs.Float64Var(&c.UpgradeRate, "upgrade-rate", 2000,
-		"most WebSockets that are accepted in a second; more wait for up to a second, then they are\nrefused with 503; 0: no limit")
-	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "most HTTP requests under way; more are refused with 503")
-	fs.IntVar(&c.PageCache, "page-cache", pages.DefaultBytes, "`bytes` of pages of history that are kept, to be sent again while they hold; 0: none")
+		"most WebSockets accepted per second; more wait for up to a second, then they are\nrefused with 503; 0: no limit")
+	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "most concurrent HTTP requests; more are refused with 503")
+	fs.IntVar(&c.PageCache, "page-cache", pages.DefaultBytes, "`bytes` of pages of history that are cached; 0: none")
 	fs.BoolVar(&c.LogConnections, "log-connections", false,
-		"log the end of each WebSocket with its reason, how long it was and what it carried, up to 20 in 10 s;\nwithout it that is on level debug, where all are logged; slow consumers are a warning in any case")
-	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "over how long the members are disconnected when the server goes down")
-	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain, PEM; with -tls-key the edge speaks TLS")
+		"log the end of each WebSocket with its reason, duration and traffic, and each refused upgrade, up to 20\nof each in 10 s;\nwithout it, all are logged on level debug; slow consumers are always a warning")
+	fs.DurationVar(&c.IdleTimeout, "http-idle-timeout", 2*time.Minute,
+		"how long an HTTP connection without a request is kept; longer than the load balancer keeps it,\nwhich would otherwise send a request into its end")
+	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "over how long members are disconnected when the server stops")
+	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain, PEM; with -tls-key the edge serves TLS")
 	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")
-	fs.DurationVar(&c.HSTS, "hsts", 0, "how `long` browsers shall insist on HTTPS for this host, as 8760h (Strict-Transport-Security);\n0s: they are not told to")
+	fs.DurationVar(&c.HSTS, "hsts", 0, "how `long` browsers must use only HTTPS for this host, as 8760h (Strict-Transport-Security);\n0s: off")
 	c.Access.RegisterFlags(fs)
 	c.Limits.registerFlags(fs)
 	c.Hooks.RegisterFlags(fs)
@@ -139,12 +149,13 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		"max-message-bytes", "member-queue-bytes", "max-connections", "upgrade-rate", "log-connections")
 }
 
-// Validate returns all that is wrong with the settings: config.Errors.
+// Validate returns everything that is wrong with the settings: config.Errors.
 func (c *Config) Validate() error {
 	var wrong config.Errors
 	check := wrong.Check
 	check(c.Listener != nil || config.IsAddress(c.Listen), "-listen: %q is not an address such as 127.0.0.1:4998", c.Listen)
-	if err := relay.CheckTarget(c.History); err != nil {
+	check(isBasePath(c.basePath()) && !strings.HasPrefix(c.BasePath, "/__"), "-base-path: %q is not a path such as /chat", c.BasePath)
+	if err := historyconn.CheckTarget(c.History); err != nil {
 		check(false, "-history: %v", err)
 	}
 	check(c.AdminSecret == "" || c.AdminSecretFile == "", "-admin-secret and -admin-secret-file exclude each other")
@@ -164,6 +175,7 @@ func (c *Config) Validate() error {
 	check(c.MaxRequests >= 1, "-max-requests: less than 1")
 	check(c.PageCache >= 0, "-page-cache: negative")
 	check(c.UpgradeRate >= 0, "-upgrade-rate: negative")
+	check(c.IdleTimeout >= time.Second, "-http-idle-timeout: less than 1s")
 	check(c.Drain >= 0, "-drain: negative")
 	check((c.TLSCert == "") == (c.TLSKey == ""), "-tls-cert and -tls-key go together")
 	check(c.HSTS >= 0, "-hsts: negative")
@@ -176,19 +188,24 @@ func (c *Config) Validate() error {
 	return wrong.Err()
 }
 
-// CheckFiles returns all that is wrong with the files that the settings name:
+// CheckFiles returns everything that is wrong with the files that the settings name:
 // config.Errors.
 func (c *Config) CheckFiles() error {
 	var wrong config.Errors
-	_, err := c.secret()
+	_, err := c.secrets()
 	wrong.Add(err)
-	wrong.Add(c.checkTLS())
+	wrong.Add(c.checkCertificates())
 	c.Access.CheckFiles(wrong.Add)
 	wrong.Add(c.Hooks.CheckFiles())
 	return wrong.Err()
 }
 
-// isOrigin says whether o is "*", or scheme://host without a path.
+// SecretFiles returns the paths of the files that hold secrets.
+func (c *Config) SecretFiles() []string {
+	return slices.Concat([]string{c.AdminSecretFile, c.TLSKey, c.HistoryTLSFiles.Key}, c.Access.SecretFiles(), c.Hooks.SecretFiles())
+}
+
+// isOrigin reports whether o is "*", or scheme://host without a path.
 func isOrigin(o string) bool {
 	if o == "*" {
 		return true
@@ -207,37 +224,30 @@ func (c *Config) origins() []string {
 	return all
 }
 
-// namedOrigins are the origins without "*": only those may use a cookie.
+// namedOrigins returns the origins of known owners: only those may use a cookie.
 func (c *Config) namedOrigins() []string {
-	return slices.DeleteFunc(c.origins(), func(o string) bool { return o == "*" })
+	return slices.DeleteFunc(c.origins(), func(o string) bool { return !origin.NamesOwner(o) })
 }
 
-// secret is the admin secret, wherever it stands.
-func (c *Config) secret() (string, error) {
-	if c.AdminSecretFile == "" {
-		return c.AdminSecret, nil
+// secrets returns the admin secret, or those of its file.
+func (c *Config) secrets() ([][]byte, error) {
+	if c.AdminSecretFile == "" && c.AdminSecret != "" {
+		return [][]byte{[]byte(c.AdminSecret)}, nil
 	}
-	b, err := os.ReadFile(c.AdminSecretFile)
-	if err != nil {
-		return "", fmt.Errorf("-admin-secret-file: %w", err)
-	}
-	secret := strings.TrimSpace(string(b))
-	if secret == "" {
-		return "", fmt.Errorf("-admin-secret-file: %s is empty", c.AdminSecretFile)
-	}
-	return secret, nil
+	file, err := secretfile.ReadOptional("admin-secret-file", c.AdminSecretFile)
+	return secretfile.Lines(file), err
 }
 
-// face is nil when the edge speaks plain HTTP.
-func (c *Config) face() *tlsfiles.Paths {
+// serverTLS returns nil when the edge speaks plain HTTP.
+func (c *Config) serverTLS() *tlsfiles.Paths {
 	if c.TLSCert == "" {
 		return nil
 	}
 	return &tlsfiles.Paths{Cert: c.TLSCert, Key: c.TLSKey}
 }
 
-// back is nil when the edge speaks plain gRPC to the history services.
-func (c *Config) back() *tlsfiles.Paths {
+// historyTLS returns nil when the edge speaks plain gRPC to the history services.
+func (c *Config) historyTLS() *tlsfiles.Paths {
 	if !c.HistoryTLS && c.HistoryTLSFiles == (tlsfiles.Paths{}) && c.HistoryTLSServerName == "" {
 		return nil
 	}

@@ -168,7 +168,7 @@ func TestTheRedirectUnderstandsThePROXYProtocol(t *testing.T) {
 	certify(t, &cfg)
 	cfg.RedirectHTTP = free.Addr().String()
 	cfg.Limits = edge.Limits{ProxyProtocol: true, TrustedProxies: "127.0.0.1"}
-	plain := &face{t: t, addr: cfg.RedirectHTTP}
+	plain := &runningEdge{t: t, addr: cfg.RedirectHTTP}
 	start(t, cfg)
 	const get = "GET /a HTTP/1.1\r\nHost: edge\r\n\r\n"
 	plain.wantRaw("without a header", get, 308)

@@ -8,7 +8,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-func (f *face) get(path string) string {
+func (f *runningEdge) get(path string) string {
+	f.t.Helper()
+	_, body := f.getCode(path)
+	return body
+}
+
+// getCode returns the status as well.
+func (f *runningEdge) getCode(path string) (code int, body string) {
 	f.t.Helper()
 	r, err := http.Get("http://" + f.addr + path)
 	if err != nil {
@@ -19,7 +26,7 @@ func (f *face) get(path string) string {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return string(b)
+	return r.StatusCode, string(b)
 }
 
 func TestFiguresOfTheConsole(t *testing.T) {

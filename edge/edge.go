@@ -1,10 +1,9 @@
-// Package edge is the face of gotapi-ws: WebSockets and HTTP for clients, one
-// stream to a history service behind. This file says what an edge is made of.
+// Package edge serves WebSockets and HTTP to clients, with one stream to a history
+// service behind. This file says what an edge is made of.
 package edge
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -19,15 +18,17 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
-	"github.com/gotapi/gotapi-ws/edge/internal/hooked"
+	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/edge/internal/newgroups"
+	"github.com/gotapi/gotapi-ws/edge/internal/publishhooks"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/services/run"
-	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
 // Run serves until ctx ends, then stops in order: HTTP takes nothing new,
@@ -38,11 +39,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	secrets, err := cfg.openTLS(log, reg)
+	certs, err := cfg.openCertificates(log, reg)
 	if err != nil {
 		return err
 	}
-	guard, err := access.New(cfg.Access, log)
+	authorizer, err := access.New(cfg.Access, log)
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	conn, err := relay.Dial(cfg.History, slices.Concat(secrets.dialOptions(&cfg), showing(guard), cfg.tracedCalls())...)
+	conn, err := historyconn.Dial(cfg.History, slices.Concat(certs.dialOptions(&cfg), withServiceToken(authorizer), withModeration(hook), withTracing(cfg.Tracing))...)
 	if err != nil {
 		return err
 	}
@@ -60,88 +61,138 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		PublishTimeout: cfg.PublishTimeout,
 		MaxItems:       cfg.PublishQueue,
 		MaxBytes:       cfg.PublishQueueBytes,
+		Version:        program.ReadBuild().Version,
+		Accepted:       publishhooks.Tell(hook),
 	}, log, reg)
-	rooms := room.New(client, client.Edge(), log, reg)
-	client.SetHandler(rooms)
-	client.ReportMembers(rooms.Members)
-	face, err := newFace(ctx, &cfg, guard, hook, conn, client, rooms, log, reg)
-	if err != nil {
-		return err
-	}
-	webs, err := listenAll(ctx, &cfg, secrets.face, face.handler, log)
-	if err != nil {
-		return err
-	}
+	budget := limit.NewBudget(limit.MemoryLimit(), reg)
+	rooms := room.New(client, client.Edge(), budget, log, reg)
 
-	log.InfoContext(ctx, "edge listens", "address", webs[0].listener.Addr().String(), "history", cfg.History)
-	guard.Announce(ctx, webs[0].listener.Addr())
-	if cfg.OnReady != nil {
-		cfg.OnReady(webs[0].listener.Addr())
+	current := newReloadable(&cfg)
+	back := backend{authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, budget: budget}
+	if hook != nil {
+		back.publisher = publishhooks.New(client, hook.Before, current.maxMessageBytes)
 	}
+	back.publisher = room.NewThrottle(back.publisher, rooms)
+	front, err := newFrontend(ctx, &cfg, current, back, log, reg)
+	if err != nil {
+		return err
+	}
+	servers, err := newServers(ctx, &cfg, certs.server, front.handler, log, reg)
+	if err != nil {
+		return err
+	}
+	reload := reloader{cfg: &cfg, secrets: front.secrets, hook: hook, current: current, frontend: front, certs: certs, log: log}
+
+	announce(ctx, &cfg, authorizer, servers[0], log)
 	cfg.Ready.Add("relay", func(context.Context) error { return connected(client) })
-	face.secrets = secrets
 	parts := []run.Part{
-		{Name: "tls files", Serve: secrets.run},
-		{Name: "settings", Serve: func(ctx context.Context) error { return face.run(ctx, cfg.Reloads) }},
-		{Name: "access", Serve: guard.Run},
+		{Name: "tls files", Serve: certs.run},
+		{Name: "settings", Serve: func(ctx context.Context) error { return reload.run(ctx, cfg.Reloads) }},
+		{Name: "access", Serve: authorizer.Run},
 		{Name: "hooks", Serve: hook.Run},
-		{Name: "relay", Serve: client.Run},
+		{Name: "relay", Serve: func(ctx context.Context) error { return client.Run(ctx, rooms) }},
 		{Name: "rooms", Serve: rooms.Run},
-		{Name: "keepalive", Serve: face.sessions.Run},
-		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, face.sessions, &cfg) }},
+		{Name: "keepalive", Serve: front.sessions.Run},
+		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, front.sessions, &cfg) }},
 	}
-	return run.All(ctx, log, cfg.stopTimeout(), append(parts, webParts(webs)...)...)
+	for _, s := range servers {
+		parts = append(parts, run.Part{Name: s.name, Serve: s.serve})
+	}
+	return run.All(ctx, log, cfg.stopTimeout(), parts...)
 }
 
-// newFace makes what answers clients: WebSockets, HTTP, pages.
-func newFace(
-	ctx context.Context, cfg *Config, guard *access.Guard, hook *hooks.Hooks, conn *grpc.ClientConn, client *relay.Client,
-	rooms *room.Registry, log *slog.Logger, reg prometheus.Registerer,
-) (*live, error) {
-	secret, err := cfg.secret()
+// backend is what lies between clients and the history services.
+type backend struct {
+	authorizer *access.Authorizer
+	conn       *grpc.ClientConn
+	relay      *relay.Client
+	rooms      *room.Registry
+	publisher  session.Publisher
+	budget     *limit.Budget
+}
+
+// frontend is what answers clients.
+type frontend struct {
+	sessions *session.Server
+	handler  *gateway.Handler
+	// The admin secrets at the start.
+	secrets [][]byte
+}
+
+func newFrontend(
+	ctx context.Context, cfg *Config, current *reloadable, back backend, log *slog.Logger, reg prometheus.Registerer,
+) (f frontend, err error) {
+	f.secrets, err = cfg.secrets()
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	if secret != "" && len(secret) < goodSecretBytes {
-		log.WarnContext(ctx, "the admin secret is short: it can be guessed", "bytes", len(secret), "want", goodSecretBytes)
+	for _, secret := range f.secrets {
+		if len(secret) < goodSecretBytes {
+			log.WarnContext(ctx, "the admin secret is short: it can be guessed", "bytes", len(secret), "want", goodSecretBytes)
+		}
 	}
-	settings, err := cfg.Limits.settings()
+	proxies, err := cfg.Limits.headerProxies()
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	limits := limit.New(settings, reg)
-	face := &live{log: log}
-	face.useOrigins(cfg)
-	history := gateway.NewForwarder(conn)
-	var publisher session.Publisher = client
-	if hook != nil {
-		publisher = hooked.New(client.Publish, hook, face.messageBytes, log)
+	limits := limit.New(cfg.Limits.Settings, proxies, reg)
+	history := gateway.NewForwarder(back.conn)
+	if limited := limits.NewGroups(); limited != nil {
+		back.publisher = newgroups.New(back.publisher, limited, history)
 	}
-	sockets := cfg.sockets()
-	sockets.Limits = limits
-	face.sessions = session.New(sockets, rooms, publisher, history, log, reg)
-	pages, err := console.New(func() console.Figures { return figures(rooms, client) })
+	refused := cfg.refusals()
+	sessions := cfg.sessionOptions(limits, back.budget)
+	sessions.Refused = refused
+	f.sessions = session.New(sessions, back.rooms, back.publisher, history, log, reg)
+	if cfg.Ops != nil {
+		cfg.Ops.HandleFunc("GET /members", f.sessions.Who)
+	}
+	pages, err := console.New(cfg.basePath(), func() console.Figures { return figures(back.rooms, back.relay) })
 	if err != nil {
-		return nil, err
+		return f, err
 	}
 	built, err := version()
 	if err != nil {
-		return nil, err
+		return f, err
 	}
-	face.handler, err = gateway.New(ctx, gateway.Backends{
-		Limits:  limits,
-		Callers: caller.New(guard, face.named),
-		Publish: publisher.Publish,
-		History: history,
-		Console: pages,
-		Tracer:  cfg.tracer(),
-		Version: built,
-		Upgrade: face.sessions.ServeHTTP,
-	}, cfg.web(secret), log, reg)
-	return face, err
+	f.handler, err = gateway.New(ctx, gateway.Backends{
+		Limits:    limits,
+		Budget:    back.budget,
+		Callers:   caller.New(back.authorizer, current.mayUseCookie),
+		Publisher: back.publisher,
+		History:   history,
+		Console:   pages,
+		Tracer:    cfg.tracer(),
+		Version:   built,
+		Services:  services(back.relay),
+		Sockets:   f.sessions,
+		Refused:   refused,
+	}, cfg.gatewayOptions(f.secrets), log, reg)
+	return f, err
 }
 
-// version is what everybody may know of this binary.
+// refusals returns what remembers refusals, if the operations port can show them.
+func (c *Config) refusals() *refusals.Log {
+	if c.Ops == nil {
+		return nil
+	}
+	refused := refusals.New()
+	c.Ops.Handle("GET /refusals", refused)
+	return refused
+}
+
+// announce says that the edge listens.
+func announce(ctx context.Context, cfg *Config, authorizer *access.Authorizer, s *server, log *slog.Logger) {
+	addr := s.listener.Addr()
+	log.InfoContext(ctx, "edge listens", "address", addr.String(), "history", cfg.History)
+	authorizer.Announce(ctx, addr)
+	cfg.warnOfFiles(ctx, log)
+	if cfg.OnReady != nil {
+		cfg.OnReady(addr)
+	}
+}
+
+// version is what anyone may know of this binary.
 func version() ([]byte, error) {
 	return json.Marshal(struct {
 		Code int `json:"code"`
@@ -149,7 +200,7 @@ func version() ([]byte, error) {
 	}{http.StatusOK, program.ReadBuild()})
 }
 
-// connected says whether there is a history service to work with.
+// connected returns nil if there is a history service to work with.
 func connected(client *relay.Client) error {
 	if !client.Up() {
 		return errors.New("no stream to a history service")
@@ -157,14 +208,7 @@ func connected(client *relay.Client) error {
 	return nil
 }
 
-func webParts(webs []*web) (parts []run.Part) {
-	for _, w := range webs {
-		parts = append(parts, run.Part{Name: w.name, Serve: w.serve})
-	}
-	return parts
-}
-
-// figures are what the console shows everybody.
+// figures are what the console shows to anyone.
 func figures(rooms *room.Registry, client *relay.Client) console.Figures {
 	f := console.Figures{Received: client.Taken(), Delivered: rooms.Deliveries()}
 	for _, members := range rooms.Members() {
@@ -174,13 +218,9 @@ func figures(rooms *room.Registry, client *relay.Client) console.Figures {
 	return f
 }
 
-// goodSecretBytes is the length of an admin secret that is not complained about:
-// 128 bits in base64 have 22.
+// goodSecretBytes is the length below which an admin secret causes a warning: 128 bits
+// in base64 have 22.
 const goodSecretBytes = 20
-
-// memberQueueFrames bounds what waits for one member in frames, beside bytes:
-// small frames have a price, too.
-const memberQueueFrames = 4096
 
 // drain waits until ctx ends, and then until the sessions have ended.
 func drain(ctx context.Context, sessions *session.Server, cfg *Config) error {
@@ -190,51 +230,15 @@ func drain(ctx context.Context, sessions *session.Server, cfg *Config) error {
 	return sessions.Drain(deadline, cfg.Drain)
 }
 
-// settleTime is how long a member that is told to go may wait for its acks.
+// settleTime is how long a member that has to leave may wait for its acks. HTTP
+// requests under way may take as long: a publish has its answer by then.
 func (c *Config) settleTime() time.Duration { return c.Hooks.Wait() + c.PublishTimeout + time.Second }
 
-// drainTimeout is when members that have not ended are cut off: 4 s beyond the
-// time in which all of them should have.
+// drainTimeout is when members that have not left are cut off: 4 s beyond the time in
+// which all of them should have.
 func (c *Config) drainTimeout() time.Duration { return c.Drain + c.settleTime() + 4*time.Second }
 
 // stopTimeout is how long stopping may take altogether.
-func (c *Config) stopTimeout() time.Duration { return c.webDrain() + c.drainTimeout() + 5*time.Second }
-
-// webDrain is how long HTTP requests under way may take: a publish has its
-// answer by then.
-func (c *Config) webDrain() time.Duration { return c.settleTime() }
-
-// listenAll opens the listeners: first that of the handler, then that of the
-// redirect, if there is one. On an error none is open.
-func listenAll(ctx context.Context, cfg *Config, files *tlsfiles.Files, h *gateway.Handler, log *slog.Logger) ([]*web, error) {
-	ln := cfg.Listener
-	if ln == nil {
-		var err error
-		if ln, err = listen(ctx, "-listen", cfg.Listen); err != nil {
-			return nil, err
-		}
-	}
-	ln, err := cfg.Limits.behindProxies(ln)
-	if err != nil {
-		_ = ln.Close()
-		return nil, err
-	}
-	var secure *tls.Config
-	if files != nil {
-		// WebSockets are HTTP/1.1; their clients do not offer h2.
-		secure = files.Server("h2", "http/1.1")
-	}
-	face := newWeb("http", insisting(h, cfg.HSTS), ln, secure, cfg.webDrain(), log)
-	if cfg.RedirectHTTP == "" {
-		return []*web{face}, nil
-	}
-	plain, err := listen(ctx, "-redirect-http", cfg.RedirectHTTP)
-	if err == nil {
-		plain, err = cfg.Limits.behindProxies(plain)
-	}
-	if err != nil {
-		_ = ln.Close()
-		return nil, err
-	}
-	return []*web{face, newWeb("redirect", redirect(ln.Addr()), plain, nil, time.Second, log)}, nil
+func (c *Config) stopTimeout() time.Duration {
+	return c.settleTime() + c.drainTimeout() + 5*time.Second
 }

@@ -37,15 +37,15 @@ func config(dial ...grpc.DialOption) edge.Config {
 	return cfg
 }
 
-// face is an edge that runs.
-type face struct {
+// runningEdge is an edge that runs.
+type runningEdge struct {
 	t    *testing.T
 	addr string
 	// Ends Run and returns its error.
 	stop func() error
 }
 
-func start(t *testing.T, cfg edge.Config) *face {
+func start(t *testing.T, cfg edge.Config) *runningEdge {
 	t.Helper()
 	ready := make(chan net.Addr, 1)
 	cfg.OnReady = func(addr net.Addr) { ready <- addr }
@@ -53,7 +53,7 @@ func start(t *testing.T, cfg edge.Config) *face {
 	ended := make(chan error, 1)
 	go func() { ended <- edge.Run(ctx, cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry()) }()
 	stopped := false
-	f := &face{t: t, stop: func() error {
+	f := &runningEdge{t: t, stop: func() error {
 		if stopped {
 			return nil
 		}
@@ -76,13 +76,13 @@ func start(t *testing.T, cfg edge.Config) *face {
 }
 
 // startBoth starts an edge with a history service of its own.
-func startBoth(t *testing.T) (*face, *historysvc) {
+func startBoth(t *testing.T) (*runningEdge, *historysvc) {
 	t.Helper()
 	svc := newHistorysvc()
 	return start(t, config(svc.start(t))), svc
 }
 
-func (f *face) post(path, body string) (code int, answer string) {
+func (f *runningEdge) post(path, body string) (code int, answer string) {
 	f.t.Helper()
 	r, err := http.Post("http://"+f.addr+path, "application/x-www-form-urlencoded", strings.NewReader(body))
 	if err != nil {
@@ -96,7 +96,7 @@ func (f *face) post(path, body string) (code int, answer string) {
 	return r.StatusCode, string(b)
 }
 
-func (f *face) wantPost(path, body string, code int, want string) {
+func (f *runningEdge) wantPost(path, body string, code int, want string) {
 	f.t.Helper()
 	if got, answer := f.post(path, body); got != code || answer != want {
 		f.t.Errorf("POST %s %s: got %d %s, want %d %s", path, body, got, answer, code, want)
@@ -123,7 +123,7 @@ type answer struct {
 	contentType string
 }
 
-func (f *face) join(path string) *client {
+func (f *runningEdge) join(path string) *client {
 	f.t.Helper()
 	c, refusal, err := dial(websocket.DefaultDialer, "ws://"+f.addr+path, nil)
 	if err != nil {
@@ -310,15 +310,35 @@ func TestAdminEndpoints(t *testing.T) {
 	f.wantPost("/__/ttl", "groupName=/a&ttl=60&secret=s3cret", 200, `{"code":200,"msg":"set"}`)
 	f.wantPost("/__/ttl", "groupName=/a&ttl=60&secret=other", 403, `{"code":403,"msg":"the admin secret is wrong"}`)
 	f.join("/room/1")
-	eventually(t, "the group is listed", func() bool {
-		r, err := http.Get("http://" + f.addr + "/__/groups?secret=s3cret")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Body.Close()
-		b, _ := io.ReadAll(r.Body)
-		return string(b) == "/room/1\n"
+	eventually(t, "the group is listed", func() bool { return f.get("/__/groups?secret=s3cret") == "/room/1\n" })
+}
+
+func TestAdministratorsSeeWhichProgramsWorkTogether(t *testing.T) {
+	t.Parallel()
+	svc := newHistorysvc()
+	cfg := config(svc.start(t))
+	cfg.AdminSecretFile = write(t, "secret", "s3cret\n")
+	f := start(t, cfg)
+	if code, answer := f.getCode("/__/services"); code != 401 {
+		t.Errorf("without the secret: got %d %s, want 401", code, answer)
+	}
+	const want = `"services":[{"address":"historysvc","version":"v7.8.9","silent":false,"mine":true,"streams":1,` +
+		`"edges":[{"id":"2a","version":"v7.8.8"}]}]}`
+	eventually(t, "the history service is listed", func() bool {
+		code, answer := f.getCode("/__/services?secret=s3cret")
+		return code == 200 && strings.HasPrefix(answer, `{"code":200,"edge":{"id":"`) && strings.HasSuffix(answer, want)
 	})
+}
+
+// Each line of it opened the admin endpoints.
+func TestAnAdminSecretThatIsNotTextIsOne(t *testing.T) {
+	t.Parallel()
+	svc := newHistorysvc()
+	cfg := config(svc.start(t))
+	cfg.AdminSecretFile = write(t, "secret", "\x00bin\nary")
+	f := start(t, cfg)
+	f.wantPost("/__/ttl", "groupName=/a&ttl=60&secret=ary", 403, `{"code":403,"msg":"the admin secret is wrong"}`)
+	f.wantPost("/__/ttl", "groupName=/a&ttl=60&secret=%00bin%0Aary", 200, `{"code":200,"msg":"set"}`)
 }
 
 func TestOriginsHoldForSocketsToo(t *testing.T) {

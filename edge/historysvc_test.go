@@ -55,6 +55,14 @@ type peer struct {
 	channels map[uint32]string
 }
 
+func (*historysvc) Heartbeat(_ context.Context, r *relayv1.HeartbeatRequest) (*relayv1.HeartbeatResponse, error) {
+	answer := &relayv1.HeartbeatResponse{Streams: 1, Version: "v7.8.9"}
+	if r.GetEdges() {
+		answer.Edges = []*relayv1.Edge{{Edge: 42, Version: "v7.8.8"}}
+	}
+	return answer, nil
+}
+
 func newHistorysvc() *historysvc {
 	return &historysvc{groups: make(map[string]*record), peers: make(map[*peer]struct{})}
 }

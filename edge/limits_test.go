@@ -15,10 +15,11 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/gotapi/gotapi-ws/edge"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 )
 
 // limited starts an edge with those limits.
-func limited(t *testing.T, l edge.Limits) *face {
+func limited(t *testing.T, l edge.Limits) *runningEdge {
 	t.Helper()
 	cfg := config(newHistorysvc().start(t))
 	cfg.Limits = l
@@ -26,7 +27,7 @@ func limited(t *testing.T, l edge.Limits) *face {
 }
 
 // raw sends bytes over a connection of its own and reads the response.
-func (f *face) raw(request string) *http.Response {
+func (f *runningEdge) raw(request string) *http.Response {
 	f.t.Helper()
 	conn, err := net.Dial("tcp", f.addr)
 	if err != nil {
@@ -50,7 +51,7 @@ const (
 
 // wantRaw checks the status, and that a refusal is an error in JSON that says
 // when to come again.
-func (f *face) wantRaw(what, request string, code int) {
+func (f *runningEdge) wantRaw(what, request string, code int) {
 	f.t.Helper()
 	r := f.raw(request)
 	if r.StatusCode != code {
@@ -67,14 +68,14 @@ func (f *face) wantRaw(what, request string, code int) {
 
 func TestConnectionsOfOneAddressAreLimited(t *testing.T) {
 	t.Parallel()
-	f := limited(t, edge.Limits{AddressConnections: 1})
+	f := limited(t, edge.Limits{Settings: limit.Settings{AddressConnections: 1}})
 	c := f.join("/room/1")
 	f.wantRaw("a second one", upgradeHead+"\r\n", 429)
 	_ = c.Close()
 	f.eventually("room for another one", func() bool { return f.raw(upgradeHead+"\r\n").StatusCode == http.StatusSwitchingProtocols })
 }
 
-func (f *face) eventually(what string, ok func() bool) {
+func (f *runningEdge) eventually(what string, ok func() bool) {
 	f.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !ok(); {
 		if time.Now().After(deadline) {
@@ -86,7 +87,7 @@ func (f *face) eventually(what string, ok func() bool) {
 
 func TestUpgradesAndRequestsOfOneAddressAreLimited(t *testing.T) {
 	t.Parallel()
-	f := limited(t, edge.Limits{AddressUpgrades: 0.001, AddressRequests: 0.001})
+	f := limited(t, edge.Limits{Settings: limit.Settings{AddressUpgrades: 0.001, AddressRequests: 0.001}})
 	f.wantRaw("first upgrade", upgradeHead+"\r\n", 101)
 	f.wantRaw("second upgrade", upgradeHead+"\r\n", 429)
 	f.wantRaw("first request", publishHead+"\r\nx", 200)
@@ -96,7 +97,7 @@ func TestUpgradesAndRequestsOfOneAddressAreLimited(t *testing.T) {
 
 func TestWhatLooksLikeAnUpgradeButIsNoneIsARequest(t *testing.T) {
 	t.Parallel()
-	f := limited(t, edge.Limits{AddressRequests: 0.001})
+	f := limited(t, edge.Limits{Settings: limit.Settings{AddressRequests: 0.001}})
 	version := strings.Replace(upgradeHead, "/room/1", "/__/version", 1) + "\r\n"
 	f.wantRaw("first", version, 200)
 	f.wantRaw("second", version, 429)
@@ -105,7 +106,7 @@ func TestWhatLooksLikeAnUpgradeButIsNoneIsARequest(t *testing.T) {
 
 func TestMessagesIntoOneGroupAreLimitedOverHTTP(t *testing.T) {
 	t.Parallel()
-	f := limited(t, edge.Limits{GroupMessages: 0.001})
+	f := limited(t, edge.Limits{Settings: limit.Settings{GroupMessages: 0.001}})
 	f.wantRaw("first", publishHead+"\r\nx", 200)
 	f.wantRaw("second", publishHead+"\r\nx", 429)
 	f.wantRaw("another group", strings.Replace(publishHead, "/room/1", "/room/2", 1)+"\r\nx", 200)
@@ -113,7 +114,7 @@ func TestMessagesIntoOneGroupAreLimitedOverHTTP(t *testing.T) {
 
 func TestWhoSendsTooFastIsToldAndThenDisconnected(t *testing.T) {
 	t.Parallel()
-	f := limited(t, edge.Limits{ConnectionMessages: 0.5}) // one at once
+	f := limited(t, edge.Limits{Settings: limit.Settings{ConnectionMessages: 0.5}}) // one at once
 	c, other := f.join("/room/1"), f.join("/room/1")
 	c.send(websocket.TextMessage, data)
 	c.want(websocket.TextMessage, ack)
@@ -149,7 +150,7 @@ func TestWhoSendsTooFastIsToldAndThenDisconnected(t *testing.T) {
 
 func TestClientsBehindATrustedProxyAreToldApart(t *testing.T) {
 	t.Parallel()
-	l := edge.Limits{AddressUpgrades: 0.001}
+	l := edge.Limits{Settings: limit.Settings{AddressUpgrades: 0.001}}
 	spoof := func(a string) string { return upgradeHead + "X-Forwarded-For: " + a + "\r\n\r\n" }
 	f := limited(t, l)
 	f.wantRaw("nobody is trusted", spoof("203.0.113.1"), 101)
@@ -166,12 +167,19 @@ func TestThePROXYProtocolIsForTrustedProxies(t *testing.T) {
 	t.Parallel()
 	const v1a, v1b = "PROXY TCP4 203.0.113.1 127.0.0.1 4711 80\r\n", "PROXY TCP4 203.0.113.2 127.0.0.1 4711 80\r\n"
 	v2a := "\r\n\r\n\x00\r\nQUIT\n\x21\x11\x00\x0c" + "\xcb\x00\x71\x01\x7f\x00\x00\x01\x12\x67\x00\x50"
-	l := edge.Limits{AddressUpgrades: 0.001, ProxyProtocol: true, TrustedProxies: "127.0.0.1"}
+	l := edge.Limits{Settings: limit.Settings{AddressUpgrades: 0.001}, ProxyProtocol: true, TrustedProxies: "127.0.0.1"}
 	f := limited(t, l)
 	f.wantRaw("version 1", v1a+upgradeHead+"\r\n", 101)
 	f.wantRaw("version 2, the same client", v2a+upgradeHead+"\r\n", 429)
 	f.wantRaw("another client", v1b+upgradeHead+"\r\n", 101)
 	f.wantRaw("no header, as of a health check", "GET /__status HTTP/1.1\r\nHost: edge\r\n\r\n", 200)
+
+	// Clients in the proxies' network: everybody's, where all come over Docker's.
+	l.TrustedProxies = "127.0.0.1,203.0.113.0/24"
+	f = limited(t, l)
+	f.wantRaw("a client", v1a+upgradeHead+"X-Forwarded-For: 1.1.1.1\r\n\r\n", 101)
+	f.wantRaw("the client, with another name", v1a+upgradeHead+"X-Forwarded-For: 2.2.2.2\r\n\r\n", 429)
+	f.wantRaw("the client, with another name", v1a+upgradeHead+"Forwarded: for=3.3.3.3\r\n\r\n", 429)
 
 	l.TrustedProxies = "192.0.2.1"
 	limited(t, l).wantRaw("a stranger's header", v1a+upgradeHead+"\r\n", 400)
@@ -215,7 +223,7 @@ func TestSlowRequestsAreGivenUp(t *testing.T) {
 	}{
 		{"nothing at all", "", 11 * time.Second},
 		{"half of a header", "GET / HTTP/1.1\r\nHost: edge\r\nX: ", 11 * time.Second},
-		{"half of a body", "POST /room/1 HTTP/1.1\r\nHost: edge\r\nContent-Length: 100\r\n\r\nhalf", 31 * time.Second},
+		{"half of a body", "POST /room/1 HTTP/1.1\r\nHost: edge\r\nContent-Length: 100\r\n\r\nhalf", 16 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			if took := slow(t, tt.beginning); took > tt.most {
@@ -232,14 +240,14 @@ func TestCompressionIsNotNegotiated(t *testing.T) {
 	if r.StatusCode != http.StatusSwitchingProtocols || r.Header.Get("Sec-WebSocket-Extensions") != "" {
 		t.Errorf("%s with extensions %q, want 101 with none: a small message could unpack to a large one", r.Status, r.Header.Get("Sec-WebSocket-Extensions"))
 	}
-	// A body that says it is compressed is a packet like any other.
-	f.wantRaw("a compressed body", "POST /room/1 HTTP/1.1\r\nHost: edge\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08", 200)
+	// A body that says it is compressed is refused, not unpacked.
+	f.wantRaw("a compressed body", "POST /room/1 HTTP/1.1\r\nHost: edge\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\n\x1f\x8b\x08", 415)
 }
 
 func TestLimitsAreChecked(t *testing.T) {
 	t.Parallel()
 	for want, l := range map[string]edge.Limits{
-		"-limit-user-messages: negative":        {UserMessages: -1},
+		"-limit-user-messages: negative":        {Settings: limit.Settings{UserMessages: -1}},
 		"-trusted-proxies: \"10.0.0.0/99\"":     {TrustedProxies: "10.0.0.0/99"},
 		"-proxy-protocol needs -trusted-proxie": {ProxyProtocol: true},
 	} {

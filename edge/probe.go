@@ -9,19 +9,20 @@ import (
 
 const statusPath = "/__status"
 
-// Probe asks the edge that runs with the same settings whether it answers.
+// Probe returns nil if the edge that runs with the same settings answers.
 func (c *Config) Probe(ctx context.Context) error {
 	addr, err := health.Local(c.Listen)
 	if err != nil {
 		return err
 	}
-	face := c.face()
-	if face == nil {
-		return health.HTTP(ctx, "http://"+addr+statusPath, nil)
+	path := c.basePath() + statusPath
+	files := c.serverTLS()
+	if files == nil {
+		return health.HTTP(ctx, "http://"+addr+path, nil)
 	}
-	secure, err := tlsfiles.Itself(*face)
+	secure, err := tlsfiles.Itself(*files)
 	if err != nil {
 		return err
 	}
-	return health.HTTP(ctx, "https://"+addr+statusPath, secure)
+	return health.HTTP(ctx, "https://"+addr+path, secure)
 }

@@ -1,83 +1,129 @@
 package edge
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/hooks"
 )
 
-// web is how requests are treated.
-func (c *Config) web(secret string) gateway.Options {
+// gatewayOptions is how requests are treated.
+func (c *Config) gatewayOptions(secrets [][]byte) gateway.Options {
 	return gateway.Options{
 		MaxMessageBytes: int64(c.MaxMessageBytes),
 		MaxRequests:     c.MaxRequests,
 		PageCache:       c.PageCache,
-		AdminSecret:     secret,
+		AdminSecrets:    secrets,
 		AllowedOrigins:  c.origins(),
+		LogRefusals:     c.LogConnections,
 	}
 }
 
-// sockets is how WebSockets are treated.
-func (c *Config) sockets() session.Options {
+// memberQueueFrames bounds what waits for one member in frames, beside bytes:
+// small frames have a price, too.
+const memberQueueFrames = 4096
+
+// sessionOptions is how WebSockets are treated.
+func (c *Config) sessionOptions(limits *limit.Limits, budget *limit.Budget) session.Options {
 	return session.Options{
 		Origin:         gateway.Origins(c.origins()),
 		MaxMessage:     c.MaxMessageBytes,
-		MaxConnections: c.MaxConnections,
+		MaxConnections: c.maxConnections(),
 		UpgradeRate:    c.UpgradeRate,
+		Limits:         limits,
+		Budget:         budget,
 		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: c.MemberQueueBytes},
 		SettleTime:     c.settleTime(),
 		LogEnds:        c.LogConnections,
 		Tracer:         c.tracer(),
-		WriteError:     gateway.WriteError,
 	}
 }
 
-// live is what can change while the edge runs.
-type live struct {
-	handler  *gateway.Handler
-	sessions *session.Server
-	secrets  secrets
-	log      *slog.Logger
-	// Says which origins may use a cookie.
-	origins atomic.Pointer[func(origin string) bool]
+// reloadable has the settings of now, for parts that ask each time.
+type reloadable struct {
+	maxMessage    atomic.Int64
+	cookieOrigins atomic.Pointer[func(origin string) bool]
 }
 
-// messageBytes is the size of the largest message.
-func (l *live) messageBytes() int { return int(l.handler.MaxMessageBytes()) }
+func newReloadable(cfg *Config) *reloadable {
+	r := new(reloadable)
+	r.use(cfg)
+	return r
+}
 
-func (l *live) useOrigins(cfg *Config) {
+func (r *reloadable) use(cfg *Config) {
+	r.maxMessage.Store(int64(cfg.MaxMessageBytes))
 	named := gateway.Origins(cfg.namedOrigins())
-	l.origins.Store(&named)
+	r.cookieOrigins.Store(&named)
 }
 
-func (l *live) named(origin string) bool { return (*l.origins.Load())(origin) }
+// maxMessageBytes is the size of the largest message.
+func (r *reloadable) maxMessageBytes() int { return int(r.maxMessage.Load()) }
+
+// mayUseCookie reports whether pages of another origin may use the cookie.
+func (r *reloadable) mayUseCookie(origin string) bool { return (*r.cookieOrigins.Load())(origin) }
+
+// secretEvery is how soon a changed file with the admin secret is noticed.
+const secretEvery = 5 * time.Second
+
+// reloader uses new settings while the edge runs.
+type reloader struct {
+	// The settings in use, and the admin secrets.
+	cfg      *Config
+	secrets  [][]byte
+	hook     *hooks.Hooks
+	current  *reloadable
+	frontend frontend
+	certs    certificates
+	log      *slog.Logger
+}
 
 // run uses what comes until ctx ends.
-func (l *live) run(ctx context.Context, reloads <-chan *Config) error {
-	for {
+func (r *reloader) run(ctx context.Context, reloads <-chan *Config) error {
+	tick := time.NewTicker(secretEvery)
+	defer tick.Stop()
+	for well := true; ; {
 		select {
 		case <-ctx.Done():
 			return nil
 		case cfg := <-reloads:
-			l.use(ctx, cfg)
+			r.reload(cfg)
+		case <-tick.C:
 		}
+		err := r.useSecrets()
+		if err != nil && well {
+			r.log.ErrorContext(ctx, "reload the admin secret: keep the previous one", "error", err)
+		}
+		well = err == nil
 	}
 }
 
-func (l *live) use(ctx context.Context, cfg *Config) {
-	for _, f := range l.secrets.all() {
-		_ = f.Reload() // is in the log
+// reload uses new settings.
+func (r *reloader) reload(cfg *Config) {
+	for _, f := range r.certs.files() {
+		_ = f.Reload() // logs its error
 	}
-	secret, err := cfg.secret()
-	if err != nil { // it was good a moment ago
-		l.log.ErrorContext(ctx, "the new settings of the edge cannot be used", "error", err)
-		return
+	r.hook.Reload()
+	r.cfg = cfg
+	r.current.use(cfg)
+	r.frontend.sessions.Reconfigure(cfg.sessionOptions(nil, nil))
+	r.frontend.handler.Reconfigure(cfg.gatewayOptions(r.secrets))
+}
+
+// useSecrets uses the admin secrets of now.
+func (r *reloader) useSecrets() error {
+	secrets, err := r.cfg.secrets()
+	if err == nil && !slices.EqualFunc(secrets, r.secrets, bytes.Equal) {
+		r.secrets = secrets
+		r.frontend.handler.Reconfigure(r.cfg.gatewayOptions(secrets))
 	}
-	l.useOrigins(cfg)
-	l.handler.Reconfigure(cfg.web(secret))
-	l.sessions.Reconfigure(cfg.sockets())
+	return err
 }

@@ -19,7 +19,7 @@ import (
 
 // ask sends a request with that origin and secret, and returns the status and
 // whether pages of the origin may read the answer.
-func (f *face) ask(method, path, origin, secret string) (status int, readable bool) {
+func (f *runningEdge) ask(method, path, origin, secret string) (status int, readable bool) {
 	f.t.Helper()
 	r, err := http.NewRequestWithContext(f.t.Context(), method, "http://"+f.addr+path, strings.NewReader("hello"))
 	if err != nil {
@@ -78,6 +78,13 @@ func TestReloadedSettingsAreUsedFromThenOn(t *testing.T) {
 	if status, _ := f.ask("GET", "/__/groups", two, "second"); status == http.StatusForbidden {
 		t.Error("the second secret is refused")
 	}
+	if err := os.WriteFile(cfg.AdminSecretFile, []byte("third"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the third secret is in use without a reload", func() bool {
+		status, _ := f.ask("GET", "/__/groups", two, "third")
+		return status != http.StatusForbidden
+	})
 	// The connection that is there keeps its limits, and takes the only place.
 	if err := old.WriteMessage(websocket.TextMessage, []byte(data)); err != nil {
 		t.Fatal(err)

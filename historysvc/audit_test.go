@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
+	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
@@ -70,6 +71,11 @@ func TestRecallsAndAdministrationAreWrittenDown(t *testing.T) {
 	_, _ = s.history.SetTTL(t.Context(), &historyv1.SetTTLRequest{GroupName: room, Ttl: 60})
 	_, _ = s.history.SetTTL(t.Context(), &historyv1.SetTTLRequest{GroupName: room, Ttl: -1})
 	_, _ = s.history.ListGroups(t.Context(), &historyv1.ListGroupsRequest{})
+	_, _ = s.admin.GetGroup(t.Context(), &adminv1.GetGroupRequest{GroupName: room})
+	_, _ = s.admin.ListStoredGroups(t.Context(), &adminv1.ListStoredGroupsRequest{})
+	_, _ = s.admin.ListStoredGroups(t.Context(), &adminv1.ListStoredGroupsRequest{Page: "0.0"})
+	_, _ = s.admin.Purge(t.Context(), &adminv1.PurgeRequest{GroupName: room})
+	_, _ = s.admin.Purge(t.Context(), &adminv1.PurgeRequest{GroupName: "room"})
 	want := []line{
 		{Action: "recall", Group: room, UUID: "u1", Caller: "system", User: "Zoë", Outcome: "OK"},
 		{Action: "recall", Group: room, UUID: "u1", Caller: "system", User: "Zoë", Outcome: "OK"},
@@ -78,6 +84,10 @@ func TestRecallsAndAdministrationAreWrittenDown(t *testing.T) {
 		{Action: "set_ttl", Group: room, TTL: 60, Caller: "system", Outcome: "OK"},
 		{Action: "set_ttl", Group: room, TTL: -1, Caller: "system", Outcome: "InvalidArgument"},
 		{Action: "list_groups", Caller: "system", Outcome: "OK"},
+		{Action: "get_group", Group: room, Caller: "system", Outcome: "OK"},
+		{Action: "list_groups", Caller: "system", Outcome: "OK"},
+		{Action: "purge", Group: room, Caller: "system", Outcome: "OK"},
+		{Action: "purge", Group: "room", Caller: "system", Outcome: "InvalidArgument"},
 	}
 	if diff := cmp.Diff(want, auditLines(t, path)); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)

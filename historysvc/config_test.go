@@ -59,6 +59,8 @@ func TestSettingsOfTLSToRedisNeedAURLWithTLS(t *testing.T) {
 func TestAURLThatNoRedisCanHaveIsABadSetting(t *testing.T) {
 	for _, url := range []string{
 		"http://h", "redis://:p%zzhidden@h/0", "redis://:hidden/x@h/0", "redis://:1/hidden@h/0", "redis://:hidden@h/abc", "redis://:hidden@h/0?nope=1",
+		"redis://h/hidden", "redis://:12?hidden=1@h", "redis://h?db=hidden", "redis://h?dial_timeout=hidden", "redis://h?hidden", "unix:///s?db=hidden",
+		"redis+cluster://h:1?hidden=1", "redis+cluster://h:1/hidden", "redis+sentinel://h:1/hidden?master_name=m", "redis+sentinel://h:1?master_name=m&hidden=1",
 		"redis+sentinel://h:1/0", "redis+cluster://h:1/7", "redis+other://h",
 	} {
 		cfg := settings(t, "-redis", url)
@@ -70,7 +72,7 @@ func TestAURLThatNoRedisCanHaveIsABadSetting(t *testing.T) {
 }
 
 func TestAcksAreCheckedAgainstWhatCanGiveThem(t *testing.T) {
-	for _, args := range [][]string{{"-ack-replicas", "-1"}, {"-ack-timeout", "1ms"}, {"-ack-timeout", "1m"}} {
+	for _, args := range [][]string{{"-ack-timeout", "1ms"}, {"-ack-timeout", "1m"}, {"-ack-timeout", "-1s"}} {
 		cfg := settings(t, append(args, "-redis", "redis://h")...)
 		if err := cfg.Validate(); err == nil || !strings.Contains(err.Error(), args[0]+":") {
 			t.Errorf("%v: %v", args, err)

@@ -23,16 +23,9 @@ type edge struct {
 	attached map[uint32][]*relayv1.Attached
 	events   map[uint32][]*relayv1.Event
 	err      error
-	// A frame said so.
-	deliveriesAnswer bool
 }
 
 func (s *service) edge(t *testing.T, id uint64) *edge {
-	t.Helper()
-	return s.connectEdge(t, &relayv1.Hello{Edge: id})
-}
-
-func (s *service) connectEdge(t *testing.T, hello *relayv1.Hello) *edge {
 	t.Helper()
 	stream, err := s.relay.Connect(t.Context())
 	if err != nil {
@@ -42,7 +35,7 @@ func (s *service) connectEdge(t *testing.T, hello *relayv1.Hello) *edge {
 		t: t, stream: stream, results: make(map[uint64]*relayv1.Result),
 		attached: make(map[uint32][]*relayv1.Attached), events: make(map[uint32][]*relayv1.Event),
 	}
-	e.send(&relayv1.ConnectRequest{Hello: hello})
+	e.send(&relayv1.ConnectRequest{Hello: &relayv1.Hello{Edge: id, Protocol: 1, OldestProtocol: 1}})
 	return e
 }
 
@@ -78,7 +71,6 @@ func (e *edge) until(ok func() bool) {
 			continue
 		}
 		e.received = frame.GetReceived()
-		e.deliveriesAnswer = e.deliveriesAnswer || frame.GetDeliveriesAnswer()
 		for _, r := range frame.GetResults() {
 			e.results[r.GetId()] = r
 		}
@@ -145,9 +137,9 @@ func TestEdgePublishesAttachesAndGetsItsDeliveries(t *testing.T) {
 	}
 }
 
-func TestDeliveriesAnswerAnEdgeThatTakesThemForResults(t *testing.T) {
+func TestEveryPublishGetsItsResult(t *testing.T) {
 	s := start(t)
-	e := s.connectEdge(t, &relayv1.Hello{Edge: 7, DeliveriesAnswer: true})
+	e := s.edge(t, 7)
 	e.attach(1, room, nil)
 	const n = 100
 	for id := range uint64(n) {
@@ -156,15 +148,15 @@ func TestDeliveriesAnswerAnEdgeThatTakesThemForResults(t *testing.T) {
 	elsewhere := e.data(n+1, "elsewhere") // nobody follows that group: no delivery
 	elsewhere.Group = "/elsewhere"
 	e.send(&relayv1.ConnectRequest{Publishes: []*relayv1.Publish{elsewhere, e.data(n+2, "u0")}})
-	e.until(func() bool { return len(e.events[1]) == n && e.results[n+1] != nil && e.results[n+2] != nil })
-	if got := e.results[n+1].GetOutcome(); got != relayv1.Outcome_OUTCOME_ACCEPTED {
-		t.Errorf("message that is not delivered here: %v", got)
-	}
-	if got := e.results[n+2].GetOutcome(); got != relayv1.Outcome_OUTCOME_DUPLICATE {
-		t.Errorf("duplicate: %v", got)
-	}
-	if !e.deliveriesAnswer {
-		t.Error("the service never said that its deliveries answer")
+	e.until(func() bool { return len(e.events[1]) == n && len(e.results) == n+2 })
+	for id, r := range e.results {
+		want := relayv1.Outcome_OUTCOME_ACCEPTED
+		if id == n+2 {
+			want = relayv1.Outcome_OUTCOME_DUPLICATE
+		}
+		if got := r.GetOutcome(); got != want {
+			t.Errorf("publish %d: %v, want %v", id, got, want)
+		}
 	}
 }
 
@@ -184,9 +176,9 @@ func TestEdgeGoesOnFromItsPosition(t *testing.T) {
 	again := s.edge(t, 8)
 	again.attach(1, room, at)
 	again.until(func() bool { return len(again.events[1]) == 4 })
-	last := again.events[1][3]
-	if again.events[1][0].GetKind() != relayv1.EventKind_EVENT_KIND_TOMBSTONE || !last.GetSilent() {
-		t.Errorf("replayed %v, want a tombstone first and a silent recall last", again.events[1])
+	first, last := again.events[1][0], again.events[1][3]
+	if first.GetKind() != relayv1.EventKind_EVENT_KIND_TOMBSTONE || last.GetKind() != relayv1.EventKind_EVENT_KIND_RECALL {
+		t.Errorf("replayed %v, want a tombstone first and its recall last", again.events[1])
 	}
 	for _, a := range append(e.attached[1], again.attached[1]...) {
 		if a.GetGap() || a.GetError() != "" {

@@ -1,6 +1,6 @@
-// Package historysvc is the history service: the owner of Redis. Edges reach it
-// by their relay, internal services by gotapi.history.v1.HistoryService. Any
-// number of them serve one Redis, and none of them keeps anything.
+// Package historysvc is the history service, which owns Redis. Edges reach it by
+// their relay, internal services by gotapi.history.v1.HistoryService. Any number of
+// history services share one Redis; none has state of its own.
 package historysvc
 
 import (
@@ -11,26 +11,38 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/adminapi"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/audit"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/auth"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/historyapi"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
-	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/relayserver"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/secretfile"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/services/run"
+	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
-// stopTimeout is what is left of going down when gRPC has stopped.
+// stopTimeout bounds the rest of the stop once gRPC has stopped.
 const stopTimeout = 5 * time.Second
 
-// Run serves until ctx ends. Then it takes no more requests, ends the streams
-// of edges and watchers, answers the publishes that it has received, and gives
-// Redis up last.
+// Run serves until ctx ends. Then it takes no more requests, ends the streams of
+// edges and watchers, answers the publishes that it has received, and closes the
+// connections to Redis last.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) error {
-	store, onRedis, err := cfg.openStore(ctx, log, reg)
+	redisFiles, err := cfg.openRedisFiles(log, reg)
+	if err != nil {
+		return err
+	}
+	store, err := cfg.openStore(ctx, &redisFiles, log, reg)
 	switch {
-	case err != nil && ctx.Err() != nil: // told to stop while it waited for Redis
+	case err != nil && ctx.Err() != nil: // stopped while it waited for Redis
 		log.InfoContext(ctx, "stopped before redis could be reached", "error", err)
 		return nil
 	case err != nil:
@@ -38,11 +50,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	defer func() { _ = store.Close() }() // nothing waits to be written
 
-	secure, err := cfg.openTLS(log, reg)
+	grpcTLS, err := cfg.openTLS(log, reg)
 	if err != nil {
 		return err
 	}
-	guard, err := access.New(cfg.Access, log)
+	authorizer, err := access.New(cfg.Access, log)
 	if err != nil {
 		return err
 	}
@@ -60,58 +72,76 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		return err
 	}
 	hub := feed.New(store, store, log, reg)
-	history := rpc.NewHistory(store, store, hub, rpc.HistoryOptions{MaxMessageBytes: cfg.MaxMessageBytes, Hooks: hook, Tracer: cfg.tracer()}, log)
-	relay := rpc.NewRelay(store, store, hub, rpc.RelayOptions{QueueBytes: cfg.EdgeQueueBytes, Tracer: cfg.tracer()}, log, reg)
-	door := rpc.NewDoor(guard, cfg.TLS.CA != "")
-	srv := newServer(history, relay, door, auditLog, listeners, append(secure.options(), cfg.tracedCalls()...), cfg.Drain, log, reg)
-
-	if cfg.OnRelay != nil {
-		cfg.OnRelay(relay)
+	history := historyapi.New(store, store, hub, historyapi.Options{MaxMessageBytes: cfg.MaxMessageBytes, Hooks: hook, Tracer: cfg.tracer()}, log)
+	admin := adminapi.New(store, store, program.ReadBuild(), log)
+	relay := relayserver.New(store, store, hub, relayserver.Options{
+		QueueBytes: cfg.EdgeQueueBytes, Tracer: cfg.tracer(), Version: program.ReadBuild().Version,
+	}, log, reg)
+	callers := auth.New(authorizer, cfg.TLS.CA != "")
+	options := append(tlsOptions(grpcTLS), cfg.tracedCalls()...)
+	if cfg.Hooks.BeforeURL == "" {
+		options = append(options, grpc.ChainStreamInterceptor(warnUnmoderated(log)))
 	}
+	srv := newServer(history, admin, relay, callers, auditLog, listeners, options, cfg.Drain, log, reg)
+
 	addr := listeners[0].Addr()
 	log.InfoContext(ctx, "history service listens", "address", addr.String())
-	cfg.announce(ctx, guard, addr, log)
+	cfg.announce(ctx, authorizer, addr, log)
 	cfg.Ready.Add("redis", store.Ping)
 	if cfg.OnReady != nil {
 		cfg.OnReady(addr)
 	}
 	return run.All(ctx, log, cfg.Drain+stopTimeout,
-		run.Part{Name: "settings", Serve: func(ctx context.Context) error { return useFiles(ctx, cfg.Reloads, secure, onRedis) }},
-		run.Part{Name: "access", Serve: guard.Run},
+		run.Part{Name: "settings", Serve: func(ctx context.Context) error {
+			return reloadFiles(ctx, cfg.Reloads, hook, []*tlsfiles.Files{grpcTLS, redisFiles.tls},
+				[]*secretfile.File{redisFiles.password, redisFiles.sentinelPassword})
+		}},
+		run.Part{Name: "access", Serve: authorizer.Run},
 		run.Part{Name: "hooks", Serve: hook.Run},
 		run.Part{Name: "store", Serve: func(ctx context.Context) error { return store.Run(ctx, hub) }},
 		run.Part{Name: "feed", Serve: hub.Run},
 		run.Part{Name: "readiness", Serve: func(ctx context.Context) error { return srv.watchStore(ctx, store.Ping) }},
+		run.Part{Name: "local relay", Serve: func(ctx context.Context) error { return cfg.serveRelay(ctx, relay) }},
 		run.Part{Name: "grpc", Serve: srv.serve},
 	)
 }
 
-// announce says in one line of the log how open the service is.
-func (c *Config) announce(ctx context.Context, guard *access.Guard, addr net.Addr, log *slog.Logger) {
-	if guard.Open() && (guard.ChecksServices() || c.TLS.CA != "") {
-		log.InfoContext(ctx, "access is for services of ours only", "address", addr.String())
-		return
+// serveRelay serves the edge in this process, if there is one, until ctx ends.
+func (c *Config) serveRelay(ctx context.Context, relay relayv1.RelayServiceServer) error {
+	if c.ServeRelay == nil {
+		<-ctx.Done()
+		return nil
 	}
-	guard.Announce(ctx, addr)
+	return c.ServeRelay(ctx, relay)
 }
 
-// store is the store's part of the settings.
+// announce logs who may reach the service.
+func (c *Config) announce(ctx context.Context, authorizer *access.Authorizer, addr net.Addr, log *slog.Logger) {
+	if authorizer.Open() && (authorizer.ChecksServices() || c.TLS.CA != "") {
+		log.InfoContext(ctx, "only services with our credential have access", "address", addr.String())
+		return
+	}
+	authorizer.Announce(ctx, addr)
+}
+
+// store returns the settings of the store.
 func (c *Config) store() redisstore.Options {
 	return redisstore.Options{
-		Wait:              c.RedisWait,
-		Tracer:            c.tracer(),
-		URL:               c.Redis,
-		Embedded:          c.Embedded,
-		Cap:               c.HistoryCap,
-		CapExplicit:       c.HistoryCapChosen,
-		Archive:           c.Archive,
-		Retention:         c.HistoryRetention,
-		RetentionExplicit: c.HistoryRetentionChosen,
-		Acks:              redisstore.Acks{Replicas: c.AckReplicas, Fsync: c.AckFsync, Timeout: c.AckTimeout},
-		WaitingItems:      c.PublishQueue,
-		WaitingBytes:      c.PublishQueueBytes,
-		WaitingGroupItems: c.PublishQueueGroup,
-		WaitingGroupBytes: c.PublishQueueGroupBytes,
+		Connection: redisstore.Connection{
+			URL:      c.Redis,
+			Embedded: c.Embedded,
+			Wait:     c.RedisWait,
+			Acks:     c.Acks,
+			Tracer:   c.tracer(),
+		},
+		History: redisstore.History{
+			Cap:               c.HistoryCap,
+			CapExplicit:       c.HistoryCapChosen,
+			Retention:         c.HistoryRetention,
+			RetentionExplicit: c.HistoryRetentionChosen,
+			Archive:           c.Archive,
+			Waiting:           c.PublishQueue,
+		},
 	}
 }
 
@@ -124,9 +154,9 @@ func (c *Config) listen(ctx context.Context) ([]net.Listener, error) {
 			return nil, fmt.Errorf("-listen: %w", err)
 		}
 	}
-	all := []net.Listener{main}
+	all := []net.Listener{newBoundedListener(main, maxConnections, maxAddressConnections)}
 	for _, ln := range c.ExtraListeners {
-		all = append(all, within{ln})
+		all = append(all, inProcessListener{ln})
 	}
 	return all, nil
 }

@@ -8,21 +8,28 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/historysvc"
+	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
@@ -32,9 +39,11 @@ const room = "/room/9527/"
 // service is a running history service and a connection to it.
 type service struct {
 	history historyv1.HistoryServiceClient
+	admin   adminv1.AdminServiceClient
 	relay   relayv1.RelayServiceClient
 	health  healthv1.HealthClient
 	redis   *miniredis.Miniredis
+	metrics *prometheus.Registry
 	// stop ends Run; done gets its error.
 	stop context.CancelFunc
 	done chan error
@@ -68,8 +77,8 @@ func startWith(t *testing.T, cfg historysvc.Config, redis *miniredis.Miniredis) 
 	ready := make(chan net.Addr, 1)
 	cfg.OnReady = func(addr net.Addr) { ready <- addr }
 	ctx, stop := context.WithCancel(context.Background())
-	s := &service{redis: redis, stop: stop, done: make(chan error, 1)}
-	go func() { s.done <- historysvc.Run(ctx, cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry()) }()
+	s := &service{redis: redis, metrics: prometheus.NewRegistry(), stop: stop, done: make(chan error, 1)}
+	go func() { s.done <- historysvc.Run(ctx, cfg, slog.New(slog.DiscardHandler), s.metrics) }()
 	t.Cleanup(func() { s.end(t) })
 	select {
 	case addr := <-ready:
@@ -89,6 +98,7 @@ func (s *service) connect(t *testing.T, target string, opts ...grpc.DialOption) 
 	}
 	t.Cleanup(func() { conn.Close() })
 	s.history = historyv1.NewHistoryServiceClient(conn)
+	s.admin = adminv1.NewAdminServiceClient(conn)
 	s.relay = relayv1.NewRelayServiceClient(conn)
 	s.health = healthv1.NewHealthClient(conn)
 }
@@ -307,7 +317,7 @@ func TestRequestsAreRefusedWithTheFieldThatIsBad(t *testing.T) {
 		{"publish to the timer", publish("/timer", "x"), codes.PermissionDenied, ""},
 		{"publish to the lobby", publish("/", "x"), codes.PermissionDenied, ""},
 		{"empty packet", publish(room, ""), codes.InvalidArgument, "packet"},
-		{"large packet", publish(room, strings.Repeat("x", 32<<10+1)), codes.ResourceExhausted, "packet"},
+		{"large packet", publish(room, strings.Repeat("x", 32<<10+1)), codes.InvalidArgument, "packet"},
 		{"forged ack", publish(room, `{"type":1,"command":1,"uuid":"u"}`), codes.InvalidArgument, "packet"},
 		{"ping", publish(room, `{"type":1,"command":5,"uuid":"u"}`), codes.InvalidArgument, "packet"},
 		{"bad uuid", publish(room, `{"type":2,"uuid":"a\u0000b"}`), codes.InvalidArgument, "packet"},
@@ -330,8 +340,8 @@ func TestRequestsAreRefusedWithTheFieldThatIsBad(t *testing.T) {
 			return err
 		}, codes.InvalidArgument, "ttl"},
 		{"watch of nothing", watch(), codes.InvalidArgument, "groups"},
-		{"watch of the timer", watch(&historyv1.WatchedGroup{GroupName: "/timer"}), codes.InvalidArgument, "group_name"},
-		{"watch of a group twice", watch(&historyv1.WatchedGroup{GroupName: room}, &historyv1.WatchedGroup{GroupName: room}), codes.InvalidArgument, "groups"},
+		{"watch of the timer", watch(&historyv1.WatchedGroup{GroupName: "/timer"}), codes.InvalidArgument, "groups[0].group_name"},
+		{"watch of a group twice", watch(&historyv1.WatchedGroup{GroupName: room}, &historyv1.WatchedGroup{GroupName: room}), codes.InvalidArgument, "groups[1].group_name"},
 		{"watch of 1001 groups", watch(make([]*historyv1.WatchedGroup, 1001)...), codes.InvalidArgument, "groups"},
 		{"read of a bad name", func() error {
 			_, err := s.relay.Read(t.Context(), &relayv1.ReadRequest{Group: "x"})
@@ -339,10 +349,93 @@ func TestRequestsAreRefusedWithTheFieldThatIsBad(t *testing.T) {
 		}, codes.InvalidArgument, "group"},
 	} {
 		err := tt.call()
-		if status.Code(err) != tt.code || !strings.HasPrefix(status.Convert(err).Message(), tt.text) {
+		s := status.Convert(err)
+		if s.Code() != tt.code || !strings.HasPrefix(s.Message(), tt.text) {
 			t.Errorf("%s: %v, want %v that begins with %q", tt.name, err, tt.code, tt.text)
 		}
+		if info := grpcstatus.InfoOf(s); info.GetReason() == "" {
+			t.Errorf("%s: %v has no reason", tt.name, err)
+		}
+		var fields []string
+		for _, detail := range s.Details() {
+			if bad, ok := detail.(*errdetails.BadRequest); ok {
+				fields = append(fields, bad.GetFieldViolations()[0].GetField())
+			}
+		}
+		if tt.text != "" && (len(fields) != 1 || fields[0] != tt.text) {
+			t.Errorf("%s: names the fields %q, want %q", tt.name, fields, tt.text)
+		}
 	}
+}
+
+func TestWatchThatEndsNamesTheGroup(t *testing.T) {
+	s := start(t)
+	if err := s.redis.Set("/damaged", "not a list"); err != nil {
+		t.Fatal(err)
+	}
+	w, err := s.history.Watch(t.Context(), &historyv1.WatchRequest{Groups: []*historyv1.WatchedGroup{
+		{GroupName: room}, {GroupName: "/damaged", Start: &historyv1.WatchedGroup_AfterUuid{AfterUuid: "u1"}},
+	}})
+	for err == nil {
+		_, err = w.Recv()
+	}
+	got := status.Convert(err)
+	info := grpcstatus.InfoOf(got)
+	if got.Code() != codes.FailedPrecondition || !strings.HasPrefix(got.Message(), "group /damaged: ") ||
+		info.GetReason() != "GROUP_DAMAGED" || info.GetMetadata()["group_name"] != "/damaged" {
+		t.Errorf("got %v, %v; want FailedPrecondition that names the group", got, info)
+	}
+}
+
+func TestCallThatItsCallerCancelsIsCountedSo(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var asked atomic.Int32
+	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 1 {
+			_, _ = io.Copy(io.Discard, r.Body) // so that the end of the connection is noticed
+			cancel()
+			<-r.Context().Done()
+		}
+	}))
+	t.Cleanup(hook.Close)
+	redis := miniredis.RunT(t)
+	cfg := settings(t, "-listen", "127.0.0.1:0", "-redis", "redis://"+redis.Addr()+"/0", "-hook-before-url", hook.URL)
+	cfg.Embedded = true
+	s := startWith(t, cfg, redis)
+	s.publish(t, data("u1"))
+	if _, err := s.history.Publish(ctx, &historyv1.PublishRequest{GroupName: room, Packet: data("u2")}); status.Code(err) != codes.Canceled {
+		t.Fatalf("got %v, want Canceled", err)
+	}
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		counted := s.calls(t, "Publish")
+		if diff := cmp.Diff(map[string]uint64{"OK": 1, "Canceled": 1}, counted); diff == "" {
+			return
+		} else if len(counted) > 1 || time.Now().After(end) {
+			t.Fatalf("counted, want (-), got (+):\n%s", diff)
+		}
+	}
+}
+
+// calls returns how many calls of a method were counted, by code.
+func (s *service) calls(t *testing.T, method string) map[string]uint64 {
+	t.Helper()
+	families, err := s.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counted := make(map[string]uint64)
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			labels := make(map[string]string)
+			for _, l := range m.GetLabel() {
+				labels[l.GetName()] = l.GetValue()
+			}
+			if f.GetName() == "gotapi_history_call_seconds" && labels["method"] == method {
+				counted[labels["code"]] = m.GetHistogram().GetSampleCount()
+			}
+		}
+	}
+	return counted
 }
 
 func TestTTLHoldsForTheGroup(t *testing.T) {
@@ -489,5 +582,42 @@ func TestPublishesThatCannotFinishAreCutOffAfterTheDrainTime(t *testing.T) {
 	}
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("stopping took %v", took)
+	}
+}
+
+// The client of these tests has gRPC's default limits.
+func TestEveryPageFitsIntoWhatACallerReceivesByDefault(t *testing.T) {
+	s := start(t)
+	const n = 150
+	filler := strings.Repeat("x", 32<<10-100)
+	for i := range n {
+		s.publish(t, fmt.Appendf(nil, `{"type":2,"uuid":"u%d","body":{"data":%q}}`, i, filler))
+	}
+	for name, r := range map[string]*historyv1.GetHistoryRequest{
+		"newest":    {},
+		"largest":   {Size: proto.Int32(10000)},
+		"versioned": {Size: proto.Int32(10000), IfNoneMatch: proto.String("")},
+		"oldest":    {Position: -n},
+		"before":    {Before: fmt.Sprintf("u%d", n-1), Size: proto.Int32(10000)},
+		"after":     {After: "u0", Size: proto.Int32(10000)},
+	} {
+		r.GroupName = room
+		page, err := s.history.GetHistory(t.Context(), r)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if len(page.GetData()) < n*3/4 || page.Next == nil {
+			t.Errorf("%s: %d texts, next %v; want most of 4 MiB, and that more follows", name, len(page.GetData()), page.Next)
+		}
+	}
+	all, err := s.history.GetHistory(t.Context(), &historyv1.GetHistoryRequest{GroupName: room, MaxBytes: 8 << 20}, grpc.MaxCallRecvMsgSize(16<<20))
+	if err != nil || len(all.GetData()) != n || all.Next != nil {
+		t.Errorf("8 MiB: %d texts, %v, want all %d", len(all.GetData()), err, n)
+	}
+	for _, bad := range []int32{-1, 8<<20 + 1} {
+		if _, err := s.history.GetHistory(t.Context(), &historyv1.GetHistoryRequest{GroupName: room, MaxBytes: bad}); status.Code(err) != codes.InvalidArgument {
+			t.Errorf("max_bytes %d: %v", bad, err)
+		}
 	}
 }

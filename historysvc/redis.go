@@ -5,59 +5,65 @@ import (
 	"crypto/tls"
 	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
+	"github.com/gotapi/gotapi-ws/internal/secretfile"
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
-// openStore opens the store. onRedis is what keeps the files of TLS to Redis.
-func (c *Config) openStore(ctx context.Context, log *slog.Logger, reg prometheus.Registerer) (store *redisstore.Store, onRedis secure, err error) {
-	opts := c.store()
-	if opts.Login.Password, err = secretIn("-redis-password-file", c.RedisPasswordFile); err != nil {
-		return nil, secure{}, err
+// redisFiles are the files of the login at Redis; nil: there is none.
+type redisFiles struct {
+	tls                        *tlsfiles.Files
+	password, sentinelPassword *secretfile.File
+}
+
+// openRedisFiles reads the files.
+func (c *Config) openRedisFiles(log *slog.Logger, reg prometheus.Registerer) (files redisFiles, err error) {
+	if files.password, err = secretfile.Open("-redis-password-file", c.RedisPasswordFile, nil, log); err != nil {
+		return redisFiles{}, err
 	}
-	if opts.Login.SentinelPassword, err = secretIn("-redis-sentinel-password-file", c.RedisSentinelPasswordFile); err != nil {
-		return nil, secure{}, err
+	if files.sentinelPassword, err = secretfile.Open("-redis-sentinel-password-file", c.RedisSentinelPasswordFile, nil, log); err != nil {
+		return redisFiles{}, err
 	}
 	if c.RedisTLS != (tlsfiles.Paths{}) || c.RedisTLSServerName != "" {
-		files, err := tlsfiles.Open(c.RedisTLS, "redis", log, reg)
+		files.tls, err = tlsfiles.Open(c.RedisTLS, "redis", log, reg)
 		if err != nil {
-			return nil, secure{}, fmt.Errorf("-redis-tls-ca, -redis-tls-cert, -redis-tls-key: %w", err)
+			return redisFiles{}, fmt.Errorf("-redis-tls-ca, -redis-tls-cert, -redis-tls-key: %w", err)
 		}
-		onRedis.files = files
-		opts.Login.TLS = func() *tls.Config { return files.Client(c.RedisTLSServerName) }
 	}
-	store, err = redisstore.Open(ctx, opts, log, reg)
-	return store, onRedis, err
+	return files, nil
 }
 
-// secretIn reads a secret that the operator keeps in a file; "" without one.
-func secretIn(name, path string) (string, error) {
-	if path == "" {
-		return "", nil
+// login uses the files as they are when a connection is made.
+func (f *redisFiles) login(serverName string) (login redisstore.Login) {
+	if f.password != nil {
+		login.Password = f.password.Text
 	}
-	b, err := os.ReadFile(path) //nolint:gosec // the operator named it
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
+	if f.sentinelPassword != nil {
+		login.SentinelPassword = f.sentinelPassword.Text
 	}
-	secret := strings.TrimRight(string(b), "\r\n")
-	if secret == "" {
-		return "", fmt.Errorf("%s: %s is empty", name, path)
+	if f.tls != nil {
+		login.TLS = func() *tls.Config { return f.tls.Client(serverName) }
 	}
-	return secret, nil
+	return login
 }
 
-// checkRedisFiles says whether openStore could use the files.
+// openStore opens the store, which uses files.
+func (c *Config) openStore(ctx context.Context, files *redisFiles, log *slog.Logger, reg prometheus.Registerer) (*redisstore.Store, error) {
+	opts := c.store()
+	opts.Connection.Login = files.login(c.RedisTLSServerName)
+	return redisstore.Open(ctx, opts, log, reg)
+}
+
+// checkRedisFiles returns what is wrong with the files that openRedisFiles reads.
 func (c *Config) checkRedisFiles() error {
 	var wrong config.Errors
-	_, err := secretIn("-redis-password-file", c.RedisPasswordFile)
+	_, err := secretfile.Open("-redis-password-file", c.RedisPasswordFile, nil, nil)
 	wrong.Add(err)
-	_, err = secretIn("-redis-sentinel-password-file", c.RedisSentinelPasswordFile)
+	_, err = secretfile.Open("-redis-sentinel-password-file", c.RedisSentinelPasswordFile, nil, nil)
 	wrong.Add(err)
 	if err := tlsfiles.Check(c.RedisTLS); err != nil {
 		wrong.Add(fmt.Errorf("-redis-tls-ca, -redis-tls-cert, -redis-tls-key: %w", err))

@@ -16,34 +16,41 @@ import (
 	"google.golang.org/grpc/reflection"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/historysvc/internal/adminapi"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/audit"
-	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/auth"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/historyapi"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/relayserver"
+	"github.com/gotapi/gotapi-ws/internal/metric"
+	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
 const (
-	// A page of history has up to 8 MiB of texts, and its last text.
-	maxMessageBytes = 16 << 20
-	// Flow control windows of HTTP/2, of a stream and of a connection, bytes. That
-	// they are given turns gRPC's search for better ones off: it pings with every
-	// few messages, which at low rates cost more than the messages.
+	// Largest request: a frame of an edge with a packet of 1 MiB. And largest response:
+	// a page of history has up to 8 MiB of texts, and its last text.
+	maxRequestBytes  = 1<<20 + 256<<10
+	maxResponseBytes = 16 << 20
+	// Flow control windows of HTTP/2, of a stream and of a connection, bytes.
+	// Setting them turns off gRPC's search for better ones, which pings with every
+	// few messages and at low rates cost more than the messages.
 	streamWindow     = 4 << 20
 	connectionWindow = 8 << 20
 	// Requests and streams of one connection at once.
 	maxStreams = 4096
-	// Goroutines that stay for calls: a new one would grow its stack anew each time,
-	// which was a tenth of the CPU of short calls. Further ones are made as needed.
+	// Goroutines that are kept for calls. A new goroutine has to grow its stack,
+	// which was a tenth of the CPU of short calls. More are started as needed.
 	streamWorkers = 32
-	// A call whose caller sets no deadline has this one.
+	// Longest time of a unary call, with that for its request to come.
 	maxCallTime = 30 * time.Second
 
-	// Redis is asked for a sign of life this often, and may take this long.
+	// Interval and timeout of pings of Redis.
 	pingEvery   = time.Second
 	pingTimeout = time.Second
 )
 
-// Edges ping every 10 s, also while they have no stream.
+// Edges ping every 10 s, even without a stream.
 var (
 	keepalivePolicy = keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}
 	keepaliveParams = keepalive.ServerParameters{Time: 10 * time.Second, Timeout: 5 * time.Second}
@@ -53,8 +60,8 @@ var (
 type server struct {
 	grpc      *grpc.Server
 	health    *health.Server
-	history   *rpc.History
-	relay     *rpc.Relay
+	history   *historyapi.Service
+	relay     *relayserver.Server
 	listeners []net.Listener
 	drain     time.Duration
 	log       *slog.Logger
@@ -62,47 +69,45 @@ type server struct {
 	redisUp   prometheus.Gauge
 }
 
-func newServer(h *rpc.History, r *rpc.Relay, door *rpc.Door, auditLog *audit.Log, listeners []net.Listener, options []grpc.ServerOption, drain time.Duration, log *slog.Logger, reg prometheus.Registerer) *server {
+func newServer(h *historyapi.Service, a *adminapi.Service, r *relayserver.Server, callers *auth.Authenticator, auditLog *audit.Log, listeners []net.Listener, options []grpc.ServerOption, drain time.Duration, log *slog.Logger, reg prometheus.Registerer) *server {
+	in := metric.In(reg)
 	s := &server{
 		health: health.NewServer(), history: h, relay: r, listeners: listeners, drain: drain, log: log,
-		calls: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name:    "gotapi_history_call_seconds",
-			Help:    "Duration of unary gRPC calls, by method and status code.",
-			Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
-		}, []string{"method", "code"}),
+		calls: in.Histograms("gotapi_history_call_seconds", "Duration of unary gRPC calls, by method and status code.",
+			prometheus.ExponentialBuckets(0.0005, 4, 8), "method", "code"),
+		redisUp: in.Gauge("gotapi_history_redis_up", "1 while Redis answers the ping of each second."),
 	}
-	s.redisUp = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "gotapi_history_redis_up",
-		Help: "1 while Redis answers the ping of each second.",
-	})
-	reg.MustRegister(s.calls, s.redisUp)
+	unary := newMethods(callers.Stream, chain(s.observe, auditLog.Unary))
 	s.grpc = grpc.NewServer(append(options,
 		grpc.NumStreamWorkers(streamWorkers),
-		grpc.MaxRecvMsgSize(maxMessageBytes),
-		grpc.MaxSendMsgSize(maxMessageBytes),
+		grpc.MaxRecvMsgSize(maxRequestBytes),
+		grpc.MaxSendMsgSize(maxResponseBytes),
 		grpc.InitialWindowSize(streamWindow),
 		grpc.InitialConnWindowSize(connectionWindow),
 		grpc.MaxConcurrentStreams(maxStreams),
 		grpc.KeepaliveEnforcementPolicy(keepalivePolicy),
 		grpc.KeepaliveParams(keepaliveParams),
-		grpc.ChainUnaryInterceptor(s.call, door.Unary, auditLog.Unary),
-		grpc.StreamInterceptor(door.Stream),
-		grpc.WaitForHandlers(true), // they use what is given up next
+		grpc.InTapHandle(unary.limitTime),
+		grpc.StreamInterceptor(callers.Stream),
+		grpc.WaitForHandlers(true), // they use what is closed next
 	)...)
-	historyv1.RegisterHistoryServiceServer(s.grpc, h)
-	relayv1.RegisterRelayServiceServer(s.grpc, r)
-	healthv1.RegisterHealthServer(s.grpc, s.health)
+	s.grpc.RegisterService(unary.of(&historyv1.HistoryService_ServiceDesc), h)
+	s.grpc.RegisterService(unary.of(&adminv1.AdminService_ServiceDesc), a)
+	s.grpc.RegisterService(unary.of(&relayv1.RelayService_ServiceDesc), r)
+	s.grpc.RegisterService(unary.of(&healthv1.Health_ServiceDesc), s.health)
 	reflection.Register(s.grpc)
-	s.setServing(healthv1.HealthCheckResponse_SERVING) // Redis has answered just now
+	s.setServing(healthv1.HealthCheckResponse_SERVING) // the store was just opened
 	return s
 }
 
-// call bounds and measures a unary call.
-func (s *server) call(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
-	ctx, cancel := context.WithTimeout(ctx, maxCallTime)
-	defer cancel()
+// observe measures a unary call.
+func (s *server) observe(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	began := time.Now()
 	resp, err := handler(ctx, req)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		// The caller has hung up: whatever came of it is not the service's failure.
+		err = status.FromContextError(ctx.Err()).Err()
+	}
 	s.calls.WithLabelValues(path.Base(info.FullMethod), status.Code(err).String()).Observe(time.Since(began).Seconds())
 	return resp, err
 }
@@ -141,7 +146,7 @@ func (s *server) stop() {
 	s.grpc.GracefulStop()
 }
 
-// watchStore makes the health service tell whether Redis answers.
+// watchStore keeps the health service up to date about Redis.
 func (s *server) watchStore(ctx context.Context, ping func(context.Context) error) error {
 	tick := time.NewTicker(pingEvery)
 	defer tick.Stop()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,88 +13,92 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/secretfile"
 	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
-// secure is the TLS of the gRPC server, or that to Redis; files is nil if it has none.
-type secure struct{ files *tlsfiles.Files }
-
-func (c *Config) openTLS(log *slog.Logger, reg prometheus.Registerer) (secure, error) {
+// openTLS returns the files of TLS of the gRPC server; nil if it has none.
+func (c *Config) openTLS(log *slog.Logger, reg prometheus.Registerer) (*tlsfiles.Files, error) {
 	if c.TLS.Cert == "" {
-		return secure{}, nil
+		return nil, nil //nolint:nilnil // see above
 	}
 	files, err := tlsfiles.Open(c.TLS, "grpc", log, reg)
 	if err != nil {
-		return secure{}, fmt.Errorf("-grpc-tls-cert, -grpc-tls-key, -grpc-tls-client-ca: %w", err)
+		return nil, fmt.Errorf("-grpc-tls-cert, -grpc-tls-key, -grpc-tls-client-ca: %w", err)
 	}
-	return secure{files}, nil
+	return files, nil
 }
 
-// useFiles uses what the files of all hold now, until ctx ends. It looks at them
-// from time to time, and at each reload.
-func useFiles(ctx context.Context, reloads <-chan *Config, all ...secure) error {
-	var files []*tlsfiles.Files
-	for _, s := range all {
-		if s.files != nil {
-			files = append(files, s.files)
-		}
+// tlsOptions returns the options of a gRPC server with these files, which may be
+// nil.
+func tlsOptions(files *tlsfiles.Files) []grpc.ServerOption {
+	if files == nil {
+		return nil
 	}
-	var looking sync.WaitGroup
-	looking.Go(func() { _ = tlsfiles.RunAll(ctx, files...) }) // returns nil
-	defer looking.Wait()
+	return []grpc.ServerOption{grpc.Creds(withPlainInProcess{files.ServerCredentials()})}
+}
+
+// reloadFiles reads the files again from time to time, and also the secret of hooks
+// at each reload, until ctx ends. Any of them may be nil.
+func reloadFiles(ctx context.Context, reloads <-chan *Config, hook *hooks.Hooks, certs []*tlsfiles.Files, secrets []*secretfile.File) error {
+	certs = slices.DeleteFunc(certs, func(f *tlsfiles.Files) bool { return f == nil })
+	var watching sync.WaitGroup
+	watching.Go(func() { _ = tlsfiles.RunAll(ctx, certs...) }) // returns nil
+	for _, f := range secrets {
+		watching.Go(func() { f.Run(ctx) })
+	}
+	defer watching.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-reloads:
-			for _, f := range files {
-				_ = f.Reload() // is in the log
+			hook.Reload()
+			for _, f := range secrets {
+				f.Reload()
+			}
+			for _, f := range certs {
+				_ = f.Reload() // logs its failure
 			}
 		}
 	}
 }
 
-func (s secure) options() []grpc.ServerOption {
-	if s.files == nil {
-		return nil
-	}
-	return []grpc.ServerOption{grpc.Creds(exempting{s.files.ServerCredentials()})}
-}
+// inProcessListener accepts connections that do not leave this process.
+type inProcessListener struct{ net.Listener }
 
-// within marks the connections of a listener as those of this very process.
-type within struct{ net.Listener }
-
-type withinConn struct{ net.Conn }
+type inProcessConn struct{ net.Conn }
 
 // Accept implements net.Listener.
-func (l within) Accept() (net.Conn, error) {
+func (l inProcessListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return withinConn{conn}, nil
+	return inProcessConn{conn}, nil
 }
 
-// exempting does without TLS where nothing leaves the process.
-type exempting struct {
+// withPlainInProcess uses no TLS on connections that do not leave this process.
+type withPlainInProcess struct {
 	credentials.TransportCredentials
 }
 
 // ServerHandshake implements credentials.TransportCredentials.
-func (e exempting) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	if _, ok := conn.(withinConn); ok {
+func (w withPlainInProcess) ServerHandshake(conn net.Conn) (net.Conn, credentials.AuthInfo, error) {
+	if _, ok := conn.(inProcessConn); ok {
 		return insecure.NewCredentials().ServerHandshake(conn)
 	}
-	return e.TransportCredentials.ServerHandshake(conn)
+	return w.TransportCredentials.ServerHandshake(conn)
 }
 
 // Clone implements credentials.TransportCredentials.
-func (e exempting) Clone() credentials.TransportCredentials {
-	return exempting{e.TransportCredentials.Clone()}
+func (w withPlainInProcess) Clone() credentials.TransportCredentials {
+	return withPlainInProcess{w.TransportCredentials.Clone()}
 }
 
-// Probe asks the service that runs with the same settings whether it is well.
+// Probe returns nil if the service that runs with the same settings is healthy.
 func (c *Config) Probe(ctx context.Context) error {
 	addr, err := health.Local(c.Listen)
 	if err != nil {

@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/gotapi/gotapi-ws/internal/backoff"
+	"github.com/gotapi/gotapi-ws/internal/fairshare"
 )
 
 // Limits of After.
@@ -18,33 +21,32 @@ const (
 	// How long one try may take, and how often a batch is tried.
 	afterTimeout = 5 * time.Second
 	afterTries   = 3
-	// What is left when the service stops is told within this time, or not at all.
+	// When the service stops, it delivers the rest within this time, or not at all.
 	afterLastMoment = 2 * time.Second
 )
 
-// After tells a webhook of packets that were published. A nil *After tells nobody.
+// After notifies a webhook of packets that were published. A nil *After does nothing.
 type After struct {
 	hook    *webhook
 	log     *slog.Logger
 	metrics *metrics
-	// The pause before the second try; it doubles.
-	pause time.Duration
+	retry   backoff.Policy
 	// Holds a token when something waits.
 	wake chan struct{}
 
 	mu      sync.Mutex
 	waiting []Packet
-	bytes   int
+	queue   fairshare.Queue
 }
 
 // newAfter returns nil if there is no hook.
-func newAfter(cfg Config, secret []byte, log *slog.Logger, m *metrics) *After {
+func newAfter(cfg Config, known credentials, log *slog.Logger, m *metrics) *After {
 	if cfg.AfterURL == "" {
 		return nil
 	}
 	return &After{
-		hook: newWebhook(cfg.AfterURL, secret, 1), log: log, metrics: m, pause: 200 * time.Millisecond,
-		wake: make(chan struct{}, 1),
+		hook: newWebhook(cfg.AfterURL, known, 1), log: log, metrics: m, retry: backoff.Policy{Min: 200 * time.Millisecond},
+		wake: make(chan struct{}, 1), queue: fairshare.NewQueue(afterItems, afterBytes),
 	}
 }
 
@@ -55,14 +57,14 @@ func (a *After) Tell(p *Packet) {
 	}
 	size := p.size()
 	a.mu.Lock()
-	fits := len(a.waiting) < afterItems && a.bytes+size <= afterBytes
-	if fits {
+	err := a.queue.Check(p.Group, size)
+	if err == nil {
+		a.queue.Add(p.Group, size)
 		a.waiting = append(a.waiting, *p)
-		a.bytes += size
 	}
 	a.mu.Unlock()
-	if !fits {
-		a.metrics.told.WithLabelValues("dropped").Inc()
+	if err != nil {
+		a.metrics.delivered.WithLabelValues("dropped").Inc()
 		return
 	}
 	select {
@@ -96,10 +98,10 @@ func (a *After) tellAll(ctx context.Context) {
 		if err := a.deliver(ctx, batch); err != nil {
 			result = "failed"
 			if ctx.Err() == nil {
-				a.log.WarnContext(ctx, "the hook after publishing was not told", "packets", len(batch), "error", err)
+				a.log.WarnContext(ctx, "hook after publishing was not notified", "packets", len(batch), "error", err)
 			}
 		}
-		a.metrics.told.WithLabelValues(result).Add(float64(len(batch)))
+		a.metrics.delivered.WithLabelValues(result).Add(float64(len(batch)))
 	}
 }
 
@@ -109,26 +111,26 @@ func (a *After) take() []Packet {
 	defer a.mu.Unlock()
 	n, bytes := 0, 0
 	for n < len(a.waiting) && n < batchItems {
-		size := a.waiting[n].size()
+		p := &a.waiting[n]
+		size := p.size()
 		if n > 0 && bytes+size > batchBytes {
 			break
 		}
 		n++
 		bytes += size
+		a.queue.Remove(p.Group, size)
 	}
 	batch := a.waiting[:n:n]
 	a.waiting = a.waiting[n:]
 	if len(a.waiting) == 0 {
 		a.waiting = nil
 	}
-	a.bytes -= bytes
 	return batch
 }
 
 // deliver tries a few times.
 func (a *After) deliver(ctx context.Context, batch []Packet) (err error) {
 	e := newEvent("after_publish", batch)
-	pause := a.pause
 	for try := 1; ; try++ {
 		attempt, cancel := context.WithTimeout(ctx, afterTimeout)
 		_, err = a.hook.send(attempt, e)
@@ -136,11 +138,8 @@ func (a *After) deliver(ctx context.Context, batch []Packet) (err error) {
 		if err == nil || try == afterTries {
 			return err
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if backoff.Sleep(ctx, a.retry.Delay(try)) != nil {
 			return err
 		}
-		pause *= 2
 	}
 }

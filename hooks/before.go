@@ -1,135 +1,154 @@
 package hooks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/gotapi/gotapi-ws/access"
 )
 
-// Action is what becomes of a packet.
-type Action uint8
+// action is what becomes of a packet.
+type action uint8
 
-// The actions.
 const (
-	// Allow: it is published as it is.
-	Allow Action = iota + 1
-	// Deny: it is refused for good.
-	Deny
-	// Rewrite: another text is published in its place.
-	Rewrite
-	// Fail: nobody has said anything, and the packet is not to be published.
-	Fail
-	// Busy: as Fail, because too many packets wait.
-	Busy
+	// allow: it is published as it is.
+	allow action = iota + 1
+	// deny: it is refused for good.
+	deny
+	// rewrite: another text is published in its place.
+	rewrite
+	// fail: the hook did not decide, and the packet is not published.
+	fail
+	// busy: as fail, because too many packets wait.
+	busy
 )
 
-var actionNames = map[Action]string{Allow: "allow", Deny: "deny", Rewrite: "rewrite", Fail: "fail", Busy: "busy"}
+var actionNames = map[action]string{allow: "allow", deny: "deny", rewrite: "rewrite", fail: "fail", busy: "busy"}
 
-// Verdict is what becomes of a packet, and why.
-type Verdict struct {
-	Action Action
-	// Of Deny, for the user.
-	Reason string
-	// Of Rewrite: the packet to publish.
-	Text string
+// verdict is what becomes of a packet, and why.
+type verdict struct {
+	action action
+	// Of deny, for the user.
+	reason string
+	// Of rewrite: the packet to publish.
+	text string
+}
+
+// refusals are the errors of the verdicts that refuse a packet.
+var refusals = map[action]access.DeniedError{
+	deny: {Status: http.StatusForbidden, Reason: access.RefusedByHook, Msg: "the message was not allowed"},
+	busy: {Status: http.StatusTooManyRequests, Reason: access.HookBusy, Msg: "too much is waiting to be checked"},
+	fail: {Status: http.StatusServiceUnavailable, Reason: access.HookUnavailable, Msg: "the message cannot be checked now"},
+}
+
+// refusal returns the error of a verdict; nil if the packet is published.
+func (v *verdict) refusal() error {
+	denied, ok := refusals[v.action]
+	if !ok {
+		return nil
+	}
+	denied.Msg = cmp.Or(v.reason, denied.Msg)
+	return &denied
 }
 
 const (
-	// maxReason bounds what users are told, in bytes.
+	// maxReason bounds what users see of a reason, in bytes.
 	maxReason = 200
-	// defaultReason is for hooks that do not say why.
-	defaultReason = "the message was not allowed"
 	// complainEvery is how often failures are logged, at most.
 	complainEvery = 10 * time.Second
 )
 
-// Before asks a webhook about packets. A nil *Before allows all.
+// Before asks a webhook about packets. A nil *Before allows all of them.
 type Before struct {
 	hook    *webhook
 	timeout time.Duration
-	onFail  Action
+	onFail  action
 	log     *slog.Logger
 	metrics *metrics
-	// Holds a token for each packet that is asked about.
-	turns chan struct{}
-	// Packets that are asked about or wait, and how many may.
-	inside atomic.Int64
-	most   int64
+	turns   *turns
 	// When a failure was last logged, Unix nanoseconds.
 	complained atomic.Int64
 }
 
 // newBefore returns nil if there is no hook.
-func newBefore(cfg Config, secret []byte, log *slog.Logger, m *metrics) *Before {
+func newBefore(cfg Config, known credentials, log *slog.Logger, m *metrics) *Before {
 	if cfg.BeforeURL == "" {
 		return nil
 	}
 	b := &Before{
-		hook: newWebhook(cfg.BeforeURL, secret, cfg.Concurrency), timeout: cfg.Timeout, onFail: Fail, log: log, metrics: m,
-		turns: make(chan struct{}, cfg.Concurrency), most: int64(cfg.Concurrency + cfg.Queue),
+		hook: newWebhook(cfg.BeforeURL, known, cfg.Concurrency), timeout: cfg.Timeout, onFail: fail, log: log, metrics: m,
+		turns: newTurns(cfg.Concurrency, cfg.Queue),
 	}
 	if cfg.OnFailure == failAllow {
-		b.onFail = Allow
+		b.onFail = allow
 	}
 	return b
 }
 
-// Ask returns what becomes of a packet, within the timeout.
-func (b *Before) Ask(ctx context.Context, p *Packet) Verdict {
+// Review asks the hook whether p may be published. It returns the packet to publish
+// instead of p, which may have up to maxBytes bytes; nil if that is p itself. A
+// refusal is an *access.DeniedError: 403 if the hook denies the packet, 429 if too
+// many packets wait, 503 if the hook does not decide. Review takes bounded time.
+func (b *Before) Review(ctx context.Context, p *Packet, maxBytes int) (*Rewrite, error) {
 	if b == nil {
-		return Verdict{Action: Allow}
+		return nil, nil
 	}
 	began := time.Now()
 	v := b.ask(ctx, p)
-	b.metrics.asked(v.Action, time.Since(began))
-	return v
+	b.metrics.observe(v.action, time.Since(began))
+	if v.action != rewrite {
+		return nil, v.refusal()
+	}
+	r, ok := p.rewrite(v.text, maxBytes)
+	if !ok {
+		b.log.WarnContext(ctx, "hook returned an invalid rewrite", "group", p.Group)
+		return nil, (&verdict{action: deny}).refusal()
+	}
+	return r, nil
 }
 
-func (b *Before) ask(ctx context.Context, p *Packet) Verdict {
-	defer b.inside.Add(-1)
-	if b.inside.Add(1) > b.most {
-		return b.failed(ctx, Busy, nil)
-	}
+func (b *Before) ask(ctx context.Context, p *Packet) verdict {
 	ctx, cancel := context.WithTimeout(ctx, b.timeout)
 	defer cancel()
-	select {
-	case b.turns <- struct{}{}:
-		defer func() { <-b.turns }()
-	case <-ctx.Done():
-		return b.failed(ctx, Busy, ctx.Err())
+	if err := b.turns.acquire(ctx, p.Group); err != nil {
+		return b.failed(ctx, busy, err)
 	}
+	defer b.turns.release(p.Group)
 	answer, err := b.hook.send(ctx, newEvent("before_publish", p))
 	if err != nil {
-		return b.failed(ctx, Fail, err)
+		return b.failed(ctx, fail, err)
 	}
 	v, err := parseVerdict(answer)
 	if err != nil {
-		return b.failed(ctx, Fail, err)
+		return b.failed(ctx, fail, err)
 	}
 	return v
 }
 
-// failed is the verdict when there is none. why is Fail or Busy.
-func (b *Before) failed(ctx context.Context, why Action, err error) Verdict {
+// failed is the verdict when there is none. why is fail or busy.
+func (b *Before) failed(ctx context.Context, why action, err error) verdict {
 	b.metrics.failures.WithLabelValues(actionNames[why]).Inc()
 	last, now := b.complained.Load(), time.Now().UnixNano()
 	if now-last > int64(complainEvery) && b.complained.CompareAndSwap(last, now) {
-		b.log.WarnContext(ctx, "the hook before publishing gives no verdict", "cause", actionNames[why], "error", err, "verdict", actionNames[b.onFail])
+		b.log.WarnContext(ctx, "hook before publishing gave no verdict", "cause", actionNames[why], "error", err, "verdict", actionNames[b.onFail])
 	}
-	if b.onFail == Allow {
-		return Verdict{Action: Allow}
+	if b.onFail == allow {
+		return verdict{action: allow}
 	}
-	return Verdict{Action: why}
+	return verdict{action: why}
 }
 
 // parseVerdict reads an answer; an empty one allows.
-func parseVerdict(answer []byte) (Verdict, error) {
+func parseVerdict(answer []byte) (verdict, error) {
 	if len(answer) == 0 {
-		return Verdict{Action: Allow}, nil
+		return verdict{action: allow}, nil
 	}
 	var a struct {
 		Action string  `json:"action"`
@@ -137,24 +156,21 @@ func parseVerdict(answer []byte) (Verdict, error) {
 		Packet *string `json:"packet"`
 	}
 	if err := json.Unmarshal(answer, &a); err != nil {
-		return Verdict{}, fmt.Errorf("the hook's answer is not JSON: %w", err)
+		return verdict{}, fmt.Errorf("the hook's answer is not JSON: %w", err)
 	}
 	switch {
 	case a.Action == "allow":
-		return Verdict{Action: Allow}, nil
+		return verdict{action: allow}, nil
 	case a.Action == "deny":
-		return Verdict{Action: Deny, Reason: reason(a.Reason)}, nil
+		return verdict{action: deny, reason: reason(a.Reason)}, nil
 	case a.Action == "rewrite" && a.Packet != nil && *a.Packet != "":
-		return Verdict{Action: Rewrite, Text: *a.Packet}, nil
+		return verdict{action: rewrite, text: *a.Packet}, nil
 	}
-	return Verdict{}, fmt.Errorf("the hook's answer has no action that can be done: %q", a.Action)
+	return verdict{}, fmt.Errorf("the hook's answer has no action that can be done: %q", a.Action)
 }
 
-// reason is what users are told: not too long, and whole characters.
+// reason cuts s to maxReason bytes of whole characters.
 func reason(s string) string {
-	if s == "" {
-		return defaultReason
-	}
 	for len(s) > maxReason || !utf8.ValidString(s) {
 		s = s[:min(maxReason, len(s)-1)]
 	}

@@ -3,12 +3,15 @@ package hooks
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net/url"
-	"os"
 	"strings"
 	"time"
+
+	"github.com/gotapi/gotapi-ws/internal/secretfile"
 )
 
 // Config is what hooks can be told. The zero Config has none.
@@ -17,6 +20,9 @@ type Config struct {
 	BeforeURL, AfterURL string
 	// File with the secret that requests are signed with; "": they are not.
 	SecretFile string
+	// File with the authorities, PEM, that must have issued the certificates of the
+	// webhooks; "": the machine's.
+	CA string
 	// How long a packet may wait for the answer, its turn included.
 	Timeout time.Duration
 	// "deny" or "allow": what becomes of a packet when there is no answer.
@@ -36,16 +42,17 @@ const minSecretBytes = 24
 
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
-	fs.StringVar(&c.BeforeURL, "hook-before-url", "", "`URL` that is asked before a packet is published: allow, deny, rewrite; none: nobody is asked")
-	fs.StringVar(&c.AfterURL, "hook-after-url", "", "`URL` that is told of packets that were published; none: nobody is told")
+	fs.StringVar(&c.BeforeURL, "hook-before-url", "", "`URL` of the webhook that allows, denies or rewrites packets before they are published")
+	fs.StringVar(&c.AfterURL, "hook-after-url", "", "`URL` of the webhook that is notified of published packets")
 	fs.StringVar(&c.SecretFile, "hook-secret-file", "", "`path` of the secret that requests of hooks are signed with, at least 24 bytes;\none that begins with whsec_ is base64")
+	fs.StringVar(&c.CA, "hook-ca", "", "`path` of the authorities for the certificates of hooks, PEM; none: those of this machine")
 	fs.DurationVar(&c.Timeout, "hook-timeout", time.Second, "how long a packet may wait for -hook-before-url")
 	fs.StringVar(&c.OnFailure, "hook-on-failure", failDeny, "what becomes of a packet when -hook-before-url does not answer: deny or allow")
 	fs.IntVar(&c.Concurrency, "hook-concurrency", 64, "most packets that are asked about at one time")
 	fs.IntVar(&c.Queue, "hook-queue", 1024, "most packets that wait for their turn to be asked about")
 }
 
-// Shared says whether a flag of that name is one of RegisterFlags: programs of
+// Shared reports whether a flag of that name is one of RegisterFlags: programs of
 // several services have it once.
 func Shared(flagName string) bool { return strings.HasPrefix(flagName, "hook-") }
 
@@ -53,6 +60,8 @@ func Shared(flagName string) bool { return strings.HasPrefix(flagName, "hook-") 
 func (c *Config) Check(check func(ok bool, format string, args ...any)) {
 	check(c.BeforeURL == "" || isURL(c.BeforeURL), "-hook-before-url: not a URL such as https://example.com/hook")
 	check(c.AfterURL == "" || isURL(c.AfterURL), "-hook-after-url: not a URL such as https://example.com/hook")
+	check(c.CA == "" || strings.HasPrefix(c.BeforeURL, "https:") || strings.HasPrefix(c.AfterURL, "https:"),
+		"-hook-ca needs a hook whose URL begins with https://")
 	if c.BeforeURL == "" {
 		return
 	}
@@ -62,11 +71,14 @@ func (c *Config) Check(check func(ok bool, format string, args ...any)) {
 	check(c.Queue >= 0 && c.Queue <= 1_000_000, "-hook-queue: not from 0 to 1000000")
 }
 
-// CheckFiles reads the secret and says what is wrong with it.
+// CheckFiles reads the secret and the authorities and says what is wrong with them.
 func (c *Config) CheckFiles() error {
-	_, err := c.secret()
+	_, err := c.credentials(nil)
 	return err
 }
+
+// SecretFiles returns the paths of the files that hold secrets.
+func (c *Config) SecretFiles() []string { return []string{c.SecretFile} }
 
 // MaxTimeout is the longest Timeout: below the time in which a WebSocket must show
 // a sign of life.
@@ -85,23 +97,21 @@ func isURL(s string) bool {
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
 }
 
-// secret reads the secret; nil if there is none.
-func (c *Config) secret() ([]byte, error) {
-	if c.SecretFile == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(c.SecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("-hook-secret-file: %w", err)
-	}
-	secret := bytes.TrimSpace(b)
+// parseSecret makes the key of signatures of what the secret file holds.
+func parseSecret(secret []byte) ([]byte, error) {
 	if encoded, ok := bytes.CutPrefix(secret, []byte("whsec_")); ok {
+		var err error
 		if secret, err = base64.StdEncoding.DecodeString(string(encoded)); err != nil {
-			return nil, fmt.Errorf("-hook-secret-file: %s is not base64 after whsec_", c.SecretFile)
+			return nil, errors.New("not base64 after whsec_")
 		}
 	}
 	if len(secret) < minSecretBytes {
-		return nil, fmt.Errorf("-hook-secret-file: a secret of %d bytes: at least %d are needed", len(secret), minSecretBytes)
+		return nil, fmt.Errorf("a secret of %d bytes: at least %d are needed", len(secret), minSecretBytes)
 	}
 	return secret, nil
+}
+
+// openSecret returns nil if there is no secret file.
+func (c *Config) openSecret(log *slog.Logger) (*secretfile.File, error) {
+	return secretfile.Open("-hook-secret-file", c.SecretFile, parseSecret, log)
 }

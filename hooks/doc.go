@@ -1,16 +1,14 @@
-// Package hooks lets an application have its say about what is published: a
-// webhook that is asked before (allow, deny, rewrite), and one that is told
-// afterwards.
+// Package hooks calls an application's webhooks about packets: one decides before a
+// packet is published (allow, deny, rewrite), one is notified afterwards.
 //
-// Before waits for the answer, within a bounded time, and bounds how many ask and
-// how many wait for their turn. Whoever publishes one packet after another gets
-// them out in that order, since it waits for each. What happens when the webhook
-// does not answer is the operator's to choose: deny (nothing gets out that was not
-// looked at) or allow (the chat goes on).
+// Before waits for the decision for a bounded time. It bounds how many requests run
+// and how many packets wait. A caller waits for each packet, so its packets keep
+// their order. If the webhook does not answer, the operator's choice holds: deny
+// (nothing unchecked is published) or allow (the chat goes on).
 //
-// After never blocks. It is best effort: what does not fit its queue, or cannot be
-// delivered in a few tries, is dropped and counted. Who needs every message reads
-// the archive or the history.
+// After never blocks. It is best effort: packets that do not fit its queue, or that
+// cannot be delivered in a few tries, are dropped and counted. Applications that need
+// every message read the archive or the history.
 //
 // Requests are signed as Standard Webhooks (https://www.standardwebhooks.com) asks:
 // headers webhook-id, webhook-timestamp and webhook-signature, so that receivers can

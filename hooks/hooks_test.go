@@ -2,14 +2,20 @@ package hooks
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,6 +29,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/internal/backoff"
+	"github.com/gotapi/gotapi-ws/internal/fairshare"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
@@ -66,36 +75,56 @@ func TestTheHookDecides(t *testing.T) {
 	for _, tt := range []struct {
 		name, answer string
 		status       int
-		want         Verdict
+		want         verdict
 	}{
-		{"allow", `{"action":"allow"}`, 200, Verdict{Action: Allow}},
-		{"nothing", "", 204, Verdict{Action: Allow}},
-		{"deny", `{"action":"deny","reason":"no links"}`, 200, Verdict{Action: Deny, Reason: "no links"}},
-		{"deny without reason", `{"action":"deny"}`, 200, Verdict{Action: Deny, Reason: defaultReason}},
-		{"deny at length", `{"action":"deny","reason":"` + strings.Repeat("é", 200) + `"}`, 200, Verdict{Action: Deny, Reason: strings.Repeat("é", 100)}},
-		{"rewrite", `{"action":"rewrite","packet":"***"}`, 201, Verdict{Action: Rewrite, Text: "***"}},
-		{"rewrite to nothing", `{"action":"rewrite","packet":""}`, 200, Verdict{Action: Fail}},
-		{"rewrite without packet", `{"action":"rewrite"}`, 200, Verdict{Action: Fail}},
-		{"another action", `{"action":"maybe"}`, 200, Verdict{Action: Fail}},
-		{"no action", `{}`, 200, Verdict{Action: Fail}},
-		{"no JSON", "ok", 200, Verdict{Action: Fail}},
-		{"too much", strings.Repeat(" ", maxAnswerBytes+1), 200, Verdict{Action: Fail}},
-		{"a fault", `{"action":"allow"}`, 500, Verdict{Action: Fail}},
-		{"not found", "", 404, Verdict{Action: Fail}},
-		{"a redirect", "", 302, Verdict{Action: Fail}},
+		{"allow", `{"action":"allow"}`, 200, verdict{action: allow}},
+		{"nothing", "", 204, verdict{action: allow}},
+		{"deny", `{"action":"deny","reason":"no links"}`, 200, verdict{action: deny, reason: "no links"}},
+		{"deny without reason", `{"action":"deny"}`, 200, verdict{action: deny}},
+		{"deny at length", `{"action":"deny","reason":"` + strings.Repeat("é", 200) + `"}`, 200, verdict{action: deny, reason: strings.Repeat("é", 100)}},
+		{"rewrite", `{"action":"rewrite","packet":"***"}`, 201, verdict{action: rewrite, text: "***"}},
+		{"rewrite to nothing", `{"action":"rewrite","packet":""}`, 200, verdict{action: fail}},
+		{"rewrite without packet", `{"action":"rewrite"}`, 200, verdict{action: fail}},
+		{"another action", `{"action":"maybe"}`, 200, verdict{action: fail}},
+		{"no action", `{}`, 200, verdict{action: fail}},
+		{"no JSON", "ok", 200, verdict{action: fail}},
+		{"too much", strings.Repeat(" ", maxAnswerBytes+1), 200, verdict{action: fail}},
+		{"a fault", `{"action":"allow"}`, 500, verdict{action: fail}},
+		{"not found", "", 404, verdict{action: fail}},
+		{"a redirect", "", 302, verdict{action: fail}},
 	} {
 		url := saying(t, tt.status, tt.answer)
-		got := newHooks(t, config("-hook-before-url", url)).Before.Ask(t.Context(), &Packet{Group: "/a"})
-		if diff := cmp.Diff(tt.want, got); diff != "" {
+		got := newHooks(t, config("-hook-before-url", url)).Before.ask(t.Context(), &Packet{Group: "/a"})
+		if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(verdict{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
 		}
-		if tt.want.Action != Fail {
+		if tt.want.action != fail {
 			continue
 		}
-		got = newHooks(t, config("-hook-before-url", url, "-hook-on-failure", "allow")).Before.Ask(t.Context(), &Packet{Group: "/a"})
-		if got.Action != Allow {
+		got = newHooks(t, config("-hook-before-url", url, "-hook-on-failure", "allow")).Before.ask(t.Context(), &Packet{Group: "/a"})
+		if got.action != allow {
 			t.Errorf("%s, when failures allow: %+v", tt.name, got)
 		}
+	}
+}
+
+func TestRequestsAreSignedWithTheWholeSecret(t *testing.T) {
+	const secret = "\t a secret with white space around it "
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mac := hmac.New(sha256.New, []byte(secret))
+		fmt.Fprintf(mac, "%s.%s.%s", r.Header.Get("Webhook-Id"), r.Header.Get("Webhook-Timestamp"), body)
+		if got, want := r.Header.Get("Webhook-Signature"), "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)); got != want {
+			t.Errorf("signature %q, want %q", got, want)
+		}
+	})
+	b := newHooks(t, config("-hook-before-url", url, "-hook-secret-file", path)).Before
+	if v := b.ask(t.Context(), &Packet{Group: "/a"}); v.action != allow {
+		t.Errorf("got %+v, want that it is allowed", v)
 	}
 }
 
@@ -119,7 +148,7 @@ func TestTheHookIsToldWhatWhoAndWhere(t *testing.T) {
 	})
 	b := newHooks(t, config("-hook-before-url", url, "-hook-secret-file", path)).Before
 	p := NewPacket("/room/1", "alice", WebSocket, stream.Message, "u", []byte(`{"type":2}`))
-	if v := b.Ask(t.Context(), p); v.Action != Allow {
+	if v := b.ask(t.Context(), p); v.action != allow {
 		t.Fatalf("%+v", v)
 	}
 	var e map[string]any
@@ -133,7 +162,7 @@ func TestTheHookIsToldWhatWhoAndWhere(t *testing.T) {
 	if diff := cmp.Diff(want, e); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	b.Ask(t.Context(), NewPacket("/room/1", "alice", WebSocket, stream.Binary, "", []byte{0xff, 0}))
+	b.ask(t.Context(), NewPacket("/room/1", "alice", WebSocket, stream.Binary, "", []byte{0xff, 0}))
 	if !strings.Contains(string(got), `"packet_base64":"/wA="`) || strings.Contains(string(got), `"packet":`) {
 		t.Errorf("bytes that are no text: %s", got)
 	}
@@ -148,13 +177,13 @@ func TestAHookThatHangsHoldsPacketsUpForABoundedTime(t *testing.T) {
 		}
 	})
 	defer close(hang)
-	for onFailure, want := range map[string]Action{"deny": Fail, "allow": Allow} {
+	for onFailure, want := range map[string]action{"deny": fail, "allow": allow} {
 		b := newHooks(t, config("-hook-before-url", url, "-hook-timeout", "50ms", "-hook-on-failure", onFailure)).Before
-		answer := make(chan Verdict, 1)
-		go func() { answer <- b.Ask(t.Context(), &Packet{}) }()
+		answer := make(chan verdict, 1)
+		go func() { answer <- b.ask(t.Context(), &Packet{}) }()
 		select {
 		case v := <-answer:
-			if v.Action != want {
+			if v.action != want {
 				t.Errorf("%s: %+v", onFailure, v)
 			}
 		case <-time.After(20 * time.Second):
@@ -167,7 +196,7 @@ func TestErrorsOfHooksDoNotShowTheURL(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	for name, url := range map[string]string{"is gone": gone.URL, "fails": saying(t, 500, "")} {
-		w := newWebhook(url+"/?token=hunter2", nil, 1)
+		w := newWebhook(url+"/?token=hunter2", credentials{}, 1)
 		if _, err := w.send(t.Context(), newEvent("before_publish", nil)); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("the hook %s: error %v, want one without what the URL holds", name, err)
 		}
@@ -187,30 +216,30 @@ func TestNoMoreThanThatManyAskAndWait(t *testing.T) {
 	})
 	b := newHooks(t, config("-hook-before-url", url, "-hook-timeout", "5s",
 		"-hook-concurrency", fmt.Sprint(concurrency), "-hook-queue", fmt.Sprint(queue))).Before
-	verdicts := make(chan Verdict, concurrency+queue)
-	for range concurrency + queue {
-		go func() { verdicts <- b.Ask(t.Context(), &Packet{}) }()
+	verdicts := make(chan verdict, concurrency+queue)
+	for i := range concurrency + queue {
+		go func() { verdicts <- b.ask(t.Context(), &Packet{Group: fmt.Sprint(i)}) }()
 	}
-	for deadline := time.Now().Add(20 * time.Second); b.inside.Load() < concurrency+queue || asking.Load() < concurrency; {
+	for deadline := time.Now().Add(20 * time.Second); b.turns.count() < concurrency+queue || asking.Load() < concurrency; {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d are inside, %d ask", b.inside.Load(), asking.Load())
+			t.Fatalf("%d are inside, %d ask", b.turns.count(), asking.Load())
 		}
 		time.Sleep(time.Millisecond)
 	}
-	if v := b.Ask(t.Context(), &Packet{}); v.Action != Busy {
+	if v := b.ask(t.Context(), &Packet{}); v.action != busy {
 		t.Errorf("one too many: %+v, want Busy", v)
 	}
 	close(go1)
 	for range concurrency + queue {
-		if v := <-verdicts; v.Action != Allow {
+		if v := <-verdicts; v.action != allow {
 			t.Errorf("%+v, want Allow", v)
 		}
 	}
 	if most.Load() > concurrency {
 		t.Errorf("%d asked at one time, want at most %d", most.Load(), concurrency)
 	}
-	if b.inside.Load() != 0 {
-		t.Errorf("%d are still inside", b.inside.Load())
+	if b.turns.count() != 0 {
+		t.Errorf("%d are still inside", b.turns.count())
 	}
 }
 
@@ -236,12 +265,61 @@ func TestARewriteStaysWhatItWas(t *testing.T) {
 		{stream.Text, "", `{"type":2,"uuid":"u","body":{}}`, 0},
 	} {
 		p := NewPacket("/a", "", HTTP, tt.kind, tt.uuid, []byte("before"))
-		body, kind, ok := p.Rewrite(tt.text, most)
-		if ok != (tt.want != 0) || ok && (kind != tt.want || string(body) != tt.text || p.Text != tt.text) {
-			t.Errorf("%v %q to %q: %v, %v", tt.kind, tt.uuid, tt.text, kind, ok)
+		r, ok := p.rewrite(tt.text, most)
+		if ok != (tt.want != 0) || ok && (r.Kind != tt.want || string(r.Body) != tt.text || p.Text != tt.text) {
+			t.Errorf("%v %q to %q: %+v, %v", tt.kind, tt.uuid, tt.text, r, ok)
 		}
 		if !ok && p.Text != "before" {
 			t.Errorf("%q: the packet has changed although the rewrite cannot be done", tt.text)
+		}
+	}
+}
+
+func TestVerdictsRefuseAndRewrite(t *testing.T) {
+	data := func(text string) string { return `{"type":2,"uuid":"u","body":{"data":"` + text + `"}}` }
+	quoted := func(text string) string {
+		b, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	for _, tt := range []struct {
+		name, answer string
+		code         int
+		want         *Rewrite
+		denied       error
+	}{
+		{"allow", `{"action":"allow"}`, 200, nil, nil},
+		{
+			"deny", `{"action":"deny","reason":"no links"}`, 200, nil,
+			&access.DeniedError{Status: 403, Reason: access.RefusedByHook, Msg: "no links"},
+		},
+		{
+			"deny without reason", `{"action":"deny"}`, 200, nil,
+			&access.DeniedError{Status: 403, Reason: access.RefusedByHook, Msg: "the message was not allowed"},
+		},
+		{
+			"no answer", "", 500, nil,
+			&access.DeniedError{Status: 503, Reason: access.HookUnavailable, Msg: "the message cannot be checked now"},
+		},
+		{
+			"rewrite", `{"action":"rewrite","packet":` + quoted(data("***")) + `}`, 200,
+			&Rewrite{Kind: stream.Message, Body: []byte(data("***"))}, nil,
+		},
+		{
+			"rewrite into something else", `{"action":"rewrite","packet":"***"}`, 200, nil,
+			&access.DeniedError{Status: 403, Reason: access.RefusedByHook, Msg: "the message was not allowed"},
+		},
+	} {
+		b := newHooks(t, config("-hook-before-url", saying(t, tt.code, tt.answer))).Before
+		p := NewPacket("/a", "", HTTP, stream.Message, "u", []byte(data("before")))
+		got, err := b.Review(t.Context(), p, 1000)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
+		}
+		if diff := cmp.Diff(tt.denied, err); diff != "" {
+			t.Errorf("%s: error (-want +got):\n%s", tt.name, diff)
 		}
 	}
 }
@@ -251,8 +329,8 @@ func TestWithoutHooksNothingIsAsked(t *testing.T) {
 	if h != nil || err != nil {
 		t.Errorf("%v, %v", h, err)
 	}
-	if v := (*Before)(nil).Ask(t.Context(), nil); v.Action != Allow {
-		t.Errorf("%+v", v)
+	if r, err := (*Before)(nil).Review(t.Context(), nil, 0); r != nil || err != nil {
+		t.Errorf("%+v, %v", r, err)
 	}
 	(*After)(nil).Tell(nil)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -320,7 +398,7 @@ func newAfterTest(t *testing.T) (*Hooks, *listener) {
 	s := httptest.NewServer(l)
 	t.Cleanup(s.Close)
 	h := newHooks(t, config("-hook-after-url", s.URL))
-	h.After.pause = time.Millisecond
+	h.After.retry = backoff.Policy{Min: time.Millisecond}
 	return h, l
 }
 
@@ -403,18 +481,36 @@ func TestABatchThatCannotBeToldDoesNotStopTheNext(t *testing.T) {
 
 func TestTellNeverBlocksAndItsQueueIsBounded(t *testing.T) {
 	h, _ := newAfterTest(t) // it does not run
-	for range afterItems + 100 {
-		h.After.Tell(&Packet{UUID: "u"})
+	for range afterItems {
+		h.After.Tell(&Packet{Group: "/flood", UUID: "u"})
 	}
-	if n := len(h.After.waiting); n != afterItems {
-		t.Errorf("%d packets wait, want %d", n, afterItems)
+	if n := len(h.After.waiting); n != afterItems/fairshare.GroupShare {
+		t.Errorf("%d packets of one group wait, want %d", n, afterItems/fairshare.GroupShare)
+	}
+	for i := range 10 * afterItems {
+		h.After.Tell(&Packet{Group: fmt.Sprint("/", i%8), UUID: "u"})
+	}
+	if n := len(h.After.waiting); n != afterItems-afterItems/8 {
+		t.Errorf("%d packets wait, want %d", n, afterItems-afterItems/8)
 	}
 	h, _ = newAfterTest(t)
 	for range 100 {
 		h.After.Tell(&Packet{Text: strings.Repeat("x", 1<<20)})
 	}
-	if h.After.bytes > afterBytes {
-		t.Errorf("%d bytes wait, want at most %d", h.After.bytes, afterBytes)
+	if h.After.queue.Total.Bytes > afterBytes {
+		t.Errorf("%d bytes wait, want at most %d", h.After.queue.Total.Bytes, afterBytes)
+	}
+}
+
+func TestLargePacketsOfOneGroupLeaveRoomForOthers(t *testing.T) {
+	h, _ := newAfterTest(t) // it does not run
+	for range 100 {
+		h.After.Tell(&Packet{Group: "/flood", Text: strings.Repeat("x", 1<<20)})
+	}
+	waiting := len(h.After.waiting)
+	h.After.Tell(&Packet{Group: "/other", Text: strings.Repeat("x", 1<<20)})
+	if len(h.After.waiting) != waiting+1 {
+		t.Errorf("with %d large packets of a flood, that of another group is dropped", waiting)
 	}
 }
 
@@ -467,8 +563,80 @@ func FuzzVerdict(f *testing.F) {
 	f.Add([]byte(`{"action":"rewrite","packet":"x"}`))
 	f.Fuzz(func(t *testing.T, answer []byte) {
 		v, err := parseVerdict(answer)
-		if err == nil && (v.Action == 0 || len(v.Reason) > maxReason || v.Action == Rewrite && v.Text == "") {
+		if err == nil && (v.action == 0 || len(v.reason) > maxReason || v.action == rewrite && v.text == "") {
 			t.Errorf("%q: %+v", answer, v)
 		}
 	})
+}
+
+func TestTheAuthoritiesOfHooksCanBeChosen(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	file := func(content []byte) string {
+		path := filepath.Join(t.TempDir(), "ca.crt")
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	authority := file(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	p := NewPacket("/room/1", "alice", HTTP, stream.Message, "u", []byte(`{"type":2,"uuid":"u"}`))
+	for _, tt := range []struct {
+		args []string
+		ok   bool
+	}{{nil, false}, {[]string{"-hook-ca", authority}, true}} {
+		h := newHooks(t, config(append(tt.args, "-hook-before-url", server.URL)...))
+		if _, err := h.Before.Review(t.Context(), p, 1000); (err == nil) != tt.ok {
+			t.Errorf("with %q: %v", tt.args, err)
+		}
+	}
+	cfg := config("-hook-before-url", server.URL, "-hook-ca", file([]byte("no certificate")))
+	if err := cfg.CheckFiles(); err == nil || !strings.Contains(err.Error(), "-hook-ca") {
+		t.Errorf("a file without a certificate: %v", err)
+	}
+}
+
+// TestTheAuthoritiesOfHooksAreReadAgain: a new authority is trusted, and an old one is not
+// any more, over no connection.
+func TestTheAuthoritiesOfHooksAreReadAgain(t *testing.T) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(server.Close)
+	right := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	another := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, another, another, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	path := filepath.Join(t.TempDir(), "ca.crt")
+	write := func(content []byte) {
+		t.Helper()
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(wrong)
+	h := newHooks(t, config("-hook-ca", path, "-hook-before-url", server.URL))
+	p := NewPacket("/room/1", "alice", HTTP, stream.Message, "u", []byte(`{"type":2,"uuid":"u"}`))
+	for i, step := range []struct {
+		content []byte
+		ok      bool
+	}{{wrong, false}, {right, true}, {[]byte("no certificate"), true}, {wrong, false}, {right, true}} {
+		write(step.content)
+		h.Reload()
+		if _, err := h.Before.Review(t.Context(), p, 1000); (err == nil) != step.ok {
+			t.Errorf("step %d: %v", i, err)
+		}
+	}
+}
+
+// count returns how many packets are asked about or wait.
+func (t *turns) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.queue.Total.Items
 }

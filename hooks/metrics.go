@@ -7,9 +7,9 @@ import (
 )
 
 type metrics struct {
-	verdicts map[Action]prometheus.Observer
-	failures *prometheus.CounterVec
-	told     *prometheus.CounterVec
+	verdicts  map[action]prometheus.Observer
+	failures  *prometheus.CounterVec
+	delivered *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer, subsystem string) *metrics {
@@ -22,23 +22,23 @@ func newMetrics(reg prometheus.Registerer, subsystem string) *metrics {
 		Buckets: prometheus.ExponentialBuckets(0.001, 4, 7),
 	}, []string{"verdict"})
 	m := &metrics{
-		verdicts: make(map[Action]prometheus.Observer),
+		verdicts: make(map[action]prometheus.Observer),
 		failures: prometheus.NewCounterVec(opts("hook_before_failures_total",
 			"Packets about which the hook before publishing gave no verdict, by cause."), []string{"cause"}),
-		told: prometheus.NewCounterVec(opts("hook_after_packets_total",
+		delivered: prometheus.NewCounterVec(opts("hook_after_packets_total",
 			"Packets for the hook after publishing, by what became of them."), []string{"result"}),
 	}
 	for action, name := range actionNames {
 		m.verdicts[action] = verdicts.WithLabelValues(name)
 	}
-	for _, cause := range []Action{Fail, Busy} {
+	for _, cause := range []action{fail, busy} {
 		m.failures.WithLabelValues(actionNames[cause])
 	}
 	for _, result := range []string{"sent", "failed", "dropped"} {
-		m.told.WithLabelValues(result)
+		m.delivered.WithLabelValues(result)
 	}
-	reg.MustRegister(verdicts, m.failures, m.told)
+	reg.MustRegister(verdicts, m.failures, m.delivered)
 	return m
 }
 
-func (m *metrics) asked(a Action, took time.Duration) { m.verdicts[a].Observe(took.Seconds()) }
+func (m *metrics) observe(a action, took time.Duration) { m.verdicts[a].Observe(took.Seconds()) }

@@ -7,7 +7,7 @@ import (
 
 // Packet is what is published, as webhooks see it.
 type Packet struct {
-	// The group's name, and who publishes; "" is nobody in particular.
+	// The group's name, and that of the user; "" if it is unknown.
 	Group string `json:"group"`
 	User  string `json:"user,omitempty"`
 	// "websocket", "http" or "grpc".

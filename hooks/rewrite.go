@@ -32,23 +32,27 @@ func (p *Packet) setBody(body []byte) {
 	}
 }
 
-// Rewrite puts the text of a verdict in the place of the packet's, and returns its
-// bytes and what they are published as. ok is false if the text is not the same
-// kind of packet: a data packet stays one, and keeps its uuid; what is not stored
-// does not become a packet that the server alone may send.
-func (p *Packet) Rewrite(text string, maxBytes int) (body []byte, kind stream.Kind, ok bool) {
-	body = []byte(text)
+// Rewrite is what is published in the place of a packet.
+type Rewrite struct {
+	Kind stream.Kind
+	Body []byte
+}
+
+// rewrite replaces the packet by text. ok is false if that is not the same kind of
+// packet: a data packet stays one, and keeps its uuid; a packet that is not stored
+// does not become one that only the server may send.
+func (p *Packet) rewrite(text string, maxBytes int) (r *Rewrite, ok bool) {
+	body := []byte(text)
 	if len(body) > maxBytes {
-		return nil, 0, false
+		return nil, false
 	}
 	c := packet.Classify(body)
-	kind, ok = stream.Text, c.Kind == packet.Low || c.Kind == packet.Receipt
-	if p.Kind == kindNames[stream.Message] {
-		kind, ok = stream.Message, c.Kind == packet.Data && c.UUID == p.UUID
+	kind, uuid, ok := c.Published(true)
+	wasStored, isStored := p.Kind == kindNames[stream.Message], kind == stream.Message
+	if !ok || wasStored != isStored || uuid != p.UUID {
+		return nil, false
 	}
-	if ok {
-		p.Kind = kindNames[kind]
-		p.setBody(body)
-	}
-	return body, kind, ok
+	p.Kind = kindNames[kind]
+	p.setBody(body)
+	return &Rewrite{Kind: kind, Body: body}, true
 }

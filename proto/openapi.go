@@ -4,8 +4,8 @@ package proto
 
 import _ "embed"
 
-// OpenAPI is the OpenAPI 2.0 document of the HTTP interface, JSON. What is gRPC's
-// alone is left out when it is made (cmd/openapi).
+// OpenAPI is the OpenAPI 3.1 document of the HTTP interface, JSON. It is written by
+// hand: HTTP has less than gRPC, and says some of it otherwise.
 //
-//go:embed gen/gotapi.swagger.json
+//go:embed openapi.json
 var OpenAPI []byte

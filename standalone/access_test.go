@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/gotapi/gotapi-ws/access"
+	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
@@ -173,12 +174,22 @@ func (w overHTTP) recall(t *testing.T, credential, group, uuid string) int {
 
 func (w overHTTP) ttl(t *testing.T, credential, group string) int {
 	t.Helper()
-	return w.status(t, http.MethodPost, "/__/ttl", credential, "ttl=3600&groupName="+group)
+	code := w.status(t, http.MethodPost, "/__/ttl", credential, "ttl=3600&groupName="+group)
+	if shown := w.status(t, http.MethodGet, "/__/group?groupName="+group, credential, ""); shown != code {
+		t.Errorf("ttl of %s: %d, its report: %d", group, code, shown)
+	}
+	return code
 }
 
 func (w overHTTP) groups(t *testing.T, credential string) int {
 	t.Helper()
-	return w.status(t, http.MethodGet, "/__/groups", credential, "")
+	code := w.status(t, http.MethodGet, "/__/groups", credential, "")
+	for _, path := range []string{"/__/stored", "/__/status"} {
+		if also := w.status(t, http.MethodGet, path, credential, ""); also != code {
+			t.Errorf("groups: %d, %s: %d", code, path, also)
+		}
+	}
+	return code
 }
 
 // overWebSocket presents the credential as browsers do, as a subprotocol.
@@ -325,12 +336,22 @@ func (w overGRPC) recall(t *testing.T, credential, group, uuid string) int {
 func (w overGRPC) ttl(t *testing.T, credential, group string) int {
 	t.Helper()
 	_, err := w.client().SetTTL(presenting(t, credential), &historyv1.SetTTLRequest{GroupName: group, Ttl: 3600})
+	_, shown := adminv1.NewAdminServiceClient(w.conn).GetGroup(presenting(t, credential), &adminv1.GetGroupRequest{GroupName: group})
+	if status.Code(err) != status.Code(shown) {
+		t.Errorf("ttl of %s: %v, its report: %v", group, err, shown)
+	}
 	return codeOf(t, err)
 }
 
 func (w overGRPC) groups(t *testing.T, credential string) int {
 	t.Helper()
 	_, err := w.client().ListGroups(presenting(t, credential), &historyv1.ListGroupsRequest{})
+	admin := adminv1.NewAdminServiceClient(w.conn)
+	_, stored := admin.ListStoredGroups(presenting(t, credential), &adminv1.ListStoredGroupsRequest{})
+	_, shown := admin.GetStatus(presenting(t, credential), &adminv1.GetStatusRequest{})
+	if status.Code(err) != status.Code(stored) || status.Code(err) != status.Code(shown) {
+		t.Errorf("groups: %v, stored groups: %v, status: %v", err, stored, shown)
+	}
 	return codeOf(t, err)
 }
 

@@ -45,15 +45,22 @@ func (a *announcement) whenComplete() {
 
 const banner = `
 gotapi-ws listens on
-  {http}://{addr}   WebSocket and HTTP; any path is a group, such as /room/9527/
+  {http}://{server}   WebSocket and HTTP; any path is a group, such as /room/9527/
   {grpc}          gRPC, for internal services
 {store}
-Try, in other terminals:
-  npx wscat -c {ws}://{addr}/room/9527/
-  curl -X POST -d '{"type":2,"uuid":"thisisuuid","body":{"hash":"hello1234","data":"hello world","sent":false}}' {http}://{addr}/room/9527/
-  curl -X POST -d 'groupName=/room/9527/&position=-50&size=50' {http}://{addr}/__/history
+{access}Try, in other terminals:
+  npx wscat {auth}-c {ws}://{server}/room/9527/
+  curl {auth}-X POST -d '{"type":2,"uuid":"thisisuuid","body":{"hash":"hello1234","data":"hello world","sent":false}}' {http}://{server}/room/9527/
+  curl {auth}-X POST -d 'groupName=/room/9527/&size=50' {http}://{server}/__/history
 
 `
+
+// Where callers are checked, the commands send what the variable TOKEN holds; an empty one
+// is none.
+const (
+	accessNote = "Access is checked: set TOKEN to a token or an API key with rights to /room/9527/ (docs/security.md).\n"
+	authHeader = `-H "Authorization: Bearer $TOKEN" `
+)
 
 // writeBanner tells a person what is there and what to try. The caller has
 // nothing better to do about a failed write than to go on serving.
@@ -66,7 +73,12 @@ func writeBanner(w io.Writer, http, grpc string, cfg *Config) {
 	if cfg.Edge.TLSCert != "" {
 		tls = "s"
 	}
+	access, auth := "", ""
+	if cfg.Edge.Access.Checks() {
+		access, auth = accessNote, authHeader
+	}
 	fmt.Fprint(w, strings.NewReplacer(
-		"{http}", "http"+tls, "{ws}", "ws"+tls, "{addr}", http, "{grpc}", grpc, "{store}", store,
+		"{http}", "http"+tls, "{ws}", "ws"+tls, "{server}", http+strings.TrimSuffix(cfg.Edge.BasePath, "/"), "{grpc}", grpc,
+		"{store}", store, "{access}", access, "{auth}", auth,
 	).Replace(banner))
 }

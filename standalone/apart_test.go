@@ -16,6 +16,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge"
 	"github.com/gotapi/gotapi-ws/historysvc"
+	"github.com/gotapi/gotapi-ws/services/telemetry/telemetrytest"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles/tlstest"
 )
 
@@ -24,6 +25,11 @@ import (
 // startHistory runs a history service with an imitation of Redis; its
 // settings, with the address that it has, are returned.
 func startHistory(t *testing.T, args ...string) *historysvc.Config {
+	t.Helper()
+	return startHistoryWithLog(t, slog.New(slog.DiscardHandler), args...)
+}
+
+func startHistoryWithLog(t *testing.T, log *slog.Logger, args ...string) *historysvc.Config {
 	t.Helper()
 	redis := miniredis.RunT(t)
 	var cfg historysvc.Config
@@ -36,7 +42,7 @@ func startHistory(t *testing.T, args ...string) *historysvc.Config {
 	ready := make(chan net.Addr, 1)
 	cfg.OnReady = func(a net.Addr) { ready <- a }
 	serve(t, func(ctx context.Context) error {
-		return historysvc.Run(ctx, cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		return historysvc.Run(ctx, cfg, log, prometheus.NewRegistry())
 	})
 	cfg.Listen = await(t, ready).String()
 	return &cfg
@@ -159,5 +165,29 @@ func TestStandaloneSpeaksTLSToOthersAndNotToItself(t *testing.T) {
 	cfg.TLS.Cert, cfg.TLS.Key, cfg.TLS.CA = cert, key, ca
 	if err := cfg.Probe(t.Context()); err != nil {
 		t.Errorf("Probe = %v, want nil", err)
+	}
+}
+
+func TestAHistoryServiceWithoutTheHookOfItsEdgesWarns(t *testing.T) {
+	t.Parallel()
+	hook := []string{"-hook-before-url", startModerator(t).url}
+	for _, tt := range []struct {
+		name          string
+		edge, history []string
+		warns         bool
+	}{
+		{"on the edge only", hook, nil, true},
+		{"on both", hook, hook, false},
+		{"on none", nil, nil, false},
+	} {
+		log := new(telemetrytest.Log)
+		history := startHistoryWithLog(t, slog.New(slog.NewTextHandler(log, nil)), tt.history...)
+		face := startEdge(t, append(tt.edge, "-history", history.Listen)...)
+		if got := post(t, face.Listen); got != http.StatusOK {
+			t.Errorf("a hook %s: a publish is answered with %d", tt.name, got)
+		}
+		if got := strings.Contains(log.String(), "not reviewed"); got != tt.warns {
+			t.Errorf("a hook %s: log %s", tt.name, log.String())
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"slices"
 
 	"go.opentelemetry.io/otel/trace"
@@ -33,11 +34,13 @@ type Config struct {
 	Tracing trace.TracerProvider
 	// Is told when both are ready for work; may be nil.
 	Ready *health.Checks
+	// Serves what the edge shows on the operations port; may be nil.
+	Ops *http.ServeMux
 	// Settings of later: what of them can change while both run is used.
 	Reloads <-chan *Config
 }
 
-// Validate returns all that is wrong with the settings: config.Errors.
+// Validate returns what is wrong with the settings: config.Errors.
 func (c *Config) Validate() error {
 	p := parts{redis: c.History.Redis, serviceToken: anyToken}
 	if c.embedded() {
@@ -58,7 +61,7 @@ func (c *Config) Validate() error {
 	return wrong.Err()
 }
 
-// CheckFiles returns all that is wrong with the files that the settings name.
+// CheckFiles returns what is wrong with the files that the settings name.
 func (c *Config) CheckFiles() error {
 	var wrong config.Errors
 	wrong.Add(c.Edge.CheckFiles())
@@ -66,13 +69,21 @@ func (c *Config) CheckFiles() error {
 	return wrong.Err()
 }
 
-// anyToken stands for the service token that Run draws.
+// SecretFiles returns the paths of the files that hold secrets.
+func (c *Config) SecretFiles() []string {
+	all := append(c.Edge.SecretFiles(), c.History.SecretFiles()...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// anyToken is a placeholder for the service token that Run draws.
 const anyToken = "a token of the right length"
 
-// anyRedis stands for the embedded store as long as that does not run.
+// anyRedis is a placeholder for the embedded store before it runs.
 const anyRedis = "redis://127.0.0.1/0"
 
-// anyAddress stands for -grpc-listen, which the history service knows by another name.
+// anyAddress is a placeholder for -grpc-listen, which the history service knows by
+// another name.
 const anyAddress = "127.0.0.1:0"
 
 // Probe asks the process that runs with these settings whether both services

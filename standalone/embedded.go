@@ -31,8 +31,8 @@ func startEmbedded() (*embedded, error) {
 // tick is how often keys are looked at for expiry: lifetimes are whole seconds.
 const tick = time.Second
 
-// serve moves the clock that expires keys, which stands still by itself, until
-// ctx ends.
+// serve moves the clock that expires keys, which does not run by itself, until ctx
+// ends.
 func (e *embedded) serve(ctx context.Context) error {
 	defer e.srv.Close()
 	ticker := time.NewTicker(tick)

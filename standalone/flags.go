@@ -38,7 +38,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	})
 }
 
-// shared says whether one flag is for both services.
+// shared reports whether one flag is for both services.
 func shared(name string) bool {
 	return name == "max-message-bytes" || access.Shared(name) || hooks.Shared(name)
 }

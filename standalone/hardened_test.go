@@ -294,7 +294,7 @@ func TestTheHardenedConfigurationOfTheDocs(t *testing.T) {
 		}
 		shown := trust.Clone()
 		shown.Certificates = []tls.Certificate{cert}
-		call := func(cfg *tls.Config, credential string) error {
+		call := func(cfg *tls.Config, credential string, publish bool) error {
 			c, err := grpc.NewClient(history, grpc.WithTransportCredentials(credentials.NewTLS(cfg)))
 			if err != nil {
 				t.Fatal(err)
@@ -303,6 +303,10 @@ func TestTheHardenedConfigurationOfTheDocs(t *testing.T) {
 			ctx := t.Context()
 			if credential != "" {
 				ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+credential)
+			}
+			if publish {
+				_, err = historyv1.NewHistoryServiceClient(c).Publish(ctx, &historyv1.PublishRequest{GroupName: "/room/1", Packet: []byte(said("grpc", "hello"))})
+				return err
 			}
 			_, err = historyv1.NewHistoryServiceClient(c).GetHistory(ctx, &historyv1.GetHistoryRequest{GroupName: "/room/1"})
 			return err
@@ -317,9 +321,13 @@ func TestTheHardenedConfigurationOfTheDocs(t *testing.T) {
 			"a certificate and nonsense":          {shown, "nonsense", false},
 			"no certificate":                      {trust, serviceToken, false},
 		} {
-			if err := call(tt.cfg, tt.credential); (err == nil) != tt.ok {
+			if err := call(tt.cfg, tt.credential, false); (err == nil) != tt.ok {
 				t.Errorf("%s: %v", name, err)
 			}
+		}
+		before := h.checked.Load()
+		if err := call(shown, alice, true); err != nil || h.checked.Load() != before+1 {
+			t.Errorf("publish over gRPC: %v, the hook was asked %d times, want once", err, h.checked.Load()-before)
 		}
 	})
 }

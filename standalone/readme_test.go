@@ -9,7 +9,11 @@ import (
 	"testing"
 )
 
-var readmes = []string{"README.md", "README.zh.md"}
+// Pages that exist in English and Chinese, with the same programs and commands.
+var (
+	readmes        = []string{"README.md", "README.zh.md"}
+	gettingStarted = []string{"docs/getting-started.md", "docs/getting-started.zh.md"}
+)
 
 func readFile(t *testing.T, path ...string) string {
 	t.Helper()
@@ -20,18 +24,41 @@ func readFile(t *testing.T, path ...string) string {
 	return string(text)
 }
 
-func TestReadmeProgramIsTheExampleAndRuns(t *testing.T) {
-	_, body, _ := strings.Cut(readFile(t, "example", "main.go"), "func run(")
-	for _, name := range readmes {
-		block := regexp.MustCompile("(?s)```go\n(.*?)```").FindStringSubmatch(readFile(t, "..", name))
+func TestGoProgramsOfPagesAreTheExamplesAndRun(t *testing.T) {
+	for page, program := range map[string]string{
+		"README.md": "../examples/go/main.go", "README.zh.md": "../examples/go/main.go", "docs/grpc.md": "example/main.go",
+	} {
+		_, body, _ := strings.Cut(readFile(t, program), "func run(")
+		block := regexp.MustCompile("(?s)```go\n(.*?)```").FindStringSubmatch(readFile(t, "..", page))
 		if block == nil || block[1] != "func run("+body {
-			t.Errorf("the Go snippet of %s is not func run of standalone/example/main.go", name)
+			t.Errorf("the Go snippet of %s is not func run of %s", page, program)
 		}
 	}
 
 	s := start(t)
 	for _, want := range []string{"stored: true duplicate: false\n", "stored: true duplicate: true\n"} {
 		wantPrefix(t, "example", output(t, "go", "run", "./example", "-grpc", s.grpc), want+`{"type":2,"uuid":"from-go-1",`)
+	}
+	got := output(t, "go", "run", "../examples/go", "-url", "http://"+s.http)
+	stored := regexp.MustCompile(`^stored (\S+)\n`).FindStringSubmatch(got)
+	if stored == nil || !strings.Contains(got, `{"type":2,"uuid":"`+stored[1]+`","body":{"data":"hello from Go"}}`) {
+		t.Errorf("examples/go prints %q", got)
+	}
+}
+
+func TestCurlCommandsOfPagesWork(t *testing.T) {
+	for _, page := range []string{readmes[0], gettingStarted[0]} {
+		s := start(t)
+		commands := regexp.MustCompile(`(?m)^curl .*$`).FindAllString(readFile(t, "..", page), -1)
+		if len(commands) < 2 {
+			t.Errorf("%s has the commands %q", page, commands)
+		}
+		for _, command := range commands {
+			command = strings.ReplaceAll(command, "127.0.0.1:4998", s.http)
+			if got := output(t, "sh", "-c", strings.Replace(command, "curl ", "curl -sS ", 1)); !strings.HasPrefix(got, `{"code":200,`) {
+				t.Errorf("%s: %s: %s", page, command, got)
+			}
+		}
 	}
 }
 
@@ -44,15 +71,15 @@ func output(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// A row of a README's table of flags: flag, program, default.
+// A row of a table of flags: flag, program, default.
 var tableRow = regexp.MustCompile("(?m)^\\| `-([a-z-]+)` \\| ([^|]+) \\| ([^|]+) \\|")
 
-func TestReadmeTablesNameTheRealDefaults(t *testing.T) {
+func TestTablesNameTheRealDefaults(t *testing.T) {
 	help := map[string]string{}
 	for _, program := range []string{"edge", "historysvc"} {
 		help[program] = output(t, "go", "run", "github.com/gotapi/gotapi-ws/"+program+"/cmd/"+program, "-h")
 	}
-	for _, name := range readmes {
+	for _, name := range gettingStarted {
 		rows := tableRow.FindAllStringSubmatch(readFile(t, "..", name), -1)
 		if len(rows) < 10 {
 			t.Errorf("%s: found %d rows of flags", name, len(rows))
@@ -80,14 +107,16 @@ func defaultOf(help, flagName string) string {
 	return def
 }
 
-func TestReadmesShowTheSameCommands(t *testing.T) {
-	var commands [2]string
-	for i, name := range readmes {
-		for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(readFile(t, "..", name), -1) {
-			commands[i] += regexp.MustCompile(`(?m) +#.*$`).ReplaceAllString(block[1], "")
+func TestPagesInBothLanguagesShowTheSameCommands(t *testing.T) {
+	for _, pages := range [][]string{readmes, gettingStarted} {
+		var commands [2]string
+		for i, name := range pages {
+			for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(readFile(t, "..", name), -1) {
+				commands[i] += regexp.MustCompile(`(?m) +#.*$`).ReplaceAllString(block[1], "")
+			}
 		}
-	}
-	if commands[0] == "" || commands[0] != commands[1] {
-		t.Errorf("the commands of the two READMEs differ:\n%s\n---\n%s", commands[0], commands[1])
+		if commands[0] == "" || commands[0] != commands[1] {
+			t.Errorf("the commands of %q differ:\n%s\n---\n%s", pages, commands[0], commands[1])
+		}
 	}
 }

@@ -14,63 +14,60 @@ import (
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
-// shortcutFrames is how many frames wait in each direction of a stream; then the
-// sender waits, too. A frame has up to 256 KiB of packets, or one larger packet.
+// shortcutFrames bounds the frames that wait in each direction of a stream; beyond
+// that, the sender waits. A frame has up to 256 KiB of packets, or one larger packet.
 const shortcutFrames = 2
 
-// shortcut hands the frames of the relay over as they are, where gRPC would encode
-// them, and pass them through six goroutines and a pipe: a tenth of what a
-// message costs. Everything else about the stream is as gRPC has it.
+// shortcut passes the frames of the relay on as they are. gRPC would encode them and
+// pass them through six goroutines and a pipe, a tenth of what a message costs. In
+// everything else the streams behave like gRPC's.
 //
-// Frames, and all that they refer to, are not changed once they are sent.
-type shortcut struct {
-	// Closed when there is a relay.
-	offered chan struct{}
-	relay   relayv1.RelayServiceServer
-	// The service's ends of the streams.
-	handlers sync.WaitGroup
+// A frame, and everything it refers to, must not change once it is sent.
+type shortcut struct{ opened chan *stream }
+
+func newShortcut() *shortcut { return &shortcut{opened: make(chan *stream)} }
+
+// serve hands the streams that the edge opens to relay until ctx ends. Then it waits
+// for the handlers.
+func (s *shortcut) serve(ctx context.Context, relay relayv1.RelayServiceServer) error {
+	var handlers sync.WaitGroup
+	defer handlers.Wait()
+	for {
+		select {
+		case opened := <-s.opened:
+			handlers.Go(func() { opened.end(relay.Connect(&serviceEnd{opened})) })
+		case <-ctx.Done():
+			return nil
+		}
+	}
 }
 
-func newShortcut() *shortcut { return &shortcut{offered: make(chan struct{})} }
-
-// offer is called once, with the service that streams lead to. Until then they wait.
-func (s *shortcut) offer(relay relayv1.RelayServiceServer) {
-	s.relay = relay
-	close(s.offered)
-}
-
-// serve waits for what streams leave behind. The part that opens them ends earlier.
-func (s *shortcut) serve(ctx context.Context) error {
-	<-ctx.Done()
-	s.handlers.Wait()
-	return nil
-}
-
-// intercept opens the relay's streams. It is a grpc.StreamClientInterceptor.
+// intercept opens the relay's streams; they wait until the service serves. It is a
+// grpc.StreamClientInterceptor.
 func (s *shortcut) intercept(
 	ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption,
 ) (grpc.ClientStream, error) {
 	if method != relayv1.RelayService_Connect_FullMethodName {
 		return open(ctx, desc, cc, method, opts...)
 	}
+	opened := newStream(ctx)
 	select {
-	case <-s.offered:
+	case s.opened <- opened:
+		return &edgeEnd{stream: opened}, nil
 	case <-ctx.Done():
+		opened.cancel()
 		return nil, status.FromContextError(ctx.Err()).Err()
 	}
-	both := newStream(ctx)
-	s.handlers.Go(func() { both.end(s.relay.Connect(&serviceEnd{both})) })
-	return &edgeEnd{stream: both}, nil
 }
 
-// stream is what both ends of a stream have in common.
+// stream is the common part of both ends of a stream.
 type stream struct {
 	ctx    context.Context //nolint:containedctx // a gRPC stream has one
 	cancel context.CancelFunc
-	// Requests and responses under way. The edge closes up.
+	// Requests and responses under way. The edge closes up when it has sent all.
 	up   chan *relayv1.ConnectRequest
 	down chan *relayv1.ConnectResponse
-	// Closed when the service has returned err; io.EOF if all is well.
+	// Closed when the handler has returned err; io.EOF stands for nil.
 	ended chan struct{}
 	err   error
 }
@@ -94,7 +91,7 @@ func (s *stream) end(err error) {
 	s.cancel()
 }
 
-// statusError is what gRPC makes of the error of a handler.
+// statusError returns the error that gRPC makes of a handler's.
 func statusError(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err
@@ -102,7 +99,7 @@ func statusError(err error) error {
 	return status.FromContextError(err).Err()
 }
 
-// Context is part of both ends' interfaces.
+// Context implements grpc.ClientStream and grpc.ServerStream.
 func (s *stream) Context() context.Context { return s.ctx }
 
 // edgeEnd is a grpc.ClientStream.
@@ -147,13 +144,13 @@ func (e *edgeEnd) RecvMsg(m any) error {
 	if err != nil {
 		return err
 	}
-	to.Received, to.DeliveriesAnswer = frame.Received, frame.DeliveriesAnswer
+	to.Received, to.MayMove = frame.Received, frame.MayMove
 	to.Attached, to.Results, to.Deliveries = frame.Attached, frame.Results, frame.Deliveries
 	return nil
 }
 
-// next returns what the service has sent, also before it ended, and then how it
-// ended.
+// next returns the next frame that the service has sent, and after the last one the
+// error with which the stream ended.
 func (e *edgeEnd) next() (*relayv1.ConnectResponse, error) {
 	select {
 	case frame := <-e.down:
@@ -162,7 +159,7 @@ func (e *edgeEnd) next() (*relayv1.ConnectResponse, error) {
 	}
 	select {
 	case <-e.ended:
-	default: // the edge has given up, and does not wait for the service
+	default: // the edge has cancelled the stream and does not wait for the service
 		return nil, status.FromContextError(e.ctx.Err()).Err()
 	}
 	select {
@@ -203,7 +200,7 @@ func (s *serviceEnd) Send(frame *relayv1.ConnectResponse) error {
 	}
 }
 
-// RecvMsg and SendMsg are there for the interface: the typed ones are used.
+// RecvMsg and SendMsg are part of the interface only: Recv and Send are used.
 func (*serviceEnd) RecvMsg(m any) error { return fmt.Errorf("RecvMsg(%T): use Recv", m) }
 
 func (*serviceEnd) SendMsg(m any) error { return fmt.Errorf("SendMsg(%T): use Send", m) }

@@ -31,7 +31,7 @@ func (c connect) Connect(s relayv1.RelayService_ConnectServer) error { return c.
 func open(ctx context.Context, t *testing.T, do func(relayv1.RelayService_ConnectServer) error) relayv1.RelayService_ConnectClient {
 	t.Helper()
 	cut := newShortcut()
-	cut.offer(connect{do: do})
+	go cut.serve(t.Context(), connect{do: do}) //nolint:errcheck // nil
 	s, err := dialed(cut).Connect(ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -275,7 +275,7 @@ func TestStreamWaitsForTheService(t *testing.T) {
 		if len(opened) > 0 {
 			t.Error("a stream was opened, or refused, without a service")
 		}
-		cut.offer(connect{do: func(relayv1.RelayService_ConnectServer) error { return nil }})
+		go cut.serve(t.Context(), connect{do: func(relayv1.RelayService_ConnectServer) error { return nil }}) //nolint:errcheck // nil
 		if err := <-opened; !errors.Is(err, io.EOF) {
 			t.Errorf("with a service that ends it at once: %v, want EOF", err)
 		}
@@ -286,14 +286,15 @@ func TestServeWaitsForTheServicesEndsOfStreams(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cut := newShortcut()
 		release := make(chan struct{})
-		cut.offer(connect{do: func(relayv1.RelayService_ConnectServer) error { <-release; return nil }})
+		ctx, cancel := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() {
+			served <- cut.serve(ctx, connect{do: func(relayv1.RelayService_ConnectServer) error { <-release; return nil }})
+		}()
 		if _, err := dialed(cut).Connect(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		served := make(chan error, 1)
-		go func() { served <- cut.serve(ctx) }()
 		synctest.Wait()
 		if len(served) > 0 {
 			t.Error("it did not wait")

@@ -31,7 +31,7 @@ type parts struct {
 	shortcut   *shortcut
 	redis      string
 	announce   *announcement
-	// By which the two know each other if nobody has chosen one.
+	// The default token by which the two services know each other.
 	serviceToken string
 }
 
@@ -50,10 +50,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		return err
 	}
 	defer p.http.Close()
-	if p.grpc, err = listen(ctx, "-grpc-listen", cfg.History.Listen); err != nil {
+	ln, err := listen(ctx, "-grpc-listen", cfg.History.Listen)
+	if err != nil {
 		return err
 	}
-	defer p.grpc.Close()
+	public := newDeparting(ln)
+	defer func() { _ = public.Close() }()
+	// The history service outlives the edge, which takes its time to stop.
+	defer context.AfterFunc(ctx, public.leave)()
+	p.grpc = public
 
 	var all []run.Part
 	if cfg.embedded() {
@@ -68,12 +73,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	history.Tracing, face.Tracing = cfg.Tracing, cfg.Tracing
 	toHistory, toFace := make(chan *historysvc.Config), make(chan *edge.Config)
 	history.Ready, history.Reloads = cfg.Ready, toHistory
-	face.Ready, face.Reloads = cfg.Ready, toFace
+	face.Ready, face.Ops, face.Reloads = cfg.Ready, cfg.Ops, toFace
 	all = append(all,
 		run.Part{Name: "historysvc", Serve: func(ctx context.Context) error {
 			return historysvc.Run(ctx, history, log.With("service", "historysvc"), reg)
 		}},
-		run.Part{Name: "relay", Serve: p.shortcut.serve},
 		run.Part{Name: "edge", Serve: func(ctx context.Context) error {
 			return edge.Run(ctx, face, log.With("service", "edge"), reg)
 		}},
@@ -102,13 +106,13 @@ func (c *Config) history(p parts) historysvc.Config {
 	h.Access = p.access(h.Access)
 	if p.pipe != nil {
 		h.Listener, h.ExtraListeners = p.grpc, []net.Listener{p.pipe}
-		h.OnReady, h.OnRelay = p.announce.grpcReady, p.shortcut.offer
+		h.OnReady, h.ServeRelay = p.announce.grpcReady, p.shortcut.serve
 	}
 	return h
 }
 
-// access is what one of the services is told about access: where callers are asked
-// who they are, the edge is asked, too.
+// access returns the access settings of one of the services: if callers are checked,
+// so is the edge.
 func (p *parts) access(a access.Config) access.Config {
 	if a.Checks() && !a.HasServiceToken() {
 		a.ServiceToken = p.serviceToken

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/services/config"
@@ -325,5 +326,33 @@ func TestProbeOfARunningAndOfAStoppedProcess(t *testing.T) {
 	}
 	if err := cfg.Probe(ctx); err == nil {
 		t.Error("probe of a stopped process: no error")
+	}
+}
+
+func TestARestartNeedNotWaitForMembersToLeave(t *testing.T) {
+	t.Parallel()
+	first := start(t, "-drain", "3s")
+	u := "ws://" + first.http + "/room/1"
+	for range 2 { // the second one is disconnected at the end of the drain
+		conn, _, err := websocket.DefaultDialer.DialContext(t.Context(), u, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- first.stop() }()
+	for { // until the first one has begun to stop
+		conn, err := net.Dial("tcp", first.http)
+		if err != nil {
+			break
+		}
+		_ = conn.Close()
+	}
+	start(t, "-listen", first.http, "-grpc-listen", first.grpc)
+	select {
+	case err := <-stopped:
+		t.Errorf("the first process has ended before (%v): this test shows nothing", err)
+	default:
 	}
 }

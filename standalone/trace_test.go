@@ -126,7 +126,7 @@ func TestTraceGoesFromTheCallerToRedis(t *testing.T) {
 	}
 
 	const get = "gotapi.history.v1.HistoryService/GetHistory"
-	for query, asks := range map[string]string{"groupName=/a": "redis script", "groupName=/a&size=10": "redis command"} {
+	for query, asks := range map[string]string{"groupName=/a": "redis command", "groupName=/a&size=10": "redis command"} {
 		spans.Reset()
 		send(t, http.MethodGet, "http://"+addr+"/__/history?"+query, "", "01")
 		want = []string{

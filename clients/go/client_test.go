@@ -18,10 +18,11 @@ func TestServerURLs(t *testing.T) {
 	for url, want := range map[string]string{
 		"http://127.0.0.1:4998":      "",
 		"wss://chat.example.com/":    "",
+		"https://example.com/chat":   "",
+		"http://example.com/?after":  "gotapi: the server's URL is scheme://host:port, and a path if a proxy has put the server under one",
 		"127.0.0.1:4998":             "gotapi: the server's URL cannot be read",
 		"ftp://example.com":          `gotapi: scheme "ftp" of the server's URL is not http, https, ws or wss`,
 		"http://":                    "gotapi: the server's URL names no host",
-		"http://example.com/room/":   "gotapi: the server's URL is scheme://host:port alone; the path is the group",
 		"http://user:pw@example.com": "gotapi: the server's URL holds a password; use Options.Token",
 	} {
 		_, err := gotapi.New(url, gotapi.Options{})
@@ -106,9 +107,10 @@ func TestReads(t *testing.T) {
 	if diff := cmp.Diff(gotapi.Page{Packets: []string{"b", "a"}, Next: &next}, page); err != nil || diff != "" {
 		t.Errorf("history: %v (-want +got):\n%s", err, diff)
 	}
-	_, err = c.History(t.Context(), "/room", gotapi.PageRequest{Before: "u&1", Size: 2})
-	if err != nil {
-		t.Error(err)
+	for _, r := range []gotapi.PageRequest{{Before: "u&1", Size: 2}, {}} {
+		if _, err = c.History(t.Context(), "/room", r); err != nil {
+			t.Error(err)
+		}
 	}
 	groups, err := c.Groups(t.Context())
 	if diff := cmp.Diff([]gotapi.GroupInfo{{Name: "/room", Members: 3}}, groups); err != nil || diff != "" {
@@ -123,6 +125,7 @@ func TestReads(t *testing.T) {
 	want := []string{
 		"POST /__/history groupName=%2Froom&position=-50&size=50",
 		"POST /__/history before=u%261&groupName=%2Froom&size=2",
+		"POST /__/history groupName=%2Froom&position=0", // of the server's size, not of none
 		"GET /__/groups  application/json",
 		"POST /__/cancel groupName=%2Froom&uuid=1",
 		"POST /__/ttl groupName=%2Froom&ttl=90",
@@ -158,8 +161,39 @@ func TestDataPacketsAreWhatTheServerTakesForOne(t *testing.T) {
 			t.Errorf("uuid %q was taken", uuid)
 		}
 	}
-	text, uuid := gotapi.TextPacket("hello")
-	if want := `{"type":2,"uuid":"` + uuid + `","body":{"data":"hello"}}`; string(text) != want || uuid == "" {
-		t.Errorf("got %s, want %s", text, want)
+	text, uuid, err := gotapi.TextPacket("hello")
+	if want := `{"type":2,"uuid":"` + uuid + `","body":{"data":"hello"}}`; string(text) != want || uuid == "" || err != nil {
+		t.Errorf("got %s, %v, want %s", text, err, want)
+	}
+}
+
+func TestTextThatIsNotUTF8IsRefused(t *testing.T) {
+	for _, text := range []string{"\xff", "a\xc3", "\xff\xfeh\x00", "\xed\xa0\x80"} {
+		if data, _, err := gotapi.TextPacket(text); gotapi.CodeOf(err) != http.StatusBadRequest {
+			t.Errorf("text %q: %s, %v", text, data, err)
+		}
+		for _, body := range []any{
+			map[string]any{"data": []any{text}},
+			map[string]string{text: ""},
+			struct{ Deep *string }{&text},
+			json.RawMessage(`{"data":"` + text + `"}`),
+		} {
+			if data, err := gotapi.DataPacket("u", body); err == nil {
+				t.Errorf("body %q became %s", body, data)
+			}
+		}
+		if data, err := gotapi.DataPacket(text, struct{}{}); err == nil {
+			t.Errorf("uuid %q became %s", text, data)
+		}
+	}
+	for _, text := range []string{"\ufffd", `\ufffd`, `\\ufffd`, "\"\\", "\u2028<&>\x00\n"} {
+		data, _, err := gotapi.TextPacket(text)
+		var p struct{ Body struct{ Data string } }
+		if json.Unmarshal(data, &p) != nil || p.Body.Data != text {
+			t.Errorf("text %q became %s, %v", text, data, err)
+		}
+	}
+	if _, err := gotapi.DataPacket("u", json.RawMessage(`{"data":"\ufffd"}`)); err != nil {
+		t.Errorf("an escaped U+FFFD: %v", err)
 	}
 }

@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// The server pings every 25 s: one that is silent for longer is gone.
-	silence      = 45 * time.Second
 	writeTimeout = 10 * time.Second
 	// Larger than any packet that a server can be told to let pass.
 	maxMessage = 4 << 20
@@ -25,7 +23,7 @@ const (
 // connection is one WebSocket of a member, from its dial to its end. It returns why it ended.
 func (m *Member) connection(ctx context.Context, number int, tell tell) error {
 	resuming := !m.options.PublishOnly && (number > 1 || m.options.After != "")
-	conn, err := m.dial(ctx, resuming)
+	conn, token, err := m.dial(ctx, resuming)
 	if err != nil {
 		return err
 	}
@@ -42,9 +40,12 @@ func (m *Member) connection(ctx context.Context, number int, tell tell) error {
 		defer cancel()
 		m.write(ctx, conn, number)
 	}()
-	r := reader{member: m, tell: tell, connection: number, expectAll: m.place.after == "" && m.place.beginning}
+	r := reader{member: m, tell: tell, connection: number, expectAll: m.cursor.after == "" && m.cursor.beginning}
 	if err = r.begin(ctx, resuming); err == nil {
 		err = r.read(ctx, conn)
+	}
+	if isClose(err, closeExpired) {
+		m.client.tokens.Reject(token, TokenExpired)
 	}
 	cancel()
 	<-writer
@@ -57,11 +58,24 @@ func bye(conn *websocket.Conn) {
 	_ = conn.Close()
 }
 
-func (m *Member) dial(ctx context.Context, resuming bool) (*websocket.Conn, error) {
+// dial opens a WebSocket, and returns the token that it was opened with.
+func (m *Member) dial(ctx context.Context, resuming bool) (conn *websocket.Conn, opened string, err error) {
+	if err := m.client.locate(ctx); err != nil {
+		return nil, "", err
+	}
+	err = m.client.tokens.Use(ctx, isUnauthorized, func(token string) error {
+		opened = token
+		conn, err = m.dialWith(ctx, token, resuming)
+		return err
+	})
+	return conn, opened, err
+}
+
+func (m *Member) dialWith(ctx context.Context, token string, resuming bool) (*websocket.Conn, error) {
 	query := url.Values{}
-	if resuming && m.place.known() {
-		// A uuid that no message has makes the server send all that it retains.
-		after := m.place.after
+	if resuming && m.cursor.isSet() {
+		// A uuid that no message has makes the server send its whole history.
+		after := m.cursor.after
 		if after == "" {
 			after = NewUUID()
 		}
@@ -69,7 +83,7 @@ func (m *Member) dial(ctx context.Context, resuming bool) (*websocket.Conn, erro
 	}
 	u := m.client.target(m.group, query)
 	u.Scheme = map[string]string{"http": "ws", "https": "wss"}[u.Scheme]
-	conn, resp, err := m.client.handshake(ctx, u.String()) //nolint:bodyclose // the dialer has read and closed it
+	conn, resp, err := m.client.handshake(ctx, u.String(), token) //nolint:bodyclose // the dialer has read and closed it
 	if resp != nil && resp.StatusCode != http.StatusSwitchingProtocols && errors.Is(err, websocket.ErrBadHandshake) {
 		// The dialer keeps the beginning of the body.
 		body, _ := io.ReadAll(resp.Body)
@@ -83,7 +97,7 @@ func (m *Member) dial(ctx context.Context, resuming bool) (*websocket.Conn, erro
 
 // handshake opens a WebSocket. The dialer alone would wait for the server's answer
 // until its time is up, although ctx has ended: the connection is closed under it.
-func (c *Client) handshake(ctx context.Context, url string) (*websocket.Conn, *http.Response, error) {
+func (c *Client) handshake(ctx context.Context, url, token string) (*websocket.Conn, *http.Response, error) {
 	dialer, unwatch := c.dialer, func() bool { return false }
 	dialer.NetDialContext = func(dialing context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(dialing, network, addr)
@@ -93,7 +107,7 @@ func (c *Client) handshake(ctx context.Context, url string) (*websocket.Conn, *h
 		return conn, err
 	}
 	defer func() { unwatch() }()
-	return dialer.DialContext(ctx, url, c.header())
+	return dialer.DialContext(ctx, url, bearer(token))
 }
 
 // write sends what waits in the outbox until ctx ends or the connection fails.
@@ -128,13 +142,32 @@ func (m *Member) write(ctx context.Context, conn *websocket.Conn, number int) {
 	}
 }
 
+// closeError is the end of a connection that the server closed.
+type closeError struct {
+	code int
+	text string
+}
+
+func (e *closeError) Error() string {
+	if e.text == "" {
+		return fmt.Sprintf("closed by the server (%d)", e.code)
+	}
+	return fmt.Sprintf("closed by the server: %s (%d)", e.text, e.code)
+}
+
+// closeExpired is the close code of a connection whose token has expired.
+const closeExpired = 4401
+
+// isClose reports whether the server closed the connection with a code.
+func isClose(err error, code int) bool {
+	closed, ok := errors.AsType[*closeError](err)
+	return ok && closed.code == code
+}
+
 // ended makes the end of a connection readable.
 func ended(err error) error {
 	if closed, ok := errors.AsType[*websocket.CloseError](err); ok && closed.Code != websocket.CloseAbnormalClosure {
-		if closed.Text == "" {
-			return fmt.Errorf("closed by the server (%d)", closed.Code)
-		}
-		return fmt.Errorf("closed by the server: %s (%d)", closed.Text, closed.Code)
+		return &closeError{code: closed.Code, text: closed.Text}
 	}
 	return fmt.Errorf("connection lost: %w", err)
 }

@@ -1,26 +1,26 @@
-// Package gotapi is the Go client of gotapi-ws: publish, read, recall, and be a
-// member of groups, over HTTP and WebSocket. Package gotapirpc does the same
-// over gRPC, for services that reach the history service itself.
+// Package gotapi is the Go client of gotapi-ws over HTTP and WebSocket: it publishes,
+// reads histories, recalls messages, and joins groups. Package gotapirpc does the
+// same over gRPC, for services that reach the history service itself.
 //
-// A group is a path such as "/room/9527/". What is published is a packet; a data
+// A group is a path such as "/room/9527/". A packet is what members publish; a data
 // packet, {"type":2,"uuid":U,"body":{...}}, is stored before it is acked.
-// TextPacket and DataPacket write them.
+// TextPacket and DataPacket make data packets.
 //
 // # Delivery
 //
-// Publishing is idempotent: a data packet is sent again with its own uuid
-// until it is acked, refused for good, or the context ends, and the server
-// stores it once. When the context ended first, the outcome is unknown.
+// Publishing is idempotent. The client sends a data packet again with the same
+// uuid until it is acked, refused for good, or the context ends, and the server
+// stores it once. If the context ends first, the outcome is unknown.
 //
-// A Member comes back by itself when its connection ends, and goes on exactly after the
-// last message it has had: no hole, nothing twice, nothing in another order. When
-// the server cannot do that, because messages were lost, trimmed or expired, the
-// member gets an event of kind Gap, and should read the history. Packets
-// that are not stored (low-level packets, receipts) come at most once.
+// A Member reconnects when its connection ends, and resumes after the last
+// message it received: without gaps, duplicates or reordering. If the server cannot
+// resume there, because messages were lost, trimmed or expired, the member gets an
+// event of kind Gap and should read the history. Packets that are not stored
+// (low-level packets, receipts) are delivered at most once.
 //
 // # Concurrency
 //
-// All methods may be called by several goroutines at the same time, but for
-// Member.Next, which is for one. Calls of Publish that follow one another keep their
-// order; of calls at the same time, any may be first.
+// All methods are safe for concurrent use, except that only one goroutine may call
+// Member.Next. Successive calls of Publish keep their order; concurrent calls have
+// none.
 package gotapi

@@ -1,25 +1,26 @@
 package gotapi
 
-// Kind is what an Event tells of.
+// Kind is the kind of an Event.
 type Kind uint8
 
 // The kinds of events.
 const (
 	// Message: a stored data packet, in the order of the history.
 	Message Kind = iota + 1
-	// Recalled: the message UUID was recalled; its text is to be forgotten.
+	// Recalled: the message UUID was recalled; forget its text.
 	Recalled
-	// Packet: a packet that is broadcast and not stored.
+	// Packet: a packet that was broadcast and not stored.
 	Packet
-	// Receipt: somebody has received the message UUID (commands 3 and 4).
+	// Receipt: a member has received the message UUID (commands 3 and 4).
 	Receipt
-	// Gap: messages before this place were lost, trimmed or expired before they
-	// could be sent. Err says why. The retained history may follow, with messages that
-	// have come before.
+	// Gap: messages were lost, trimmed or expired before they could be delivered. Err
+	// says why. The retained history may follow, including messages that were
+	// delivered before. A gotapirpc.Watch that is read too slowly is told so of
+	// packets that are not stored, too; they are in no history.
 	Gap
-	// Connected: what is published from now on comes.
+	// Connected: packets published from now on are delivered.
 	Connected
-	// Disconnected: Err says why. It is being tried again.
+	// Disconnected: Err says why. The member reconnects.
 	Disconnected
 )
 
@@ -35,16 +36,16 @@ func (k Kind) String() string {
 	return "unknown"
 }
 
-// Event is something that a member hears of.
+// Event is what Member.Next returns.
 type Event struct {
 	Kind  Kind
 	Group string
-	// Of Message ("" if it has none), Recalled and Receipt.
+	// UUID of a Message, which may have none, a Recalled or a Receipt.
 	UUID string
-	// The packet, byte for byte: of Message, Packet and Receipt.
+	// Data is the packet of a Message, Packet or Receipt, byte for byte.
 	Data []byte
-	// Whether Data is not text.
+	// Binary reports whether Data is not text.
 	Binary bool
-	// Of Gap and Disconnected.
+	// Err is the cause of a Gap or Disconnected.
 	Err error
 }

@@ -16,7 +16,10 @@ func ExampleClient_Publish() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	packet, uuid := gotapi.TextPacket("hello")
+	packet, uuid, err := gotapi.TextPacket("hello")
+	if err != nil {
+		log.Fatal(err) // not UTF-8
+	}
 	// It is sent again, if need be, and stored once.
 	if _, err := client.Publish(ctx, "/room/9527/", packet); err != nil {
 		log.Fatal(err)
@@ -27,24 +30,18 @@ func ExampleClient_Publish() {
 	}
 }
 
-func ExampleClient_History() {
+func ExamplePages() {
 	client, err := gotapi.New("http://127.0.0.1:4998", gotapi.Options{})
 	if err != nil {
 		log.Fatal(err)
 	}
-	request := gotapi.PageRequest{Size: 100}
-	for {
-		page, err := client.History(context.Background(), "/room/9527/", request)
+	for page, err := range gotapi.Pages(context.Background(), client, "/room/9527/", gotapi.PageRequest{Size: 100}) {
 		if err != nil {
 			log.Fatal(err)
 		}
 		for _, packet := range page.Packets {
 			fmt.Println(packet)
 		}
-		if page.Next == nil {
-			return
-		}
-		request.Position = *page.Next
 	}
 }
 

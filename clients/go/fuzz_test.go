@@ -18,7 +18,7 @@ func FuzzUnderstand(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r := understand(data)
+		r := parse(data)
 		if stored := packet.Classify(data).Kind == packet.Data; stored != (r.kind == packet.Data) {
 			t.Errorf("%q: understood as %v", data, r.kind)
 		}

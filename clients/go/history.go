@@ -14,14 +14,15 @@ const (
 	pathCancel  = "/__/cancel"
 	pathTTL     = "/__/ttl"
 	pathGroups  = "/__/groups"
+	pathVersion = "/__/version"
 )
 
-// PageRequest says which part of a group's history is wanted.
+// PageRequest selects a part of a group's history.
 type PageRequest struct {
 	// Position of the first message: 0 is the newest; negative counts from the
 	// oldest, which is -1.
 	Position int
-	// Size is 0 to 10000.
+	// Size is 1 to 10000; if it is zero, the server chooses (1000).
 	Size int
 	// Before, if not empty, is the uuid of a message, and takes the place of
 	// Position: the page begins with the message that came before it.
@@ -33,60 +34,67 @@ type Page struct {
 	// Packets are texts of data packets, the newest first. Recalled messages
 	// are left out, but keep their positions.
 	Packets []string
-	// Next is the position to go on from; nil when there is no more.
+	// Next is the position of the next page; nil after the last one.
 	Next *int
 }
 
-// History reads a page. An unknown group has an empty one.
+// History returns a page of a group's history, an empty one for an unknown group.
 func (c *Client) History(ctx context.Context, group string, r PageRequest) (Page, error) {
-	q := url.Values{"groupName": {group}, "size": {strconv.Itoa(r.Size)}}
+	q := url.Values{"groupName": {group}}
+	if r.Size != 0 {
+		q.Set("size", strconv.Itoa(r.Size))
+	}
 	if r.Before != "" {
 		q.Set("before", r.Before)
 	} else {
 		q.Set("position", strconv.Itoa(r.Position))
 	}
-	var answer struct {
+	var page struct {
+		envelope
 		Data []string
 		Next *int
 	}
-	err := c.post(ctx, group, pathHistory, q, &answer)
-	return Page{Packets: answer.Data, Next: answer.Next}, err
+	err := c.post(ctx, group, pathHistory, q, &page)
+	return Page{Packets: page.Data, Next: page.Next}, err
 }
 
 // Recall takes a message back: its text is erased from the history, and all
 // members are told. Recalling it again is harmless; an unknown one is code 404.
 func (c *Client) Recall(ctx context.Context, group, uuid string) error {
-	return c.post(ctx, group, pathCancel, url.Values{"groupName": {group}, "uuid": {uuid}}, &struct{}{})
+	return c.post(ctx, group, pathCancel, url.Values{"groupName": {group}, "uuid": {uuid}}, &envelope{})
 }
 
 // SetTTL makes a group's history expire that long (whole seconds, at least one) after its last
 // message. It needs the admin secret as token.
 func (c *Client) SetTTL(ctx context.Context, group string, ttl time.Duration) error {
 	seconds := strconv.FormatInt(int64(ttl/time.Second), 10)
-	return c.post(ctx, group, pathTTL, url.Values{"groupName": {group}, "ttl": {seconds}}, &struct{}{})
+	return c.post(ctx, group, pathTTL, url.Values{"groupName": {group}, "ttl": {seconds}}, &envelope{})
 }
 
-// post sends a form to one of the server's own paths. What a busy server puts
-// off is asked again; trouble on the way is the caller's to judge.
-func (c *Client) post(ctx context.Context, group, path string, form url.Values, answer any) error {
+// post sends a form to one of the server's own paths. It asks again when the answer
+// tells of trouble that passes; a broken connection is the caller's to judge.
+func (c *Client) post(ctx context.Context, group, path string, form url.Values, a answer) error {
 	if err := checkGroup(group); err != nil {
 		return err
 	}
-	return c.again(ctx, request{
+	return c.retry(ctx, request{
 		method: http.MethodPost, path: path, body: form.Encode(), contentType: "application/x-www-form-urlencoded",
-	}, answer, putOff)
+	}, a, putOff)
 }
 
 // GroupInfo is a group that has members now.
 type GroupInfo struct {
 	Name string `json:"name"`
-	// Members over all edges.
+	// Members is their number on all edges.
 	Members int `json:"members"`
 }
 
 // Groups lists the groups that have members now. It needs the admin secret as token.
 func (c *Client) Groups(ctx context.Context) ([]GroupInfo, error) {
-	var answer struct{ Groups []GroupInfo }
-	err := c.again(ctx, request{method: http.MethodGet, path: pathGroups, accept: "application/json"}, &answer, putOff)
-	return answer.Groups, err
+	var list struct {
+		envelope
+		Groups []GroupInfo
+	}
+	err := c.retry(ctx, request{method: http.MethodGet, path: pathGroups, accept: "application/json"}, &list, putOff)
+	return list.Groups, err
 }

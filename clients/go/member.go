@@ -7,8 +7,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/gotapi/gotapi-ws/clients/go/internal/backoff"
 	"github.com/gotapi/gotapi-ws/clients/go/internal/feed"
+	"github.com/gotapi/gotapi-ws/internal/backoff"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
@@ -23,17 +23,17 @@ const (
 	stable = 10 * time.Second
 )
 
-// JoinOptions say how to be a member; the zero value is good.
+// JoinOptions are the settings of a Member; the zero value is valid.
 type JoinOptions struct {
-	// After is the uuid of a message to begin after; when empty, the member
-	// begins with what is published from now on.
+	// After is the uuid of the message to resume after. If it is empty, the member
+	// receives what is published from now on.
 	After string
-	// PublishOnly: nobody calls Next; there are no events.
+	// PublishOnly: the caller does not call Next, and there are no events.
 	PublishOnly bool
 }
 
-// Member is a member of one group: it hears what the others publish, and can
-// publish itself. Its connection comes back by itself. See the package comment.
+// Member is a member of one group: it receives what others publish, and can publish
+// itself. It reconnects by itself; see the package comment.
 type Member struct {
 	client  *Client
 	group   string
@@ -42,18 +42,18 @@ type Member struct {
 	feed     *feed.Feed[Event]
 	inFlight chan struct{}
 	outbox   *outbox
-	place    place
+	cursor   cursor
 }
 
-// Join makes a member of a group. It does not wait for the connection: an event
-// of kind Connected tells of it. Close the member when it is not needed any more.
+// Join returns a member of a group. It does not wait for the connection: an event of
+// kind Connected follows. Close the member when it is no longer needed.
 func (c *Client) Join(group string, o JoinOptions) (*Member, error) {
 	if err := checkGroup(group); err != nil {
 		return nil, err
 	}
 	m := &Member{
 		client: c, group: group, options: o,
-		inFlight: make(chan struct{}, maxInFlight), outbox: newOutbox(), place: place{after: o.After},
+		inFlight: make(chan struct{}, maxInFlight), outbox: newOutbox(), cursor: cursor{after: o.After},
 	}
 	m.feed = feed.Start(queuedEvents, func(ctx context.Context, put feed.Put[Event]) error {
 		return m.run(ctx, m.teller(put))
@@ -61,12 +61,13 @@ func (c *Client) Join(group string, o JoinOptions) (*Member, error) {
 	return m, nil
 }
 
-// Close ends the member and waits until it has ended. What is being published then
-// has an unknown outcome.
+// Close disconnects the member and waits for that. Publishes under way have an
+// unknown outcome.
 func (m *Member) Close() { m.feed.Close() }
 
-// Next waits for the next event. Its error is the context's, ErrClosed, or an *Error for good: the
-// server does not want this member (code 400, 401, 403, 404).
+// Next waits for the next event. Its error is that of ctx, ErrClosed, or an *Error: the
+// server itself refuses the member, with a code that no retry would change (400, 401,
+// 403, 404).
 func (m *Member) Next(ctx context.Context) (Event, error) { return m.feed.Next(ctx) }
 
 // Publish sends a packet to the other members. With a data packet, which must have a
@@ -124,7 +125,7 @@ func (m *Member) run(ctx context.Context, tell tell) error {
 		if ctx.Err() != nil {
 			return ErrClosed
 		}
-		if CodeOf(err) != 0 && !retryable(err) {
+		if !retryable(err) {
 			return err
 		}
 		if time.Since(began) > stable {
@@ -134,13 +135,13 @@ func (m *Member) run(ctx context.Context, tell tell) error {
 		if tell(ctx, Event{Kind: Disconnected, Err: err}) != nil {
 			return ErrClosed
 		}
-		if backoff.Sleep(ctx, m.client.backoff.Delay(failures, retryAfter(err))) != nil {
+		if backoff.Sleep(ctx, m.client.delay(failures, err)) != nil {
 			return ErrClosed
 		}
 	}
 }
 
-// tell hands an event to whoever calls Next.
+// tell hands an event to Next.
 type tell func(ctx context.Context, e Event) error
 
 func (m *Member) teller(put feed.Put[Event]) tell {
@@ -157,7 +158,7 @@ func (m *Member) teller(put feed.Put[Event]) tell {
 // ends before one has come can be resumed, too. Who may not read the history, or cannot
 // now, begins without; then a Gap tells of a resume that may have missed something.
 func (m *Member) findBeginning(ctx context.Context) error {
-	if m.place.known() || m.options.PublishOnly {
+	if m.cursor.isSet() || m.options.PublishOnly {
 		return nil
 	}
 	ask, cancel := context.WithTimeout(ctx, dialTimeout)
@@ -169,12 +170,12 @@ func (m *Member) findBeginning(ctx context.Context) error {
 	case err != nil:
 		return nil //nolint:nilerr // see above: this is an extra
 	case len(page.Packets) == 0 && page.Next == nil:
-		m.place.beginning = true
+		m.cursor.beginning = true
 	case len(page.Packets) > 0:
-		m.place.after = packet.Classify([]byte(page.Packets[0])).UUID
+		m.cursor.after = packet.Classify([]byte(page.Packets[0])).UUID
 	}
 	return nil
 }
 
-// errNoPlace is why a resume may have missed something.
-var errNoPlace = errors.New("the connection ended before there was a message to resume from")
+// errNoPosition is why a resume may have missed something.
+var errNoPosition = errors.New("the connection ended before there was a message to resume from")

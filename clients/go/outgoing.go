@@ -49,7 +49,7 @@ func (b *outbox) poke() {
 	}
 }
 
-// drop forgets a packet that nobody waits for any more.
+// drop forgets a packet whose caller has stopped waiting.
 func (b *outbox) drop(o *outgoing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -99,19 +99,19 @@ func (b *outbox) tooLarge(connection int) {
 	defer b.mu.Unlock()
 	i := slices.IndexFunc(b.waiting, func(o *outgoing) bool { return o.sentOn == connection && len(o.data) == b.largest })
 	if b.newest != connection || i < 0 {
-		return // it was one that nobody waits for
+		return // its caller has stopped waiting
 	}
 	o := b.waiting[i]
 	b.waiting = slices.Delete(b.waiting, i, i+1)
 	o.done <- &Error{Code: http.StatusRequestEntityTooLarge, Msg: "the packet is too large"}
 }
 
-// manyTimes stands for a connection number: the ack of a packet that was sent
-// more than once may stand after its message's place.
+// manyTimes replaces the connection number of a packet that was sent more than
+// once: its ack may come after its message's position.
 const manyTimes = -1
 
 // settle ends the wait for a uuid. sentOn is the connection that the packet was
-// sent on, or manyTimes; 0: nobody waits for this uuid.
+// sent on, or manyTimes; 0: no caller waits for this uuid.
 func (b *outbox) settle(uuid string, outcome error) (sentOn int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

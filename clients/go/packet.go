@@ -1,17 +1,19 @@
 package gotapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
-// NewUUID returns a uuid for a message; those made later sort later.
+// NewUUID returns a uuid for a message. Later uuids sort later.
 func NewUUID() string {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -27,13 +29,20 @@ type dataPacket struct {
 	Body any    `json:"body"`
 }
 
-// DataPacket writes a data packet. uuid is NewUUID's or one of your own, 1 to 128 bytes
+// DataPacket returns a data packet. uuid is from NewUUID or one of your own, 1 to 128 bytes
 // of printable text; body becomes a JSON object, of which the member "data" is the
-// message by custom.
+// message by custom. Text that is not valid UTF-8 is refused.
 func DataPacket(uuid string, body any) ([]byte, error) {
 	text, err := json.Marshal(dataPacket{Type: 2, UUID: uuid, Body: body})
 	if err != nil {
 		return nil, fmt.Errorf("gotapi: body: %w", err)
+	}
+	replaced := replacesText(text)
+	if raw, ok := body.(json.RawMessage); ok { // what it escapes is its own affair
+		replaced = !utf8.Valid(raw) || !utf8.ValidString(uuid)
+	}
+	if replaced {
+		return nil, errNotUTF8
 	}
 	if p := packet.Classify(text); p.Kind != packet.Data || p.UUID == "" {
 		return nil, &Error{Code: http.StatusBadRequest, Msg: "a data packet has a uuid of 1 to 128 printable bytes, and an object as body"}
@@ -41,16 +50,31 @@ func DataPacket(uuid string, body any) ([]byte, error) {
 	return text, nil
 }
 
-// TextPacket writes a data packet with a new uuid and the body {"data":text}.
-func TextPacket(text string) (data []byte, uuid string) {
+// TextPacket returns a data packet with a new uuid and the body {"data":text}. Text that
+// is not valid UTF-8 is refused.
+func TextPacket(text string) (data []byte, uuid string, err error) {
 	uuid = NewUUID()
-	data, err := json.Marshal(dataPacket{Type: 2, UUID: uuid, Body: struct {
+	data, err = DataPacket(uuid, struct {
 		Data string `json:"data"`
-	}{text}})
-	if err != nil {
-		panic(err) // strings can always be written
+	}{text})
+	return data, uuid, err
+}
+
+var errNotUTF8 = &Error{Code: http.StatusBadRequest, Msg: "the packet's text is not valid UTF-8"}
+
+// replacesText reports whether encoding/json has replaced invalid UTF-8 in a text that it
+// wrote: it escapes a replacement, and writes a U+FFFD of the input as it is.
+func replacesText(text []byte) bool {
+	for i := 0; i < len(text); i++ {
+		if text[i] != '\\' {
+			continue
+		}
+		if bytes.HasPrefix(text[i:], []byte(`\ufffd`)) {
+			return true
+		}
+		i++ // an escape has two bytes at least, and the second may be a backslash
 	}
-	return data, uuid
+	return false
 }
 
 // maxRetryAfter is the longest that a server may ask us to wait, milliseconds: an hour.
@@ -79,9 +103,9 @@ type received struct {
 	body    json.RawMessage // of the server's own
 }
 
-// understand reads what the server sent. Only the server sends the commands
-// 1, 2, 5, 6 and 7: it lets nobody's packets pass that could be read as one.
-func understand(data []byte) received {
+// parse reads a packet of the server. Only the server sends the commands 1, 2, 5, 6
+// and 7: it does not relay packets that could be read as one of them.
+func parse(data []byte) received {
 	p := packet.Classify(data)
 	r := received{kind: p.Kind, uuid: p.UUID}
 	switch p.Kind {

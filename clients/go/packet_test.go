@@ -16,7 +16,7 @@ func TestRefusalIsReadAsTheServerWritesIt(t *testing.T) {
 		{packet.AppendError(nil, "u", 403, "no"), Error{Code: 403, Msg: "no"}},
 		{packet.AppendTooMuch(nil, "u", "too fast", 1500), Error{Code: 429, Msg: "too fast", RetryAfter: 1500 * time.Millisecond}},
 	} {
-		in := understand(tt.data)
+		in := parse(tt.data)
 		if got := refusalOf(in.body); in.command != 7 || *got != tt.want {
 			t.Errorf("%s: got %+v, want %+v", tt.data, *got, tt.want)
 		}

@@ -7,20 +7,20 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
-// Published is what became of a packet.
+// Published is the result of a publish.
 type Published struct {
-	// Stored: it is a data packet, and in the history.
+	// Stored reports whether the packet is in the history: a data packet.
 	Stored bool
-	// UUID of a data packet.
+	// UUID is that of a data packet.
 	UUID string
-	// Duplicate: a message with this uuid had been stored before. It is false
-	// on a WebSocket, where the server does not say.
+	// Duplicate reports whether a message with this uuid was stored before. It is
+	// always false on a WebSocket, where the server does not say.
 	Duplicate bool
 }
 
-// Publish posts one packet to all members of a group. A data packet with a uuid
-// is posted again until the server has stored or refused it, or ctx ends; any
-// other packet only when it certainly went nowhere.
+// Publish posts one packet to all members of a group. It posts a data packet with a
+// uuid again until the server has stored or refused it, or ctx ends, and any other
+// packet only if it was certainly not published.
 func (c *Client) Publish(ctx context.Context, group string, data []byte) (Published, error) {
 	if err := checkGroup(group); err != nil {
 		return Published{}, err
@@ -29,16 +29,17 @@ func (c *Client) Publish(ctx context.Context, group string, data []byte) (Publis
 	if p := packet.Classify(data); p.Kind == packet.Data && p.UUID != "" {
 		may = retryable
 	}
-	var answer struct {
+	var result struct {
+		envelope
 		Stored    bool
 		UUID      string
 		Duplicate bool
 	}
-	err := c.again(ctx, request{
+	err := c.retry(ctx, request{
 		method: http.MethodPost, path: group, body: string(data), contentType: "application/octet-stream",
-	}, &answer, may)
+	}, &result, may)
 	if err != nil {
 		return Published{}, err
 	}
-	return Published{Stored: answer.Stored, UUID: answer.UUID, Duplicate: answer.Duplicate}, nil
+	return Published{Stored: result.Stored, UUID: result.UUID, Duplicate: result.Duplicate}, nil
 }

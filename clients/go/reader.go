@@ -21,11 +21,19 @@ type reader struct {
 	expectAll bool
 }
 
-// read takes what the server sends until the connection ends.
+// read takes what the server sends until the connection ends, or is silent for too long.
 func (r *reader) read(ctx context.Context, conn *websocket.Conn) error {
 	conn.SetReadLimit(maxMessage)
-	alive := func() { _ = conn.SetReadDeadline(time.Now().Add(silence)) }
-	alive()
+	silence := r.member.client.silence
+	ping := time.AfterFunc(silence, func() {
+		_ = conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTimeout))
+	})
+	defer ping.Stop()
+	alive := func() {
+		_ = conn.SetReadDeadline(time.Now().Add(silence))
+		ping.Reset(silence * 2 / 3)
+	}
+	conn.SetPongHandler(func(string) error { alive(); return nil })
 	conn.SetPingHandler(func(data string) error {
 		alive()
 		err := conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(writeTimeout))
@@ -35,6 +43,7 @@ func (r *reader) read(ctx context.Context, conn *websocket.Conn) error {
 		return err
 	})
 	for {
+		alive() // a caller of Next that takes its time is not the server's silence
 		kind, data, err := conn.ReadMessage()
 		if err != nil {
 			if websocket.IsCloseError(err, websocket.CloseMessageTooBig) {
@@ -42,7 +51,6 @@ func (r *reader) read(ctx context.Context, conn *websocket.Conn) error {
 			}
 			return ended(err)
 		}
-		alive()
 		if err := r.take(ctx, data, kind == websocket.BinaryMessage); err != nil {
 			return err
 		}
@@ -51,12 +59,12 @@ func (r *reader) read(ctx context.Context, conn *websocket.Conn) error {
 
 func (r *reader) begin(ctx context.Context, resuming bool) error {
 	m := r.member
-	if resuming && m.place.known() {
-		m.place.resumed()
+	if resuming && m.cursor.isSet() {
+		m.cursor.resume()
 	} else {
 		r.expectAll = false
 		if resuming {
-			if err := r.tell(ctx, Event{Kind: Gap, Err: errNoPlace}); err != nil {
+			if err := r.tell(ctx, Event{Kind: Gap, Err: errNoPosition}); err != nil {
 				return err
 			}
 		}
@@ -66,7 +74,7 @@ func (r *reader) begin(ctx context.Context, resuming bool) error {
 
 func (r *reader) take(ctx context.Context, data []byte, binary bool) error {
 	m := r.member
-	in := understand(data)
+	in := parse(data)
 	first := r.expectAll
 	r.expectAll = false
 	switch in.kind {
@@ -81,7 +89,7 @@ func (r *reader) take(ctx context.Context, data []byte, binary bool) error {
 	case packet.CommandAck:
 		r.acked(in.uuid)
 	case packet.CommandRecall:
-		if m.place.recalled(in.uuid) {
+		if m.cursor.isNewRecall(in.uuid) {
 			return r.tell(ctx, Event{Kind: Recalled, UUID: in.uuid})
 		}
 	case packet.CommandError:
@@ -92,13 +100,13 @@ func (r *reader) take(ctx context.Context, data []byte, binary bool) error {
 
 func (r *reader) message(ctx context.Context, uuid string, data []byte) error {
 	m := r.member
-	fresh := m.place.message(uuid)
+	fresh := m.cursor.isNewMessage(uuid)
 	if uuid != "" {
 		// An own message comes back when its ack was lost with the connection.
 		if m.outbox.settle(uuid, nil) != 0 {
 			fresh = false
 		}
-		m.place.moveTo(uuid)
+		m.cursor.advance(uuid)
 	}
 	if !fresh {
 		return nil
@@ -109,11 +117,11 @@ func (r *reader) message(ctx context.Context, uuid string, data []byte) error {
 func (r *reader) acked(uuid string) {
 	m := r.member
 	switch m.outbox.settle(uuid, nil) {
-	case 0: // nobody waits any more; where it stands is not known for sure
+	case 0: // no caller waits any more; its position is not known for sure
 	case r.connection:
-		m.place.moveTo(uuid)
+		m.cursor.advance(uuid)
 	default:
-		m.place.ackedElsewhere(uuid)
+		m.cursor.skipOwn(uuid)
 	}
 }
 
@@ -124,7 +132,7 @@ func (r *reader) refused(ctx context.Context, in received, first bool) error {
 		if first {
 			return nil
 		}
-		m.place.lost()
+		m.cursor.reset()
 		return r.tell(ctx, Event{Kind: Gap, Err: why})
 	}
 	if in.uuid == "" {
@@ -132,7 +140,7 @@ func (r *reader) refused(ctx context.Context, in received, first bool) error {
 		return nil
 	}
 	if retryable(why) {
-		m.outbox.putOff(in.uuid, func(refusals int) time.Duration { return m.client.backoff.Delay(refusals, why.RetryAfter) }, time.Now())
+		m.outbox.putOff(in.uuid, func(refusals int) time.Duration { return m.client.delay(refusals, why) }, time.Now())
 		return nil
 	}
 	m.outbox.settle(in.uuid, why)

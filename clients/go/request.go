@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gotapi/gotapi-ws/clients/go/internal/backoff"
+	"github.com/gotapi/gotapi-ws/internal/backoff"
 )
 
 // maxAnswer bounds what is read of an answer. A page of the history has 8 MiB
@@ -28,13 +28,29 @@ type request struct {
 	accept       string
 }
 
-// once sends a request and reads a JSON answer into answer.
-func (c *Client) once(ctx context.Context, r request, answer any) error {
+// answer is what the server says to a request.
+type answer interface{ code() int }
+
+// envelope is the part of every answer that shows whose it is: its code is the status.
+type envelope struct{ Code int }
+
+func (e *envelope) code() int { return e.Code }
+
+// once sends a request and reads a JSON answer into a. If the server refuses the token,
+// once sends the request again with a new one.
+func (c *Client) once(ctx context.Context, r request, a answer) error {
+	if err := c.locate(ctx); err != nil {
+		return err
+	}
+	return c.tokens.Use(ctx, isUnauthorized, func(token string) error { return c.exchange(ctx, r, token, a) })
+}
+
+func (c *Client) exchange(ctx context.Context, r request, token string, a answer) error {
 	req, err := http.NewRequestWithContext(ctx, r.method, c.base.String(), strings.NewReader(r.body))
 	if err != nil {
 		return err
 	}
-	req.URL, req.Header = c.target(r.path, r.query), c.header()
+	req.URL, req.Header = c.target(r.path, r.query), bearer(token)
 	for name, value := range map[string]string{"Content-Type": r.contentType, "Accept": r.accept} {
 		if value != "" {
 			req.Header.Set(name, value)
@@ -52,21 +68,21 @@ func (c *Client) once(ctx context.Context, r request, answer any) error {
 	if resp.StatusCode != http.StatusOK {
 		return refusal(resp, body)
 	}
-	if err := json.Unmarshal(body, answer); err != nil {
-		return fmt.Errorf("the answer is not that of a gotapi-ws server: %w", err)
+	if json.Unmarshal(body, a) != nil || a.code() != http.StatusOK {
+		return foreign(resp)
 	}
 	return nil
 }
 
-// again is once, repeated while that may help and ctx lasts. may says which
-// errors are worth it.
-func (c *Client) again(ctx context.Context, r request, answer any, may func(error) bool) error {
+// retry calls once until it succeeds, fails with an error that canRetry rejects, or
+// ctx ends.
+func (c *Client) retry(ctx context.Context, r request, a answer, canRetry func(error) bool) error {
 	for failures := 1; ; failures++ {
-		err := c.once(ctx, r, answer)
-		if err == nil || ctx.Err() != nil || !may(err) {
+		err := c.once(ctx, r, a)
+		if err == nil || ctx.Err() != nil || !canRetry(err) {
 			return err
 		}
-		if backoff.Sleep(ctx, c.backoff.Delay(failures, retryAfter(err))) != nil {
+		if backoff.Sleep(ctx, c.delay(failures, err)) != nil {
 			return err // it says more than that the time is over
 		}
 	}
@@ -74,14 +90,20 @@ func (c *Client) again(ctx context.Context, r request, answer any, may func(erro
 
 // refusal makes an error of an answer that is not 200.
 func refusal(resp *http.Response, body []byte) error {
-	e := &Error{Code: resp.StatusCode}
-	var said struct{ Msg string }
-	if json.Unmarshal(body, &said) == nil {
-		e.Msg = said.Msg
+	var said struct {
+		envelope
+		Msg string
 	}
-	if e.Msg == "" {
-		e.Msg = strings.ToLower(http.StatusText(resp.StatusCode))
+	e := foreign(resp)
+	if json.Unmarshal(body, &said) == nil && said.Code == resp.StatusCode {
+		e.Msg, e.Foreign = said.Msg, false
 	}
+	return e
+}
+
+// foreign makes an error of an answer that a gotapi-ws server would not give.
+func foreign(resp *http.Response) *Error {
+	e := &Error{Code: resp.StatusCode, Msg: strings.ToLower(http.StatusText(resp.StatusCode)), Foreign: true}
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
 		e.RetryAfter = time.Duration(min(seconds, 3600)) * time.Second
 	}

@@ -95,9 +95,15 @@ func refusal(uuid string, code int) string {
 // clientOf returns a client of a server that ends with the test.
 func clientOf(t *testing.T, h http.Handler) *gotapi.Client {
 	t.Helper()
+	return clientWith(t, h, gotapi.Options{Token: "secret-token"})
+}
+
+func clientWith(t *testing.T, h http.Handler, o gotapi.Options) *gotapi.Client {
+	t.Helper()
 	srv := httptest.NewServer(h)
 	t.Cleanup(srv.Close)
-	c, err := gotapi.New(srv.URL, gotapi.Options{Token: "secret-token", RetryMin: time.Millisecond, RetryMax: 5 * time.Millisecond})
+	o.RetryMin, o.RetryMax = time.Millisecond, 5*time.Millisecond
+	c, err := gotapi.New(srv.URL, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/mod/module"
 )
 
-// own is what the modules of this repository begin with.
-const own = "github.com/gotapi/gotapi-ws/"
+// own is what the paths of this repository's modules begin with.
+const own = "github.com/gotapi/gotapi-ws"
 
 // surely is the share of a file, per cent, that must be the text of known licences.
 const surely = 75

@@ -24,7 +24,7 @@ func TestLicencesThatMayBeUsed(t *testing.T) {
 		{"(GPL-3.0-only OR Apache-2.0)", true, true},
 		{"MIT AND BSD-3-Clause", true, true},
 		{"MIT AND GPL-3.0-only", false, false},
-		{"MIT AND GPL-3.0-only OR ISC", false, false}, // nobody should have to think about it
+		{"MIT AND GPL-3.0-only OR ISC", false, false}, // too complex to decide
 	} {
 		if got := acceptable(part{licence: tt.licence, shipped: true}); got != tt.shipped {
 			t.Errorf("%q in what users get: %v, want %v", tt.licence, got, tt.shipped)

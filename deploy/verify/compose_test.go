@@ -1,7 +1,7 @@
 package verify
 
 import (
-	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,13 +26,13 @@ var variants = map[string][]string{
 var composeEnv = []string{"TLS_CERT=/dev/null", "GRAFANA_PASSWORD=test", "PATH=" + os.Getenv("PATH")}
 
 // load reads compose files as Compose v2 does.
-func load(t *testing.T, files []string) *types.Project {
+func load(t *testing.T, files []string, env ...string) *types.Project {
 	t.Helper()
 	var paths []string
 	for _, f := range files {
 		paths = append(paths, filepath.Join(root, f))
 	}
-	options, err := cli.NewProjectOptions(paths, cli.WithName("verify"), cli.WithEnv(composeEnv))
+	options, err := cli.NewProjectOptions(paths, cli.WithName("verify"), cli.WithEnv(append(env, composeEnv...)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,11 @@ func TestComposeFilesAreReadByBothVersions(t *testing.T) {
 			t.Errorf("%s: docker-compose config: %s", name, out)
 			continue
 		}
-		for _, service := range strings.Fields(out) {
+		seen := strings.Fields(out)
+		if len(seen) == 0 {
+			t.Errorf("%s: version 1 sees no service", name)
+		}
+		for _, service := range seen {
 			if _, ok := project.Services[service]; !ok {
 				t.Errorf("%s: version 1 sees a service %s, version 2 does not", name, service)
 			}
@@ -69,6 +73,7 @@ func TestComposeFilesAreReadByBothVersions(t *testing.T) {
 
 func TestComposeSetsWhatTheProgramsKnow(t *testing.T) {
 	for name, files := range variants {
+		checked := 0
 		for service, s := range load(t, files).Services {
 			program, ours := strings.CutPrefix(strings.Split(s.Image, ":")[0], "gotapi/")
 			if !ours {
@@ -81,6 +86,10 @@ func TestComposeSetsWhatTheProgramsKnow(t *testing.T) {
 				}
 			}
 			checkSettings(t, name+", service "+service, program, env)
+			checked++
+		}
+		if checked == 0 {
+			t.Errorf("%s runs no image gotapi/...", name)
 		}
 	}
 }
@@ -119,16 +128,24 @@ func TestEveryMountedFileIsThere(t *testing.T) {
 	}
 }
 
-// publicPorts may be reached from other machines.
-var publicPorts = map[string]bool{"balancer": true, "tls": true, "gotapi-ws 4998": true}
-
-func TestOnlyTheFrontDoorIsOpenToOtherMachines(t *testing.T) {
-	for name, files := range variants {
-		for service, s := range load(t, files).Services {
-			for _, p := range s.Ports {
-				port, _ := json.Marshal(p.Target)
-				if p.HostIP != "127.0.0.1" && !publicPorts[service] && !publicPorts[service+" "+string(port)] {
-					t.Errorf("%s: port %d of %s is open to everybody", name, p.Target, service)
+// TestNoPortIsOpenToOtherMachinesUnlessToldSo: BIND opens the front door, and nothing else.
+func TestNoPortIsOpenToOtherMachinesUnlessToldSo(t *testing.T) {
+	public := map[string]bool{"balancer 4998": true, "tls 8443": true, "tls 8080": true, "gotapi-ws 4998": true}
+	for _, bind := range []string{"127.0.0.1", "0.0.0.0"} {
+		env := []string{"BIND=" + bind}
+		if bind == "127.0.0.1" {
+			env = nil
+		}
+		for name, files := range variants {
+			for service, s := range load(t, files, env...).Services {
+				for _, p := range s.Ports {
+					want := "127.0.0.1"
+					if public[fmt.Sprintf("%s %d", service, p.Target)] {
+						want = bind
+					}
+					if p.HostIP != want {
+						t.Errorf("%s with BIND=%s: port %d of %s is published on %q, want %s", name, bind, p.Target, service, p.HostIP, want)
+					}
 				}
 			}
 		}
@@ -136,9 +153,7 @@ func TestOnlyTheFrontDoorIsOpenToOtherMachines(t *testing.T) {
 }
 
 func TestHAProxyUnderstandsItsConfigurations(t *testing.T) {
-	if !has(t, "haproxy") {
-		t.Skip("there is no haproxy")
-	}
+	need(t, "haproxy")
 	dir := t.TempDir()
 	cert, key, err := selfSigned(dir)
 	if err != nil {

@@ -251,9 +251,9 @@ func TestEveryAlertIsTestedAndHasARunbook(t *testing.T) {
 				if s := rule.Labels["severity"]; s != "page" && s != "ticket" {
 					t.Errorf("%s has severity %q", rule.Alert, s)
 				}
-				anchor := "docs/operations.md#" + strings.ToLower(rule.Alert)
-				if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" || rule.Annotations["runbook"] != anchor {
-					t.Errorf("%s: annotations %v, want a summary, a description and runbook %s", rule.Alert, rule.Annotations, anchor)
+				anchor := "https://github.com/gotapi/gotapi-ws/blob/main/docs/operations.md#" + strings.ToLower(rule.Alert)
+				if rule.Annotations["summary"] == "" || rule.Annotations["description"] == "" || rule.Annotations["runbook_url"] != anchor {
+					t.Errorf("%s: annotations %v, want a summary, a description and runbook_url %s", rule.Alert, rule.Annotations, anchor)
 				}
 				if !bytes.Contains(playbook, []byte("\n### "+rule.Alert+"\n")) {
 					t.Errorf("docs/operations.md has no entry %s", rule.Alert)
@@ -267,9 +267,7 @@ func TestEveryAlertIsTestedAndHasARunbook(t *testing.T) {
 }
 
 func TestPromtoolAgrees(t *testing.T) {
-	if !has(t, "promtool") {
-		t.Skip("there is no promtool; on Debian: apt-get install prometheus")
-	}
+	need(t, "promtool")
 	for _, args := range [][]string{
 		{"check", "config", observability + "/prometheus.yml"},
 		{"test", "rules", observability + "/tests/alerts.yml", observability + "/tests/slo.yml"},

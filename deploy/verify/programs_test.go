@@ -26,8 +26,8 @@ var built = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", dir+"/", "./edge/cmd/edge", "./historysvc/cmd/historysvc", "./standalone/cmd/gotapi-ws")
-	cmd.Dir, cmd.Env = root, append(os.Environ(), "GOWORK=")
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", dir+"/", "./edge/cmd/edge", "./historysvc/cmd/historysvc", "./standalone/cmd/gotapi-ws", "./cli/cmd/gotapi")
+	cmd.Dir, cmd.Env = root, append(os.Environ(), "GOWORK=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return dir, errors.New(string(out))
 	}
@@ -53,7 +53,7 @@ func program(t *testing.T, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// has says whether the machine has a tool, which scripts/ensure-deploy-tools.sh
+// has reports whether the machine has a tool, which scripts/ensure-deploy-tools.sh
 // installs. In CI it must: there nothing is left out.
 func has(t *testing.T, tool string) bool {
 	t.Helper()
@@ -62,6 +62,14 @@ func has(t *testing.T, tool string) bool {
 		t.Fatal(err)
 	}
 	return err == nil
+}
+
+// need skips the test on a machine without a tool.
+func need(t *testing.T, tool string) {
+	t.Helper()
+	if !has(t, tool) {
+		t.Skipf("there is no %s: see scripts/ensure-deploy-tools.sh", tool)
+	}
 }
 
 // run runs a command and returns its exit code and all that it wrote.

@@ -1,11 +1,16 @@
 package verify
 
 import (
+	"bufio"
+	"context"
+	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -74,12 +79,67 @@ func TestUnitsSetWhatTheProgramsKnow(t *testing.T) {
 	}
 }
 
+// TestAUnitSaysWhenItServesAndReloads does with the edge what systemd does with its unit: it
+// waits for the word on the socket, reloads, and stops. The edge needs no history service to serve.
+func TestAUnitSaysWhenItServesAndReloads(t *testing.T) {
+	for _, name := range services {
+		if settings, _ := unit(t, filepath.Join(units, "gotapi-"+name+".service")); settings["Type"] != "notify" || settings["ExecReload"] != "/bin/kill -HUP $MAINPID" {
+			t.Errorf("%s: Type=%s, ExecReload=%s", name, settings["Type"], settings["ExecReload"])
+		}
+	}
+	dir, err := os.MkdirTemp("", "unit") //nolint:usetesting // t.TempDir may be too long a path for a socket
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = manager.Close() })
+	hear := func(want string) {
+		t.Helper()
+		_ = manager.SetReadDeadline(time.Now().Add(30 * time.Second))
+		b := make([]byte, 100)
+		if n, err := manager.Read(b); err != nil || string(b[:n]) != want {
+			t.Fatalf("heard %q, %v; want %s", b[:n], err, want)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, program(t, "edge"), "-listen", "127.0.0.1:0", "-ops-listen", "", "-history", "127.0.0.1:1", "-drain", "0s")
+	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	hear("READY=1")
+	if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	log := ""
+	for lines := bufio.NewScanner(stderr); !strings.Contains(log, "settings reloaded"); log += lines.Text() + "\n" {
+		if !lines.Scan() {
+			t.Fatalf("no reload: %s", log)
+		}
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	hear("STOPPING=1")
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the edge ended with %v", err)
+	}
+}
+
 var exposure = regexp.MustCompile(`Overall exposure level for \S+: ([0-9.]+)`)
 
 func TestSystemdUnderstandsTheUnitsAndFindsThemHardened(t *testing.T) {
-	if !has(t, "systemd-analyze") {
-		t.Skip("there is no systemd-analyze")
-	}
+	need(t, "systemd-analyze")
 	// The units as they are, but for programs where they are now.
 	dir := t.TempDir()
 	for _, name := range services {

@@ -42,13 +42,13 @@ type bed struct {
 // the programs running.
 func startBed(ctx context.Context, tb testbed.TB, cfg config) *bed {
 	redisArgs := cfg.redisArgs
-	if cfg.ackReplicas > 0 {
+	if cfg.acks != (acks{}) {
 		// A master that is back before it is replaced must not have forgotten what
 		// its replica has: "everysec" writes late while a disk is busy.
 		redisArgs = append([]string{"--appendfsync", "always"}, redisArgs...)
 	}
 	b := &bed{redis: startDatabase(tb, cfg.store, redisArgs...)}
-	service := []string{"-history-cap", historyCap, "-ack-replicas", number(cfg.ackReplicas)}
+	service := append([]string{"-history-cap", historyCap}, cfg.acks.args()...)
 	if cfg.together {
 		b.startTogether(tb, service)
 	} else {
@@ -70,8 +70,9 @@ func (b *bed) startTogether(tb testbed.TB, service []string) {
 
 func (b *bed) startApart(tb testbed.TB, service []string) {
 	for range serviceCount {
-		p := testbed.StartServiceAt(tb, b.redis.url, append([]string{"-drain", "2s"}, service...)...)
-		b.services = append(b.services, &unit{Process: p})
+		ops := testbed.FreeAddr(tb)
+		p := testbed.StartServiceAt(tb, b.redis.url, append([]string{"-drain", "2s", "-ops-listen", ops}, service...)...)
+		b.services = append(b.services, &unit{Process: p, ops: ops})
 	}
 	for range edgeCount {
 		var targets []string
@@ -140,7 +141,7 @@ func (b *bed) heal() {
 	}
 }
 
-// crashes returns what ended although nobody had asked it to, with the reason
+// crashes returns the programs that ended without having been asked to, with the reason
 // that its log gives.
 func (b *bed) crashes() []string {
 	var all []string
@@ -159,6 +160,8 @@ func (b *bed) crashes() []string {
 // 30 s (-redis-wait) after its start.
 type unit struct {
 	*testbed.Process
+	// Where it serves metrics; "": nowhere.
+	ops string
 
 	mu sync.Mutex
 	// It is to stay down.

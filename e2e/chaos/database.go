@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,6 +101,26 @@ func (n *node) raise() {
 	}
 }
 
+// appendOnlyFile returns the file that the node appends to, and its size.
+func (n *node) appendOnlyFile(ctx context.Context) (path string, size int64, err error) {
+	settings, err := n.direct.ConfigGet(ctx, "*dir*").Result()
+	if err != nil {
+		return "", 0, err
+	}
+	files, err := filepath.Glob(filepath.Join(settings["dir"], settings["appenddirname"], "*.incr.aof"))
+	if err != nil {
+		return "", 0, err
+	}
+	if len(files) != 1 { // a rewrite is under way
+		return "", 0, fmt.Errorf("%s has %d files that it appends to", n.Name(), len(files))
+	}
+	info, err := os.Stat(files[0])
+	if err != nil {
+		return "", 0, err
+	}
+	return files[0], info.Size(), nil
+}
+
 // isolate lets nothing pass between n and the other nodes, and the Sentinels. Its
 // clients still reach it.
 func (d *database) isolate(n *node) {
@@ -125,7 +147,7 @@ func (n *node) hold(sources ...string) {
 	}
 }
 
-// roomy lets n have all the memory it wants. Started anew, it does.
+// roomy removes the limit of n's memory. A restarted node has none.
 func (n *node) roomy(ctx context.Context) {
 	_ = n.direct.ConfigSet(ctx, "maxmemory", "0").Err() // it may be down
 }
@@ -191,7 +213,7 @@ func (d *database) those(ctx context.Context, masters bool) []*node {
 	return found
 }
 
-// healthy says whether every node answers, and every master has replicas.
+// healthy reports whether every node answers, and every master has replicas.
 func (d *database) healthy(ctx context.Context) error {
 	masters := 0
 	for _, n := range d.nodes {
@@ -220,7 +242,7 @@ func (d *database) healthy(ctx context.Context) error {
 	return nil
 }
 
-// owns says which of the groups a master keeps.
+// owns returns which of the groups a master keeps.
 func (d *database) owns(ctx context.Context, n *node, slots map[string]int) (map[string]bool, error) {
 	all := make(map[string]bool)
 	ranges := [][2]int{{0, 16383}}
@@ -264,7 +286,7 @@ func slotsOf(nodes string) [][2]int {
 	return ranges
 }
 
-// expect says that a node will be promoted in good order.
+// expect announces that a node will be promoted in good order.
 func (d *database) expect(n *node) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

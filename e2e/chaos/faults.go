@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,6 +20,8 @@ type kind struct {
 	store string
 	// It is about history services that are programs of their own.
 	apart bool
+	// Acks must have waited for the disk.
+	fsync bool
 	// How long it lasts.
 	min, max time.Duration
 	// Redis must be whole before: a second blow would leave nothing to fail over to.
@@ -36,6 +39,7 @@ func kinds() []kind {
 	all := []kind{
 		{name: "kill historysvc", apart: true, min: 200 * ms, max: 3000 * ms, begin: unitFault(services, (*unit).fell, (*unit).raise)},
 		{name: "restart historysvc", apart: true, min: 100 * ms, max: 1500 * ms, begin: unitFault(services, (*unit).bow, (*unit).raise)},
+		{name: "roll historysvc", apart: true, min: 6000 * ms, max: 9000 * ms, begin: rollServices},
 		{name: "stop historysvc", apart: true, min: 500 * ms, max: 6000 * ms, begin: unitFault(services, pause, resume)},
 		{name: "kill edge", min: 200 * ms, max: 3000 * ms, begin: unitFault(edges, (*unit).fell, (*unit).raise)},
 		{name: "restart edge", min: 1200 * ms, max: 2500 * ms, begin: unitFault(edges, (*unit).bow, (*unit).raise)},
@@ -43,6 +47,9 @@ func kinds() []kind {
 		{name: "kill pub/sub", min: 0, max: 0, begin: killSubscribers},
 		{name: "kill redis", store: single, min: 200 * ms, max: 3000 * ms, begin: masterFault((*node).fell, (*node).raise, false)},
 		{name: "stop redis", store: single, min: 500 * ms, max: 5000 * ms, begin: masterFault(pauseNode, resumeNode, false)},
+		{name: "machine of redis fails", store: single, fsync: true, min: 200 * ms, max: 3000 * ms, begin: failMachine},
+		{name: "machine of a master fails", store: cluster, fsync: true, min: 300 * ms, max: 9000 * ms, whole: true, begin: failMachine},
+		{name: "machine of a master fails", store: sentinel, fsync: true, min: 300 * ms, max: 9000 * ms, whole: true, begin: failMachine},
 		{name: "kill redis master", store: cluster, min: 300 * ms, max: 9000 * ms, whole: true, begin: masterFault((*node).fell, (*node).raise, true)},
 		{name: "stop redis master", store: cluster, min: 500 * ms, max: 6000 * ms, whole: true, begin: masterFault(pauseNode, resumeNode, true)},
 		{name: "kill redis master", store: sentinel, min: 300 * ms, max: 9000 * ms, whole: true, begin: masterFault((*node).fell, (*node).raise, true)},
@@ -166,6 +173,54 @@ func killLagging(ctx context.Context, b *bed, target int) (string, func(), []*no
 	return n.Name(), n.raise, []*node{n}, nil
 }
 
+// unsynced is for how long a machine keeps what is written from its disk before it fails.
+const unsynced = 400 * time.Millisecond
+
+// failMachine lets the machine of a master fail: what was written and not fsynced is
+// gone. It forbids fsyncs, and later kills the server and cuts its file somewhere behind
+// what the file was then. Each fsync that was confirmed came before.
+func failMachine(ctx context.Context, b *bed, target int) (string, func(), []*node, error) {
+	masters := b.redis.those(ctx, true)
+	if len(masters) == 0 {
+		return "", nil, nil, errNoTarget
+	}
+	n := masters[target%len(masters)]
+	if err := n.direct.ConfigSet(ctx, "appendfsync", "no").Err(); err != nil {
+		return "", nil, nil, err
+	}
+	path, synced, err := n.appendOnlyFile(ctx)
+	if err != nil { // nothing will start it anew, with fsyncs
+		again := n.direct.ConfigSet(context.WithoutCancel(ctx), "appendfsync", "always").Err()
+		return "", nil, nil, errors.Join(err, again)
+	}
+	sleep(ctx, unsynced)
+	n.fell()
+	lost, err := cutTail(path, synced, target)
+	if err != nil {
+		n.raise()
+		return "", nil, nil, err
+	}
+	var losers []*node
+	if b.redis.kind != single { // a replica may take its place
+		losers = []*node{n}
+	}
+	return fmt.Sprintf("%s, %d bytes", n.Name(), lost), n.raise, losers, nil
+}
+
+// cutTail removes some of a file behind its first kept bytes, and returns how much.
+func cutTail(path string, kept int64, choice int) (int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	tail := info.Size() - kept
+	if tail < 0 {
+		return 0, fmt.Errorf("%s has shrunk", path)
+	}
+	lost := tail - int64(choice)%(tail+1)
+	return lost, os.Truncate(path, info.Size()-lost)
+}
+
 // fillMemory lets masters have less memory than they use: they refuse what would
 // need more, and lose nothing.
 func fillMemory(ctx context.Context, b *bed, target int) (string, func(), []*node, error) {
@@ -213,6 +268,21 @@ func killReplica(ctx context.Context, b *bed, target int) (string, func(), []*no
 	n := replicas[target%len(replicas)]
 	n.fell()
 	return n.Name(), n.raise, nil, nil
+}
+
+// rollServices restarts all history services in turn, as an update does. Afterwards all
+// edges are at the one that was restarted first, and move.
+func rollServices(ctx context.Context, b *bed, _ int) (string, func(), []*node, error) {
+	for _, u := range b.services {
+		u.bow()
+		select {
+		case <-u.Done():
+		case <-ctx.Done():
+		}
+		u.raise()
+		sleep(ctx, time.Second) // until it is ready
+	}
+	return "all of them", func() {}, nil, nil
 }
 
 // killSubscribers drops what listens to Redis, as Redis does with subscribers

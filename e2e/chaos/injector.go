@@ -19,7 +19,7 @@ const (
 	// for that long when it is seen to be replaced.
 	lossBefore = 1 * time.Second
 	seenBefore = 15 * time.Second
-	// Until then members of what was lost must have been told.
+	// By then members must have heard of the loss.
 	lossAfter = 15 * time.Second
 )
 
@@ -62,7 +62,7 @@ func newInjector(ctx context.Context, b *bed, w *workload, out io.Writer) (*inje
 	return inj, nil
 }
 
-// active is a fault that is to be ended.
+// active is a fault that has not ended.
 type active struct {
 	index int
 	until time.Time
@@ -116,13 +116,9 @@ func (i *injector) until(ctx context.Context, at time.Time, running []active) []
 }
 
 func (i *injector) awaitWhole(ctx context.Context) {
-	var err error
-	for deadline := time.Now().Add(wholeWithin); time.Now().Before(deadline) && ctx.Err() == nil; sleep(ctx, 100*time.Millisecond) {
-		if err = i.bed.redis.healthy(ctx); err == nil {
-			return
-		}
+	if err := within(ctx, wholeWithin, func() error { return i.bed.redis.healthy(ctx) }); err != nil {
+		i.logf("Redis is not whole: %v", err)
 	}
-	i.logf("Redis is not whole: %v", err)
 }
 
 func (i *injector) begin(ctx context.Context, s step) (active, bool) {
@@ -141,7 +137,7 @@ func (i *injector) begin(ctx context.Context, s step) (active, bool) {
 	return active{index: len(i.done) - 1, until: time.Now().Add(s.lasts), end: end}, true
 }
 
-// owned says which rooms each master keeps; a master that is hit cannot be
+// owned returns the rooms that each master keeps; a master that is hit cannot be
 // asked any more.
 func (i *injector) owned(ctx context.Context) map[*node]map[string]bool {
 	all := make(map[*node]map[string]bool)

@@ -6,7 +6,8 @@
 //	make chaos                          two minutes: a Cluster, then a single Redis
 //	make chaos CHAOS_FOR=1h             the same for an hour
 //	make chaos CHAOS_SEED=7             with the faults of seed 7
-//	make chaos CHAOS_ARGS='-ack-replicas 1'    no acked message may be lost with a master
+//	make chaos CHAOS_ARGS='-ack-replicas all'  no acked message may be lost with a master
+//	make chaos STORE=valkey CHAOS_ARGS=-ack-fsync    nor when a machine fails
 //	make chaos CHAOS_ARGS=-together     both services in one program
 //	go run ./e2e/chaos -store sentinel -for 30s -faults 'kill|pub/sub'
 package main
@@ -40,7 +41,11 @@ func main() {
 	dump := flag.String("dump", "", "`folder` for the recordings and logs of a run that failed")
 	redisArgs := flag.String("redis", "", "more `settings` of the Redis servers, such as \"--min-replicas-to-write 1\"")
 	rooms := flag.Int("rooms", 16, "groups that are talked in")
-	ackReplicas := flag.Int("ack-replicas", 0, "run the history services with -ack-replicas `N`: then no acked message may be lost, whatever dies")
+	var acks acks
+	flag.TextVar(&acks.replicas, "ack-replicas", replicas(0),
+		"run the history services with -ack-replicas `N`, or all: with those that a master has (Cluster 1, sentinel 2) no acked message may be lost,\nwhatever dies; with fewer, what is lost must be reported")
+	flag.BoolVar(&acks.fsync, "ack-fsync", false,
+		"run the history services with -ack-fsync, and let machines fail: no acked message may be lost (with a single server, or as -ack-replicas says);\nneeds STORE=redis8 or valkey")
 	together := flag.Bool("together", false, "run both services in one program, gotapi-ws, three times")
 	every := flag.Duration("every", 150*time.Millisecond, "mean time between two messages of a publisher")
 	flag.Parse()
@@ -55,11 +60,11 @@ func main() {
 	redis.SetLogger(silent{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	cfg := config{
-		together: *together, settle: 45 * time.Second, seed: *seed, faults: only, redisArgs: strings.Fields(*redisArgs), ackReplicas: *ackReplicas, out: os.Stdout,
+		together: *together, settle: 45 * time.Second, seed: *seed, faults: only, redisArgs: strings.Fields(*redisArgs), acks: acks, out: os.Stdout,
 		size: size{rooms: *rooms, listeners: 4, publishers: 2, every: *every},
 	}
 	ok := true
-	for _, part := range parts(*store, *length, *ackReplicas) {
+	for _, part := range parts(*store, *length, acks) {
 		cfg.store, cfg.length = part.store, part.length
 		ok = report(ctx, cfg, *dump) && ok
 	}
@@ -69,7 +74,7 @@ func main() {
 	}
 }
 
-// silent is go-redis's log: that Redis is away is what this is about.
+// silent discards go-redis's log, which would be full of the faults injected here.
 type silent struct{}
 
 // Printf implements the interface that go-redis wants.
@@ -80,9 +85,13 @@ type part struct {
 	length time.Duration
 }
 
-func parts(store string, length time.Duration, ackReplicas int) []part {
-	if store == "" && ackReplicas > 0 {
+func parts(store string, length time.Duration, acks acks) []part {
+	switch {
+	case store != "":
+	case acks.replicas != 0:
 		store = cluster // a single server has no replicas
+	case acks.fsync:
+		store = single // elsewhere the loss of a master may lose something all the same
 	}
 	if store != "" {
 		return []part{{store, length}}
@@ -91,7 +100,7 @@ func parts(store string, length time.Duration, ackReplicas int) []part {
 	return []part{{cluster, c}, {single, length - c}}
 }
 
-// report does a run and prints what came of it.
+// report does a run and prints its outcome.
 func report(ctx context.Context, cfg config, dump string) (ok bool) {
 	fmt.Fprintf(cfg.out, "==== %s, seed %d, %v\n", cfg.store, cfg.seed, cfg.length)
 	var dumped error

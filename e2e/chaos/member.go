@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync"
@@ -28,12 +26,9 @@ const (
 	givesUp = 10
 )
 
-// member is somebody in a room who comes back whenever the connection ends.
+// member is in a room over WebSocket and comes back whenever the connection ends.
 type member struct {
-	room  *room
-	name  string
-	edges []string
-	rng   *rand.Rand
+	seat
 	// Mean time between messages; 0: it only listens.
 	every time.Duration
 	// Mean time between low-level packets; 0: none.
@@ -48,22 +43,24 @@ type member struct {
 	pending map[string]*sending
 	next    time.Time
 	nextLow time.Time
-	// No more new messages.
-	closing <-chan struct{}
 	// How often it has asked for history, and when it does so again.
 	asked   int
 	nextAsk time.Time
 	goal
 }
 
-// goal is the end of a stream, which somebody is to see.
+func newMember(s seat) *member {
+	return &member{seat: s, seen: make(map[string]bool), pending: make(map[string]*sending)}
+}
+
+// goal is the last message that a reader waits for.
 type goal struct {
 	mu     sync.Mutex
 	marker string
 	done   bool
 }
 
-// awaits says which message is the last of all.
+// awaits sets the last message of all.
 func (g *goal) awaits(marker string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -77,7 +74,7 @@ func (g *goal) saw(uuid string) {
 	g.done = g.done || g.marker != "" && uuid == g.marker
 }
 
-// finished says whether the last message has been seen.
+// finished reports whether the last message has been seen.
 func (g *goal) finished() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -112,6 +109,17 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
+// within asks every 100 ms until ask returns nil, time d is over or ctx ends, and returns
+// the last error.
+func within(ctx context.Context, d time.Duration, ask func() error) (err error) {
+	for deadline := time.Now().Add(d); time.Now().Before(deadline) && ctx.Err() == nil; sleep(ctx, 100*time.Millisecond) {
+		if err = ask(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
 // session is one connection of a member.
 type session struct {
 	*wire
@@ -131,7 +139,7 @@ func (m *member) dial(ctx context.Context, edge string) *session {
 	if m.last != "" {
 		path += "?after=" + m.last
 	}
-	w := m.room.dialed(m.name, edge, m.last)
+	w := m.room.dialed(check.WebSocket, m.name, edge, m.last)
 	dialer := &websocket.Dialer{HandshakeTimeout: handshake, ReadBufferSize: 2048, WriteBufferSize: 1024}
 	conn, resp, err := dialer.DialContext(ctx, "ws://"+edge+path, nil)
 	if err != nil {
@@ -144,7 +152,7 @@ func (m *member) dial(ctx context.Context, edge string) *session {
 	return s
 }
 
-// read notes all that comes until the connection ends.
+// read records every packet until the connection ends.
 func (s *session) read() {
 	defer close(s.over)
 	for {
@@ -174,51 +182,13 @@ func (s *session) read() {
 	}
 }
 
-// take returns what has come since the last call.
+// take returns the events since the last call.
 func (s *session) take() []check.Event {
 	s.inbox.Lock()
 	defer s.inbox.Unlock()
 	got := s.got
 	s.got = nil
 	return got
-}
-
-// lowPrefix begins every low-level packet.
-const lowPrefix = "low "
-
-// parse says what a packet is.
-func parse(text string) check.Event {
-	var p struct {
-		Type    int
-		Command int
-		UUID    string
-		Body    struct {
-			Data json.RawMessage
-		}
-	}
-	foreign := check.Event{Kind: check.Foreign, Text: text}
-	if len(text) > len(lowPrefix) && text[:len(lowPrefix)] == lowPrefix {
-		return check.Event{Kind: check.Low, Text: text}
-	}
-	if json.Unmarshal([]byte(text), &p) != nil {
-		return foreign
-	}
-	switch {
-	case p.Type == 2:
-		return check.Event{Kind: check.Got, UUID: p.UUID, Text: text}
-	case p.Type == 1 && p.Command == 1:
-		return check.Event{Kind: check.Ack, UUID: p.UUID}
-	case p.Type == 1 && p.Command == 2 && isQuery(p.UUID):
-		return check.Event{UUID: p.UUID}
-	case p.Type == 1 && p.Command == 6:
-		return check.Event{Kind: check.Recalled, UUID: p.UUID}
-	case p.Type == 1 && p.Command == 7:
-		var why struct{ Code int }
-		if json.Unmarshal(p.Body.Data, &why) == nil {
-			return check.Event{Kind: check.Refused, UUID: p.UUID, Code: why.Code}
-		}
-	}
-	return foreign
 }
 
 // serve does what the member does while it is connected.
@@ -285,7 +255,7 @@ func (m *member) about(mean time.Duration) time.Duration {
 	return time.Duration(m.rng.ExpFloat64() * float64(mean))
 }
 
-// hear takes what has come.
+// hear handles the events since the last call.
 func (m *member) hear(events []check.Event) {
 	for _, e := range events {
 		switch e.Kind {
@@ -298,8 +268,8 @@ func (m *member) hear(events []check.Event) {
 	}
 }
 
-// advance remembers where to resume from. The ack of a message that had been
-// seen before stands later than the message: it is no place to resume from.
+// advance remembers where to resume from. The ack of a message that was seen before
+// comes later than the message: it is no place to resume from.
 func (m *member) advance(e check.Event) {
 	p := m.pending[e.UUID]
 	again := m.seen[e.UUID] || p != nil && e.Kind == check.Ack && len(p.Sends) > 1
@@ -317,7 +287,7 @@ func (m *member) advance(e check.Event) {
 func (m *member) refused(e check.Event) {
 	if e.UUID == "" {
 		if e.Code == http.StatusGone && m.rng.IntN(2) == 0 && m.every == 0 {
-			m.last = "" // it reads the history again, and begins anew
+			m.last = "" // it reads the history again and starts over
 		}
 		return
 	}
@@ -332,7 +302,7 @@ func (m *member) refused(e check.Event) {
 	p.due = time.Now().Add(time.Duration(50+m.rng.IntN(200)) * time.Millisecond)
 }
 
-// speak sends what is due. It returns false when the connection is over.
+// speak sends the packets that are due. It returns false when the connection is over.
 func (m *member) speak(s *session) bool {
 	now := time.Now()
 	if m.every > 0 && !m.ending() && len(m.pending) < window && now.After(m.next) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"regexp"
 	"testing"
 	"time"
@@ -47,10 +49,59 @@ func TestEveryKindOfFaultHasItsTurn(t *testing.T) {
 			seen[f.Name] = true
 		}
 		for _, k := range kinds() {
-			if (k.store == "" || k.store == store) && !seen[k.name] {
+			if (k.store == "" || k.store == store) && !k.fsync && !seen[k.name] {
 				t.Errorf("%s: no %q in ten minutes", store, k.name)
 			}
 		}
+	}
+}
+
+func TestOnlyAcksOfAllReplicasForbidAllLoss(t *testing.T) {
+	for _, tt := range []struct {
+		store    string
+		replicas replicas
+		want     bool
+	}{
+		{cluster, 0, false},
+		{cluster, 1, true},
+		{cluster, allReplicas, true},
+		{sentinel, 0, false},
+		{sentinel, 1, false},
+		{sentinel, 2, true},
+		{sentinel, allReplicas, true},
+		{single, 0, false},
+	} {
+		if got := (acks{replicas: tt.replicas}).ofAll(tt.store); got != tt.want {
+			t.Errorf("%s, %d replicas: %v, want %v", tt.store, tt.replicas, got, tt.want)
+		}
+	}
+}
+
+func TestAMachineThatFailsLosesOnlyWhatWasNotSynced(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "aof")
+	for choice := range 50 {
+		if err := os.WriteFile(path, []byte("synced, and unsynced"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		lost, err := cutTail(path, 6, choice)
+		text, _ := os.ReadFile(path)
+		if err != nil || len(text) < 6 || len(text)+int(lost) != 20 {
+			t.Errorf("choice %d: %q is left, %d lost, %v", choice, text, lost, err)
+		}
+	}
+	if _, err := cutTail(path, 100, 0); err == nil {
+		t.Error("a file that has shrunk is cut")
+	}
+}
+
+func TestAMachineThatCannotFailGoesOnSyncing(t *testing.T) {
+	d := startDatabase(t, single, "--appendonly", "no", "--appendfsync", "always") // without a file to cut
+	if _, _, _, err := failMachine(t.Context(), &bed{redis: d}, 0); err == nil {
+		t.Error("its file was cut")
+	}
+	got, err := d.nodes[0].direct.ConfigGet(t.Context(), "appendfsync").Result()
+	if err != nil || got["appendfsync"] != "always" {
+		t.Errorf("afterwards: %v, %v; want always", got, err)
 	}
 }
 
@@ -100,10 +151,10 @@ func TestRecoveryIsTheEndOfTheLongestPauseOfAny(t *testing.T) {
 	}
 }
 
-func TestWatchersAreNoMembersWhenRecoveryIsMeasured(t *testing.T) {
+func TestRecoveryIsMeasuredAtReadersOfEdges(t *testing.T) {
 	got := func(at check.Time) []check.Event { return []check.Event{{At: at, Kind: check.Got}} }
 	rec := &check.Recording{Groups: []*check.Group{{Conns: []*check.Conn{
-		{Member: "m1", Events: got(1)}, {Member: watcherName, Events: got(2)}, {Member: "m1", Events: got(3)},
+		{Reader: check.WebSocket, Member: "a", Events: got(1)}, {Reader: check.Watch, Member: "b", Events: got(2)}, {Reader: check.WebSocket, Member: "a", Events: got(3)},
 	}}}}
 	want := [][]check.Time{{1, 3}}
 	if diff := cmp.Diff(want, receiptTimes(rec, &workload{rooms: []*room{{}}})); diff != "" {
@@ -111,7 +162,7 @@ func TestWatchersAreNoMembersWhenRecoveryIsMeasured(t *testing.T) {
 	}
 }
 
-func TestPacketsAreToldApart(t *testing.T) {
+func TestPacketsAreRecognized(t *testing.T) {
 	for text, want := range map[string]check.Event{
 		`{"type":2,"uuid":"u","body":{"data":"x"}}`:                                 {Kind: check.Got, UUID: "u", Text: `{"type":2,"uuid":"u","body":{"data":"x"}}`},
 		`{"type":1,"command":1,"uuid":"u"}`:                                         {Kind: check.Ack, UUID: "u"},
@@ -124,5 +175,18 @@ func TestPacketsAreToldApart(t *testing.T) {
 		if diff := cmp.Diff(want, parse(text)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", text, diff)
 		}
+	}
+}
+
+// Each kind that is added to the tables must be able to take its seat, and be counted once.
+func TestEveryKindOfClientIsInEachRoom(t *testing.T) {
+	w := newWorkload(size{rooms: 4, listeners: 4, publishers: 2, every: time.Second}, []string{"edge"}, []string{"service"}, 1, 0)
+	for _, r := range w.rooms {
+		if len(w.readers[r]) != 7 || w.present[r] != 6 || w.closers[r] == nil {
+			t.Errorf("%s has %d readers, %d of them members, want 7 and 6, and one who closes it", r.name, len(w.readers[r]), w.present[r])
+		}
+	}
+	if len(w.writers) != 4 {
+		t.Errorf("%d visitors in 4 rooms, want one in each", len(w.writers))
 	}
 }

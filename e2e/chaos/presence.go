@@ -15,26 +15,21 @@ import (
 // 10 s, should Redis have lost it.
 const presenceWithin = 20 * time.Second
 
-// presence waits until every edge says of every room that all its members are
-// there, and of nobody else. All are connected when it is called.
+// presence waits until every edge counts exactly the members of every room. All are
+// connected when it is called.
 func (w *workload) presence(ctx context.Context) error {
 	want := make(map[string]int)
-	for _, m := range w.members {
-		want[m.room.name]++
+	for r, n := range w.present {
+		want[r.name] = n
 	}
-	var wrong error
-	for deadline := time.Now().Add(presenceWithin); time.Now().Before(deadline) && ctx.Err() == nil; sleep(ctx, 200*time.Millisecond) {
-		wrong = nil
-		for _, edge := range w.members[0].edges {
+	return within(ctx, presenceWithin, func() error {
+		for _, edge := range w.edges {
 			if err := comparePresence(ctx, edge, want); err != nil {
-				wrong = err
+				return err
 			}
 		}
-		if wrong == nil {
-			return nil
-		}
-	}
-	return wrong
+		return nil
+	})
 }
 
 func comparePresence(ctx context.Context, edge string, want map[string]int) error {

@@ -14,13 +14,13 @@ import (
 // mostShown violations of each rule are printed.
 const mostShown = 5
 
-// print says what came of a run.
+// print prints the outcome of a run.
 func (o *outcome) print(to io.Writer) {
 	s := o.summary
-	fmt.Fprintf(to, "\nmessages %d (acked %d, sends %d, refusals %d), deliveries %d, connections %d (resumes %d, of these told 410: %d; closed with 410: %d)\n",
+	fmt.Fprintf(to, "\nmessages %d (acked %d, sends %d, refusals %d), deliveries %d, connections %d (resumes %d, of these refused with 410: %d; closed with 410: %d)\n",
 		s.Messages, s.Acked, s.Sends, s.Refusals, s.Deliveries, s.Conns, s.Resumes, s.ResumesGone, s.Gone)
-	fmt.Fprintf(to, "recalls %d, told %d times; pages %d; faults %d; acked messages that Redis lost, all reported: %d\n\n",
-		s.Recalls, s.RecallsTold, s.Pages, len(o.faults), s.Lost)
+	fmt.Fprintf(to, "recalls %d, delivered %d times; pages %d; faults %d; moves of edges %d; acked messages that Redis lost, all reported: %d\n\n",
+		s.Recalls, s.RecallsDelivered, s.Pages, len(o.faults), o.moves, s.Lost)
 	o.printRecoveries(to)
 	for _, b := range o.broken {
 		fmt.Fprintln(to, "BROKEN:", b)

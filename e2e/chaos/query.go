@@ -65,8 +65,8 @@ func (m *member) ask(s *session) string {
 	return fmt.Sprintf(`{"type":1,"command":2,"uuid":%q,%s}`, uuid, args)
 }
 
-// answer takes what the server said to a query: a page, or a refusal, which is
-// nobody's right or wrong.
+// answer records the answer to a query: a page. A refusal proves nothing and is
+// ignored.
 func (s *session) answer(e check.Event, packet []byte) {
 	p := s.queries.take(e.UUID)
 	var page struct {
@@ -76,7 +76,7 @@ func (s *session) answer(e check.Event, packet []byte) {
 	case e.Kind == check.Refused:
 		return
 	case p == nil || json.Unmarshal(packet, &page) != nil:
-		e.Kind, e.Text = check.Foreign, string(packet) // an answer that nobody asked for
+		e.Kind, e.Text = check.Foreign, string(packet) // an answer without a query
 		s.note(e)
 		return
 	}

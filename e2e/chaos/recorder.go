@@ -33,7 +33,7 @@ func newRoom(name string, zero time.Time, quiet bool) *room {
 
 func (r *room) now() check.Time { return time.Since(r.zero) }
 
-// compose makes a message that nobody has sent yet.
+// compose returns a new message.
 func (r *room) compose(prefix string) *check.Message {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,7 +59,7 @@ func (r *room) answered(m *check.Message, attempt, code int) {
 	m.Sends[attempt].Code, m.Sends[attempt].Answered = code, r.now()
 }
 
-// acked makes a message known to those who look for one.
+// acked adds a message to those that recent returns.
 func (r *room) acked(uuid string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,8 +69,8 @@ func (r *room) acked(uuid string) {
 	r.recents = append(r.recents, uuid)
 }
 
-// recent returns a message that was acked lately; "" if there is none. take
-// makes it nobody else's.
+// recent returns a message that was acked recently, "" if there is none; take
+// removes it.
 func (r *room) recent(n int, take bool) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -107,9 +107,8 @@ func (r *room) keepPage(p *check.Page) {
 }
 
 // dialed begins the record of a connection.
-func (r *room) dialed(member, edge, after string) *wire {
-	w := &wire{room: r, conn: &check.Conn{Member: member, Edge: edge, After: after, Dialed: r.now()}}
-	return w
+func (r *room) dialed(by *check.Reader, member, addr, after string) *wire {
+	return &wire{room: r, conn: &check.Conn{Reader: by, Member: member, Edge: addr, After: after, Dialed: r.now()}}
 }
 
 // opened keeps it, now that there is a connection.
@@ -121,8 +120,8 @@ func (r *room) opened(w *wire) {
 	r.wires = append(r.wires, w)
 }
 
-// freeze ends the recording and returns it. Whatever happens afterwards (the
-// members are disconnected) is no part of it.
+// freeze ends the recording and returns it: later events, such as the end of the
+// members' connections, are not recorded.
 func (r *room) freeze() *check.Group {
 	r.mu.Lock()
 	defer r.mu.Unlock()

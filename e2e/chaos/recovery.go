@@ -78,8 +78,8 @@ func ackTimes(rec *check.Recording, w *workload) [][]check.Time {
 }
 
 // receiptTimes are when each member of a busy room received something of the
-// stream, whatever connection it came over. Watchers are left out: they are
-// connected to one history service, and leave it when their own keepalive says so.
+// stream, on any connection. Readers that edges do not serve are left out: they stay
+// with one history service until their own keepalive gives it up.
 func receiptTimes(rec *check.Recording, w *workload) [][]check.Time {
 	var all [][]check.Time
 	for n, g := range rec.Groups {
@@ -88,7 +88,7 @@ func receiptTimes(rec *check.Recording, w *workload) [][]check.Time {
 		}
 		members := make(map[string][]check.Time)
 		for _, c := range g.Conns {
-			if c.Member == watcherName {
+			if !c.Reader.ThroughEdge {
 				continue
 			}
 			for i := range c.Events {

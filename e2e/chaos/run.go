@@ -12,7 +12,7 @@ import (
 	"github.com/gotapi/gotapi-ws/e2e/internal/testbed"
 )
 
-// config says what a run is.
+// config holds the settings of a run.
 type config struct {
 	store string
 	// Both services are one program.
@@ -25,15 +25,15 @@ type config struct {
 	// More settings of the Redis servers.
 	redisArgs []string
 	// What acks of the history services wait for.
-	ackReplicas int
-	size        size
-	out         io.Writer
+	acks acks
+	size size
+	out  io.Writer
 }
 
 // kinds are the faults that can come.
 func (c *config) kinds() (all []kind) {
 	for _, k := range kinds() {
-		if (k.store == "" || k.store == c.store) && !(k.apart && c.together) && c.faults.MatchString(k.name) {
+		if (k.store == "" || k.store == c.store) && !(k.apart && c.together) && !(k.fsync && !c.acks.fsync) && c.faults.MatchString(k.name) {
 			all = append(all, k)
 		}
 	}
@@ -44,16 +44,17 @@ func (c *config) kinds() (all []kind) {
 // forgotten before the next, so that its record fits into memory.
 const longestRound = 3 * time.Minute
 
-// outcome is what became of a run.
+// outcome is the result of a run.
 type outcome struct {
 	summary    check.Summary
 	violations []check.Violation
-	// What is wrong beyond the rules: programs that crashed, a system that does
-	// not come back.
+	// Faults beyond the rules: programs that crashed, a system that does not recover.
 	broken     []string
 	faults     []injection
 	recoveries map[string]*recovery
 	recordings []*check.Recording // of rounds that broke rules
+	// How often edges moved from one history service to another.
+	moves int
 }
 
 func (o *outcome) ok() bool { return len(o.violations) == 0 && len(o.broken) == 0 }
@@ -71,6 +72,7 @@ func run(ctx context.Context, tb testbed.TB, cfg config) *outcome {
 		cfg.length -= length
 		runRound(ctx, b, cfg, round, length, o)
 	}
+	o.moves = b.moves()
 	o.broken = append(o.broken, b.crashes()...)
 	return o
 }
@@ -97,6 +99,9 @@ func runRound(ctx context.Context, b *bed, cfg config, round int, length time.Du
 	if failed == nil {
 		failed = w.presence(ctx)
 	}
+	if failed == nil {
+		failed = b.balanced(ctx)
+	}
 	unwatch()
 	watching.Wait()
 	rec, err := w.recording(ctx, b.redis)
@@ -110,7 +115,7 @@ func runRound(ctx context.Context, b *bed, cfg config, round int, length time.Du
 		}
 	}
 	inj.mark(rec)
-	rec.Replicated = cfg.ackReplicas > 0
+	rec.Replicated = cfg.acks.ofAll(cfg.store)
 	summary, violations := check.Check(rec)
 	o.summary.Add(summary)
 	o.violations = append(o.violations, violations...)

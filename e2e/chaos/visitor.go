@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,18 +17,15 @@ const httpTimeout = 8 * time.Second
 
 // visitor uses a room over HTTP: it publishes, recalls, and reads the history.
 type visitor struct {
-	room  *room
-	name  string
-	edges []string
-	rng   *rand.Rand
-	http  *http.Client
+	seat
+	http *http.Client
 	// Mean times between two of each.
 	publishEvery, recallEvery, readEvery time.Duration
 }
 
-func newVisitor(r *room, edges []string, rng *rand.Rand) *visitor {
+func newVisitor(s seat) *visitor {
 	return &visitor{
-		room: r, name: "http", edges: edges, rng: rng,
+		seat: s, publishEvery: 4 * s.pace, recallEvery: 8 * s.pace, readEvery: 5 * s.pace,
 		http: &http.Client{Timeout: httpTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 2}},
 	}
 }

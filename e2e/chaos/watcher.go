@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"math/rand/v2"
 	"net/http"
 	"time"
 
@@ -17,16 +16,13 @@ import (
 // watcher follows a room by Watch, directly at the history services, and comes
 // back whenever the stream ends. What it gets is checked like a member's stream.
 type watcher struct {
-	room     *room
-	services []string
-	rng      *rand.Rand
+	seat
 	// The last message it has seen.
 	last string
 	goal
 }
 
-// watcherName is the member of a watcher's recordings.
-const watcherName = "watcher"
+func newWatcher(s seat) *watcher { return &watcher{seat: s} }
 
 // watchAlive finds a service that hangs: as often as its policy allows.
 var watchAlive = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second, PermitWithoutStream: true}
@@ -49,7 +45,7 @@ func (w *watcher) watch(ctx context.Context, service string) {
 	if w.last != "" {
 		group.Start = &historyv1.WatchedGroup_AfterUuid{AfterUuid: w.last}
 	}
-	record := w.room.dialed(watcherName, service, w.last)
+	record := w.room.dialed(check.Watch, w.name, service, w.last)
 	stream, err := historyv1.NewHistoryServiceClient(conn).Watch(ctx, &historyv1.WatchRequest{Groups: []*historyv1.WatchedGroup{group}})
 	if err != nil {
 		return
@@ -70,10 +66,12 @@ func (w *watcher) watch(ctx context.Context, service string) {
 	}
 }
 
-// take notes what came. It returns false if the watcher is to begin anew.
+// take records a response. It returns false after a gap, when the watcher starts over.
 func (w *watcher) take(record *wire, r *historyv1.WatchResponse) bool {
 	var e check.Event
 	switch {
+	case r.GetGap().GetDroppedPackets() > 0: // such packets may be lost
+		return true
 	case r.GetGap() != nil:
 		e = check.Event{Kind: check.Refused, Code: http.StatusGone}
 		w.last = ""
@@ -85,7 +83,7 @@ func (w *watcher) take(record *wire, r *historyv1.WatchResponse) bool {
 		e = check.Event{Kind: check.Recalled, UUID: r.GetRecalled()}
 	case r.GetPacket() != nil:
 		e = parse(string(r.GetPacket()))
-	default: // it has begun
+	default: // it has begun, or moved
 		return true
 	}
 	e.At = w.room.now()

@@ -14,7 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/e2e/chaos/check"
 )
 
-// size says how much is going on.
+// size is how many clients there are and how much they write.
 type size struct {
 	rooms, listeners, publishers int
 	// Mean time between two messages of a publisher.
@@ -25,22 +25,30 @@ type size struct {
 // comes after it.
 const quietRooms = 4
 
-// workload is all who talk and listen.
+// workload is all clients of all rooms.
 type workload struct {
-	rooms    []*room
-	members  []*member
-	visitors []*visitor
-	watchers []*watcher
-	zero     time.Time
+	rooms []*room
+	edges []string
+	// By room.
+	readers map[*room][]reader
+	writers []writer
+	// How many members /__/groups should count.
+	present map[*room]int
+	// One for each room, for its last message.
+	closers map[*room]*visitor
+	zero    time.Time
 
-	// No new messages; the members stay.
+	// No new messages; the readers stay.
 	quitting chan struct{}
 	talking  sync.WaitGroup
 	living   sync.WaitGroup
 }
 
 func newWorkload(size size, edges, services []string, seed uint64, round int) *workload {
-	w := &workload{zero: time.Now(), quitting: make(chan struct{})}
+	w := &workload{
+		edges: edges, zero: time.Now(), quitting: make(chan struct{}),
+		readers: make(map[*room][]reader), present: make(map[*room]int), closers: make(map[*room]*visitor),
+	}
 	for i := range size.rooms {
 		quiet := i%quietRooms == quietRooms-1
 		r := newRoom(fmt.Sprintf("/chaos/%d/%d/%d", seed, round, i), w.zero, quiet)
@@ -49,42 +57,42 @@ func newWorkload(size size, edges, services []string, seed uint64, round int) *w
 		if quiet {
 			every *= 20
 		}
-		for j := range size.listeners + size.publishers {
-			m := &member{
-				room: r, name: fmt.Sprintf("m%d", j), edges: edges, seen: make(map[string]bool), pending: make(map[string]*sending),
-				rng: rand.New(rand.NewPCG(seed, uint64(1+round<<32+i<<16+j))), closing: w.quitting,
+		clients := 0
+		seatFor := func(kind string, n int) seat {
+			clients++
+			return seat{
+				room: r, name: kind + number(n), edges: edges, services: services, pace: every, closing: w.quitting,
+				rng: rand.New(rand.NewPCG(seed, uint64(round<<32+i<<16+clients))),
 			}
-			switch {
-			case j < size.publishers:
-				m.every = every
-			case j == size.publishers:
-				m.lowEvery = time.Second // stays where it is
-			default:
-				m.stays = 8 * time.Second
-			}
-			w.members = append(w.members, m)
 		}
-		v := newVisitor(r, edges, rand.New(rand.NewPCG(seed, uint64(1+round<<32+i<<16+1<<15))))
-		v.publishEvery, v.recallEvery, v.readEvery = 4*every, 8*every, 5*every
-		w.visitors = append(w.visitors, v)
-		w.watchers = append(w.watchers, &watcher{
-			room: r, services: services, rng: rand.New(rand.NewPCG(seed, uint64(1+round<<32+i<<16+1<<14))),
-		})
+		for _, kind := range readerKinds {
+			for n := range kind.count(size) {
+				w.readers[r] = append(w.readers[r], kind.sit(seatFor(kind.name, n)))
+				if kind.present {
+					w.present[r]++
+				}
+			}
+		}
+		for _, kind := range writerKinds {
+			for n := range kind.count(size) {
+				w.writers = append(w.writers, kind.sit(seatFor(kind.name, n)))
+			}
+		}
+		w.closers[r] = newVisitor(seatFor("closer", 0))
 	}
 	return w
 }
 
-// start lets everybody talk; stop ends the talking, and ctx the members.
+// start lets all clients begin; stop ends the talking, and ctx the readers.
 func (w *workload) start(ctx context.Context) (stop func()) {
 	talking, quit := context.WithCancel(ctx)
-	for _, m := range w.members {
-		w.living.Go(func() { m.run(ctx) })
+	for _, readers := range w.readers {
+		for _, c := range readers {
+			w.living.Go(func() { c.run(ctx) })
+		}
 	}
-	for _, v := range w.watchers {
-		w.living.Go(func() { v.run(ctx) })
-	}
-	for _, v := range w.visitors {
-		w.talking.Go(func() { v.run(talking) })
+	for _, c := range w.writers {
+		w.talking.Go(func() { c.run(talking) })
 	}
 	return sync.OnceFunc(func() {
 		close(w.quitting)
@@ -93,15 +101,15 @@ func (w *workload) start(ctx context.Context) (stop func()) {
 	})
 }
 
-// settle publishes the last message of every room, and waits until every member
-// has it, but not longer than that. What is missing then is for the checker to find.
+// settle publishes the last message of every room and waits until every reader has
+// it, for as long as within allows. The checker finds what is missing then.
 func (w *workload) settle(ctx context.Context, within time.Duration) error {
 	deadline := time.Now().Add(within)
 	sleep(ctx, time.Second) // what was refused is sent again
 	var publishing sync.WaitGroup
 	failed := make([]string, len(w.rooms))
 	for i, r := range w.rooms {
-		publishing.Go(func() { failed[i] = w.mark(r, w.visitors[i], deadline) })
+		publishing.Go(func() { failed[i] = w.mark(r, deadline) })
 	}
 	publishing.Wait()
 	for _, f := range failed {
@@ -109,11 +117,7 @@ func (w *workload) settle(ctx context.Context, within time.Duration) error {
 			return errors.New(f)
 		}
 	}
-	for time.Now().Before(deadline) && ctx.Err() == nil {
-		if !slices.ContainsFunc(w.members, func(m *member) bool { return !m.finished() }) &&
-			!slices.ContainsFunc(w.watchers, func(v *watcher) bool { return !v.finished() }) {
-			break
-		}
+	for time.Now().Before(deadline) && ctx.Err() == nil && !w.finished() {
 		sleep(ctx, 50*time.Millisecond)
 	}
 	// Recalls and acks of late resends come after it.
@@ -121,21 +125,24 @@ func (w *workload) settle(ctx context.Context, within time.Duration) error {
 	return nil
 }
 
-// mark publishes the last message of a room.
-func (w *workload) mark(r *room, v *visitor, deadline time.Time) (failed string) {
-	m := r.compose("end")
-	for i, other := range w.members {
-		if other.room == r {
-			w.members[i].awaits(m.UUID)
+// finished reports whether every reader has the last message of its room.
+func (w *workload) finished() bool {
+	for _, readers := range w.readers {
+		if slices.ContainsFunc(readers, func(c reader) bool { return !c.finished() }) {
+			return false
 		}
 	}
-	for _, watcher := range w.watchers {
-		if watcher.room == r {
-			watcher.awaits(m.UUID)
-		}
+	return true
+}
+
+// mark publishes the last message of a room.
+func (w *workload) mark(r *room, deadline time.Time) (failed string) {
+	m := r.compose("end")
+	for _, c := range w.readers[r] {
+		c.awaits(m.UUID)
 	}
 	for time.Now().Before(deadline) {
-		if v.attempt(m) == http.StatusOK {
+		if w.closers[r].attempt(m) == http.StatusOK {
 			return ""
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -169,7 +176,7 @@ func entry(r *room, text string) check.Entry {
 		Command int
 		UUID    string
 	}
-	_ = json.Unmarshal([]byte(text), &p) // the checker finds what nobody sent
+	_ = json.Unmarshal([]byte(text), &p) // the checker reports texts that were never sent
 	if p.Type == 1 && p.Command == 6 {
 		return check.Entry{UUID: p.UUID}
 	}

@@ -136,6 +136,61 @@ func TestAdminCommandsNeedTheSecret(t *testing.T) {
 	must(t, "ttl", group, "1h", "--url", url, "--token-file", file)
 }
 
+// TestOperatorsSeeAndPurgeAGroup: over HTTP and gRPC, a purge tells the members, and what
+// was purged does not come back.
+func TestOperatorsSeeAndPurgeAGroup(t *testing.T) {
+	t.Parallel()
+	ops := testbed.FreeAddr(t)
+	p := testbed.StartAllInOne(t, "-ops-listen", ops)
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(testbed.AdminSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + p.Addr
+	for _, admin := range []string{url, "grpc://" + p.GRPC} {
+		group := client.Group()
+		flags := []string{"--url", admin, "--token-file", file}
+		uuids := must(t, "pub", group, "one", "two", "three", "--url", url)
+		member := subscribe(t, group, "--url", url)
+		member.next("connected")
+
+		if status := must(t, append([]string{"status"}, flags...)...); !strings.HasPrefix(status[0], "store ") {
+			t.Errorf("status: %q", status)
+		}
+		if status := must(t, append([]string{"status", "--json"}, flags...)...); !strings.Contains(status[0], `"alarms":[]`) {
+			t.Errorf("status: %q", status)
+		}
+		if members := must(t, "who", group, "--ops", "http://"+ops); len(members) != 2 || !strings.Contains(members[1], "127.0.0.1") {
+			t.Errorf("who: %q", members)
+		}
+		run(t, command(t, "cancel", group, "unknown", "--url", url))
+		if reasons := must(t, "why", "--ops", "http://"+ops, "--group", group, "--json"); !strings.Contains(reasons[0], `"code":404`) {
+			t.Errorf("why: %q", reasons)
+		}
+		if report := must(t, append([]string{"groups", group}, flags...)...); !slices.Contains(report, "messages  3") {
+			t.Errorf("report: %q", report)
+		}
+		if top := must(t, append([]string{"groups", "--sort", "bytes"}, flags...)...); !strings.Contains(strings.Join(top, "\n"), "  "+group) {
+			t.Errorf("groups by bytes: %q", top)
+		}
+		if code, _, stderr := run(t, command(t, append([]string{"purge", group}, flags...)...)); code != 2 || !strings.Contains(stderr, "has 3 messages") {
+			t.Errorf("purge without --yes: exit code %d, %s", code, stderr)
+		}
+		must(t, append([]string{"purge", group, "--yes"}, flags...)...)
+		if event := member.next("gap", "message"); event != "gap " {
+			t.Errorf("a member heard %q after the purge", event)
+		}
+		if left := must(t, "history", group, "--url", url); left[0] != "" {
+			t.Errorf("history after the purge: %q", left)
+		}
+		must(t, "pub", group, "one", "--uuid", uuids[0], "--url", url)
+		again := must(t, "pub", group, "four", "--url", url)
+		if left := must(t, "history", group, "--url", url); len(left) != 1 || !strings.HasPrefix(left[0], again[0]) {
+			t.Errorf("history after the purge and a new message: %q", left)
+		}
+	}
+}
+
 // stream is a running `gotapi sub --json`.
 type stream struct {
 	t     *testing.T

@@ -8,6 +8,6 @@
 //
 //	go test ./e2e/conformance -args -addr 10.0.0.1:4998,10.0.0.2:4998 -grpc 10.0.0.3:5998
 //
-// With several edges, what one edge is told is looked for on another. Tests that
-// need what was not given (gRPC, Redis, the admin secret) are skipped.
+// With several edges, tests write to one edge and read from another. Tests that need
+// an address or a secret that was not given (gRPC, Redis, admin) are skipped.
 package conformance

@@ -118,7 +118,7 @@ func Test4_AChangedPageHasAnotherETag(t *testing.T) {
 	changed("the list is gone")
 }
 
-func Test4_WhoReadsAfterTheAnswerSeesTheChangeOnEveryEdge(t *testing.T) {
+func Test4_AReadAfterTheAnswerSeesTheChangeOnEveryEdge(t *testing.T) {
 	t.Parallel()
 	g := client.Group()
 	for i := range 30 {

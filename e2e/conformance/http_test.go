@@ -62,7 +62,7 @@ func TestVectors_RequestsAndAnswers(t *testing.T) {
 	}
 }
 
-// matches says whether got is want, in which "$any" stands for any string.
+// matches reports whether got is want, in which "$any" matches any string.
 func matches(got, want any) bool {
 	if want == "$any" {
 		s, ok := got.(string)

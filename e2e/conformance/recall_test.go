@@ -31,7 +31,7 @@ func Test2_3_RecallReachesMembersOfAllEdgesOnce(t *testing.T) {
 	members := join(t, g, 4)
 	client.Publish(t, here(), g, client.Data(uuid, "x"))
 	recall(t, there(), g, uuid)
-	recall(t, here(), g, uuid) // again: members are not told again
+	recall(t, here(), g, uuid) // members do not hear of a second recall
 	client.Publish(t, here(), g, "end")
 	for _, m := range members {
 		m.Want(client.Data(uuid, "x"))
@@ -107,7 +107,11 @@ func Test2_3_RecallsRaceWithReadsAndResends(t *testing.T) {
 	}()
 	for i := range n {
 		recall(t, here(), g, uuidOf(i))
-		for _, text := range client.History(t, there(), g).Data {
+		left := client.History(t, there(), g).Data
+		if len(left) != n-1-i {
+			t.Errorf("after the recall of %s, history has %d messages, want %d", uuidOf(i), len(left), n-1-i)
+		}
+		for _, text := range left {
 			if p := client.Parse(t, text); p.Type != 2 || p.UUID <= uuidOf(i) {
 				t.Errorf("after the recall of %s, history has %s", uuidOf(i), text)
 			}
@@ -151,7 +155,7 @@ func Test2_3_AMemberThatResumesHearsOfRecalls(t *testing.T) {
 	}
 }
 
-func Test2_3_WhoSendsARecalledMessageAgainIsToldOfTheRecall(t *testing.T) {
+func Test2_3_AResendOfARecalledMessageBringsItsRecall(t *testing.T) {
 	t.Parallel()
 	g := client.Group()
 	for i := range 2 {
@@ -176,7 +180,7 @@ func Test2_3_WhoSendsARecalledMessageAgainIsToldOfTheRecall(t *testing.T) {
 		sender.Leave()
 	}
 	client.Publish(t, here(), g, "end")
-	watcher.Want("end") // nobody else heard anything
+	watcher.Want("end") // and the watcher heard nothing before it
 }
 
 func Test5_RecallTakesAFormOrAQuery(t *testing.T) {

@@ -127,8 +127,8 @@ func Test2_4_AfterARecalledMessageIsExact(t *testing.T) {
 	recall(t, here(), g, uuidOf(2))
 	m := client.Join(t, there(), g+"?after="+uuidOf(1))
 	client.Publish(t, here(), g, numbered(4))
-	// The member had message 1, so it hears of that recall; where it stands among
-	// what follows is free. It never had message 2.
+	// The member had message 1, so it hears of that recall, anywhere among
+	// what follows. It never had message 2.
 	got := []string{m.Next().Data, m.Next().Data, m.Next().Data}
 	i := slices.Index(got, client.Recall(uuidOf(1)))
 	if i < 0 {

@@ -264,7 +264,7 @@ func Test6_GroupsAreThoseOfTheWholeSystem(t *testing.T) {
 		t.Errorf("Content-Type %q, want text/plain", a.Header.Get("Content-Type"))
 	}
 	if n := strings.Count("\n"+a.Body+"\n", "\n"+g+"\n"); n != 1 {
-		t.Errorf("the group stands %d times in %.300q", n, a.Body)
+		t.Errorf("the group is %d times in %.300q", n, a.Body)
 	}
 	all[0].Leave()
 	eventually(t, "two members", func() error { return countIs(t, 1, g, 2) })

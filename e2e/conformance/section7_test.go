@@ -51,7 +51,7 @@ var strange = []string{
 	`{"type":2,"body":{"uuid":"twice"}}`,
 }
 
-// asUTF8 is how a text that is not UTF-8 can be told in JSON.
+// asUTF8 returns the texts as JSON carries them.
 func asUTF8(texts []string) []string {
 	out := make([]string, 0, len(texts))
 	for _, s := range texts {
@@ -135,10 +135,10 @@ func Test7_AnOlderListIsNeitherTrimmedNorExpired(t *testing.T) {
 	for i := range 20 {
 		client.Publish(t, here(), g, numbered(n+i))
 	}
-	if got := r.LLen(t.Context(), g).Val(); got != int64(n+20) {
+	if got := result(t, r.LLen(t.Context(), g)); got != int64(n+20) {
 		t.Errorf("the list has %d elements, want %d", got, n+20)
 	}
-	if ttl := r.TTL(t.Context(), g).Val(); ttl >= 0 {
+	if ttl := result(t, r.TTL(t.Context(), g)); ttl >= 0 {
 		t.Errorf("the list expires in %v", ttl)
 	}
 	wantTexts(t, "oldest", client.History(t, there(), g, "position", "-1").Data, numbers(0, 0))
@@ -154,7 +154,7 @@ func Test7_RecallAtAnyDepthOf100000(t *testing.T) {
 	for _, i := range []int{0, 1, n / 2, n - 2, n - 1} {
 		recall(t, here(), g, uuidOf(i))
 		m.Want(client.Recall(uuidOf(i)))
-		if got := r.LIndex(t.Context(), g, int64(n-1-i)).Val(); got != client.Recall(uuidOf(i)) {
+		if got := result(t, r.LIndex(t.Context(), g, int64(n-1-i))); got != client.Recall(uuidOf(i)) {
 			t.Errorf("message %d is still %q in Redis", i, got)
 		}
 	}
@@ -170,11 +170,26 @@ func Test7_ARecalledTextIsErasedFromRedis(t *testing.T) {
 	client.Publish(t, here(), g, client.Data("b", "stays"))
 	recall(t, there(), g, "a")
 	wantTexts(t, "list", list(t, r, g), []string{client.Data("b", "stays"), client.Recall("a")})
-	for _, key := range keysOf(t, r, g) {
+	keys := keysOf(t, r, g)
+	if !slices.Contains(keys, g) {
+		t.Errorf("there is no key %s among %v", g, keys)
+	}
+	for _, key := range keys {
 		if strings.Contains(contents(t, r, key), secret) {
 			t.Errorf("the recalled text is in key %q", key)
 		}
 	}
+}
+
+// result returns what Redis answered, or ends the test: a Val() that failed is empty
+// and may look like what is wanted.
+func result[T any](t *testing.T, cmd interface{ Result() (T, error) }) T {
+	t.Helper()
+	v, err := cmd.Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // keysOf returns the keys that have the group's name in theirs.
@@ -182,7 +197,7 @@ func keysOf(t *testing.T, r redis.UniversalClient, group string) []string {
 	t.Helper()
 	cluster, ok := r.(*redis.ClusterClient)
 	if !ok {
-		return r.Keys(t.Context(), "*"+group+"*").Val()
+		return result(t, r.Keys(t.Context(), "*"+group+"*"))
 	}
 	var mu sync.Mutex
 	var keys []string
@@ -202,17 +217,17 @@ func keysOf(t *testing.T, r redis.UniversalClient, group string) []string {
 // contents returns all that a key holds.
 func contents(t *testing.T, r redis.UniversalClient, key string) string {
 	t.Helper()
-	switch kind := r.Type(t.Context(), key).Val(); kind {
+	switch kind := result(t, r.Type(t.Context(), key)); kind {
 	case "list":
 		return fmt.Sprint(list(t, r, key))
 	case "hash":
-		return fmt.Sprint(r.HGetAll(t.Context(), key).Val())
+		return fmt.Sprint(result(t, r.HGetAll(t.Context(), key)))
 	case "string":
-		return r.Get(t.Context(), key).Val()
+		return result(t, r.Get(t.Context(), key))
 	case "set":
-		return fmt.Sprint(r.SMembers(t.Context(), key).Val())
+		return fmt.Sprint(result(t, r.SMembers(t.Context(), key)))
 	case "zset":
-		return fmt.Sprint(r.ZRange(t.Context(), key, 0, -1).Val())
+		return fmt.Sprint(result(t, r.ZRange(t.Context(), key, 0, -1)))
 	default:
 		t.Errorf("key %q is a %s", key, kind)
 		return ""
@@ -234,7 +249,7 @@ func Test7_APageOfWhatIsNotUTF8EndsEarlyToo(t *testing.T) {
 	r := needRedis(t)
 	t.Parallel()
 	g := client.Group()
-	broken := strings.Repeat("\xffa", 1<<20) // twice as long when it is told in JSON
+	broken := strings.Repeat("\xffa", 1<<20) // twice as long in JSON
 	adopt(t, r, g, slices.Repeat([]string{broken}, 4))
 	want := asUTF8([]string{broken})[0]
 	p := client.History(t, there(), g)
@@ -278,7 +293,7 @@ func Test7_WhatOthersPushIsPagedOverAndRecalled(t *testing.T) {
 	client.Publish(t, here(), g, numbered(4))
 	live.Want(numbered(4))
 	resumed.Want(numbered(4))
-	// It is told of the recalls of what others had pushed, and then of what is live.
+	// It gets the recalls of what others had pushed, and then the live messages.
 	for msg := lost.Next(); msg.Data != numbered(4); msg = lost.Next() {
 		if p := client.Parse(t, msg.Data); p.Command != 6 {
 			t.Fatalf("got %v, want recalls and then message 4", msg)
@@ -303,7 +318,7 @@ func Test7_AKeyOfAWrongTypeIsRefusedAndLeftAlone(t *testing.T) {
 	} else if resp == nil || resp.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("WebSocket: %v (%v), want 503", resp, err)
 	}
-	if got := r.Get(t.Context(), g).Val(); got != "not a list" {
+	if got := result(t, r.Get(t.Context(), g)); got != "not a list" {
 		t.Errorf("the key is now %q", got)
 	}
 	// Others are not disturbed.
@@ -321,7 +336,7 @@ func Test7_TheListIsTheHistory(t *testing.T) {
 		want = append([]string{numbered(i)}, want...)
 	}
 	wantTexts(t, "list", list(t, r, g), want)
-	if kind := r.Type(t.Context(), g).Val(); kind != "list" {
+	if kind := result(t, r.Type(t.Context(), g)); kind != "list" {
 		t.Errorf("the key is a %s", kind)
 	}
 }

@@ -211,7 +211,7 @@ func Test2_3_LostAnnouncementsAreFoundAndFilled(t *testing.T) {
 // wantAll takes messages 0 to n-1, of which each i%10 == 1 was recalled, and the
 // end. The recall comes after its message; a member that had not got the message
 // yet gets neither.
-func wantAll(t *testing.T, who string, m *client.Member, n int) {
+func wantAll(t *testing.T, name string, m *client.Member, n int) {
 	t.Helper()
 	next, open := 0, map[string]bool{}
 	for {
@@ -227,7 +227,7 @@ func wantAll(t *testing.T, who string, m *client.Member, n int) {
 			break
 		}
 		if p.Type != 2 || p.UUID != uuidOf(next) {
-			t.Fatalf("%s got %+v, want message %d", who, p, next)
+			t.Fatalf("%s got %+v, want message %d", name, p, next)
 		}
 		if next%10 == 1 {
 			open[p.UUID] = true
@@ -235,7 +235,7 @@ func wantAll(t *testing.T, who string, m *client.Member, n int) {
 		next++
 	}
 	if len(open) > 0 {
-		t.Errorf("%s got these messages and never their recalls: %v", who, open)
+		t.Errorf("%s got these messages and never their recalls: %v", name, open)
 	}
 }
 

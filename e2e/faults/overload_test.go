@@ -3,6 +3,7 @@ package faults
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -26,8 +27,8 @@ func slowSystem(t *testing.T, serviceArgs, edgeArgs []string) (edge, service *te
 	return testbed.StartEdgeAt(t, []string{service.GRPC}, edgeArgs...), service, link
 }
 
-// flood is publishers that stop only when they are told to, and their answers,
-// counted by code.
+// flood is publishers that go on until they are stopped, and counts their answers
+// by code.
 type flood struct {
 	mu    sync.Mutex
 	codes map[int]int
@@ -47,11 +48,40 @@ func (f *flood) begin(n int, addr, group, text string, stop <-chan struct{}) {
 				f.mu.Lock()
 				f.codes[code]++
 				f.mu.Unlock()
-				if code != http.StatusOK {
-					time.Sleep(10 * time.Millisecond) // this machine has other things to do
+				if code == http.StatusOK {
+					continue
+				}
+				select { // leaves the processors to the servers
+				case <-stop:
+					return
+				case <-time.After(50 * time.Millisecond):
 				}
 			}
 		})
+	}
+}
+
+// awaitRefusals waits until n publishes have been refused with 429.
+func (f *flood) awaitRefusals(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d publishes are refused", n), func() error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.codes[http.StatusTooManyRequests] < n {
+			return fmt.Errorf("%v", f.codes)
+		}
+		return nil
+	})
+}
+
+// wantCodes checks the answers of a flood that has ended.
+func (f *flood) wantCodes(t *testing.T, want ...int) {
+	t.Helper()
+	t.Logf("the flood was answered with %v", f.codes)
+	for code, n := range f.codes {
+		if !slices.Contains(want, code) {
+			t.Errorf("%d publishes of the flood were answered with %d, want only %v", n, code, want)
+		}
 	}
 }
 
@@ -70,47 +100,49 @@ func tryPublish(addr, group, packet string) int {
 	return resp.StatusCode
 }
 
-// Eight groups have more publishers than may wait; ten others go on as if there
-// was nothing.
+// Two groups have more publishers than may wait. They fill all of the queue but the
+// eighth that is kept for groups with fewer than four messages in it, and the others
+// go on publishing. That eighth is 16 in each of the two lanes to Redis: room for
+// the six others and four messages of each flood, if all are in one lane.
+//
+// The flood must be limited by Redis, and not by the processors, which it shares
+// with the proxy that slows Redis down: 640 publishers and 2 ms made 80 ms of those
+// 2, and seconds on a loaded machine, in which joins were refused.
 func Test2_2_AFloodInSomeGroupsCostsTheOthersNothing(t *testing.T) {
-	const quiet, messages = 10, 15
-	edge, _, link := slowSystem(t, []string{"-publish-queue", "512", "-publish-queue-group", "64"}, nil)
-	link.Slow(2 * time.Millisecond)
-	f, stop := &flood{codes: make(map[int]int)}, make(chan struct{})
-	for range 8 {
-		f.begin(80, edge.Addr, client.Group(), "x", stop)
-	}
-	eventually(t, "some of the flood is refused", func() error {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.codes[http.StatusTooManyRequests] == 0 {
-			return fmt.Errorf("%v", f.codes)
-		}
-		return nil
-	})
-	var others sync.WaitGroup
-	for range quiet {
+	const floods, publishers, quiet, messages = 2, 130, 6, 10
+	edge, _, link := slowSystem(t, []string{"-publish-queue", "256", "-publish-queue-group", "128"}, nil)
+	type pair struct{ sender, watcher *client.Member }
+	pairs := make([]pair, quiet)
+	for i := range pairs {
 		g := client.Group()
-		sender, watcher := client.Join(t, edge.Addr, g), client.Join(t, edge.Addr, g)
+		pairs[i] = pair{client.Join(t, edge.Addr, g), client.Join(t, edge.Addr, g)}
+	}
+	link.Slow(50 * time.Millisecond)
+	f, stop := &flood{codes: make(map[int]int)}, make(chan struct{})
+	for range floods {
+		f.begin(publishers, edge.Addr, client.Group(), "x", stop)
+	}
+	f.awaitRefusals(t, 1)
+	var others sync.WaitGroup
+	for _, p := range pairs {
 		others.Go(func() {
 			for i := range messages {
-				sender.Text(numbered(i))
-				sender.Want(client.Ack(uuidOf(i)))
-				watcher.Want(numbered(i))
+				p.sender.Text(numbered(i))
+				p.sender.Want(client.Ack(uuidOf(i)))
+				p.watcher.Want(numbered(i))
 			}
 		})
 	}
+	// A join asks Redis where the group's stream is, and is answered 503 if that takes
+	// more than 2 s (section 1): on a machine that is busy enough, some are.
+	eventually(t, "a group is joined during the flood", func() error {
+		_, _, err := client.TryJoin(t, edge.Addr, client.Group())
+		return err
+	})
 	others.Wait()
 	close(stop)
 	f.all.Wait()
-	for code, n := range f.codes {
-		switch code {
-		case http.StatusOK, http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		default:
-			t.Errorf("%d publishes of the flood were answered with %d, want 200, 429 or 503", n, code)
-		}
-	}
-	t.Logf("the flood was answered with %v", f.codes)
+	f.wantCodes(t, http.StatusOK, http.StatusTooManyRequests, http.StatusServiceUnavailable)
 }
 
 // A Redis that is too slow for what comes in costs bounded memory: what does not
@@ -126,23 +158,10 @@ func Test2_2_ASlowRedisCostsBoundedMemory(t *testing.T) {
 	for range 4 {
 		f.begin(150, edge.Addr, client.Group(), strings.Repeat("x", 30<<10), stop) // 18 MB at one time
 	}
-	eventually(t, "many are refused", func() error {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if f.codes[http.StatusTooManyRequests] < 3000 {
-			return fmt.Errorf("%v", f.codes)
-		}
-		return nil
-	})
+	f.awaitRefusals(t, 3000)
 	close(stop)
 	f.all.Wait()
-	for code, n := range f.codes {
-		switch code {
-		case http.StatusOK, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		default:
-			t.Errorf("%d publishes were answered with %d", n, code)
-		}
-	}
+	f.wantCodes(t, http.StatusOK, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout)
 	// Beside the queues: Go itself, 600 connections with their requests, frames.
 	for _, p := range []*testbed.Process{edge, service} {
 		peak, err := testbed.PeakMemory(p.PID())

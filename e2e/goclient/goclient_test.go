@@ -251,8 +251,9 @@ func TestHTTPAndGRPCAnswerTheSame(t *testing.T) {
 			"unknown uuid":     s.Recall(t.Context(), group, "z"),
 			"reserved for all": second(s.Publish(t.Context(), "/timer", []byte("x"))),
 			"too large":        second(s.Publish(soon, group, []byte(client.Data("large", strings.Repeat("x", 40_000))))),
+			"much too large":   second(s.Publish(soon, group, []byte(client.Data("large", strings.Repeat("x", 2<<20))))),
 		} {
-			want := map[string]int{"bad group": 400, "unknown uuid": 404, "reserved for all": 403, "too large": 413}[what]
+			want := map[string]int{"bad group": 400, "unknown uuid": 404, "reserved for all": 403, "too large": 413, "much too large": 413}[what]
 			if got := gotapi.CodeOf(err); got != want {
 				t.Errorf("%s: %s: %v, want code %d", name, what, err, want)
 			}

@@ -17,13 +17,6 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-type result struct {
-	count   int64 // of what the case counts
-	elapsed time.Duration
-	cpu     usage
-	note    string
-}
-
 type loadCase struct {
 	name  string
 	run   func(context.Context, *servers) (result, error)
@@ -164,7 +157,7 @@ func fixedRate(d time.Duration, groups, size, rate int) func(context.Context, *s
 		defer fleet.close()
 		paced := pace(ctx, fleet, rate)
 		res, err := window(ctx, s, d, paced.acked.Load)
-		res.note = paced.stop()
+		res.more = paced.stop().figures("delivery")
 		return res, err
 	}
 }
@@ -222,13 +215,13 @@ func (p *pacer) arrived(uuid string) {
 	p.latencies = append(p.latencies, time.Since(at.(time.Time)))
 }
 
-// stop ends the publishing and says how long messages took.
-func (p *pacer) stop() string {
+// stop ends the publishing and returns how long messages took.
+func (p *pacer) stop() latencies {
 	p.cancel()
 	p.publisher.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return percentiles(p.latencies)
+	return latenciesOf(p.latencies)
 }
 
 // beside has one large group, of size members, get so many messages per second,
@@ -242,23 +235,20 @@ func beside(d time.Duration, size, largeRate int) func(context.Context, *servers
 		}
 		defer large.close()
 		crowd := pace(ctx, large, largeRate)
-		others := make(chan string, 1)
+		others := make(chan latencies, 1)
+		failed := make(chan error, 1)
 		probeCtx, stopProbe := context.WithTimeout(ctx, d+time.Second)
 		defer stopProbe()
-		go func() { others <- probeElsewhere(probeCtx, s.addr) }()
+		go func() {
+			l, err := probeElsewhere(probeCtx, s.addr)
+			failed <- err
+			others <- l
+		}()
 		res, err := window(ctx, s, d, large.received)
-		res.note = fmt.Sprintf("the large one: %s; meanwhile 100 groups of 10 at 100/s: %s", crowd.stop(), <-others)
+		err = errors.Join(err, <-failed)
+		res.more = slices.Concat(crowd.stop().figures("delivery"), (<-others).figures("meanwhile in 100 groups of 10 at 100/s"))
 		return res, err
 	}
-}
-
-func percentiles(l []time.Duration) string {
-	if len(l) == 0 {
-		return "no latencies"
-	}
-	slices.Sort(l)
-	at := func(p float64) time.Duration { return l[int(p*float64(len(l)-1))].Round(10 * time.Microsecond) }
-	return fmt.Sprintf("delivery p50 %v p99 %v max %v", at(0.5), at(0.99), at(1))
 }
 
 var httpClient = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
@@ -325,7 +315,7 @@ func clients(ctx context.Context, s *servers, d time.Duration, n int, call func(
 	return res, err
 }
 
-// pageReader says what the clients of historyPages do.
+// pageReader is what the clients of historyPages do.
 type pageReader bool
 
 const (
@@ -410,8 +400,8 @@ func idleConnections(d time.Duration, n int) func(context.Context, *servers) (re
 	}
 }
 
-// whileIdle measures what n connections take that do nothing; before is the edges'
-// memory without them.
+// whileIdle measures what n idle connections take; before is the edges' memory
+// without them. What it counts is milliseconds.
 func whileIdle(ctx context.Context, s *servers, d time.Duration, before int64, n int) (result, error) {
 	if err := sleep(ctx, idleAfter); err != nil {
 		return result{}, err
@@ -425,7 +415,11 @@ func whileIdle(ctx context.Context, s *servers, d time.Duration, before int64, n
 		return res, err
 	}
 	core := func(used time.Duration) float64 { return 100 * used.Seconds() / res.elapsed.Seconds() }
-	res.note = fmt.Sprintf("%.1f kB of edge RSS each; idle CPU of a core: edge %.2f %%, historysvc %.2f %%, redis %.2f %% (counts are milliseconds)",
-		float64(after-before)/float64(n)/1024, core(res.cpu.edge), core(res.cpu.historysvc), core(res.cpu.redis))
+	res.more = []figure{
+		{"edge RSS of a connection, kB", float64(after-before) / float64(n) / 1024},
+		{"edge, % of a core", core(res.cpu.edge)},
+		{"historysvc, % of a core", core(res.cpu.historysvc)},
+		{"redis, % of a core", core(res.cpu.redis)},
+	}
 	return res, nil
 }

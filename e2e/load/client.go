@@ -35,7 +35,7 @@ type member struct {
 	// The reader sends one token per ack; nil for members that only listen.
 	acks     chan struct{}
 	received atomic.Int64
-	// When the ack or the packet with this uuid came; nil if nobody asks.
+	// When the ack or the packet with this uuid came; nil if unused.
 	seen func(uuid string, ack bool)
 }
 

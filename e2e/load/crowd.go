@@ -19,10 +19,10 @@ import (
 // is the same for small crowds, so that they can be compared.
 const crowdEdges = 7
 
-// crowdPart is what one process of a crowd is told.
+// crowdPart is the settings of one process of a crowd.
 type crowdPart struct {
 	Addr, Prefix          string
-	Groups, Size, Unacked int // as in shape; Unacked 0: nobody publishes
+	Groups, Size, Unacked int // as in shape; Unacked 0: no publishers
 }
 
 // serveCrowd is one process of a crowd: it opens its groups, says "open", begins

@@ -76,7 +76,7 @@ func TestAPartOfACrowdOpensPublishesAndCounts(t *testing.T) {
 					t.Fatal(err)
 				}
 				if unacked == 0 && n != 0 {
-					t.Fatalf("%d acks, but nobody publishes", n)
+					t.Fatalf("%d acks, want none: it has no publishers", n)
 				}
 				if unacked == 0 || n >= 100 { // else the test's deadline ends this
 					break

@@ -81,7 +81,7 @@ func (d *deep) fill(ctx context.Context, window, group, from, n int) error {
 	})
 }
 
-// used runs f and says what Redis used for it.
+// used runs f and returns what Redis used for it.
 func (d *deep) used(ctx context.Context, f func() error) (redisUse, time.Duration, error) {
 	before, err := d.redis.read(ctx)
 	if err != nil {
@@ -149,7 +149,7 @@ func printMemory(what string, n int, use redisUse, took time.Duration) {
 func micros(d time.Duration, n int) float64 { return float64(d.Microseconds()) / float64(n) }
 
 // turnoverCap is a cap from which on the index forgets by number, and not by age,
-// so that nobody has to wait ten minutes.
+// so that the experiment need not wait for ten minutes.
 const turnoverCap = 250_000
 
 // turnoverPart shows a group that is at its cap. Then the index knows as many

@@ -60,7 +60,7 @@ func (c *historyClient) store(parent context.Context, window int, messages func(
 	ctx, cancel := context.WithCancel(parent)
 	stream, err := c.relay.Connect(ctx)
 	if err == nil {
-		err = stream.Send(&relayv1.ConnectRequest{Hello: &relayv1.Hello{Edge: c.streams.Add(1)}})
+		err = stream.Send(&relayv1.ConnectRequest{Hello: &relayv1.Hello{Edge: c.streams.Add(1), Protocol: 1, OldestProtocol: 1}})
 	}
 	if err != nil {
 		cancel()

@@ -6,15 +6,19 @@
 // Run it through `make load`, or
 //
 //	go run ./e2e/load -bin bin -for 10s -run 'rooms|idle'
+//
+// With -versus-bin it compares two builds: it runs each case with both in turns
+// and prints the medians and their ratio. A machine's speed changes from one
+// minute to the next, so only figures of the same minutes can be compared.
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
-	"regexp"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -28,6 +32,10 @@ func main() {
 	run := flag.String("run", ".", "run the cases whose name matches this regular expression")
 	edgeFlags := flag.String("edge-flags", "", "more `flags` for the edge, separated by spaces, such as \"-ops-listen 127.0.0.1:6060\" to profile it")
 	historyFlags := flag.String("historysvc-flags", "", "more `flags` for the history service")
+	versusBin := flag.String("versus-bin", "", "compare the build in -bin with the build in this `folder`, case by case in turns")
+	versusEdgeFlags := flag.String("versus-edge-flags", "", "as -edge-flags, for the build in -versus-bin; the default is -edge-flags (\" \" for none)")
+	versusHistoryFlags := flag.String("versus-historysvc-flags", "", "as -historysvc-flags, for the build in -versus-bin; the default is -historysvc-flags (\" \" for none)")
+	rounds := flag.Int("rounds", 3, "with -versus-bin: how often each build runs each case")
 	together := flag.Bool("together", false, "measure gotapi-ws, both services in one process, whose figures are printed as the edge's")
 	idle := flag.Int("idle", 10000, "connections of the idle case")
 	curve := flag.Bool("curves", false, "instead of the cases, show how the cost grows with members, groups, bytes and connections")
@@ -43,12 +51,10 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if *probed != "" {
-		note, err := probe(ctx, *probed)
-		if err != nil {
+		if err := probe(ctx, *probed, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "load:", err)
 			os.Exit(1)
 		}
-		fmt.Println(note)
 		return
 	}
 	if *crowded != "" {
@@ -67,49 +73,20 @@ func main() {
 		edgeFlags: strings.Fields(*edgeFlags), historyFlags: strings.Fields(*historyFlags), together: *together,
 	}
 	var err error
-	if *deep {
+	switch {
+	case *deep:
 		err = depth(ctx, p, depthPlan{groups: 10_000, each: *deepEach, lengths: []int{100, 1000, 10_000, 100_000}})
-	} else {
+	case *versusBin != "":
+		versus := p
+		versus.bin = *versusBin
+		versus.edgeFlags = strings.Fields(cmp.Or(*versusEdgeFlags, *edgeFlags))
+		versus.historyFlags = strings.Fields(cmp.Or(*versusHistoryFlags, *historyFlags))
+		err = compare(ctx, p, versus, *rounds, *run, chosen)
+	default:
 		err = measure(ctx, p, *run, chosen)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
-}
-
-func measure(ctx context.Context, p programs, run string, all []loadCase) error {
-	match, err := regexp.Compile(run)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("%-34s %12s %10s %10s %10s %10s  %s\n", "case", "per second", "CPU s/M", "edge", "historysvc", "redis", "")
-	for _, c := range all {
-		if !match.MatchString(c.name) {
-			continue
-		}
-		if err := measureOne(ctx, p, c); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-	}
-	return nil
-}
-
-// measureOne runs one case on servers of its own, so that no case inherits
-// another's memory.
-func measureOne(ctx context.Context, p programs, c loadCase) error {
-	p.edges = c.edges
-	s, err := startServers(ctx, p)
-	if err != nil {
-		return err
-	}
-	defer s.stop()
-	r, err := c.run(ctx, s)
-	if err != nil {
-		return err
-	}
-	perMillion := func(d time.Duration) float64 { return d.Seconds() / float64(r.count) * 1e6 }
-	fmt.Printf("%-34s %12.0f %10.1f %10.1f %10.1f %10.1f  %s\n", c.name, float64(r.count)/r.elapsed.Seconds(),
-		perMillion(r.cpu.total()), perMillion(r.cpu.edge), perMillion(r.cpu.historysvc), perMillion(r.cpu.redis), r.note)
-	return nil
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/gotapi/gotapi-ws/e2e/internal/testbed"
 )
 
-// programs says what to start.
+// programs are the programs to start.
 type programs struct {
 	bin, redisServer        string
 	edgeFlags, historyFlags []string
@@ -120,7 +120,7 @@ func (s *servers) start(name string, args ...string) (*exec.Cmd, error) {
 	return cmd, cmd.Start()
 }
 
-// ready says whether a message can go all the way, through every edge.
+// ready returns nil once a message passes through every edge.
 func (s *servers) ready() error {
 	for _, addr := range s.edges {
 		if err := post("http://"+addr+"/ready", "", `{"type":2,"uuid":"ready"}`); err != nil {

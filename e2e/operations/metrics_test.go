@@ -24,7 +24,7 @@ const metricsDoc = "../../docs/metrics.md"
 
 // openLabels have values that are not listed: there are many, or they depend on
 // the build.
-var openLabels = []string{"code", "endpoint", "method", "version", "commit", "go"}
+var openLabels = []string{"code", "endpoint", "method", "version", "product", "commit", "go"}
 
 func TestMetricsAreThoseOfTheReference(t *testing.T) {
 	t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -128,18 +129,13 @@ func run(t *testing.T, program string, env []string, args ...string) (code int, 
 	return cmd.ProcessState.ExitCode(), string(out)
 }
 
-// eventually waits for a condition, which says what it still lacks.
+// eventually waits for a condition, which returns what it still lacks.
 func eventually(t *testing.T, what string, lacks func() string) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for {
-		lack := lacks()
-		if lack == "" {
-			return
+	testbed.Eventually(t, what, func(context.Context) error {
+		if lack := lacks(); lack != "" {
+			return errors.New(lack)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %s", what, lack)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return nil
+	})
 }

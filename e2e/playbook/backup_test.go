@@ -112,7 +112,7 @@ func TestASnapshotIsRestoredIntoAFreshServerAndMembersAreToldOfWhatItLacks(t *te
 	// Nobody has to restart anything.
 	s.works("new")
 	if p := client.Parse(t, member.Next().Data); p.Command != 7 {
-		t.Errorf("the member was told %+v, want code 410", p)
+		t.Errorf("the member got %+v, want code 410", p)
 	}
 	member.WantClose(1012)
 	page := client.History(t, s.addr, s.group)

@@ -6,8 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/gotapi/gotapi-ws/e2e/internal/client"
@@ -41,18 +39,15 @@ func (s *system) history(name string) float64 { return metric(s.t, s.historyOps,
 
 func metric(t *testing.T, ops, name string) float64 {
 	t.Helper()
-	a := client.Do(t, http.MethodGet, ops, "/metrics", "")
-	for line := range strings.Lines(a.Body) {
-		if rest, ok := strings.CutPrefix(line, name+" "); ok {
-			v, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
-			if err != nil {
-				t.Fatalf("%s: %v", line, err)
-			}
-			return v
-		}
+	all, err := testbed.Metrics(t.Context(), ops)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("there is no metric %s on %s", name, ops)
-	return 0
+	v, ok := all[name]
+	if !ok {
+		t.Fatalf("there is no metric %s on %s", name, ops)
+	}
+	return v
 }
 
 // eventually waits until a figure is as it should be.
@@ -85,7 +80,7 @@ func (s *system) works(uuid string) {
 	})
 }
 
-// ready says what /readyz of a process answers.
+// ready returns the status of /readyz of a process.
 func ready(t *testing.T, ops string) int {
 	t.Helper()
 	return client.Do(t, http.MethodGet, ops, "/readyz", "").Code

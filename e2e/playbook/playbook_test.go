@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -61,7 +62,7 @@ func TestMessagesLost(t *testing.T) {
 	s.works("after")
 	s.eventually("the loss is counted", func() float64 { return s.edge("gotapi_edge_gaps_total") }, atLeast(1))
 	if p := client.Parse(t, member.Next().Data); p.Command != 7 || !strings.Contains(string(p.Body.Data), "410") {
-		t.Errorf("the member was told %+v, want code 410", p)
+		t.Errorf("the member got %+v, want code 410", p)
 	}
 	member.WantClose(1012)
 	if got := client.History(t, s.addr, s.group).Data; len(got) != 1 {
@@ -174,6 +175,15 @@ func TestFileDescriptors(t *testing.T) {
 	if share := metric(t, ops, "process_open_fds") / metric(t, ops, "process_max_fds"); share < 0.5 {
 		t.Errorf("with 30 members, %v of 64 file descriptors are in use", share)
 	}
+	for range 100 {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+	}
+	s.eventually("operations are answered while connections are refused",
+		func() float64 { return metric(t, ops, `gotapi_edge_refused_tcp_connections_total{limit="files"}`) }, atLeast(50))
 }
 
 func TestCertificateRefused(t *testing.T) {

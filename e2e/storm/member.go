@@ -117,7 +117,7 @@ func (m *member) connected() {
 	}
 }
 
-// begin says that the storm begins.
+// begin notes that the storm begins.
 func (m *member) begin() {
 	m.mu.Lock()
 	defer m.mu.Unlock()

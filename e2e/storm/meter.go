@@ -1,10 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -33,7 +31,7 @@ func (c cost) minus(before cost) cost {
 	return c
 }
 
-// measure asks everybody but the first edge.
+// measure asks all processes but the first edge.
 func (b *bed) measure(ctx context.Context) (c cost, err error) {
 	c.at = time.Now()
 	for _, e := range b.edges[1:] {
@@ -87,30 +85,12 @@ func (b *bed) commands(ctx context.Context) (int64, error) {
 
 // scrape adds an edge's own figures.
 func (e *edge) scrape(ctx context.Context, c *cost) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+e.ops+"/metrics", http.NoBody)
+	m, err := testbed.Metrics(ctx, e.ops)
 	if err != nil {
 		return err
 	}
-	resp, err := httpClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	into := map[string]*float64{
-		"gotapi_edge_resumes_total":                         &c.resumes,
-		"gotapi_edge_resume_reads_total":                    &c.reads,
-		`gotapi_edge_refused_upgrades_total{reason="rate"}`: &c.refusals,
-	}
-	lines := bufio.NewScanner(resp.Body)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), " ")
-		if to := into[name]; to != nil {
-			v, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return err
-			}
-			*to += v
-		}
-	}
-	return lines.Err()
+	c.resumes += m["gotapi_edge_resumes_total"]
+	c.reads += m["gotapi_edge_resume_reads_total"]
+	c.refusals += m[`gotapi_edge_refused_upgrades_total{reason="rate"}`]
+	return nil
 }

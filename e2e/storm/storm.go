@@ -13,7 +13,7 @@ import (
 	"github.com/gotapi/gotapi-ws/e2e/internal/testbed"
 )
 
-// config says how large a storm is.
+// config is the size of a storm.
 type config struct {
 	members, groups int
 	// Messages a second in all.
@@ -21,8 +21,9 @@ type config struct {
 	// Over which time the edge is ended; 0: it is killed.
 	drain    time.Duration
 	patience time.Duration
-	edgeArgs []string
-	out      io.Writer
+	// More flags of all edges, and of those that the members come back to.
+	edgeArgs, survivorArgs []string
+	out                    io.Writer
 }
 
 // bed is the system: the first edge is the one that dies.
@@ -45,15 +46,18 @@ func startBed(tb testbed.TB, cfg config) *bed {
 	for range serviceCount {
 		b.services = append(b.services, testbed.StartService(tb, b.redis, "-log-level", "warn"))
 	}
-	for range edgeCount {
+	for i := range edgeCount {
 		ops := testbed.FreeAddr(tb)
 		args := append([]string{"-ops-listen", ops, "-log-level", "warn", "-drain", cfg.drain.String()}, cfg.edgeArgs...)
+		if i > 0 {
+			args = append(args, cfg.survivorArgs...)
+		}
 		b.edges = append(b.edges, &edge{testbed.StartEdge(tb, b.services, args...), ops})
 	}
 	return b
 }
 
-// report is what came of a storm.
+// report is the result of a storm.
 type report struct {
 	cfg config
 	// From the beginning of the storm until each member was connected again, and

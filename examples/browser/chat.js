@@ -38,8 +38,33 @@ function show({ uuid, body, index, source }) {
   if (body.own) item.append(recallButton(uuid));
   list.insertBefore(item, itemAt(index));
   if (atEnd || body.own) item.scrollIntoView({ block: "nearest" });
-  if (source === "live") bus.confirm(uuid);
+  if (source === "live") confirmSoon(uuid);
 }
+
+/** Receipts that are due, by the message's uuid. */
+const receipts = new Map();
+
+/**
+ * A receipt goes to all members, and one is enough for the sender's mark: each member waits for a moment, and leaves it
+ * to the first.
+ */
+function confirmSoon(uuid) {
+  const confirm = () => {
+    receipts.delete(uuid);
+    bus.confirm(uuid);
+  };
+  receipts.set(uuid, setTimeout(confirm, Math.random() * 1000));
+}
+
+function leaveToOthers(uuid) {
+  clearTimeout(receipts.get(uuid));
+  receipts.delete(uuid);
+}
+
+bus.socketBus.on("packet", ({ packet: { type, command, uuid } }) => {
+  if (type === 1 && (command === 3 || command === 4)) leaveToOthers(uuid);
+});
+bus.on("removed", ({ uuid }) => leaveToOthers(uuid));
 
 function recallButton(uuid) {
   const button = document.createElement("button");

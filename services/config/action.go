@@ -6,8 +6,8 @@ import (
 )
 
 // Action defines a boolean flag that says what to do, as -version does. Only
-// the command line can set it: a GOTAPI_VERSION in the environment is most
-// likely somebody's note of what is deployed.
+// the command line can set it: a GOTAPI_VERSION in the environment is probably
+// a note of what is deployed.
 func Action(fs *flag.FlagSet, name, usage string) *bool {
 	a := new(action)
 	fs.Var(a, name, usage)
@@ -35,7 +35,7 @@ func (a *action) String() string {
 // IsBoolFlag makes "-version" mean "-version=true".
 func (a *action) IsBoolFlag() bool { return true }
 
-// endActions makes the actions of fs deaf to everything that follows.
+// endActions makes the actions of fs ignore everything that follows.
 func endActions(fs *flag.FlagSet) {
 	fs.VisitAll(func(f *flag.Flag) {
 		if a, ok := f.Value.(*action); ok {

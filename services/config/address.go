@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// IsAddress says whether one can listen on a: host:port, of which the host may
-// be empty.
+// IsAddress reports whether a is an address to listen on: host:port, of which the
+// host may be empty.
 func IsAddress(a string) bool {
 	_, port, err := net.SplitHostPort(a)
 	if err != nil {

@@ -2,7 +2,7 @@
 // environment and a YAML file, in this order of precedence.
 //
 // The flag "read-limit" is the environment variable GOTAPI_READ_LIMIT and the
-// YAML key read-limit. A flag or a YAML key that nobody defined is an error. A
+// YAML key read-limit. An unknown flag or YAML key is an error. A
 // variable is not, but see UnknownVariables.
 package config
 
@@ -28,7 +28,7 @@ var ErrHelp = flag.ErrHelp
 // command line this is the first thing only, for what follows it may mean
 // anything.
 func Parse(fs *flag.FlagSet, args []string) error {
-	err := ParseCommandLine(fs, args)
+	err := parseCommandLine(fs, args)
 	if errors.Is(err, ErrHelp) {
 		return err
 	}
@@ -42,9 +42,8 @@ func Parse(fs *flag.FlagSet, args []string) error {
 	return wrong.Err()
 }
 
-// ParseCommandLine is the first part of Parse, for who only wants to know what the
-// program is asked to do: the file, which may be a pipe, can perhaps be read once.
-func ParseCommandLine(fs *flag.FlagSet, args []string) error {
+// parseCommandLine reads the part of the settings that says where the rest is.
+func parseCommandLine(fs *flag.FlagSet, args []string) error {
 	fs.String(configFlag, "", "`path` of a YAML file with settings, one \"flag: value\" a line")
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
@@ -57,8 +56,7 @@ func ParseCommandLine(fs *flag.FlagSet, args []string) error {
 	return err
 }
 
-// readEnvironment sets the flags that nobody has chosen so far, and notes that
-// they are now.
+// readEnvironment sets the flags that are not chosen yet, and marks them as chosen.
 func readEnvironment(fs *flag.FlagSet, chosen map[string]bool) error {
 	var wrong Errors
 	fs.VisitAll(func(f *flag.Flag) {

@@ -130,7 +130,7 @@ func TestBadSettingIsOneLineThatNamesIt(t *testing.T) {
 		{name: "not YAML", args: []string{"-config", yamlFile(t, "a: b: c\n- d\n")}, want: "YAML"},
 		{name: "not settings", args: []string{"-config", yamlFile(t, "- a\n- b\n")}, want: "YAML"},
 		{name: "a list", args: []string{"-config", yamlFile(t, "listen: [':1', ':2']\n")}, want: "listen: want one value"},
-		{name: "twice", args: []string{"-config", yamlFile(t, "listen: ':1'\nlisten: ':2'\n")}, want: "listen: stands there twice"},
+		{name: "twice", args: []string{"-config", yamlFile(t, "listen: ':1'\nlisten: ':2'\n")}, want: "listen: is set twice"},
 		{name: "two documents", args: []string{"-config", yamlFile(t, "listen: ':1'\n---\nwait: 1s\n")}, want: "one YAML document"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

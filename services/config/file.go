@@ -11,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// readFile sets the flags that nobody has chosen so far.
+// readFile sets the flags that are not chosen yet.
 func readFile(fs *flag.FlagSet, chosen map[string]bool) error {
 	path := fs.Lookup(configFlag).Value.String()
 	if path == "" {
@@ -35,7 +35,7 @@ func readFile(fs *flag.FlagSet, chosen map[string]bool) error {
 		case of == nil || key == configFlag:
 			wrong.Add(fmt.Errorf("%s: there is no setting %q", path, key))
 		case seen[key]:
-			wrong.Add(fmt.Errorf("%s: %s: stands there twice", path, key))
+			wrong.Add(fmt.Errorf("%s: %s: is set twice", path, key))
 		case !chosen[key]:
 			if err := setFromYAML(fs, of, pairs[1]); err != nil {
 				wrong.Add(fmt.Errorf("%s: %s: %w", path, key, err))
@@ -69,8 +69,8 @@ func readPairs(r io.Reader) ([]*yaml.Node, error) {
 
 const nullTag = "!!null"
 
-// setFromYAML sets a flag to what stands in the file: not to what YAML would make of
-// it, for which the secret 0123 is the number 83.
+// setFromYAML sets a flag to the text in the file, not to its meaning in YAML, where
+// the secret 0123 is the number 83.
 func setFromYAML(fs *flag.FlagSet, f *flag.Flag, value *yaml.Node) error {
 	if value.Kind == yaml.AliasNode {
 		value = value.Alias
@@ -87,8 +87,8 @@ func setFromYAML(fs *flag.FlagSet, f *flag.Flag, value *yaml.Node) error {
 	return fs.Set(f.Name, value.Value)
 }
 
-// CheckAgain says whether the file among such values (Values) can be read once more: a
-// pipe is empty then, or nobody writes to it, and all settings would be the defaults.
+// CheckAgain returns an error if the file that values (see Values) name cannot be
+// read a second time. A pipe would be empty, and all settings the defaults.
 func CheckAgain(values map[string]string) error {
 	about, err := os.Stat(values[configFlag])
 	if err == nil && about.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0 {

@@ -11,7 +11,7 @@ func MarkReloadable(fs *flag.FlagSet, names ...string) {
 	}
 }
 
-// Reloadable says whether f is so marked.
+// Reloadable reports whether f is so marked.
 func Reloadable(f *flag.Flag) bool {
 	_, ok := f.Value.(reloadable)
 	return ok

@@ -7,12 +7,14 @@ import (
 	"sync"
 )
 
-// Checks say whether a process is ready for work. A nil one takes checks and
-// forgets them. Its methods may be called at once from many goroutines.
+// Checks tell whether a process is ready for work. A nil one forgets the checks that
+// are added. It is safe for concurrent use.
 type Checks struct {
 	mu       sync.Mutex
 	all      []check
 	stopping bool
+	// Closed at the first Add; nil before anyone waits.
+	started chan struct{}
 }
 
 type check struct {
@@ -29,6 +31,24 @@ func (c *Checks) Add(name string, ask func(context.Context) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = append(c.all, check{name, ask})
+	if len(c.all) == 1 {
+		close(c.startedLocked())
+	}
+}
+
+// Started is closed when the process has a condition to meet: it serves, though it may
+// not be ready yet.
+func (c *Checks) Started() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.startedLocked()
+}
+
+func (c *Checks) startedLocked() chan struct{} {
+	if c.started == nil {
+		c.started = make(chan struct{})
+	}
+	return c.started
 }
 
 // Stop makes the process not ready for good: it goes down.

@@ -19,9 +19,15 @@ func TestReadyMeansEveryCheckAndNeitherStartingNorStopping(t *testing.T) {
 		}
 	}
 	wantReady("starting")
+	select {
+	case <-c.Started():
+		t.Error("started before there was a check")
+	default:
+	}
 	var redis, relay error
 	c.Add("redis", func(context.Context) error { return redis })
 	c.Add("relay", func(context.Context) error { return relay })
+	<-c.Started()
 	wantReady("")
 	redis = errors.New("no answer")
 	wantReady("redis: no answer")

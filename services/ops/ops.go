@@ -25,6 +25,9 @@ const (
 	readyTimeout  = 2 * time.Second
 	reloadTimeout = 10 * time.Second
 	drainTimeout  = time.Second
+
+	// Half a header costs memory until it has come: 1 MiB is http.Server's default.
+	maxHeaderBytes = 8 << 10
 )
 
 // Process is what the port shows and turns.
@@ -34,11 +37,16 @@ type Process struct {
 	Ready func(context.Context) error
 	// Level of the log.
 	Level *slog.LevelVar
-	// Reload reads the settings anew. Its error says what is wrong with them.
+	// Reload reads the settings again. Its error says what is wrong with them.
 	Reload func(context.Context) error
 	// Version is encoded as JSON.
 	Version any
-	Log     *slog.Logger
+	// Hosts are names under which the port is known, beside addresses and names that
+	// nobody outside can have (localNames).
+	Hosts []string
+	Log   *slog.Logger
+	// Service serves what the service itself shows; nil: nothing.
+	Service http.Handler
 }
 
 // Handler answers
@@ -48,14 +56,20 @@ type Process struct {
 //	GET /readyz         200 if Ready returns nil within 2 s, else 503 with its error
 //	GET /version        what the process was built from, JSON
 //	GET /log-level      the level; PUT sets it to the body: debug, info, warn or error
-//	POST /reload        200 if the settings were read anew, 400 with what is wrong with them
+//	POST /reload        200 if the settings were reloaded, 400 with what is wrong with them
 //	/debug/pprof/       profiles
+//
+// and leaves the rest to the service.
+//
+// It refuses what a browser sends for a page of another origin (403), and requests to
+// names that are not the port's (421): a page elsewhere may have made its own name
+// point here.
 func Handler(p Process) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(p.Metrics, promhttp.HandlerOpts{Registry: p.Metrics}))
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, r, readyTimeout, p.Ready, http.StatusServiceUnavailable)
+		runCheck(w, r, readyTimeout, p.Ready, http.StatusServiceUnavailable)
 	})
 	mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -64,21 +78,24 @@ func Handler(p Process) http.Handler {
 	mux.HandleFunc("GET /log-level", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, p.Level.Level()) })
 	mux.HandleFunc("PUT /log-level", p.setLevel)
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, r, reloadTimeout, p.Reload, http.StatusBadRequest)
+		runCheck(w, r, reloadTimeout, p.Reload, http.StatusBadRequest)
 	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
-	return mux
+	if p.Service != nil {
+		mux.Handle("/", p.Service)
+	}
+	return withoutStrangers(mux, p.Hosts)
 }
 
-// answer says ok, or failed with the error.
-func answer(w http.ResponseWriter, r *http.Request, timeout time.Duration, ask func(context.Context) error, failed int) {
+// runCheck writes "ok" if check returns nil, and its error with the status failed if not.
+func runCheck(w http.ResponseWriter, r *http.Request, timeout time.Duration, check func(context.Context) error, failed int) {
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
-	if err := ask(ctx); err != nil {
+	if err := check(ctx); err != nil {
 		http.Error(w, err.Error(), failed)
 		return
 	}
@@ -108,6 +125,8 @@ func Serve(ctx context.Context, ln net.Listener, h http.Handler, log *slog.Logge
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return httpserver.Serve(ctx, srv, ln, drainTimeout)

@@ -45,7 +45,9 @@ func process() ops.Process {
 func send(t *testing.T, h http.Handler, method, path, body string) (int, string) {
 	t.Helper()
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body)))
+	r := httptest.NewRequestWithContext(t.Context(), method, path, strings.NewReader(body))
+	r.Host = "localhost:9090"
+	h.ServeHTTP(w, r)
 	return w.Code, w.Body.String()
 }
 
@@ -118,7 +120,7 @@ func TestEndpointsAnswer(t *testing.T) {
 	}
 }
 
-func TestServeEndsWithItsContext(t *testing.T) {
+func TestServeTakesSmallHeadersUntilItsContextEnds(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -130,8 +132,63 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	if code, _ := get(t, "http://"+ln.Addr().String()+"/livez"); code != 200 {
 		t.Errorf("GET /livez = %d, want 200", code)
 	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+ln.Addr().String()+"/livez", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Large", strings.Repeat("x", 32<<10))
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if resp.Body.Close(); resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("a header of 32 KiB: %d, want 431", resp.StatusCode)
+	}
 	cancel()
 	if err := <-served; err != nil {
 		t.Errorf("Serve = %v, want nil", err)
+	}
+}
+
+func TestPagesElsewhereDoNotReachThePort(t *testing.T) {
+	p := process()
+	p.Hosts = []string{"edge-1.example.com"}
+	h := ops.Handler(p)
+	for _, tt := range []struct {
+		name, host string
+		headers    []string
+		code       int
+	}{
+		{"an address", "10.1.2.3:9090", nil, 200},
+		{"an IPv6 address", "[::1]:9090", nil, 200},
+		{"an address without a port", "127.0.0.1", nil, 200},
+		{"this machine", "localhost:9090", nil, 200},
+		{"a service of Docker's", "edge:9090", nil, 200},
+		{"a service of Kubernetes'", "edge.gotapi.svc.cluster.local.:9090", nil, 200},
+		{"a name of the operator's", "Edge-1.example.com:9090", nil, 200},
+		{"no name", "", nil, 200},
+		{"a name of somebody's that points here", "rebound.evil.example:9090", nil, 421},
+		{"another name of the operator's", "edge-2.example.com", nil, 421},
+		{"its own page", "localhost:9090", []string{"Origin", "http://localhost:9090", "Sec-Fetch-Site", "same-origin"}, 200},
+		{"an address that was typed in", "localhost:9090", []string{"Sec-Fetch-Site", "none"}, 200},
+		{"a page elsewhere", "localhost:9090", []string{"Origin", "https://evil.example"}, 403},
+		{"a page elsewhere, as an image", "localhost:9090", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+		{"another port of this machine", "localhost:9090", []string{"Origin", "http://localhost:3000"}, 403},
+		{"the same, as an image", "localhost:9090", []string{"Sec-Fetch-Site", "same-site"}, 403},
+		{"a sandboxed page", "localhost:9090", []string{"Origin", "null"}, 403},
+	} {
+		for _, request := range []string{"POST /reload", "GET /metrics", "GET /debug/pprof/cmdline"} {
+			method, path, _ := strings.Cut(request, " ")
+			r := httptest.NewRequestWithContext(t.Context(), method, path, http.NoBody)
+			r.Host = tt.host
+			for i := 0; i < len(tt.headers); i += 2 {
+				r.Header.Set(tt.headers[i], tt.headers[i+1])
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != tt.code {
+				t.Errorf("%s, %s: %d %s, want %d", tt.name, request, w.Code, w.Body, tt.code)
+			}
+		}
 	}
 }

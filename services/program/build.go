@@ -15,7 +15,7 @@ var version, commit, date string
 type Build struct {
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
-	// Of the commit, not of the build: who builds it again gets the same program.
+	// Of the commit, not of the build: builds are reproducible.
 	Date string `json:"date"`
 	Go   string `json:"go"`
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"syscall"
@@ -19,7 +20,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
-	"github.com/gotapi/gotapi-ws/services/procs"
+	"github.com/gotapi/gotapi-ws/services/runtimetuning"
 )
 
 // Exit codes.
@@ -44,6 +45,8 @@ type Settings interface {
 	// CheckFiles checks what the files hold that the settings name. Its error is
 	// like Validate's.
 	CheckFiles() error
+	// SecretFiles returns the paths of files that hold secrets.
+	SecretFiles() []string
 	// Probe asks the process that runs with the same settings whether it is well.
 	Probe(ctx context.Context) error
 }
@@ -53,7 +56,7 @@ type Program[S Settings] struct {
 	Name string
 	// One line, for -h.
 	Summary string
-	// New returns settings that nobody has chosen yet.
+	// New returns empty settings.
 	New func() S
 	// Run serves until ctx ends, then stops in its own time.
 	Run func(ctx context.Context, settings S, p Process[S]) error
@@ -67,19 +70,22 @@ type Process[S Settings] struct {
 	Tracing trace.TracerProvider
 	// The service says here when it is ready for work.
 	Ready *health.Checks
-	// Settings that were read anew and are good. The service uses of them what
-	// can change while it runs: what config.MarkReloadable says, and what the
-	// files hold that they name.
+	// Ops serves what the service shows on the operations port, beside what every process
+	// shows. Patterns may be added at any time.
+	Ops *http.ServeMux
+	// Settings that were reloaded and are valid. The service uses the part that can
+	// change while it runs: flags marked with config.MarkReloadable, and the contents
+	// of files.
 	Reloads <-chan S
 }
 
 // Main runs p with the process's arguments, environment and signals, and
 // returns the exit code. SIGINT and SIGTERM stop it gracefully, a second one at
-// once; SIGHUP makes it read its settings anew.
+// once; SIGHUP makes it reload its settings.
 func (p Program[S]) Main() int {
-	args := os.Args[1:]
-	if p.serves(args) {
-		procs.CalmWatcher()
+	s := p.load(os.Args[1:])
+	if s.serves() && s.canBeReadAgain() {
+		runtimetuning.Start(s.runtimeTuning)
 	}
 	ctx, restore := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer restore()
@@ -88,7 +94,7 @@ func (p Program[S]) Main() int {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	return p.main(ctx, p.load(args), os.Stdout, os.Stderr, hangups)
+	return p.main(ctx, s, os.Stdout, os.Stderr, hangups)
 }
 
 func (p Program[S]) main(ctx context.Context, s *settings[S], stdout, stderr io.Writer, hangups <-chan os.Signal) int {
@@ -129,7 +135,7 @@ func (p Program[S]) badSettings(err error, stderr io.Writer) int {
 	return ExitUsage
 }
 
-// check prints all that is wrong with the settings, a line each.
+// check prints what is wrong with the settings, a line each.
 func (p Program[S]) check(s *settings[S], stdout io.Writer) int {
 	var wrong config.Errors
 	wrong.Add(s.err)
@@ -144,7 +150,7 @@ func (p Program[S]) check(s *settings[S], stdout io.Writer) int {
 	if len(wrong) > 0 {
 		return ExitFailed
 	}
-	fmt.Fprintf(stdout, "%s: the settings are good\n", p.Name)
+	fmt.Fprintf(stdout, "%s: the settings are valid\n", p.Name)
 	return ExitOK
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -57,6 +59,8 @@ func (s *echoSettings) CheckFiles() error {
 	_, err := os.Stat(s.file)
 	return err
 }
+
+func (s *echoSettings) SecretFiles() []string { return []string{s.file} }
 
 func (s *echoSettings) Probe(ctx context.Context) error { return s.probe(ctx) }
 
@@ -116,7 +120,7 @@ func TestCheckConfigSaysAllThatIsWrong(t *testing.T) {
 		t.Error("the check ran the service")
 		return nil
 	}
-	if got := mainOf(t.Context(), p, "-check-config"); got.code != ExitOK || !strings.Contains(got.stdout, "good") ||
+	if got := mainOf(t.Context(), p, "-check-config"); got.code != ExitOK || !strings.Contains(got.stdout, "are valid") ||
 		!strings.Contains(got.stdout, "warning: no setting belongs to the environment variable GOTAPI_NAMES") {
 		t.Errorf("good settings: %+v, want 0 and a warning", got)
 	}
@@ -198,14 +202,43 @@ func runEcho(t *testing.T, p echoProgram, args ...string) *running {
 	return r
 }
 
-// awaitLog waits until a text stands in the log that often.
+// awaitLog waits until a text is in the log that often.
 func (r *running) awaitLog(text string, times int) {
 	r.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); strings.Count(r.log.String(), text) < times; time.Sleep(time.Millisecond) {
+	eventually(r.t, 10*time.Second, func() error {
+		if strings.Count(r.log.String(), text) < times {
+			return fmt.Errorf("the log lacks %q, %d times:\n%s", text, times, r.log)
+		}
+		return nil
+	})
+}
+
+// eventually asks until the answer is nil.
+func eventually(t *testing.T, within time.Duration, ask func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(within); ; time.Sleep(time.Millisecond) {
+		err := ask()
+		if err == nil {
+			return
+		}
 		if time.Now().After(deadline) {
-			r.t.Fatalf("the log lacks %q, %d times:\n%s", text, times, r.log.String())
+			t.Fatal(err)
 		}
 	}
+}
+
+func TestTheLogSaysThatTheProgramStops(t *testing.T) {
+	p := echo()
+	p.Run = func(ctx context.Context, _ *echoSettings, _ Process[*echoSettings]) error {
+		<-ctx.Done()
+		return nil
+	}
+	r := runEcho(t, p)
+	if strings.Contains(r.log.String(), `"stopping"`) {
+		t.Errorf("before the signal, the log says that it stops:\n%s", r.log)
+	}
+	r.stop()
+	r.awaitLog(`"stopping"`, 1)
 }
 
 func TestOpsEndpointShowsMetricsReadinessAndVersion(t *testing.T) {
@@ -335,16 +368,18 @@ func TestSettingsFromAPipeAreNotReloaded(t *testing.T) {
 }
 
 // opsAddress waits for the log line that names it.
-func opsAddress(t *testing.T, log *telemetrytest.Log) string {
+func opsAddress(t *testing.T, log *telemetrytest.Log) (address string) {
 	t.Helper()
 	line := regexp.MustCompile(`operations endpoint listens.*?"address":"([^"]+)"`)
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if m := line.FindStringSubmatch(log.String()); m != nil {
-			return m[1]
+	eventually(t, 10*time.Second, func() error {
+		m := line.FindStringSubmatch(log.String())
+		if m == nil {
+			return fmt.Errorf("no ops address in the log:\n%s", log)
 		}
-	}
-	t.Fatalf("no ops address in the log:\n%s", log.String())
-	return ""
+		address = m[1]
+		return nil
+	})
+	return address
 }
 
 func get(t *testing.T, url string) (int, string) {
@@ -363,4 +398,52 @@ func get(t *testing.T, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, string(body)
+}
+
+func TestSecretsThatEverybodyCanReadAreWarnedOf(t *testing.T) {
+	for mode, warns := range map[os.FileMode]bool{0o600: false, 0o440: false, 0o644: true, 0o602: true} {
+		path := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(path, []byte("a secret"), mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil { // whatever the umask
+			t.Fatal(err)
+		}
+		got := mainOf(t.Context(), echo(), "-file", path)
+		if strings.Contains(got.stderr, path) != warns || strings.Contains(got.stderr, "a secret\n") {
+			t.Errorf("mode %v: %s", mode, got.stderr)
+		}
+	}
+}
+
+// A process that is replaced keeps the address until its members have left.
+func TestTheOperationsAddressMayBeInUseForAWhile(t *testing.T) {
+	before, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := echo()
+	served := make(chan struct{})
+	p.Run = func(ctx context.Context, _ *echoSettings, _ echoProcess) error {
+		close(served)
+		<-ctx.Done()
+		return nil
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan result, 1)
+	go func() { ended <- mainOf(ctx, p, "-ops-listen", before.Addr().String()) }()
+	<-served
+	_ = before.Close()
+	url := "http://" + before.Addr().String() + "/livez"
+	eventually(t, 30*time.Second, func() error {
+		resp, err := http.Get(url)
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err
+	})
+	cancel()
+	if got := <-ended; got.code != ExitOK || !strings.Contains(got.stderr, "in use") {
+		t.Errorf("%+v", got)
+	}
 }

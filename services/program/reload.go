@@ -9,7 +9,7 @@ import (
 	"github.com/gotapi/gotapi-ws/services/config"
 )
 
-// reloader reads the settings anew, from where they were read at the start.
+// reloader reads the settings again, from where they were read at the start.
 type reloader[S Settings] struct {
 	program Program[S]
 	args    []string
@@ -50,7 +50,7 @@ func (r *reloader[S]) reload(ctx context.Context) error {
 	defer r.mu.Unlock()
 	s, changes, err := r.read()
 	if err != nil {
-		r.log.ErrorContext(ctx, "the new settings are refused, the old ones stay in use", "error", err)
+		r.log.ErrorContext(ctx, "reload settings: the new ones are refused, the previous ones stay", "error", err)
 		return err
 	}
 	select {
@@ -64,9 +64,10 @@ func (r *reloader[S]) reload(ctx context.Context) error {
 		}
 	}
 	r.inUse = config.Values(s.flags)
+	warnOfReadable(ctx, s.own, r.log)
 	r.log.InfoContext(ctx, "settings reloaded", "changed", changes.Reloadable)
 	if len(changes.Fixed) > 0 {
-		r.log.WarnContext(ctx, "settings have changed that need a restart", "settings", changes.Fixed)
+		r.log.WarnContext(ctx, "some changed settings need a restart", "settings", changes.Fixed)
 	}
 	return nil
 }

@@ -13,6 +13,10 @@ type common struct {
 	log       telemetry.LogConfig
 	tracing   tracing.Config
 	opsListen string
+	// Comma-separated.
+	opsHosts string
+
+	runtimeTuning bool
 
 	version, probe, checkConfig *bool
 }
@@ -21,13 +25,17 @@ func (s *common) register(fs *flag.FlagSet) {
 	s.log.RegisterFlags(fs)
 	s.tracing.RegisterFlags(fs)
 	fs.StringVar(&s.opsListen, "ops-listen", "",
-		"`address` of metrics, health, profiles, the log level and reload (/metrics, /livez, /readyz,\n/version, /debug/pprof/, /log-level, /reload); not for the public; none: off")
+		"`address` of metrics, health, profiles, the log level and reload (/metrics, /livez, /readyz,\n/version, /debug/pprof/, /log-level, /reload); not for the public; off if unset")
+	fs.StringVar(&s.opsHosts, "ops-hosts", "",
+		"comma-separated `names` of -ops-listen; addresses, names without a dot, and names that end in\n.localhost, .local or .internal are accepted in any case")
+	fs.BoolVar(&s.runtimeTuning, "runtime-tuning", true,
+		"tune the Go runtime for many small messages; see docs/runtime-tuning.md")
 	s.version = config.Action(fs, "version", "print version, commit and date, and exit")
-	s.probe = config.Action(fs, "probe", "ask the process that runs with the same settings whether it is well:\nexit 0 if it is, 1 if not")
-	s.checkConfig = config.Action(fs, "check-config", "say all that is wrong with the settings, and the files that they name,\nand exit: 0 if nothing is, 1 otherwise")
+	s.probe = config.Action(fs, "probe", "check the health of the process that runs with the same settings:\nexit 0 if it is healthy, 1 if not")
+	s.checkConfig = config.Action(fs, "check-config", "print what is wrong with the settings and the files that they name,\nand exit: 0 if nothing is, 1 otherwise")
 }
 
-// settings are one reading of everything that a program is told.
+// settings are the result of reading all settings of a program once.
 type settings[S Settings] struct {
 	common
 	own   S
@@ -39,25 +47,23 @@ type settings[S Settings] struct {
 }
 
 func (p Program[S]) load(args []string) *settings[S] {
-	s := p.unread(args)
-	s.err = config.Parse(s.flags, args)
-	return s
-}
-
-// serves says that the service is to run: that the program is not just asked
-// something, as a probe does every few seconds.
-func (p Program[S]) serves(args []string) bool {
-	s := p.unread(args)
-	return config.ParseCommandLine(s.flags, args) == nil && !*s.version && !*s.probe && !*s.checkConfig
-}
-
-// unread are settings with their flags, which have their defaults.
-func (p Program[S]) unread(args []string) *settings[S] {
 	s := &settings[S]{own: p.New(), args: args}
 	s.flags = flag.NewFlagSet(p.Name, flag.ContinueOnError)
 	s.register(s.flags)
 	s.own.RegisterFlags(s.flags)
+	s.err = config.Parse(s.flags, args)
 	return s
+}
+
+// serves reports whether the settings start the service. A probe, for example,
+// only asks one that is running.
+func (s *settings[S]) serves() bool {
+	return s.err == nil && !*s.version && !*s.probe && !*s.checkConfig
+}
+
+// canBeReadAgain reports whether a second reading finds what this one has found.
+func (s *settings[S]) canBeReadAgain() bool {
+	return config.CheckAgain(config.Values(s.flags)) == nil
 }
 
 func (s *settings[S]) validate() error {

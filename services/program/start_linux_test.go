@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// asProgram has the test binary be a program, echo, that tells of each start.
+// asProgram makes the test binary a program, echo, that reports each start.
 const asProgram = "GOTAPI_TEST_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -18,55 +18,57 @@ func TestMain(m *testing.M) {
 	p := echo()
 	settings := p.New
 	p.New = func() *echoSettings {
-		// What the process was started with, whatever it has unset since.
+		// The environment that the process was started with.
 		environ, err := os.ReadFile("/proc/self/environ")
 		if err != nil {
 			panic(err)
 		}
-		fmt.Fprintf(os.Stdout, "again: %t\n", strings.Contains(string(environ), "GOTAPI_TIMER_SLACK="))
+		fmt.Fprintf(os.Stdout, "again: %t\n", strings.Contains(string(environ), "GOTAPI_RUNTIME_TUNED="))
 		return settings()
 	}
 	os.Exit(p.Main())
 }
 
-func TestOnlyAServiceIsStartedTwice(t *testing.T) {
+func TestOnlyAServiceWithRuntimeTuningIsStartedTwice(t *testing.T) {
 	for _, tt := range []struct {
-		arg   string
-		twice bool
-		code  int
+		arg, env string
+		twice    bool
+		code     int
 	}{
-		{"-name=good", true, ExitFailed}, // its service ends at once
-		{"-probe", false, ExitOK},
-		{"-version", false, ExitOK},
-		{"-check-config", false, ExitOK},
-		{"-h", false, ExitOK},
-		{"-nope", false, ExitUsage},
+		{"-name=good", "", true, ExitFailed}, // its service ends at once
+		{"-runtime-tuning=false", "", false, ExitFailed},
+		{"-name=good", "GOTAPI_RUNTIME_TUNING=false", false, ExitFailed},
+		{"-probe", "", false, ExitOK},
+		{"-version", "", false, ExitOK},
+		{"-check-config", "", false, ExitOK},
+		{"-h", "", false, ExitOK},
+		{"-nope", "", false, ExitUsage},
 	} {
 		cmd := exec.Command(os.Args[0], tt.arg)
-		cmd.Env = secondStarts()
-		out, _ := cmd.Output() // its code is looked at
+		cmd.Env = append(echoEnvironment(), tt.env)
+		out, _ := cmd.Output() // the exit code is compared
 		if got := cmd.ProcessState.ExitCode(); got != tt.code {
-			t.Errorf("%s: exit code %d, want %d: %s", tt.arg, got, tt.code, out)
+			t.Errorf("%s %s: exit code %d, want %d: %s", tt.env, tt.arg, got, tt.code, out)
 		}
 		if twice := strings.Contains(string(out), "again: true"); twice != tt.twice || !strings.Contains(string(out), "again: false") {
-			t.Errorf("%s: is started twice: %t, want %t: %q", tt.arg, twice, tt.twice, out)
+			t.Errorf("%s %s: is started twice: %t, want %t: %q", tt.env, tt.arg, twice, tt.twice, out)
 		}
 	}
 }
 
-// A pipe can be read once.
-func TestSettingsAreReadByTheStartThatUsesThem(t *testing.T) {
+// A pipe can be read once, so that a second start would not find the settings.
+func TestAProgramWithSettingsInAPipeIsStartedOnce(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-config", "/dev/stdin")
-	cmd.Env = secondStarts()
-	cmd.Stdin = strings.NewReader("name: bad\n")
-	out, err := cmd.CombinedOutput()
-	if cmd.ProcessState.ExitCode() != ExitUsage || !strings.Contains(string(out), "-name: is bad") {
-		t.Errorf("with a bad setting in a pipe: %v, %s", err, out)
+	cmd.Env = echoEnvironment()
+	cmd.Stdin = strings.NewReader("name: fine\n")
+	out, _ := cmd.Output()
+	if got := cmd.ProcessState.ExitCode(); got != ExitFailed || string(out) != "again: false\n" {
+		t.Errorf("exit code %d, output %q, want %d and one start", got, out, ExitFailed)
 	}
 }
 
-// secondStarts is the environment of a program that starts twice, if it serves.
-func secondStarts() []string {
+// echoEnvironment is the environment of echo: this one without GOMAXPROCS.
+func echoEnvironment() []string {
 	env := []string{asProgram + "=echo", "GORACE=atexit_sleep_ms=0"}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "GOMAXPROCS=") {

@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// Part is one part of a service. Serve works until its context ends, gives
-// back what it holds, and returns.
+// Part is one part of a service. Serve works until its context ends, releases its
+// resources, and returns.
 type Part struct {
 	// Unique within one call of All; it is in errors and logs.
 	Name  string
 	Serve func(ctx context.Context) error
 }
 
-var errEarly = errors.New("it ended although nobody asked it to")
+var errEarly = errors.New("ended unexpectedly")
 
 // All starts all parts at once. When ctx ends, or the first part returns, it
-// stops them from the last to the first, each awaited before the one before it
-// is told: a part listed first outlives the rest.
+// stops them from the last to the first, and awaits each before it stops the one
+// before: a part listed first outlives the rest.
 //
 // Stopping takes at most timeout (0: no limit) altogether. When it is over,
-// whatever still runs is told to end, is named in the error, and is no longer
-// waited for: the caller is expected to end the process.
+// the parts that still run are cancelled, named in the error, and no longer awaited:
+// the caller is expected to end the process.
 //
 // The error names the part that failed first; nil means that ctx ended and
 // every part stopped well. A part that returns an error because its context

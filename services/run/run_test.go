@@ -77,7 +77,7 @@ func TestFirstFailureStopsTheRestAndNamesTheCause(t *testing.T) {
 		want string
 	}{
 		{"error", cause, "b: port taken"},
-		{"early end", nil, "b: it ended although nobody asked it to"},
+		{"early end", nil, "b: ended unexpectedly"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

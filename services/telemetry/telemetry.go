@@ -45,16 +45,25 @@ func (c *LogConfig) Validate() error {
 
 // NewLogger returns a logger that writes to w, and its level, which may be
 // changed at any time. Warnings and errors that repeat themselves are cut
-// short, see Calm.
+// short, see LimitRepeats.
 func NewLogger(w io.Writer, c LogConfig) (*slog.Logger, *slog.LevelVar) {
 	level := new(slog.LevelVar)
 	level.Set(c.Level)
-	opts := &slog.HandlerOptions{Level: level}
+	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: withUnits}
 	var h slog.Handler = slog.NewJSONHandler(w, opts)
 	if c.Format == FormatText || c.Format == FormatAuto && isTerminal(w) {
 		h = slog.NewTextHandler(w, opts)
 	}
-	return slog.New(Calm(h)), level
+	return slog.New(LimitRepeats(h)), level
+}
+
+// withUnits writes durations as 1.5s in JSON, too, where they would be a number of
+// nanoseconds.
+func withUnits(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }
 
 func isTerminal(w io.Writer) bool {

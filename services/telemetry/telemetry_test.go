@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gotapi/gotapi-ws/services/telemetry"
 )
@@ -85,6 +86,19 @@ func TestRegistryKnowsTheProcess(t *testing.T) {
 	for _, want := range []string{"go_goroutines", "process_resident_memory_bytes"} {
 		if !found[want] {
 			t.Errorf("registry lacks %s", want)
+		}
+	}
+}
+
+func TestDurationsHaveUnits(t *testing.T) {
+	for _, format := range []string{"json", "text"} {
+		var b strings.Builder
+		log, _ := telemetry.NewLogger(&b, telemetry.LogConfig{Format: format})
+		log.With("after", 90*time.Second).Info("seen", "duration", 1500*time.Millisecond, slog.Group("all", "wait", time.Hour))
+		for _, want := range []string{"1.5s", "1m30s", "1h0m0s"} {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: the line lacks %s: %s", format, want, b.String())
+			}
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (m *material) verifyClient(s tls.ConnectionState) error {
 }
 
 // Client returns the settings of now, for one connection to a server of that
-// name; "": whoever dials fills it in.
+// name; "": the dialer fills it in.
 func (f *Files) Client(serverName string) *tls.Config { return f.present.Load().client(serverName) }
 
 // client returns the settings of one connection to a server of that name.

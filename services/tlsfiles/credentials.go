@@ -46,7 +46,7 @@ func (f *Files) ClientCredentials(serverName string) credentials.TransportCreden
 	return &clientCredentials{credentials.NewTLS(f.present.Load().client(serverName)), f, serverName}
 }
 
-// clientCredentials make the settings of each connection anew.
+// clientCredentials make new settings for each connection.
 type clientCredentials struct {
 	credentials.TransportCredentials
 	files      *Files

@@ -5,7 +5,7 @@
 //
 // TLS 1.2 is the least that is spoken. A server that demands certificates of
 // its clients resumes no sessions, so that each connection is checked against
-// the authorities of now. Connections that stand are not touched by a reload.
+// the current authorities. A reload does not touch open connections.
 package tlsfiles
 
 import (
@@ -59,7 +59,7 @@ type Files struct {
 	refused [sha256.Size]byte
 }
 
-// Check says whether the files can be used.
+// Check reports whether the files can be used.
 func Check(p Paths) error {
 	_, err := read(p)
 	return err
@@ -114,7 +114,7 @@ func (f *Files) Reload() error {
 		if f.refused != m.sum {
 			f.refused = m.sum
 			f.metrics.refused.Inc()
-			f.log.Error("new tls files cannot be used, the old ones stay in use", "use", f.use, "error", err)
+			f.log.Error("reload tls files: keep the previous ones", "use", f.use, "error", err)
 		}
 		return err
 	case m.sum == f.present.Load().sum:
@@ -182,7 +182,7 @@ func (m *material) expires() time.Time {
 	return m.cert.Leaf.NotAfter
 }
 
-// owns says whether c is our own certificate.
+// owns reports whether c is our own certificate.
 func (m *material) owns(c *x509.Certificate) bool {
 	return m.cert != nil && bytes.Equal(m.cert.Certificate[0], c.Raw)
 }

@@ -26,7 +26,7 @@ import (
 // stopTimeout is how long the last spans may take to be sent.
 const stopTimeout = 3 * time.Second
 
-// Config says whether and where to send spans.
+// Config reports whether and where to send spans.
 type Config struct {
 	// URL of a collector that takes OTLP over gRPC; "": no tracing.
 	Endpoint string

@@ -57,11 +57,11 @@ func Parse(s string) (Name, error) {
 	return Name(s), nil
 }
 
-// Reserved says whether a path is the server's own, never a group.
+// Reserved reports whether a path is the server's own, never a group.
 func Reserved(path string) bool {
 	return path == "/__status" || strings.HasPrefix(path, "/__/")
 }
 
-// Publishable says whether packets can be sent to the group and kept by it:
+// Publishable reports whether packets can be sent to the group and kept by it:
 // the lobby and the timer take none.
 func (n Name) Publishable() bool { return n != Lobby && n != Timer }

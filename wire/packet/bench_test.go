@@ -31,6 +31,7 @@ func BenchmarkClassify(b *testing.B) {
 		{"low text", []byte("hello world, this is a chat message that no one stores")},
 		{"binary 16 KiB", noise(16 << 10)},
 		{"lookalike 32 KiB", []byte("{" + strings.Repeat(`"type":2,`, 3600))},
+		{"digits of mathematics 32 KiB", []byte(`{"type":` + strings.Repeat("𝟿", 8<<10))},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.ReportAllocs()
@@ -47,5 +48,15 @@ func BenchmarkAppendAck(b *testing.B) {
 	var dst []byte
 	for b.Loop() {
 		dst = AppendAck(dst[:0], "02108001177667145695")
+	}
+}
+
+func BenchmarkAppendStringOfAPacket(b *testing.B) {
+	text := `{"type":2,"uuid":"00000000000000000042","body":{"data":"` + strings.Repeat("hello ", 6) + `","hash":"eb2ef7838a7a57d","sent":false}}`
+	buf := make([]byte, 0, 1024)
+	b.SetBytes(int64(len(text)))
+	b.ReportAllocs()
+	for b.Loop() {
+		buf = AppendString(buf[:0], text)
 	}
 }

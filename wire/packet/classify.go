@@ -6,7 +6,11 @@ import "unicode/utf8"
 const (
 	DefaultQuerySize = 50
 	MaxQuerySize     = 10000
-	maxQueryOffset   = 1<<31 - 1
+	// Of the texts of a page: its end where the query says neither size nor bytes, and the
+	// most that it may say.
+	DefaultQueryBytes = 1 << 20
+	MaxQueryBytes     = 8 << 20
+	maxQueryOffset    = 1<<31 - 1
 )
 
 // The members of a packet that mean something to the server.
@@ -34,14 +38,14 @@ var fieldNames = []string{
 //
 // Only a text that RFC 8259 calls one JSON object in valid UTF-8 is more than
 // Low or Dropped. Its names are compared exactly, after unescaping; a name that
-// stands there twice, or that ends at a NUL for readers that keep strings as C
+// occurs twice, or that ends at a NUL for readers that keep strings as C
 // does, makes a command Dropped and a data packet Low.
 //
-// What is Low is relayed, so it must not be read as a command by anybody:
-//   - In an object, each value of "type" is looked at. A number that rounding or
-//     truncation can make 1 (0.5 <= n < 2: 1.0, 1e0, 1.5) makes it Dropped. A
-//     string, even "1", does not: it is not a number to JSON.parse.
-//   - What is not one valid document is judged by mayBeCommand.
+// What is Low is relayed, so no reader must take it for a command:
+//   - In an object, mayBeOne looks at each value of "type": one that a reader can
+//     take for 1 (1.0, 1.5, 257, true, [1]) makes it Dropped. A string, even "1",
+//     does not: it is not a number to JSON.parse.
+//   - mayBeCommand looks at what is not one valid document.
 func Classify(msg []byte) Packet {
 	if !utf8.Valid(msg) {
 		return suspect(msg)
@@ -57,7 +61,7 @@ func Classify(msg []byte) Packet {
 	var found [fields]member
 	command := false
 	ok := s.object(fieldNames, found[:], func(i int, raw []byte) {
-		command = command || i == fieldType && nearOne(raw)
+		command = command || i == fieldType && mayBeOne(raw)
 	})
 	s.space()
 	if !ok || s.i != len(msg) {
@@ -155,7 +159,7 @@ func parseUUID(raw []byte) (uuid string, ok bool) {
 	return string(text), ok
 }
 
-// isPlainASCII says whether a string stands for itself and is printable.
+// isPlainASCII reports whether a string has no escapes and is printable.
 func isPlainASCII(raw []byte) bool {
 	for _, c := range raw {
 		if c < ' ' || c >= 0x7f || c == '\\' {

@@ -98,7 +98,7 @@ func FuzzLookalikesAreFew(f *testing.F) {
 	})
 }
 
-// readers are models of what receives a packet: each says whether it would
+// readers are models of what receives a packet: each reports whether it would
 // take msg for an object whose type is the number 1.
 var readers = map[string]func(msg []byte) bool{
 	"JSON.parse":              func(msg []byte) bool { return jsonParse(decodeUTF8(msg)) },
@@ -130,6 +130,20 @@ var readers = map[string]func(msg []byte) bool{
 		x, err := strconv.ParseFloat(string(v["type"]), 64)
 		return err == nil && (math.Trunc(x) == 1 || math.Round(x) == 1 || float32(x) == 1)
 	},
+	"Python, ==": func(msg []byte) bool {
+		doc, ok := readJSON(string(msg), false)
+		t, there := lastOf(doc, "type")
+		return ok && there && utf8.Valid(msg) && (t.kind == 't' || doubleOf(t) == 1)
+	},
+	"JSON.parse, ==":        func(msg []byte) bool { return jsValue(msg, func(x float64) bool { return x == 1 }) },
+	"JSON.parse, | 0":       func(msg []byte) bool { return jsValue(msg, func(x float64) bool { return int32Of(x) == 1 }) },
+	"cJSON":                 cJSON,
+	"Gson, getAsInt":        func(msg []byte) bool { return javaReads(msg, gsonInt) },
+	"org.json, getInt":      func(msg []byte) bool { return javaReads(msg, androidInt) },
+	"a cast to 8 bits":      func(msg []byte) bool { return integerModulo(msg, 8) },
+	"a cast to 16 bits":     func(msg []byte) bool { return integerModulo(msg, 16) },
+	"a cast to 32 bits":     func(msg []byte) bool { return integerModulo(msg, 32) },
+	"a cast to 64 bits":     func(msg []byte) bool { return integerModulo(msg, 64) },
 	"UTF-16, little-endian": func(msg []byte) bool { return utf16Text(msg, 0, 1) },
 	"UTF-16, big-endian":    func(msg []byte) bool { return utf16Text(msg, 1, 0) },
 }
@@ -203,7 +217,7 @@ func FuzzWriters(f *testing.F) {
 			{"pong", AppendPong(nil, uuid), object{"type": json.Number("1"), "command": json.Number("5"), "uuid": u}},
 			{"recall", AppendRecall(nil, uuid), object{"type": json.Number("1"), "command": json.Number("6"), "uuid": u}},
 			{"error", AppendError(nil, uuid, n, msg), object{"type": json.Number("1"), "command": json.Number("7"), "uuid": u, "body": object{"data": object{"code": number, "msg": clean(msg)}}}},
-			{"history", AppendHistory(nil, uuid, n, []string{text, msg}), object{"type": json.Number("1"), "command": json.Number("2"), "uuid": u, "body": object{"data": object{"position": number, "data": []any{clean(text), clean(msg)}}}}},
+			{"history", AppendHistory(nil, uuid, n, []string{text, msg}, nil), object{"type": json.Number("1"), "command": json.Number("2"), "uuid": u, "body": object{"data": object{"position": number, "data": []any{clean(text), clean(msg)}}}}},
 		} {
 			if !utf8.Valid(w.got) {
 				t.Errorf("%s is not UTF-8: %q", w.name, w.got)

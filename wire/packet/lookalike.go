@@ -2,11 +2,12 @@ package packet
 
 import (
 	"bytes"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// mayBeCommand says whether a reader that is more lenient than RFC 8259 could
+// mayBeCommand reports whether a reader that is more lenient than RFC 8259 could
 // find an object with the number 1 as its type in b, which is not a valid
 // document. It errs on the side of yes. Readers that exist and are covered:
 //
@@ -14,12 +15,13 @@ import (
 //   - those that skip a byte order mark, guess UTF-16 or UTF-32 (Python), end the
 //     text or a name at a NUL (C), replace or ignore invalid UTF-8;
 //   - those that accept comments, trailing commas, names in single quotes or in
-//     none, "=" for ":", other numbers (01, +1, 1., 0x1), other escapes, control
-//     characters in strings, or a text that is cut off (JSON5, Json.NET, Gson).
+//     none, "=" for ":", other numbers (01, +1, 1., 0x1), the digits of all scripts,
+//     other escapes, control characters in strings, or a text that is cut off
+//     (JSON5, Json.NET, Gson, Android's org.json).
 //
 // Such readers disagree about where strings and containers end, so the name is
 // looked for anywhere in a text that begins as an object. A text that begins
-// otherwise is nobody's object: "hello {"type":1}" is no command.
+// otherwise is not an object: "hello {"type":1}" is no command.
 func mayBeCommand(b []byte) bool {
 	if objectSaysOne(b) {
 		return true
@@ -28,20 +30,37 @@ func mayBeCommand(b []byte) bool {
 	return bytes.IndexByte(b, 0) >= 0 && objectSaysOne(bytes.ReplaceAll(b, []byte{0}, nil))
 }
 
-// objectSaysOne looks for the first document that begins as an object, after
-// any number of well-formed others.
+// lineEnds are what ends a line comment: to C, to Java, and to JavaScript and YAML.
+var lineEnds = []string{"\n", "\r\n", "\r\n\u2028\u2029\u0085\v\f"}
+
+// objectSaysOne reports whether saysTypeOne is true of the first document that begins
+// as an object, after any number of well-formed others, for any meaning of a line's end.
 func objectSaysOne(b []byte) bool {
-	for {
-		b = skipProlog(b)
-		if len(b) == 0 {
-			return false
+	for _, ends := range lineEnds {
+		object, commented := findObject(b, ends)
+		if saysTypeOne(object) || !utf8.Valid(object) && saysTypeOne(bytes.ToValidUTF8(object, nil)) {
+			return true
 		}
-		if b[0] == '{' {
-			return saysTypeOne(b) || !utf8.Valid(b) && saysTypeOne(bytes.ToValidUTF8(b, nil))
+		if !commented {
+			break
+		}
+	}
+	return false
+}
+
+// findObject returns b from the first document on that begins as an object, nil if
+// there is none, and reports whether it found a line comment before.
+func findObject(b []byte, lineEnds string) (object []byte, commented bool) {
+	for {
+		var comment bool
+		b, comment = skipProlog(b, lineEnds)
+		commented = commented || comment
+		if len(b) == 0 || b[0] == '{' {
+			return b, commented
 		}
 		s := scanner{b: b}
 		if !s.value() {
-			return false
+			return nil, commented
 		}
 		b = b[s.i:]
 	}
@@ -49,7 +68,7 @@ func objectSaysOne(b []byte) bool {
 
 // skipProlog skips what lenient readers allow before a document: white space of
 // any kind, marks, bytes that are not UTF-8, comments, and the guard )]}'.
-func skipProlog(b []byte) []byte {
+func skipProlog(b []byte, lineEnds string) (rest []byte, commented bool) {
 	for {
 		b = bytes.TrimLeftFunc(b, func(r rune) bool {
 			return unicode.IsSpace(r) || unicode.IsControl(r) || r == '\ufeff' || r == utf8.RuneError
@@ -58,17 +77,21 @@ func skipProlog(b []byte) []byte {
 		case bytes.HasPrefix(b, []byte("/*")):
 			_, b, _ = bytes.Cut(b, []byte("*/"))
 		case bytes.HasPrefix(b, []byte("//")), bytes.HasPrefix(b, []byte("#")):
-			_, b, _ = bytes.Cut(b, []byte("\n"))
+			end := bytes.IndexAny(b, lineEnds)
+			if end < 0 {
+				return nil, true
+			}
+			b, commented = b[end:], true
 		case bytes.HasPrefix(b, []byte(")]}'")):
 			b = b[len(")]}'"):]
 		default:
-			return b
+			return b, commented
 		}
 	}
 }
 
-// saysTypeOne takes a text that begins with a brace. It looks for the name type, followed by a number that can be read
-// as 1, or by a comment that might hide one.
+// saysTypeOne takes a text that begins with a brace. It looks for the name type, followed
+// by a number that can be read as 1, or by a comment that might hide one.
 func saysTypeOne(b []byte) bool {
 	for i := 1; i < len(b); i++ {
 		if isNamePart(b[i-1]) {
@@ -103,8 +126,9 @@ func typeName(b []byte) int {
 	return i
 }
 
-// letterLen returns the length of a letter that b begins with: itself, or as
-// it stands in an escape after the backslash: u0074, u{74}, x74.
+// letterLen returns the length of a letter that b begins with: itself, or as it is
+// written in an escape after the backslash: u0074, u{74}, x74, in the digits of any
+// script (Java), with a sign or padding (Java, Python). letter's code is two digits.
 func letterLen(b []byte, letter byte) int {
 	if len(b) == 0 {
 		return 0
@@ -115,18 +139,35 @@ func letterLen(b []byte, letter byte) int {
 	if b[0] != 'u' && b[0] != 'U' && b[0] != 'x' {
 		return 0
 	}
-	i := 1
-	for i < len(b) && (b[i] == '{' || b[i] == '0') {
-		i++
-	}
-	if i+2 > len(b) || !isHex(b[i]) || !isHex(b[i+1]) || byte(hex4(b[i:i+2])) != letter {
+	rest := skipPadding(b[1:])
+	high, n := digit(rest)
+	if n == 0 {
 		return 0
 	}
-	i += 2
-	if i < len(b) && b[i] == '}' {
-		i++
+	low, m := digit(rest[n:])
+	if m == 0 || high<<4|low != letter {
+		return 0
 	}
-	return i
+	rest = rest[n+m:]
+	for len(rest) > 0 && (rest[0] == '}' || rest[0] == ' ') {
+		rest = rest[1:]
+	}
+	return len(b) - len(rest)
+}
+
+// skipPadding skips what may be before the digits of an escape that count.
+func skipPadding(b []byte) []byte {
+	for len(b) > 0 {
+		value, size := digit(b)
+		if size == 0 && strings.IndexByte("{+_ ", b[0]) >= 0 {
+			size = 1
+		}
+		if size == 0 || value != 0 {
+			break
+		}
+		b = b[size:]
+	}
+	return b
 }
 
 // valueMayBeOne looks at what follows a name.
@@ -152,12 +193,15 @@ func valueMayBeOne(b []byte) bool {
 		if len(b) > 0 && b[0] == '>' {
 			b = skipNoise(b[1:])
 		}
-		return len(b) > 0 && (b[0] == '/' || b[0] == '#' || nearOne(b))
+		if len(b) > 0 && b[0] == '[' {
+			b = skipNoise(trimBrackets(b))
+		}
+		return len(b) > 0 && (b[0] == '/' || b[0] == '#' || mayBeOne(b))
 	}
 	return false
 }
 
-// escapesNUL says whether b, which follows a backslash, may stand for a NUL.
+// escapesNUL reports whether b, which follows a backslash, may be an escaped NUL.
 func escapesNUL(b []byte) bool {
 	for _, escape := range []string{"u0000", "U0000", "u{0", "x00", "0"} {
 		if bytes.HasPrefix(b, []byte(escape)) {
@@ -167,8 +211,12 @@ func escapesNUL(b []byte) bool {
 	return false
 }
 
+// skipNoise skips noise and spaces, up to a digit of any script.
 func skipNoise(b []byte) []byte {
 	for len(b) > 0 && (isNoise(b[0]) || b[0] == ' ') {
+		if _, size := digit(b); size > 0 {
+			break
+		}
 		b = b[1:]
 	}
 	return b

@@ -4,16 +4,16 @@ import "unicode/utf8"
 
 // member is what an object says under one name.
 type member struct {
-	// How often the name stands there, lookalikes included: only 1 is well-formed.
+	// How often the name occurs, lookalikes included: only 1 is well-formed.
 	count int
 	// The text of the first value.
 	raw []byte
 }
 
-// sole says whether the name stands there exactly once.
+// sole reports whether the name occurs exactly once.
 func (m *member) sole() bool { return m.count == 1 }
 
-// absent says whether there is nothing, or a single null.
+// absent reports whether there is nothing, or a single null.
 func (m *member) absent() bool {
 	return m.count == 0 || m.sole() && string(m.raw) == "null"
 }

@@ -3,6 +3,8 @@
 // server sends. It is pure: bytes in, packet or bytes out.
 package packet
 
+import "github.com/gotapi/gotapi-ws/wire/stream"
+
 // Kind is what the server does with a packet.
 type Kind uint8
 
@@ -41,6 +43,23 @@ type Packet struct {
 
 // QueryArgs are the arguments of command 2. At most one of After and Before is set.
 type QueryArgs struct {
-	Offset, Size  int
+	Offset, Size int
+	// Where the page ends in bytes of texts; 0: the query asked by number only.
+	Bytes         int
 	After, Before string
+}
+
+// Published returns what p is published as, with the uuid of a stored message; ok is
+// false if it is not published. text tells whether p came as text.
+func (p *Packet) Published(text bool) (kind stream.Kind, uuid string, ok bool) {
+	switch {
+	case p.Kind == Data:
+		return stream.Message, p.UUID, true
+	case p.Kind != Low && p.Kind != Receipt:
+		return 0, "", false
+	case text:
+		return stream.Text, "", true
+	default:
+		return stream.Binary, "", true
+	}
 }

@@ -1,22 +1,27 @@
 package packet
 
 // parseQuery reads the arguments of command 2. Both are optional; absent, null
-// and, for a uuid, "" are the same. queryArgs goes before pullargs: its size
-// counts, and with a uuid the offset does not.
+// and, for a uuid, "" are the same. queryArgs goes before pullargs: its size and bytes
+// count, and with a uuid the offset does not.
 func parseQuery(pull, query *member) (args QueryArgs, ok bool) {
 	args.Size = DefaultQuerySize
-	var window [2]member
-	if !parseArgs(pull, []string{"offset", "size"}, window[:]) {
+	var window [3]member
+	if !parseArgs(pull, []string{"offset", "size", "bytes"}, window[:]) {
 		return args, false
 	}
-	var around [3]member
-	if !parseArgs(query, []string{"uuid", "before", "size"}, around[:]) {
+	var around [4]member
+	if !parseArgs(query, []string{"uuid", "before", "size", "bytes"}, around[:]) {
 		return args, false
 	}
 	if !parseInt(&args.Offset, &window[0], -maxQueryOffset, maxQueryOffset) ||
 		!parseInt(&args.Size, &window[1], 0, MaxQuerySize) ||
-		!parseInt(&args.Size, &around[2], 0, MaxQuerySize) {
+		!parseInt(&args.Size, &around[2], 0, MaxQuerySize) ||
+		!parseInt(&args.Bytes, &window[2], 1, MaxQueryBytes) ||
+		!parseInt(&args.Bytes, &around[3], 1, MaxQueryBytes) {
 		return args, false
+	}
+	if window[1].absent() && around[2].absent() && args.Bytes == 0 {
+		args.Bytes = DefaultQueryBytes
 	}
 	var okAfter, okBefore bool
 	args.After, okAfter = optionalUUID(&around[0])

@@ -234,16 +234,36 @@ func (n *node) one(name string) (value node, ok bool) {
 	return values[0], true
 }
 
-// couldBeOne: 0.5 <= number < 2.
+// couldBeOne: true; a number that is 1 modulo 256 once it is truncated or rounded; an
+// array that begins with one of these.
 func couldBeOne(n node) bool {
-	if n.kind != '0' {
+	switch n.kind {
+	case 't':
+		return true
+	case '[':
+		return len(n.values) > 0 && couldBeOne(n.values[0])
+	case '0':
+	default:
 		return false
 	}
 	if _, exp, ok := strings.Cut(strings.ToLower(n.number), "e"); ok && len(strings.TrimLeft(exp, "+-0")) > 5 {
 		return false // the fuzzer makes no text with so many digits
 	}
 	x, ok := new(big.Rat).SetString(n.number)
-	return ok && x.Cmp(big.NewRat(1, 2)) >= 0 && x.Cmp(big.NewRat(2, 1)) < 0
+	if !ok {
+		return false
+	}
+	// Down to one number a little above 0: x - 256 * floor(x / 256).
+	floor := new(big.Int).Div(x.Num(), new(big.Int).Mul(x.Denom(), big.NewInt(256)))
+	low := new(big.Rat).Sub(x, new(big.Rat).SetInt(floor.Mul(floor, big.NewInt(256))))
+	between := func(from, to float64) bool {
+		return low.Cmp(new(big.Rat).SetFloat64(from)) >= 0 && low.Cmp(new(big.Rat).SetFloat64(to)) < 0
+	}
+	if x.Sign() > 0 {
+		return between(0.5, 2)
+	}
+	// Truncated: above 0, as far as 1. Rounded: as far as 1.5.
+	return low.Sign() > 0 && (between(0, 1.5) || low.Cmp(big.NewRat(3, 2)) == 0)
 }
 
 // referenceClassify is Classify for valid documents; ok is false for others.
@@ -373,6 +393,10 @@ func referenceQuery(doc node) (q QueryArgs, ok bool) {
 		ok = ok && n.kind == '0' && err == nil && low <= v && v <= high
 		*into = int(v)
 	}
+	number := func(in node, name string) string {
+		n, _ := in.one(name)
+		return n.number
+	}
 	text := func(in node, name string) string {
 		n, fine := in.one(name)
 		s, good := referenceUUID(n)
@@ -383,6 +407,11 @@ func referenceQuery(doc node) (q QueryArgs, ok bool) {
 	integer(pull, "offset", &q.Offset, -2147483647, 2147483647)
 	integer(pull, "size", &q.Size, 0, 10000)
 	integer(query, "size", &q.Size, 0, 10000)
+	integer(pull, "bytes", &q.Bytes, 1, 8388608)
+	integer(query, "bytes", &q.Bytes, 1, 8388608)
+	if number(pull, "size")+number(query, "size") == "" && q.Bytes == 0 {
+		q.Bytes = 1048576
+	}
 	q.After, q.Before = text(query, "uuid"), text(query, "before")
 	if q.After != "" && q.Before != "" {
 		return q, false

@@ -1,10 +1,6 @@
 package packet
 
-import (
-	"bytes"
-	"encoding/binary"
-	"math/bits"
-)
+import "bytes"
 
 // scanner reads JSON text exactly as RFC 8259 has it, and leaves UTF-8 to its
 // caller. It builds nothing and has no limit of depth: a level costs one bit.
@@ -13,7 +9,7 @@ type scanner struct {
 	i int
 }
 
-// quoted is what stands between the quotes of a JSON string.
+// quoted is the text between the quotes of a JSON string.
 type quoted struct {
 	raw     []byte
 	escaped bool
@@ -230,33 +226,6 @@ func (s *scanner) escape() bool {
 	default:
 		return false
 	}
-}
-
-// plain returns how many bytes b begins with that are neither a quote, nor a
-// backslash, nor a control character. It looks at eight at a time, because
-// nearly all of a large packet is one string.
-func plain(b []byte) int {
-	const (
-		ones  = 0x0101010101010101
-		highs = 0x8080808080808080
-	)
-	n := 0
-	for ; n+8 <= len(b); n += 8 {
-		w := binary.LittleEndian.Uint64(b[n:])
-		quote, backslash := w^'"'*ones, w^'\\'*ones
-		// A byte's high bit is set where the byte is 0, 0, or below 0x20; a
-		// borrow may set it above such a byte too, never below the first one.
-		hit := ((quote - ones) &^ quote) | ((backslash - ones) &^ backslash) | ((w - 0x20*ones) &^ w)
-		if hit &= highs; hit != 0 {
-			return n + bits.TrailingZeros64(hit)/8
-		}
-	}
-	for ; n < len(b); n++ {
-		if c := b[n]; c == '"' || c == '\\' || c < 0x20 {
-			break
-		}
-	}
-	return n
 }
 
 func isDigit(c byte) bool { return '0' <= c && c <= '9' }

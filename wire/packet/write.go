@@ -3,7 +3,6 @@ package packet
 import (
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Commands (docs/protocol.md, section 2).
@@ -42,7 +41,7 @@ func AppendError(dst []byte, uuid string, code int, msg string) []byte {
 	dst = append(dst, `,"body":{"data":{"code":`...)
 	dst = strconv.AppendInt(dst, int64(code), 10)
 	dst = append(dst, `,"msg":`...)
-	dst = appendString(dst, msg)
+	dst = AppendString(dst, msg)
 	return append(dst, `}}}`...)
 }
 
@@ -57,8 +56,9 @@ func AppendTooMuch(dst []byte, uuid, msg string, after int64) []byte {
 }
 
 // AppendHistory appends the answer to a query:
-// {"type":1,"command":2,"uuid":Q,"body":{"data":{"position":P,"data":["<packet text>", ...]}}}
-func AppendHistory(dst []byte, uuid string, position int, texts []string) []byte {
+// {"type":1,"command":2,"uuid":Q,"body":{"data":{"position":P,"data":["<packet text>", ...]}}},
+// and "next":N after data unless next is nil.
+func AppendHistory(dst []byte, uuid string, position int, texts []string, next *int32) []byte {
 	dst = appendHead(dst, CommandQuery, uuid)
 	dst = append(dst, `,"body":{"data":{"position":`...)
 	dst = strconv.AppendInt(dst, int64(position), 10)
@@ -67,14 +67,19 @@ func AppendHistory(dst []byte, uuid string, position int, texts []string) []byte
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendString(dst, text)
+		dst = AppendString(dst, text)
 	}
-	return append(dst, `]}}}`...)
+	dst = append(dst, ']')
+	if next != nil {
+		dst = append(dst, `,"next":`...)
+		dst = strconv.AppendInt(dst, int64(*next), 10)
+	}
+	return append(dst, `}}}`...)
 }
 
 const tombstoneHead = `{"type":1,"command":6,"uuid":`
 
-// Tombstone is what stands in the store in place of a recalled message.
+// Tombstone returns what replaces a recalled message in the store.
 func Tombstone(uuid string) []byte { return AppendRecall(nil, uuid) }
 
 // ParseTombstone returns the uuid if text is, byte for byte, what Tombstone
@@ -99,47 +104,5 @@ func appendHead(dst []byte, command int64, uuid string) []byte {
 	dst = append(dst, `{"type":1,"command":`...)
 	dst = strconv.AppendInt(dst, command, 10)
 	dst = append(dst, `,"uuid":`...)
-	return appendString(dst, uuid)
-}
-
-// appendString appends s as a JSON string. Only what must be escaped is;
-// invalid UTF-8 becomes U+FFFD.
-func appendString(dst []byte, s string) []byte {
-	const digits = "0123456789abcdef"
-	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			if r == utf8.RuneError && size == 1 {
-				dst = append(dst, s[from:i]...)
-				dst = append(dst, "\ufffd"...)
-				from = i + 1
-			}
-			i += size
-			continue
-		}
-		if c >= ' ' && c != '"' && c != '\\' {
-			i++
-			continue
-		}
-		dst = append(dst, s[from:i]...)
-		switch c {
-		case '"', '\\':
-			dst = append(dst, '\\', c)
-		case '\n':
-			dst = append(dst, '\\', 'n')
-		case '\r':
-			dst = append(dst, '\\', 'r')
-		case '\t':
-			dst = append(dst, '\\', 't')
-		default:
-			dst = append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
-		}
-		i++
-		from = i
-	}
-	dst = append(dst, s[from:]...)
-	return append(dst, '"')
+	return AppendString(dst, uuid)
 }

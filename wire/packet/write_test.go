@@ -13,8 +13,9 @@ func TestWritersMakeTheBytesOfTheContract(t *testing.T) {
 		{string(AppendRecall(nil, "a\"\\/\n\x01é\u2028")), `{"type":1,"command":6,"uuid":"a\"\\/\n\u0001é` + "\u2028" + `"}`},
 		{string(AppendError(nil, "u", 400, "why")), `{"type":1,"command":7,"uuid":"u","body":{"data":{"code":400,"msg":"why"}}}`},
 		{string(AppendTooMuch(nil, "u", "why", 1500)), `{"type":1,"command":7,"uuid":"u","body":{"data":{"code":429,"msg":"why","retryAfter":1500}}}`},
-		{string(AppendHistory(nil, "q", -50, []string{`{"type":2}`, "b\xff"})), `{"type":1,"command":2,"uuid":"q","body":{"data":{"position":-50,"data":["{\"type\":2}","b` + "\ufffd" + `"]}}}`},
-		{string(AppendHistory(nil, "q", 0, nil)), `{"type":1,"command":2,"uuid":"q","body":{"data":{"position":0,"data":[]}}}`},
+		{string(AppendHistory(nil, "q", -50, []string{`{"type":2}`, "b\xff"}, nil)), `{"type":1,"command":2,"uuid":"q","body":{"data":{"position":-50,"data":["{\"type\":2}","b` + "\ufffd" + `"]}}}`},
+		{string(AppendHistory(nil, "q", -50, []string{"a"}, new(int32(-20)))), `{"type":1,"command":2,"uuid":"q","body":{"data":{"position":-50,"data":["a"],"next":-20}}}`},
+		{string(AppendHistory(nil, "q", 0, nil, nil)), `{"type":1,"command":2,"uuid":"q","body":{"data":{"position":0,"data":[]}}}`},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("got  %s\nwant %s", tt.got, tt.want)

@@ -1,16 +1,16 @@
-// Package stream says how the events of one group follow one another.
+// Package stream defines how the events of one group follow one another, and which
+// of them a receiver is shown.
 //
 // A group's stored messages and recalls form one sequence. A message has a
 // number, Seq, and a recall has a number of its own; both are dense and
-// rising. Where a recall stands among the messages is part of it: it comes
-// right after the newest message of the moment when it was made. Each event
-// carries a random Link and that of the event before it, so that two histories
-// which share numbers but not contents (Redis lost its last writes in an
-// asynchronous failover and counted on) are told apart.
+// rising. A recall also has a place among the messages: right after the newest one
+// of the moment when it was made. Each event carries a random Link and that of the
+// event before it. They tell two histories apart that share numbers but not contents,
+// because Redis lost its last writes in an asynchronous failover and counted on.
 //
-// Whoever receives a group's events keeps a Position and asks Next about each
-// of them. There is no clock and no I/O here: what to do about a hole is the
-// caller's business.
+// A receiver of a group's events keeps a Position and asks Next about each of them.
+// Its Changes decide what it is shown. The package has no clock and no I/O: what to
+// do about a hole is the caller's business.
 package stream
 
 // Epoch names one life of a group's counters: it is drawn at random when they
@@ -42,7 +42,7 @@ const (
 	Binary                    // a broadcast that is not stored, as binary
 )
 
-// Stored says whether events of this kind have a place in the stream. The
+// Stored reports whether events of this kind have a place in the stream. The
 // others are delivered as they come, at most once.
 func (k Kind) Stored() bool { return k <= Recall }
 
@@ -53,7 +53,7 @@ type Origin struct {
 }
 
 // Event is one thing that happened in a group. Its byte slices are shared by
-// all who receive it and must not be changed.
+// all receivers and must not be changed.
 type Event struct {
 	Kind Kind
 	// Message, Tombstone: its number. Recall: number of the newest message
@@ -67,22 +67,20 @@ type Event struct {
 	Origin Origin
 	// Recall: number of the message.
 	Target uint64
-	// Recall: nobody here has got the message, so nobody is to be told.
-	Silent bool
 	// Recall, Tombstone: uuid of the message.
 	UUID string
 	// Message: the text. Text, Binary: the packet.
 	Payload []byte
 }
 
-// Verdict is what Next thinks of an event.
+// Verdict is what Next returns about an event.
 type Verdict uint8
 
 // The verdicts.
 const (
 	// Follows: the event is the next one; the position has moved.
 	Follows Verdict = iota + 1
-	// Old: the event stands before the position; ignore it.
+	// Old: the event's place is before the position; ignore it.
 	Old
 	// Broken: there is a hole before the event, or it belongs to another
 	// history. Only a read of the store after the position can tell.
@@ -124,31 +122,7 @@ func (p *Position) Next(epoch Epoch, e *Event) Verdict {
 	return Follows
 }
 
-// Before says whether p stands before q in the same epoch.
+// Before reports whether p comes before q in the same epoch.
 func (p Position) Before(q Position) bool {
 	return p.Epoch == q.Epoch && (p.Seq < q.Seq || p.Seq == q.Seq && p.Recalls < q.Recalls)
-}
-
-// Skips finds the recalls that nobody needs to hear of: those of messages of
-// which only the tombstone was delivered. It belongs to one reader of one
-// stream and is emptied as the recalls arrive. The zero Skips is ready to use.
-type Skips struct {
-	seqs map[uint64]struct{}
-}
-
-// Mark notes e if it is a tombstone, and makes it Silent if it is the recall
-// of a noted one. e is the reader's own copy of the event.
-func (s *Skips) Mark(e *Event) {
-	switch e.Kind {
-	case Tombstone:
-		if s.seqs == nil {
-			s.seqs = make(map[uint64]struct{})
-		}
-		s.seqs[e.Seq] = struct{}{}
-	case Recall:
-		if _, ok := s.seqs[e.Target]; ok && e.Target != 0 {
-			delete(s.seqs, e.Target)
-			e.Silent = true
-		}
-	}
 }

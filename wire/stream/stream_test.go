@@ -41,16 +41,3 @@ func TestNext(t *testing.T) {
 		})
 	}
 }
-
-func TestSkipsSilencesTheRecallOfATombstoneOnce(t *testing.T) {
-	var s Skips
-	tomb := Event{Kind: Tombstone, Seq: 9}
-	s.Mark(&tomb)
-	other, first, second := Event{Kind: Recall, Target: 8}, Event{Kind: Recall, Target: 9}, Event{Kind: Recall, Target: 9}
-	for _, e := range []*Event{&other, &first, &second} {
-		s.Mark(e)
-	}
-	if other.Silent || !first.Silent || second.Silent {
-		t.Errorf("silent: %v %v %v, want false true false", other.Silent, first.Silent, second.Silent)
-	}
-}

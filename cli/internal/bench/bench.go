@@ -140,12 +140,12 @@ func Run(ctx context.Context, plan Plan, target Target, watch func(Report)) (Rep
 	r.measured = r.begin.Add(plan.Warmup)
 	r.end = r.measured.Add(plan.Duration)
 
-	var listening sync.WaitGroup
-	hear, deaf := context.WithCancel(context.WithoutCancel(ctx))
-	defer listening.Wait()
-	defer deaf()
+	var listeners sync.WaitGroup
+	listen, stopListening := context.WithCancel(context.WithoutCancel(ctx))
+	defer listeners.Wait()
+	defer stopListening()
 	for _, l := range r.listeners {
-		listening.Go(func() { r.listen(hear, l) })
+		listeners.Go(func() { r.listen(listen, l) })
 	}
 	stopWatching := r.watch(watch)
 	r.offer(ctx)
@@ -274,7 +274,7 @@ func (r *run) awaitDeliveries(ctx context.Context) {
 		case <-timeout.C:
 			return
 		case <-interrupted:
-			// Whoever interrupts wants the summary soon, but what is under way counts.
+			// After an interrupt the summary is due soon, but what is under way counts.
 			timeout.Reset(hurry)
 			interrupted = nil
 		}

@@ -14,7 +14,7 @@ func (r *run) offer(ctx context.Context) {
 	defer cancel()
 	ctx, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
-	// What is under way when somebody interrupts still counts, if it is quick.
+	// Publishes under way at an interrupt still count, if they end soon.
 	defer context.AfterFunc(until, func() {
 		if time.Now().Before(r.end) {
 			time.AfterFunc(hurry, abandon)

@@ -15,13 +15,13 @@ import (
 	"golang.org/x/term"
 )
 
-// IsTerminal says whether w is one.
+// IsTerminal reports whether w is one.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Colours says whether what is written to w may have colours: w is a terminal that has them,
+// Colours reports whether what is written to w may have colours: w is a terminal that has them,
 // and the user has not set NO_COLOR (no-color.org).
 func Colours(w io.Writer, lookup func(string) (string, bool)) bool {
 	if v, _ := lookup("NO_COLOR"); v != "" {

@@ -1,4 +1,5 @@
 import { Direction, type GotapiError, MessageBus, type MessageEvent, SocketBus } from "gotapi-ws";
+import { askForToken } from "./access.js";
 import { announce } from "./announcer.js";
 import { startComposer } from "./composer.js";
 import { showConnection, socketUrl } from "./connection.js";
@@ -10,6 +11,7 @@ import { reasonOf, textOf } from "./message.js";
 import { Older } from "./older.js";
 import { Receipts } from "./receipts.js";
 import { Scroller } from "./scroller.js";
+import { server } from "./server.js";
 import { token } from "./token.js";
 import type { Word } from "./words.js";
 
@@ -52,7 +54,7 @@ class Chat {
   constructor(group: string) {
     this.#group = group;
     this.#memory = new RoomMemory(group);
-    const history = `${location.origin}/__/history`;
+    const history = `${server}/__/history`;
     const socket = new SocketBus(socketUrl(), { token });
     const options = { maxMessages: MAX_MESSAGES, token };
     this.#bus = new MessageBus(Direction.Customer, socket, history, group, HISTORY, 0, options);
@@ -71,7 +73,11 @@ class Chat {
     byId("chat").hidden = false;
     this.#listen();
     for (const { uuid, data } of this.#memory.unsent()) this.#publish(data, uuid);
-    startComposer((text) => {
+    this.#memory.onOtherTab((uuid) => {
+      this.#list.claim(uuid);
+      this.#receipts.callOff(uuid);
+    });
+    startComposer(this.#memory, (text) => {
       this.#publish(text);
       this.#scroller.toEnd();
     });
@@ -173,13 +179,18 @@ class Chat {
 
   /** A message that will not be sent says so itself; a lost connection is shown at the top. */
   #failed(error: GotapiError): void {
-    const { uuid, reason } = error;
+    const { uuid, reason, code } = error;
+    const denied = reason === "refused" && (code === 401 || code === 403);
     if (uuid !== undefined && this.#list.get(uuid)) {
       this.#memory.settled(uuid);
       this.#list.update(uuid);
       announce(say("failed", { why: reasonOf(error) }));
-    } else if (reason === "refused" || reason === "invalid")
+    } else if (reason === "listener") {
+      console.error(error.cause);
+      this.#notice("pageProblem", { why: error.message });
+    } else if (reason === "invalid" || (reason === "refused" && !denied))
       this.#notice("problem", { why: reasonOf(error) });
+    if (denied) askForToken(error);
   }
 
   #notice(word: Word, values: Record<string, string> = {}): void {

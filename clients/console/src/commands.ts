@@ -1,5 +1,6 @@
 import { make } from "./dom.js";
 import { inLanguage, say } from "./language.js";
+import { server } from "./server.js";
 import type { Word } from "./words.js";
 
 /** How long a button says that it has copied, milliseconds. */
@@ -37,13 +38,12 @@ function copyButton(command: string, title: () => string): HTMLButtonElement {
 
 /** The commands of the landing page, for this server. */
 export function showCommands(place: HTMLElement): void {
-  const { origin } = location;
   const packet = '{"type":2,"uuid":"thisisuuid","body":{"data":"hello world"}}';
   const commands: [Word, string][] = [
-    ["commandPublish", `curl -X POST -d '${packet}' ${origin}/room/9527/`],
-    ["commandHistory", `curl -X POST -d 'groupName=/room/9527/&size=50' ${origin}/__/history`],
-    ["commandRecall", `curl -X POST -d 'groupName=/room/9527/&uuid=thisisuuid' ${origin}/__/cancel`],
-    ["commandSocket", `npx wscat -c ${origin.replace(/^http/, "ws")}/room/9527/`],
+    ["commandPublish", `curl -X POST -d '${packet}' ${server}/room/9527/`],
+    ["commandHistory", `curl -X POST -d 'groupName=/room/9527/&size=50' ${server}/__/history`],
+    ["commandRecall", `curl -X POST -d 'groupName=/room/9527/&uuid=thisisuuid' ${server}/__/cancel`],
+    ["commandSocket", `npx wscat -c ${server.replace(/^http/, "ws")}/room/9527/`],
     ["commandInstall", "npm install gotapi-ws"],
   ];
   for (const [word, command] of commands) {

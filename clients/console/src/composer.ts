@@ -1,16 +1,23 @@
 import { byId } from "./dom.js";
 
+/** What is written and not sent outlives a reload. */
+interface Draft {
+  draft(): string;
+  keepDraft(text: string): void;
+}
+
 /** Calls `send` with what is written, when the button or Enter is pressed. Shift+Enter begins a new line. */
-export function startComposer(send: (text: string) => void): void {
+export function startComposer(memory: Draft, send: (text: string) => void): void {
   const text = byId<HTMLTextAreaElement>("text");
   const form = byId<HTMLFormElement>("composer");
   const submit = () => {
     if (text.value.trim() === "") return;
     send(text.value);
     text.value = "";
-    grow();
+    changed();
   };
-  const grow = () => {
+  const changed = () => {
+    memory.keepDraft(text.value);
     text.style.height = "auto";
     text.style.height = `${text.scrollHeight}px`;
   };
@@ -19,7 +26,7 @@ export function startComposer(send: (text: string) => void): void {
     submit();
     text.focus();
   });
-  text.addEventListener("input", grow);
+  text.addEventListener("input", changed);
   text.addEventListener("keydown", (event) => {
     // While an input method composes, Enter belongs to it (229: Safari says so only here).
     const composing = event.isComposing || event.keyCode === 229;
@@ -27,4 +34,6 @@ export function startComposer(send: (text: string) => void): void {
     event.preventDefault();
     submit();
   });
+  text.value ||= memory.draft();
+  changed();
 }

@@ -2,7 +2,16 @@
 import { commandBlock } from "./commands.js";
 import { byId, make } from "./dom.js";
 import { inLanguage, say, startLanguage, translate } from "./language.js";
-import { type OpenApi, type Operation, type Parameter, resolve, type Schema, typeName } from "./openapi.js";
+import {
+  complete,
+  exampleBody,
+  jsonSchema,
+  type OpenApi,
+  type Operation,
+  type Schema,
+  typeName,
+} from "./openapi.js";
+import { server } from "./server.js";
 import { tryForm } from "./try.js";
 import type { Word } from "./words.js";
 
@@ -25,8 +34,9 @@ function definitions(document: OpenApi, entries: [string, Schema][]): HTMLElemen
   return list;
 }
 
-function curl(method: string, path: string, { parameters = [], security }: Operation): string {
-  const url = location.origin + path.replace("/{groupName}", "/room/9527/");
+function curl(method: string, path: string, operation: Operation): string {
+  const { parameters = [], security } = operation;
+  const url = server + path;
   const words = ["curl"];
   if (method !== "GET") words.push(`-X ${method}`);
   if (security) words.push("-H 'Authorization: Bearer SECRET'");
@@ -37,33 +47,32 @@ function curl(method: string, path: string, { parameters = [], security }: Opera
     size: "50",
   };
   const query = parameters
-    .filter(({ name, in: where }) => where === "query" && examples[name])
+    .filter(({ name }) => examples[name])
     .map(({ name }) => `${name}=${examples[name]}`)
     .join("&");
-  if (parameters.some((parameter) => parameter.in === "body"))
-    words.push(`-d '{"type":2,"uuid":"thisisuuid","body":{"data":"hello world"}}'`);
+  const body = exampleBody(operation);
+  if (body) words.push(`-H 'Content-Type: application/json' -d '${body}'`);
   else if (query && method !== "GET") words.push(`-d '${query}'`);
-  words.push(query && method === "GET" ? `'${url}?${query}'` : url);
+  words.push(query && (method === "GET" || body) ? `'${url}?${query}'` : url);
   return words.join(" ");
 }
 
-function parameterList(document: OpenApi, parameters: Parameter[]): Node[] {
-  if (parameters.length === 0) return [];
-  const entries = parameters.map((parameter): [string, Schema] => [
-    parameter.name,
-    // What goes over HTTP as the body is the packet itself, not its base64.
-    parameter.in === "body" ? { type: "body", description: parameter.description ?? "" } : parameter,
+function parameterList(document: OpenApi, { parameters = [], requestBody }: Operation): Node[] {
+  const entries = parameters.map(({ name, description = "", schema }): [string, Schema] => [
+    name,
+    { ...schema, description },
   ]);
-  return [heading("parameters"), definitions(document, entries)];
+  if (requestBody) entries.push(["body", { type: "body", description: requestBody.description ?? "" }]);
+  return entries.length > 0 ? [heading("parameters"), definitions(document, entries)] : [];
 }
 
 function answerList(document: OpenApi, { responses }: Operation): Node[] {
-  const { properties } = resolve(document, responses["200"]?.schema ?? {});
+  const { properties } = jsonSchema(document, responses["200"]);
   return properties ? [heading("answer"), definitions(document, Object.entries(properties))] : [];
 }
 
 function section(document: OpenApi, method: string, path: string, operation: Operation): HTMLElement {
-  const { operationId, summary, description, parameters = [], security } = operation;
+  const { operationId, summary, description, security } = operation;
   const place = make("section", "operation");
   const title = make("h2");
   title.id = operationId;
@@ -80,7 +89,7 @@ function section(document: OpenApi, method: string, path: string, operation: Ope
   const command = curl(method, path, operation);
   place.append(
     commandBlock(command, () => `${method} ${path}`),
-    ...parameterList(document, parameters),
+    ...parameterList(document, operation),
     ...answerList(document, operation),
     tryForm(method, path, operation),
   );
@@ -99,8 +108,9 @@ function contentsEntry(method: string, path: string, { operationId }: Operation)
 function show(document: OpenApi): void {
   byId("about").textContent = document.info.description;
   for (const [path, methods] of Object.entries(document.paths)) {
-    for (const [lower, operation] of Object.entries(methods)) {
+    for (const [lower, written] of Object.entries(methods)) {
       const method = lower.toUpperCase();
+      const operation = complete(document, written);
       byId("contents").append(contentsEntry(method, path, operation));
       byId("operations").append(section(document, method, path, operation));
     }
@@ -109,7 +119,7 @@ function show(document: OpenApi): void {
 }
 
 async function start(): Promise<void> {
-  const response = await fetch("/__/openapi.json");
+  const response = await fetch(`${server}/__/openapi.json`);
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
   show(await response.json());
   // The part of the page that the address names was not there when it was loaded.

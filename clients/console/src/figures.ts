@@ -1,4 +1,5 @@
 import { byId } from "./dom.js";
+import { server } from "./server.js";
 
 /** Answer of /__/stats. */
 interface Figures {
@@ -13,7 +14,7 @@ interface Figures {
 const EVERY = 2_000;
 
 async function fetchFigures(): Promise<Figures> {
-  const response = await fetch("/__/stats", { signal: AbortSignal.timeout(EVERY * 2) });
+  const response = await fetch(`${server}/__/stats`, { signal: AbortSignal.timeout(EVERY * 2) });
   if (!response.ok) throw new Error(`HTTP ${response.status}`);
   return response.json();
 }

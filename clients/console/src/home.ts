@@ -4,6 +4,7 @@ import { showCommands } from "./commands.js";
 import { byId } from "./dom.js";
 import { showFigures } from "./figures.js";
 import { say, startLanguage } from "./language.js";
+import { server } from "./server.js";
 
 function openRoom(event: Event): void {
   event.preventDefault();
@@ -11,7 +12,7 @@ function openRoom(event: Event): void {
   const bad = byId("bad-name");
   bad.hidden = true;
   try {
-    location.assign(location.origin + groupPath(name.startsWith("/") ? name : `/${name}`));
+    location.assign(server + groupPath(name.startsWith("/") ? name : `/${name}`));
   } catch {
     bad.textContent = say("badName");
     bad.hidden = false;

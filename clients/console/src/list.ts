@@ -38,6 +38,16 @@ export class MessageList {
     if (item) this.#put(item, index);
   }
 
+  /** Another tab of this browser turns out to have published the message. */
+  claim(uuid: string): void {
+    const item = this.#items.get(uuid);
+    if (!item || item.own) return;
+    this.#scroller.changing();
+    const own = new MessageItem(uuid, item.body, true, item.timed, this.#actions);
+    this.#items.set(uuid, own);
+    item.element.replaceWith(own.element);
+  }
+
   /** How far the message has come has changed. */
   update(uuid: string): void {
     this.#scroller.changing();

@@ -57,6 +57,7 @@ function isUnsent(item: unknown): item is Unsent {
  */
 export class RoomMemory {
   readonly #ownKey: string;
+  readonly #draftKey: string;
   readonly #unsentKey: string;
   #own: Set<string>;
   #unsent: Unsent[];
@@ -64,12 +65,33 @@ export class RoomMemory {
   constructor(group: string) {
     this.#ownKey = `gotapi:own:${group}`;
     this.#unsentKey = `gotapi:unsent:${group}`;
-    this.#own = new Set(readList("local", this.#ownKey, isText));
+    this.#draftKey = `gotapi:draft:${group}`;
+    this.#own = this.#readOwn();
     this.#unsent = readList("session", this.#unsentKey, isUnsent);
   }
 
+  /** Whether this browser has published the message, in whichever tab. */
   isOwn(uuid: string): boolean {
+    if (!this.#own.has(uuid)) this.#own = this.#readOwn();
     return this.#own.has(uuid);
+  }
+
+  /** Calls `listener` with the uuids of own messages when another tab has published some. */
+  onOtherTab(listener: (uuid: string) => void): void {
+    addEventListener("storage", ({ key }) => {
+      if (key !== this.#ownKey) return;
+      this.#own = this.#readOwn();
+      for (const uuid of this.#own) listener(uuid);
+    });
+  }
+
+  /** What was being written before a reload. */
+  draft(): string {
+    return read("session", this.#draftKey) ?? "";
+  }
+
+  keepDraft(text: string): void {
+    write("session", this.#draftKey, text);
   }
 
   /** What has to be sent again after a reload, oldest first. */
@@ -80,7 +102,7 @@ export class RoomMemory {
   /** A message is on its way. */
   published(message: Unsent): void {
     // Another tab may have added some meanwhile.
-    const own = readList("local", this.#ownKey, isText).filter((uuid) => uuid !== message.uuid);
+    const own = [...this.#readOwn()].filter((uuid) => uuid !== message.uuid);
     this.#own = new Set([...own, message.uuid].slice(-MAX_OWN));
     write("local", this.#ownKey, JSON.stringify([...this.#own]));
     this.#keep([...this.#unsent.filter(({ uuid }) => uuid !== message.uuid), message].slice(-MAX_UNSENT));
@@ -89,6 +111,10 @@ export class RoomMemory {
   /** The server has the message, or will never have it. */
   settled(uuid: string): void {
     this.#keep(this.#unsent.filter((message) => message.uuid !== uuid));
+  }
+
+  #readOwn(): Set<string> {
+    return new Set(readList("local", this.#ownKey, isText));
   }
 
   #keep(unsent: Unsent[]): void {

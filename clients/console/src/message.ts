@@ -24,9 +24,28 @@ export function reasonOf({ code, message }: { code: number; message: string }): 
   return message;
 }
 
-/** A message's content as text. */
-export const textOf = (data: unknown) =>
-  typeof data === "string" ? data : (JSON.stringify(data, null, 2) ?? "");
+/** Characters of a message that are shown. */
+const MAX_TEXT = 50_000;
+/** Levels of JSON that are indented: with more, the spaces would outgrow the text. */
+const MAX_LEVELS = 16;
+
+/** What is shown of a text. */
+export const bounded = (text: string) => (text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text);
+
+function isDeep(data: unknown, levels = MAX_LEVELS): boolean {
+  if (typeof data !== "object" || data === null) return false;
+  return levels === 0 || Object.values(data).some((value) => isDeep(value, levels - 1));
+}
+
+/** A message's content as text that any page can show, whatever it is. */
+export function textOf(data: unknown): string {
+  if (typeof data === "string") return bounded(data);
+  try {
+    return bounded(JSON.stringify(data, null, isDeep(data) ? 0 : 2) ?? "");
+  } catch {
+    return say("unshowable"); // deeper than the browser can write
+  }
+}
 
 function time(): HTMLTimeElement {
   const now = new Date();
@@ -63,14 +82,16 @@ function content(data: unknown): HTMLElement {
 export class MessageItem {
   readonly element = make("li");
   readonly own: boolean;
-  readonly #body: MessageBody;
+  readonly body: MessageBody;
+  readonly timed: boolean;
   readonly #mark = make("span", "mark");
   readonly #retry: HTMLButtonElement | undefined;
   readonly #recall: HTMLButtonElement | undefined;
 
   /** `timed`: it has just come, so the time of its coming is known. The server's messages carry none. */
   constructor(uuid: string, body: MessageBody, own: boolean, timed: boolean, actions: MessageActions) {
-    this.#body = body;
+    this.body = body;
+    this.timed = timed;
     this.own = own;
     this.element.className = own ? "own" : "other";
     this.element.dataset.uuid = uuid;
@@ -88,8 +109,8 @@ export class MessageItem {
   update(): void {
     translate(this.element);
     if (!this.own) return;
-    const mark = markOf(this.#body);
-    const { failure } = this.#body;
+    const mark = markOf(this.body);
+    const { failure } = this.body;
     const word = say(mark, { why: failure ? reasonOf(failure) : "" });
     this.element.dataset.mark = mark;
     const sign = make("span", "sign", signs[mark]);
@@ -104,7 +125,7 @@ export class MessageItem {
 /** A low-level packet, which the server passes on but does not keep. */
 export function rawItem(data: RawData): HTMLLIElement {
   const element = make("li", "raw");
-  const text = typeof data === "string" ? data : say("binary", { bytes: data.byteLength });
+  const text = typeof data === "string" ? bounded(data) : say("binary", { bytes: data.byteLength });
   element.append(content(text), footer("raw", true));
   translate(element);
   return element;

@@ -17,9 +17,9 @@ export class Receipts {
     this.#bus = bus;
     bus.socketBus.on("packet", ({ packet: { type, command, uuid } }) => {
       const receipt = command === MessageCommand.CUSTOMER_ACK || command === MessageCommand.WAITRESS_ACK;
-      if (type === 1 && receipt && uuid) this.#callOff(uuid);
+      if (type === 1 && receipt && uuid) this.callOff(uuid);
     });
-    bus.on("removed", ({ uuid }) => this.#callOff(uuid));
+    bus.on("removed", ({ uuid }) => this.callOff(uuid));
   }
 
   /** A message of somebody else is here. */
@@ -32,7 +32,8 @@ export class Receipts {
     this.#waiting.set(uuid, setTimeout(confirm, Math.random() * SPREAD));
   }
 
-  #callOff(uuid: string): void {
+  /** The message needs no receipt from here. */
+  callOff(uuid: string): void {
     clearTimeout(this.#waiting.get(uuid));
     this.#waiting.delete(uuid);
   }

@@ -23,6 +23,12 @@ take();
 // Somebody has put another one into the address of this very page.
 addEventListener("hashchange", () => take() && location.reload());
 
+/** Loads the page once more, with this token. */
+export function useToken(token: string): void {
+  write("session", KEY, token);
+  location.reload();
+}
+
 /** The token; undefined if there is none. */
 export const token = (): string | undefined => current || undefined;
 

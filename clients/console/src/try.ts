@@ -1,26 +1,29 @@
-import { groupPath } from "gotapi-ws";
 import { make } from "./dom.js";
 import { say } from "./language.js";
-import type { Operation } from "./openapi.js";
+import { bounded } from "./message.js";
+import { exampleBody, type Operation } from "./openapi.js";
+import { server } from "./server.js";
 import { tokenHeaders } from "./token.js";
 
 /** What a request would do is tried on this group first. */
 const GROUP = "/room/9527/";
 
+/** Where a field goes: the parameters go into the query, or the form if there is no body. */
+type Place = "query" | "body" | "secret";
+
 interface Field {
   name: string;
-  in: string;
+  in: Place;
   input: HTMLInputElement | HTMLTextAreaElement;
 }
 
-function field(operationId: string, name: string, where: string): { row: HTMLElement; field: Field } {
+function field(operationId: string, name: string, where: Place): { row: HTMLElement; field: Field } {
   const row = make("p", "field");
   const input = where === "body" ? make("textarea") : make("input");
   input.id = `${operationId}-${name}`;
   input.autocomplete = "off";
   input.spellcheck = false;
   if (name === "groupName") input.value = GROUP;
-  if (where === "body") input.value = '{"type":2,"uuid":"thisisuuid","body":{"data":"hello world"}}';
   if (where === "secret") (input as HTMLInputElement).type = "password";
   const label = make("label", "", name);
   label.htmlFor = input.id;
@@ -30,19 +33,20 @@ function field(operationId: string, name: string, where: string): { row: HTMLEle
 
 /** The request that the fields make. */
 function request(method: string, path: string, fields: Field[]): [string, RequestInit] {
-  let url = location.origin + path; // a group may begin with two slashes
-  const headers = tokenHeaders();
+  const url = server + path;
+  const headers: Record<string, string> = { ...tokenHeaders(), Accept: "application/json" };
   const form = new URLSearchParams();
-  let body: string | URLSearchParams | undefined;
+  let body: string | undefined;
   for (const { name, in: where, input } of fields) {
-    if (where === "path") url = url.replace(`/{${name}}`, groupPath(input.value));
-    else if (where === "body") body = input.value;
+    if (where === "body") body = input.value;
     else if (input.value === "") continue;
     else if (where === "secret") headers.Authorization = `Bearer ${input.value}`;
     else form.set(name, input.value);
   }
   if (method === "GET") return [`${url}?${form}`, { method, headers }];
-  return [url, { method, headers, body: body ?? form }];
+  if (body === undefined) return [url, { method, headers, body: form }];
+  // Its type is left to the browser, text: whoever tries it may write anything.
+  return [`${url}?${form}`, { method, headers, body }];
 }
 
 function pretty(text: string): string {
@@ -58,6 +62,12 @@ export function tryForm(method: string, path: string, operation: Operation): HTM
   const { operationId, parameters = [], security } = operation;
   const form = make("form", "try");
   const rows = parameters.map(({ name, in: where }) => field(operationId, name, where));
+  const example = exampleBody(operation);
+  if (example) {
+    const body = field(operationId, "body", "body");
+    body.field.input.value = example;
+    rows.push(body);
+  }
   if (security) rows.push(field(operationId, "secret", "secret"));
   const fields = rows.map(({ field }) => field);
   const button = make("button", "main");
@@ -81,7 +91,7 @@ export function tryForm(method: string, path: string, operation: Operation): HTM
 async function ask(make: () => [string, RequestInit]): Promise<string> {
   try {
     const response = await fetch(...make());
-    return `${response.status} ${response.statusText}\n${pretty(await response.text())}`;
+    return `${response.status} ${response.statusText}\n${bounded(pretty(await response.text()))}`;
   } catch (thrown) {
     return say("noAnswer", { why: (thrown as Error).message });
   }

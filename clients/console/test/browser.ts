@@ -24,7 +24,8 @@ const args = [
 export function launch(): Promise<Browser> {
   if (!existsSync(executablePath))
     throw new Error(`no browser at ${executablePath}: apt-get install chromium`);
-  return chromium.launch({ executablePath, args });
+  // The back/forward cache is on for people.
+  return chromium.launch({ executablePath, args, ignoreDefaultArgs: ["--disable-back-forward-cache"] });
 }
 
 /** Complaints that belong to a connection that the test has broken. */

@@ -132,6 +132,24 @@ describe.each([
   });
 });
 
+test.each([320, 360, 375])("pages fit a phone that is %i pixels wide", async (width) => {
+  for (const path of ["/", "/__/docs", "/room/narrow/"]) {
+    const page = await people.open(at(path), { ...phone, viewport: { width, height: 568 } });
+    if (path === "/__/docs") await page.locator("section.operation").first().waitFor();
+    const { wide, out } = await page.evaluate(() => {
+      const beyond = [...document.querySelectorAll("section button, section input")].filter((element) => {
+        const box = element.closest("section")!.getBoundingClientRect();
+        return element.getBoundingClientRect().right > box.right;
+      });
+      return {
+        wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+        out: beyond.map(({ outerHTML }) => outerHTML),
+      };
+    });
+    expect({ path, wide, out }).toEqual({ path, wide: 0, out: [] });
+  }
+});
+
 test("the landing page opens rooms", async () => {
   const page = await people.open(at("/"));
   await page.locator("#name").fill("/a/../b");
@@ -174,18 +192,23 @@ test("the reference knows the whole interface and can use it", async () => {
   const page = await people.open(at("/__/docs"));
   const section = (title: string) =>
     page.locator("section.operation", { has: page.locator("h2").getByText(title) });
-  await section("/{groupName}").waitFor();
+  await section("/__/publish").waitFor();
   const titles = await page.locator("section.operation h2").allTextContents();
   expect(titles.sort()).toEqual([
+    "GET /__/group",
     "GET /__/groups",
     "GET /__/history",
+    "GET /__/services",
+    "GET /__/status",
+    "GET /__/stored",
     "POST /__/cancel",
     "POST /__/history",
+    "POST /__/publish",
+    "POST /__/purge",
     "POST /__/ttl",
-    "POST /{groupName}",
   ]);
-  await section("/{groupName}").getByRole("button", { name: "Send" }).click();
-  await section("/{groupName}").getByText('"stored": true').waitFor();
+  await section("/__/publish").getByRole("button", { name: "Send" }).click();
+  await section("/__/publish").getByText('"stored": true').waitFor();
   await section("/__/cancel").getByLabel("uuid", { exact: true }).fill("thisisuuid");
   await section("/__/cancel").getByRole("button", { name: "Send" }).click();
   await section("/__/cancel").getByText("200 OK").waitFor();

@@ -373,3 +373,74 @@ test("the clock ticks", async () => {
   await expect.poll(shown).not.toBe(first);
   expect(await ann.locator("#composer").isVisible()).toBe(false);
 });
+
+test("a message that is nested deeply is shown in bounded space, and harms no other", async () => {
+  const nested = (levels: number) =>
+    `{"type":2,"uuid":"n${levels}","body":{"data":${"[".repeat(levels)}${"]".repeat(levels)}}}`;
+  for (const levels of [3, 3_000, 15_000]) await publish(nested(levels));
+  await stored("after");
+  const ann = await people.open(at());
+  await expect.poll(async () => (await texts(ann)).at(-1)).toBe("after");
+  const shown = await texts(ann);
+  expect(shown).toHaveLength(4);
+  expect(shown[0]).toBe("[\n  [\n    []\n  ]\n]");
+  for (const text of shown) expect(text.length).toBeLessThan(60_000);
+  await connected(ann);
+  await publish(nested(2_999));
+  await say(ann, "still here");
+  await marked(ann, "still here", "sent");
+});
+
+test("what goes wrong in the page itself is shown", async () => {
+  const ann = await people.open(at());
+  await connected(ann);
+  await ann.evaluate(() => {
+    Element.prototype.insertBefore = () => {
+      throw new Error("no room for it");
+    };
+  });
+  await stored("unlucky");
+  await ann.getByText("Something is wrong with this page: no room for it").waitFor();
+  expect(people.problems.splice(0)).toEqual([expect.stringContaining("no room for it")]);
+});
+
+test("messages of another tab are one's own, too", async () => {
+  const ann = await people.open(at());
+  const other = await ann.context().newPage();
+  await other.goto(at());
+  await Promise.all([connected(ann), connected(other)]);
+  await say(other, "from the other tab");
+  await expect.poll(() => item(ann, "from the other tab").getAttribute("class")).toBe("own");
+  await item(ann, "from the other tab").getByRole("button", { name: "Recall" }).click();
+  await shows(other);
+});
+
+test("a half-written message outlives a reload, until it is sent", async () => {
+  const ann = await people.open(at());
+  await ann.locator("#text").fill("half a sen");
+  await ann.reload();
+  expect(await ann.locator("#text").inputValue()).toBe("half a sen");
+  await say(ann, "half a sentence");
+  await marked(ann, "half a sentence", "sent");
+  await ann.reload();
+  await shows(ann, "half a sentence");
+  expect(await ann.locator("#text").inputValue()).toBe("");
+});
+
+test("a page that is kept for the way back is no member meanwhile, and one at once afterwards", async () => {
+  const ann = await people.open(at());
+  await connected(ann);
+  await say(ann, "before");
+  await marked(ann, "before", "sent");
+  await ann.evaluate(() => {
+    addEventListener("pageshow", ({ persisted }) => Object.assign(globalThis, { persisted }));
+  });
+  const members = async () =>
+    (await (await fetch(`http://127.0.0.1:${server.port}/__/stats`)).json()).members as number;
+  await ann.goto(`http://127.0.0.1:${server.port}/__/docs`);
+  await expect.poll(members, { timeout: 10_000 }).toBe(0);
+  await stored("meanwhile");
+  await ann.goBack({ waitUntil: "commit" }); // what was kept is not loaded
+  await shows(ann, "before", "meanwhile");
+  expect(await ann.evaluate(() => (globalThis as unknown as { persisted: boolean }).persisted)).toBe(true);
+});

@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Browser } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { newStandalone } from "../../js/test/system/servers.js";
 import { launch, People } from "./browser.js";
@@ -18,13 +18,13 @@ let directory: string;
 const at = (path: string) => `http://127.0.0.1:${server.port}${path}`;
 
 /** A JSON Web Token for the room, signed with HS256. */
-function sign(subject: string, seconds = 3_600): string {
+function sign(subject: string, seconds = 3_600, more: object = {}): string {
   const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString("base64url");
   const rooms = ["/room/*/"];
   const claims = {
     sub: subject,
     exp: Math.floor(Date.now() / 1_000) + seconds,
-    gotapi: { join: rooms, publish: rooms, read: rooms, recall: "own" },
+    gotapi: { join: rooms, publish: rooms, read: rooms, recall: "own", ...more },
   };
   const text = `${encode({ alg: "HS256", typ: "JWT" })}.${encode(claims)}`;
   return `${text}.${createHmac("sha256", SECRET).update(text).digest("base64url")}`;
@@ -92,7 +92,38 @@ test("the token leaves the address, stays in the tab, and is gone elsewhere", as
 test("without a token, or with an old one, the page says so, and takes another", async () => {
   const ann = await people.open(at(`/room/3/#token=${sign("ann", -60)}`));
   await ann.locator("#denied").getByText("does not accept the token").waitFor();
+  expect(await ann.locator("#denied-why").textContent()).toContain("expired");
   await ann.goto(at(`/room/3/#token=${sign("ann")}`));
   await connected(ann);
   expect(await ann.locator("#denied").isHidden()).toBe(true);
+});
+
+const enter = async (page: Page, token: string) => {
+  await page.getByLabel("Token", { exact: true }).fill(token);
+  await page.getByRole("button", { name: "Use it" }).click();
+};
+
+test("a refusal ends the trying, and another token can be entered on the page", async () => {
+  const ann = await people.open(at("/room/4/"));
+  await ann.locator("#denied").getByText("asks who you are").waitFor();
+  await ann.locator('#state[data-state="denied"]').waitFor();
+  await enter(ann, "nonsense");
+  await ann.locator("#denied").getByText("does not accept the token").waitFor();
+  await enter(ann, sign("ann", 3_600, { join: ["/other/*/"] }));
+  await ann.locator("#denied").getByText("You are not allowed").waitFor();
+  await enter(ann, sign("ann"));
+  await connected(ann);
+  expect(await ann.locator("#denied").isHidden()).toBe(true);
+});
+
+test("who may not write is told so, and can enter another token", async () => {
+  const ann = await people.open(at(`/room/5/#token=${sign("ann", 3_600, { publish: [] })}`));
+  await connected(ann);
+  await say(ann, "hello");
+  await marked(ann, "hello", "failed");
+  await ann.locator("#denied").getByText("You are not allowed").waitFor();
+  await enter(ann, sign("ann"));
+  await connected(ann);
+  await say(ann, "hello again");
+  await marked(ann, "hello again", "sent");
 });

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
-	"github.com/gotapi/gotapi-ws/clients/go/internal/backoff"
 	"github.com/gotapi/gotapi-ws/clients/go/internal/feed"
+	"github.com/gotapi/gotapi-ws/internal/backoff"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
@@ -53,7 +53,9 @@ func (w *Watch) run(ctx context.Context, put feed.Put[gotapi.Event]) error {
 	failures := 0
 	for {
 		began := time.Now()
-		err := toError(w.stream(ctx, put))
+		err := toError(w.client.tokens.Use(ctx, isUnauthenticated, func(token string) error {
+			return w.stream(ctx, token, put)
+		}))
 		if ctx.Err() != nil {
 			return gotapi.ErrClosed
 		}
@@ -66,15 +68,18 @@ func (w *Watch) run(ctx context.Context, put feed.Put[gotapi.Event]) error {
 		}
 		failures++
 		if put(ctx, gotapi.Event{Kind: gotapi.Disconnected, Group: w.group, Err: err}) != nil ||
-			backoff.Sleep(ctx, w.client.backoff.Delay(failures, 0)) != nil {
+			backoff.Sleep(ctx, w.client.delay(failures, err)) != nil {
 			return gotapi.ErrClosed
 		}
 	}
 }
 
+// errExpired ends a stream whose token has expired, when another token can be had.
+var errExpired = errors.New("the token has expired")
+
 // stream is one call of Watch, until it ends.
-func (w *Watch) stream(ctx context.Context, put feed.Put[gotapi.Event]) error {
-	ctx, cancel := context.WithCancel(ctx)
+func (w *Watch) stream(ctx context.Context, token string, put feed.Put[gotapi.Event]) error {
+	ctx, cancel := context.WithCancel(bearer(ctx, token))
 	defer cancel()
 	from := &historyv1.WatchedGroup{GroupName: w.group}
 	switch {
@@ -87,15 +92,19 @@ func (w *Watch) stream(ctx context.Context, put feed.Put[gotapi.Event]) error {
 	if err != nil {
 		return err
 	}
-	for {
+	for accepted := false; ; accepted = true {
 		answer, err := stream.Recv()
+		if accepted && isUnauthenticated(err) && w.client.tokens.Reject(token, gotapi.TokenExpired) {
+			return errExpired
+		}
 		if err != nil {
 			return err
 		}
-		e := event(answer)
-		e.Group = w.group
-		if err := put(ctx, e); err != nil {
-			return err
+		if e, ok := event(answer); ok {
+			e.Group = w.group
+			if err := put(ctx, e); err != nil {
+				return err
+			}
 		}
 		// Only now: what was not handed over is asked for again.
 		if p := answer.GetPosition(); p != nil {
@@ -104,21 +113,23 @@ func (w *Watch) stream(ctx context.Context, put feed.Put[gotapi.Event]) error {
 	}
 }
 
-// event is what an answer tells.
-func event(answer *historyv1.WatchResponse) gotapi.Event {
+// event is what an answer tells; ok is false if that is its position alone.
+func event(answer *historyv1.WatchResponse) (_ gotapi.Event, ok bool) {
 	switch e := answer.GetEvent().(type) {
 	case *historyv1.WatchResponse_Message:
-		return gotapi.Event{Kind: gotapi.Message, UUID: packet.Classify(e.Message).UUID, Data: e.Message}
+		return gotapi.Event{Kind: gotapi.Message, UUID: packet.Classify(e.Message).UUID, Data: e.Message}, true
 	case *historyv1.WatchResponse_Recalled:
-		return gotapi.Event{Kind: gotapi.Recalled, UUID: e.Recalled}
+		return gotapi.Event{Kind: gotapi.Recalled, UUID: e.Recalled}, true
 	case *historyv1.WatchResponse_Packet:
 		if p := packet.Classify(e.Packet); p.Kind == packet.Receipt {
-			return gotapi.Event{Kind: gotapi.Receipt, UUID: p.UUID, Data: e.Packet}
+			return gotapi.Event{Kind: gotapi.Receipt, UUID: p.UUID, Data: e.Packet}, true
 		}
-		return gotapi.Event{Kind: gotapi.Packet, Data: e.Packet, Binary: !utf8.Valid(e.Packet)}
+		return gotapi.Event{Kind: gotapi.Packet, Data: e.Packet, Binary: !utf8.Valid(e.Packet)}, true
 	case *historyv1.WatchResponse_Gap:
-		return gotapi.Event{Kind: gotapi.Gap, Err: errors.New(e.Gap.GetReason())}
-	default:
-		return gotapi.Event{Kind: gotapi.Connected}
+		return gotapi.Event{Kind: gotapi.Gap, Err: errors.New(e.Gap.GetReason())}, true
+	case *historyv1.WatchResponse_Started:
+		return gotapi.Event{Kind: gotapi.Connected}, true
+	default: // moved, or of a later version
+		return gotapi.Event{}, false
 	}
 }

@@ -1,192 +1,162 @@
-import { backoff } from "./backoff.js";
 import { MessageCommand, MessageType } from "./enums.js";
-import { asError, type GotapiError } from "./errors.js";
+import { type GotapiError, isFinal } from "./errors.js";
 import { type HistoryMessage, receivedBody, type SizedRange } from "./history.js";
-import { namelessKey, newNameless } from "./nameless.js";
+import { cause, merge, recall, told, trim } from "./list.js";
+import { namelessKey } from "./nameless.js";
 import type { Packet } from "./packet.js";
-import type { SortedHash } from "./sorted-hash.js";
-import type { Entry, Place, Timeline } from "./timeline.js";
-
-/** What catching up needs from the bus. */
-export interface CatchUpOwner {
-  readonly list: SortedHash;
-  readonly timeline: Timeline;
-  isOpen(): boolean;
-  /** The newest messages from a place on, newest first; those of the first page that has any. */
-  read(range: SizedRange, timeout: number): Promise<HistoryMessage[] | undefined>;
-  /** Puts a page, newest first, into the list. */
-  merge(messages: HistoryMessage[], place: Place): void;
-  acked(uuid: string): void;
-  recalled(uuid: string): void;
-  gap(after: string | undefined, message: string): void;
-  error(error: GotapiError): void;
-}
-
-/** A packet whose place among the others counts, and its text. */
-interface Streamed {
-  packet: Packet;
-  text: string;
-}
+import type { Read, State, Streamed } from "./state.js";
+import type { Entry } from "./timeline.js";
 
 /** Packets held back while the history is read after a gap. */
 const MAX_HELD = 20_000;
-/** How long one try to read the wanted history may take, milliseconds. */
-const PULL_MS = 10_000;
 /** History read after a gap by a bus that shows none at its start. */
 const GAP_PAGE = 100;
 /** History read when the group was empty at the start, and the connection was lost before its first message. */
 const CATCH_UP_PAGE = 1_000;
 
-/** Whether the place of the packet among the others counts. */
+/** Reports whether the place of the packet among the others counts. */
 export const isStreamed = ({ type, command }: Packet) =>
   type === MessageType.Data || command === MessageCommand.SERVER_ACK || command === MessageCommand.RECALL;
 
-/**
- * Keeps the list complete: knows the place to resume from, reads the history that the stream does not bring, and
- * joins both. `first` is the history to read at the start, `lastUuid` the message to begin after.
- */
-export function newCatchUp(
-  { list, timeline, ...owner }: CatchUpOwner,
-  first: { size: number; position: number },
-  lastUuid: string | undefined,
-) {
-  const nameless = newNameless();
-  /** The history to read as soon as there is a connection. */
-  let wanted: SizedRange | undefined = first.size > 0 ? first : undefined;
-  let pulling = false;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let opened = false;
-  let emptyAtStart = false;
-  /** After a gap: the stream, until the history is read. */
-  let held: Streamed[] | undefined;
-  let inGap = false;
-
-  timeline.begin(lastUuid);
-
-  function connected(): void {
-    nameless.reconnected();
-    if (lastUuid === undefined) findPlace();
-    opened = true;
-    pull(0);
-  }
-
-  function disconnected(): void {
-    clearTimeout(timer);
-    // What is held comes again: lastUuid has not moved past it.
-    held = undefined;
-  }
-
-  /** The stream goes on after a page, newest message first, that ended with the newest one. */
-  function startsAfter([newest]: HistoryMessage[]): void {
-    emptyAtStart = !newest;
-    if (!newest?.uuid) return;
-    lastUuid = newest.uuid;
-    timeline.begin(lastUuid);
-  }
-
-  /** A packet of the stream. */
-  function received(streamed: Streamed): void {
-    if (!held) apply(streamed);
-    else if (held.push(streamed) > MAX_HELD) release();
-  }
-
-  /** A message was delivered or, at its place in the stream, acked. */
-  function reached(uuid: string | null | undefined): void {
-    if (!uuid) return;
-    lastUuid = uuid;
-    nameless.passed();
-  }
-
-  /**
-   * The stream does not go on after lastUuid. The server sends all that it retains, then what is live; where that
-   * belongs in the list shows when the newest history is there, so it is held until then.
-   */
-  function gap(message: string): void {
-    held ??= [];
-    wanted = { size: first.size || GAP_PAGE, position: 0 };
-    if (!inGap) owner.gap(lastUuid, message);
-    inGap = true;
-    pull(0);
-  }
-
-  /** Without a message to resume after, the history tells what was missed, or where the stream begins. */
-  function findPlace(): void {
-    if (opened) {
-      timeline.restart();
-      const size = emptyAtStart ? Math.max(first.size, CATCH_UP_PAGE) : first.size;
-      if (size > 0) wanted = { size, position: 0 };
-    } else if (wanted?.position !== 0) {
-      // Should it fail, the first message of the stream will do.
-      owner.read({ size: 1, position: 0 }, PULL_MS).then(
-        (messages = []) => lastUuid === undefined && startsAfter(messages),
-        () => {},
-      );
-    }
-  }
-
-  /** Reads the wanted history, again and again with pauses while it fails and there is a connection. */
-  function pull(attempt: number): void {
-    const range = wanted;
-    if (!range || pulling || !owner.isOpen()) return;
-    const place = timeline.place(range.position === 0);
-    pulling = true;
-    owner
-      .read(range, PULL_MS)
-      .then((messages = []) => {
-        pulling = false;
-        if (wanted === range) wanted = undefined;
-        owner.merge(messages.slice(0, range.size), place);
-        if (!wanted) release();
-        pull(0);
-      })
-      .catch((thrown) => {
-        pulling = false;
-        if (thrown.reason === "closed") return;
-        release();
-        owner.error(asError(thrown, "network"));
-        timer = setTimeout(() => pull(attempt + 1), backoff(attempt));
-      });
-  }
-
-  function apply(streamed: Streamed): void {
-    const { type, command, uuid } = streamed.packet;
-    if (type === MessageType.Data) {
-      const entry = arrived(streamed);
-      if (entry) timeline.append(entry);
-      reached(uuid);
-    } else if (command === MessageCommand.RECALL) owner.recalled(uuid ?? "");
-    else owner.acked(uuid ?? "");
-  }
-
-  /** Undefined for a message without uuid that came before the connection was lost, and now once more. */
-  function arrived({ packet, text }: Streamed): Entry | undefined {
-    inGap = false;
-    if (!packet.uuid && nameless.repeats(text)) return undefined;
-    const uuid = packet.uuid || namelessKey(text, (key) => list.has(key));
-    return { uuid, body: { ...receivedBody(packet), uuid } };
-  }
-
-  /** Lets what was held go into the list: the whole retained history, oldest first, then what is live. */
-  function release(): void {
-    const streamed = held ?? [];
-    const part: Entry[] = [];
-    const flush = () => timeline.replay(part.splice(0));
-    held = undefined;
-    for (const one of streamed) {
-      const entry = one.packet.type === MessageType.Data && arrived(one);
-      if (entry) {
-        part.push(entry);
-        reached(one.packet.uuid);
-      } else {
-        flush();
-        apply(one);
-      }
-    }
-    flush();
-  }
-
-  return { connected, disconnected, startsAfter, received, reached, gap, lastUuid: () => lastUuid };
+/** Begins to read history. */
+export function read(state: State, id: number, read: Read): void {
+  state.reads.set(id, { ...read, connection: state.connections });
+  const { size, position, before } = read;
+  cause(state, "read", id, { size, position, before });
 }
 
-/** What newCatchUp makes. */
-export type CatchUp = ReturnType<typeof newCatchUp>;
+/** Begins to read history that no call has asked for. */
+function readOwn(state: State, kind: Read["kind"], wanted: SizedRange): void {
+  const at = state.timeline.place(wanted.position === 0);
+  read(state, --state.ownReads, { ...wanted, kind, at, wanted });
+}
+
+/** There is a connection. */
+export function connected(state: State): void {
+  state.connections++;
+  state.nameless.reconnected();
+  if (state.lastUuid === undefined) findPlace(state);
+  state.opened = true;
+  state.attempt = 0;
+  pull(state);
+}
+
+/** The connection is gone. */
+export function disconnected(state: State): void {
+  cause(state, "stop", "history", "");
+  // What is held comes again: lastUuid has not moved past it.
+  state.held = undefined;
+}
+
+/** Without a message to resume after, the history tells what was missed, or where the stream begins. */
+function findPlace(state: State): void {
+  const { historySize } = state.settings;
+  if (state.opened) {
+    state.timeline.restart();
+    const size = state.empty ? Math.max(historySize, CATCH_UP_PAGE) : historySize;
+    if (size > 0) state.wanted = { size, position: 0 };
+  } else if (!state.unreadable && state.wanted?.position !== 0)
+    readOwn(state, "place", { size: 1, position: 0 });
+}
+
+/**
+ * The stream does not go on after lastUuid. The server sends all that it retains, then what is live; where that
+ * belongs in the list shows when the newest history is there, so it is held until then.
+ */
+export function gap(state: State, message: string): void {
+  if (!state.unreadable) state.held ??= [];
+  state.wanted = { size: state.settings.historySize || GAP_PAGE, position: 0 };
+  if (!state.inGap) cause(state, "emit", "gap", { after: state.lastUuid, message });
+  state.inGap = true;
+  state.attempt = 0;
+  pull(state);
+}
+
+/** Reads the wanted history, again and again with pauses while it fails and there is a connection. */
+export function pull(state: State): void {
+  const { wanted } = state;
+  if (!wanted || state.pulling || !state.open || state.unreadable) return;
+  state.pulling = true;
+  readOwn(state, "catchUp", wanted);
+}
+
+/** The wanted history is here, newest message first. */
+export function pulled(state: State, { wanted, at }: Read, messages: HistoryMessage[]): void {
+  state.pulling = false;
+  if (state.wanted === wanted) state.wanted = undefined;
+  merge(state, messages.slice(0, wanted!.size), at);
+  if (!state.wanted) release(state);
+  state.attempt = 0;
+  pull(state);
+}
+
+/** The wanted history could not be read. */
+export function notPulled(state: State, error: GotapiError): void {
+  state.pulling = false;
+  release(state);
+  cause(state, "emit", "error", error);
+  if (!isFinal(error.code)) cause(state, "wait", "history", "", 0, state.attempt++);
+}
+
+/** A packet of the stream. */
+export function received(state: State, streamed: Streamed): void {
+  if (!state.held) apply(state, streamed);
+  else if (state.held.push(streamed) > MAX_HELD) release(state);
+}
+
+function apply(state: State, streamed: Streamed): void {
+  const { type, command, uuid } = streamed.packet;
+  if (type === MessageType.Data) {
+    const entry = arrived(state, streamed);
+    if (entry) state.timeline.append(entry);
+    told(state);
+    trim(state);
+    reached(state, uuid);
+  } else if (command === MessageCommand.RECALL) recall(state, uuid ?? "");
+  else acked(state, uuid ?? "");
+}
+
+/** Undefined for a message without uuid that came before the connection was lost, and now once more. */
+function arrived(state: State, { packet, text }: Streamed): Entry | undefined {
+  state.inGap = false;
+  if (!packet.uuid && state.nameless.repeats(text)) return undefined;
+  const uuid = packet.uuid || namelessKey(text, (key) => state.list.has(key));
+  return { uuid, body: { ...receivedBody(packet), uuid } };
+}
+
+function acked(state: State, uuid: string): void {
+  const waiting = state.messages.get(uuid);
+  state.messages.answered(uuid);
+  if (state.timeline.settle(uuid) || waiting) reached(state, uuid);
+  told(state);
+}
+
+/** A message was delivered or, at its place in the stream, acked. */
+function reached(state: State, uuid: string | null | undefined): void {
+  if (!uuid) return;
+  state.lastUuid = uuid;
+  state.nameless.passed();
+}
+
+/** Lets what was held go into the list: the whole retained history, oldest first, then what is live. */
+function release(state: State): void {
+  const streamed = state.held ?? [];
+  const part: Entry[] = [];
+  const flush = () => {
+    state.timeline.replay(part.splice(0));
+    told(state);
+    trim(state);
+  };
+  state.held = undefined;
+  for (const one of streamed) {
+    const entry = one.packet.type === MessageType.Data && arrived(state, one);
+    if (entry) {
+      part.push(entry);
+      reached(state, one.packet.uuid);
+    } else {
+      flush();
+      apply(state, one);
+    }
+  }
+  flush();
+}

@@ -1,7 +1,7 @@
 import { wireText } from "./codec.js";
 import { Direction } from "./enums.js";
 import { GotapiError } from "./errors.js";
-import type { HistoryPage, HistoryRange } from "./history.js";
+import { type HistoryPage, type HistoryRange, readPage } from "./history.js";
 import { type Http, type HttpOptions, newHttp } from "./http.js";
 import type { CallOptions } from "./limit.js";
 import { MessageBus, type MessageBusOptions } from "./message-bus.js";
@@ -40,10 +40,9 @@ export function groupPath(groupName: string): string {
 export class Client {
   readonly #base: string;
   readonly #http: Http;
-
-  /** `baseUrl` is http:// or https://, host and port. */
   readonly #options: ClientOptions;
 
+  /** `baseUrl` is http:// or https://, host and port, and a path if a proxy has put the server under one. */
   constructor(baseUrl: string, options: ClientOptions = {}) {
     this.#options = options;
     this.#base = baseUrl.replace(/\/+$/, "");
@@ -72,12 +71,12 @@ export class Client {
     range: HistoryRange = {},
     options: CallOptions = {},
   ): Promise<HistoryPage> {
-    return this.#http.history(`${this.#base}/__/history/`, { groupName, ...range }, options);
+    return readPage(await this.#http.call(`${this.#base}/__/history/`, { groupName, ...range }, options));
   }
 
   /** Recalls a message, for everybody. */
   async cancel(groupName: string, uuid: string, options: CallOptions = {}): Promise<void> {
-    await this.#http.cancel(`${this.#base}/__/cancel/`, { groupName, uuid }, options);
+    await this.#http.call(`${this.#base}/__/cancel/`, { groupName, uuid }, options);
   }
 
   /** Becomes a member of a group. */

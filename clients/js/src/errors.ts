@@ -39,6 +39,19 @@ export class GotapiError extends Error {
 /** Refusals that another try with the same message cannot change. */
 export const isFinal = (code: number) => [400, 401, 403, 413].includes(code);
 
+/** Refusals by the server that pass. */
+export const isPassing = (code: number) => [408, 421, 425, 429].includes(code) || code >= 500;
+
+/** The end of a call: its time is up, or `aborted`, a signal, says so. */
+export const over = (
+  aborted?: { reason?: unknown } | false,
+  uuid?: string,
+  last?: GotapiError,
+): GotapiError =>
+  aborted
+    ? new GotapiError("aborted", undefined, 0, uuid, aborted.reason)
+    : new GotapiError("timeout", last?.message, last?.code, uuid);
+
 /** Anything that was thrown, as a GotapiError. */
 export function asError(thrown: unknown, reason: FailureReason): GotapiError {
   if (thrown instanceof GotapiError) return thrown;

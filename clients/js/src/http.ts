@@ -1,8 +1,13 @@
 import { type BackoffOptions, backoff } from "./backoff.js";
-import { asError, GotapiError } from "./errors.js";
-import { type HistoryRange, readPage } from "./history.js";
-import { type CallOptions, limit } from "./limit.js";
-import { type AbortSignalLike, currentToken, type FetchLike, type TokenProvider } from "./platform.js";
+import { asError, GotapiError, isFinal, isPassing, over } from "./errors.js";
+import { type CallOptions, limit, newSignal, time, within } from "./limit.js";
+import {
+  type AbortSignalLike,
+  currentToken,
+  type FetchLike,
+  fetcher,
+  type TokenProvider,
+} from "./platform.js";
 
 /** Settings of HTTP requests; times in milliseconds. */
 export interface HttpOptions {
@@ -22,96 +27,91 @@ const ATTEMPT_MS = 10_000;
 // biome-ignore lint/suspicious/noExplicitAny: JSON from outside, checked by those who read it
 type Json = any;
 
-/** Whether another try may succeed. 0: there was no answer. */
-const isPassing = (code: number) => !code || code === 429 || code >= 500;
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => void limit(resolve, ms, signal));
-}
-
-function parse(text: string, status: number): Json {
+/** One request. `json` is what the answer holds, undefined when that is not JSON. */
+export async function request(
+  fetch: FetchLike,
+  url: string,
+  init: { headers?: object; [option: string]: unknown },
+  provider?: TokenProvider,
+  ...signals: AbortSignalLike[]
+): Promise<{ status: number; retryAfter: number; json: Json }> {
+  const { AbortController } = globalThis as { AbortController?: new () => AbortController };
+  const attempt = AbortController && new AbortController();
+  const answer = async () => {
+    const token = await currentToken(provider);
+    const headers = { ...init.headers, ...(token && { Authorization: `Bearer ${token}` }) };
+    const response = await fetch(url, { ...init, headers, signal: attempt?.signal });
+    const { status } = response;
+    const retryAfter = time(Number(response.headers.get("Retry-After")) * 1_000);
+    const text = await response.text();
+    let json: Json;
+    try {
+      json = JSON.parse(text);
+    } catch {} // not the server's
+    return { status, retryAfter, json };
+  };
   try {
-    return JSON.parse(text);
-  } catch {
-    if (status === 200) throw new GotapiError("invalid", "bad answer");
+    return await within(answer(), ATTEMPT_MS, ...signals); // programs' functions need not heed the signal
+  } finally {
+    attempt?.abort();
+  }
+}
+/** What is undefined is left out. URLSearchParams is not everywhere. */
+function encodeForm(parameters: object): string {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  try {
+    return given.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join("&");
+  } catch (thrown) {
+    throw asError(thrown, "invalid"); // half a character
   }
 }
 
 /** Requests that are tried again until they succeed, are refused for good, or run out of time. `life` ends all. */
 export function newHttp(options: HttpOptions, life?: AbortSignalLike) {
-  async function once(url: string, body: unknown, overall: AbortSignal) {
-    const attempt = new AbortController();
-    const stop = limit(() => attempt.abort(), ATTEMPT_MS, overall);
-    try {
-      const token = await currentToken(options.token);
-      const headers = token ? { Authorization: `Bearer ${token}` } : {};
-      const send = options.fetch ?? (fetch as FetchLike);
-      const response = await send(url, { method: "POST", body, headers, signal: attempt.signal });
-      const { status } = response;
-      const retryAfter = Number(response.headers.get("Retry-After")) * 1_000 || 0;
-      return { status, retryAfter, json: parse(await response.text(), status) };
-    } catch (thrown) {
-      if (attempt.signal.aborted) throw new GotapiError("timeout");
-      throw thrown;
-    } finally {
-      stop();
-    }
-  }
-
-  async function persist(url: string, body: unknown, signal: AbortSignal): Promise<Json> {
+  /** POST. Resolves with the JSON of a 200. */
+  async function post(url: string, body: unknown, call: CallOptions, headers = {}): Promise<Json> {
+    const send = options.fetch ?? fetcher();
+    if (!send) throw new GotapiError("invalid", "no fetch");
+    const signal = newSignal();
+    const stop = limit(signal.abort, call.timeout || options.timeout || 30_000, call.signal, life);
     let failure = new GotapiError("timeout");
-    for (let attempt = 0; !signal.aborted; attempt++) {
-      let wait = backoff(attempt, options.backoff);
-      try {
-        const { status, retryAfter, json } = await once(url, body, signal);
-        if (status === 200) return json;
-        failure = new GotapiError("refused", String(json?.msg ?? `HTTP ${status}`), status);
-        wait = Math.max(wait, retryAfter);
-      } catch (thrown) {
-        if (!signal.aborted) failure = asError(thrown, "network");
-      }
-      if (!isPassing(failure.code) || failure.reason === "invalid") break;
-      await pause(wait, signal);
-    }
-    throw failure;
-  }
-
-  /** POST; `body` goes out as a form if it is one, else as it is. Resolves with the JSON of a 200. */
-  async function post(url: string, body: unknown, { timeout, signal }: CallOptions): Promise<Json> {
-    const overall = new AbortController();
-    const stop = limit(() => overall.abort(), timeout || options.timeout || 30_000, signal, life);
     try {
-      return await persist(url, body, overall.signal);
-    } catch (thrown) {
-      if (life?.aborted) throw new GotapiError("closed");
-      if (signal?.aborted) throw new GotapiError("aborted", undefined, 0, undefined, signal.reason);
-      throw thrown;
+      for (let attempt = 0; !signal.aborted; attempt++) {
+        let wait = backoff(attempt, options.backoff);
+        try {
+          const init = { method: "POST", body, headers };
+          const { status, retryAfter, json } = await request(send, url, init, options.token, signal);
+          // Whatever else answers, such as a proxy while the server restarts, does not say so in the server's JSON.
+          const ours = typeof json?.code === "number";
+          const done = status === 200;
+          if (done && ours) return json;
+          failure = new GotapiError(
+            done ? "invalid" : "refused",
+            String(json?.msg ?? `HTTP ${status}`),
+            status,
+          );
+          if (isFinal(status) || (ours && !isPassing(status))) break;
+          wait = Math.max(wait, retryAfter);
+        } catch (thrown) {
+          if (!signal.aborted) failure = asError(thrown, "network");
+        }
+        await new Promise<void>((resolve) => void limit(resolve, wait, signal));
+      }
     } finally {
       stop();
     }
+    if (life?.aborted) throw new GotapiError("closed");
+    throw call.signal?.aborted ? over(call.signal) : failure;
   }
 
   /** POST of a form. `url` ends in /__/history or the like. */
-  function call(url: string, parameters: object, options: CallOptions): Promise<Json> {
-    const form = new URLSearchParams();
-    for (const [name, value] of Object.entries(parameters)) {
-      if (value !== undefined) form.set(name, String(value));
-    }
-    return post(url, form, options);
+  async function call(url: string, parameters: object, options: CallOptions): Promise<Json> {
+    return post(url, encodeForm(parameters), options, {
+      "Content-Type": "application/x-www-form-urlencoded",
+    });
   }
 
-  return {
-    post,
-    /** One page of a group's history. */
-    history: async (url: string, range: HistoryRange & { groupName: string }, options: CallOptions) =>
-      readPage(await call(url, range, options)),
-    /** Recalls a message. */
-    cancel: (
-      url: string,
-      message: { groupName: string; uuid: string },
-      options: CallOptions,
-    ): Promise<void> => call(url, message, options),
-  };
+  return { post, call };
 }
 
 /** What newHttp makes. */

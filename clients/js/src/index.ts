@@ -5,17 +5,12 @@ export { MsgCodec } from "./codec.js";
 export { WsConst } from "./consts.js";
 export { Direction, MessageCommand, MessageType, SendStatus, WsEventType } from "./enums.js";
 export { type FailureReason, GotapiError } from "./errors.js";
+export type { MessageBusEvents, MessageEvent } from "./events.js";
 export type { HistoryMessage, HistoryPage, HistoryRange, QueryRange } from "./history.js";
 export type { HttpOptions } from "./http.js";
 export type { CallOptions } from "./limit.js";
 export { md5 } from "./md5.js";
-export {
-  MessageBus,
-  type MessageBusEvents,
-  type MessageBusOptions,
-  type MessageEvent,
-  type PublishOptions,
-} from "./message-bus.js";
+export { MessageBus, type MessageBusOptions, type PublishOptions } from "./message-bus.js";
 export type { OutboxOptions } from "./outbox.js";
 export {
   MessageBody,

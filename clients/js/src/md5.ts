@@ -1,22 +1,26 @@
 /** MD5 (RFC 1321): a fingerprint for the `hash` field, not for security. */
 
+import type { RawData } from "./packet.js";
+
 /** RFC 1321, 3.4: by how much step i of a round rotates, four values a round. */
 const shifts = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21];
 
+/** The text's bytes on the wire, as characters: not every runtime has TextEncoder. Lone surrogates become U+FFFD. */
+const utf8 = (text: string) => unescape(encodeURIComponent(text.replace(/[\ud800-\udfff]/gu, "\ufffd")));
+
+/** The number of bytes on the wire. */
+export const byteLength = (data: RawData) => (typeof data === "string" ? utf8(data).length : data.byteLength);
+
 /** The message as 32-bit little-endian words, padded with a one bit, zeros and its length in bits. */
-function pad(bytes: Uint8Array): Uint32Array {
+function pad(bytes: string): Int32Array {
   const { length } = bytes;
-  const words = new Uint32Array((((length + 8) >> 6) + 1) * 16);
-  const padded = new Uint8Array(words.buffer); // every runtime is little-endian
-  padded.set(bytes);
-  padded[length] = 0x80;
+  const words = new Int32Array((((length + 8) >> 6) + 1) * 16);
+  const padded = `${bytes}\x80`;
+  for (let i = 0; i <= length; i++) words[i >> 2]! |= padded.charCodeAt(i) << (8 * i);
   words[words.length - 2] = length * 8;
   words[words.length - 1] = length / 2 ** 29;
   return words;
 }
-
-/** The text's bytes on the wire. */
-export const utf8 = (text: string) => new TextEncoder().encode(text);
 
 /** MD5 of the text's UTF-8 bytes, as 32 hexadecimal digits. */
 export function md5(text: string): string {

@@ -1,20 +1,14 @@
-import { type CatchUp, isStreamed, newCatchUp } from "./catch-up.js";
+import { backoff } from "./backoff.js";
 import { MsgCodec, wireText } from "./codec.js";
+import type { Effect, Effects, Input } from "./effects.js";
 import { Emitter } from "./emitter.js";
-import { Direction, MessageCommand, MessageType, SendStatus } from "./enums.js";
-import { asError, GotapiError, isFinal, quiet } from "./errors.js";
-import {
-  type HistoryMessage,
-  type HistoryPage,
-  type HistoryRange,
-  type QueryRange,
-  readPage,
-  type SizedRange,
-} from "./history.js";
+import { type Direction, MessageCommand, MessageType } from "./enums.js";
+import { asError, quiet } from "./errors.js";
+import type { MessageBusEvents, MessageEvent } from "./events.js";
+import { type HistoryPage, type HistoryRange, type QueryRange, readPage } from "./history.js";
 import { type Http, type HttpOptions, newHttp } from "./http.js";
-import { type CallOptions, limit } from "./limit.js";
-import { isNameless, namelessKey } from "./nameless.js";
-import { newOutbox, type Outbox, type OutboxOptions } from "./outbox.js";
+import { type CallOptions, limit, newSignal, time, within } from "./limit.js";
+import type { OutboxOptions } from "./outbox.js";
 import {
   type MessageBody,
   newBody,
@@ -24,9 +18,10 @@ import {
   type RawData,
 } from "./packet.js";
 import type { AbortSignalLike } from "./platform.js";
-import type { ConnectionState, SocketBus, StateChange } from "./socket-bus.js";
+import { reduce } from "./reducer.js";
+import type { ConnectionState, SocketBus } from "./socket-bus.js";
 import { SortedHash } from "./sorted-hash.js";
-import { type Entry, newTimeline, type Place, type Timeline } from "./timeline.js";
+import { newState } from "./state.js";
 import { UuidGenerator } from "./uuid.js";
 
 /** Settings of a message bus; times in milliseconds. */
@@ -35,40 +30,10 @@ export interface MessageBusOptions extends OutboxOptions, HttpOptions {
   after?: string;
   /** Messages kept in the list; beyond it the oldest are let go. Default 10,000. */
   maxMessages?: number;
-  /** Default for publish(). Default 30,000. */
+  /** Default for publish(), not counting the wait behind other messages that get through. Default 30,000. */
   publishTimeout?: number;
   /** Closes the bus. */
   signal?: AbortSignalLike;
-}
-
-/** A message that is new in the list. */
-export interface MessageEvent {
-  uuid: string;
-  body: MessageBody;
-  /** Its place in the list. */
-  index: number;
-  /** live: it came through the socket. history: it was there before. local: this client has just published it. */
-  source: "live" | "history" | "local";
-}
-
-/** Events of a message bus. */
-export interface MessageBusEvents {
-  state: StateChange;
-  /** Somebody else's message, or an own one of an earlier run. */
-  message: MessageEvent;
-  /** An own message has been put into the list; it is on its way. */
-  pending: MessageEvent;
-  /** The server has stored an own message. */
-  ack: { uuid: string; index: number };
-  /** Another member has confirmed an own message. */
-  receipt: { uuid: string; index: number };
-  /** A message has changed its place: its order in the history became known. */
-  moved: { uuid: string; index: number; from: number };
-  /** A message is gone from the list: recalled, or let go because of maxMessages. */
-  removed: { uuid: string; index: number; reason: "recalled" | "trimmed" };
-  /** Messages were lost or are no longer retained: the list may have a hole after `after`. */
-  gap: { after: string | undefined; message: string };
-  error: GotapiError;
 }
 
 /** Settings of publish(). */
@@ -77,22 +42,25 @@ export interface PublishOptions extends CallOptions {
   uuid?: string;
 }
 
-/** Recalls remembered, so that a page of history read before them does not bring their messages back. */
-const MAX_RECALLS = 1_000;
-/** Confirmations that may wait for a connection. When more are made, the oldest are dropped. */
-const MAX_CONFIRMATIONS = 1_000;
-/** Queries that may wait. */
-const QUERY_LIMITS = { outboxSize: 100 };
 /** Messages that pullHistory() reads on a bus that shows no history at its start. */
 const PULL_SIZE = 100;
-/** The largest page that is read when smaller ones were full of what is no use. */
-const MAX_SIZE = 1_000;
 /** Default time of a call, milliseconds. */
 const CALL_MS = 30_000;
+/** How long one try to read a page that no call has asked for may take, milliseconds. */
+const OWN_READ_MS = 10_000;
 
-function addBounded(set: Set<string>, uuid: string, bound: number): void {
-  if (set.size >= bound) set.delete(set.values().next().value as string);
-  set.add(uuid);
+/** A call whose outcome is awaited. */
+interface Call {
+  promise: Promise<unknown>;
+  resolve(value: unknown): void;
+  reject(error: unknown): void;
+  /** When its time is up. */
+  end: number;
+  signal: AbortSignalLike | undefined;
+  /** Watches over time and signal, from now on. */
+  watch(): void;
+  /** Ends the watch. */
+  unwatch?: () => void;
 }
 
 /**
@@ -112,17 +80,18 @@ export class MessageBus extends Emitter<MessageBusEvents> {
   /** The messages; change it through the bus. */
   readonly sortedHash = new SortedHash();
 
-  readonly #outbox: Outbox;
-  readonly #queries: Outbox<unknown>;
-  readonly #timeline: Timeline;
-  readonly #catchUp: CatchUp;
+  readonly #state: ReturnType<typeof newState>;
   readonly #http: Http;
-  readonly #life = new AbortController();
-  readonly #recalled = new Set<string>();
-  readonly #confirmations = new Set<string>();
+  readonly #life = newSignal();
   readonly #endings: (() => void)[] = [];
-  #maxMessages: number;
-  #source: MessageEvent["source"] = "live";
+  readonly #calls = new Map<number, Call>();
+  readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
+  /** Effects that wait for those before them. */
+  #effects: Effect[] = [];
+  #performing = false;
+  /** The number of the last call. */
+  #count = 0;
+  #lastUuid: string | undefined;
   /** What ends the callback for an event. */
   readonly #callbacks: { [Name in keyof MessageBusEvents]?: () => void } = {};
 
@@ -147,43 +116,20 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     this.historySize = historySize;
     this.position = position;
     this.options = options;
-    this.#maxMessages = options.maxMessages ?? 10_000;
-    this.#http = newHttp({ ...socketBus.options, ...options }, this.#life.signal);
-    const send = (text: string) => socketBus.sendRaw(text);
-    this.#outbox = newOutbox({ send, isFinal, failed: (error) => this.#failed(error) }, options);
-    this.#queries = newOutbox({ send, isFinal: (code) => code !== 429 && code < 500 }, QUERY_LIMITS);
-    const error = (thrown: GotapiError) => this.emit("error", thrown);
-    const recalled = (uuid: string) => this.#remove(uuid, "recalled");
-    this.#timeline = newTimeline(this.sortedHash, {
-      inserted: (entry, index) => this.#inserted(entry, index),
-      moved: (uuid, index, from) => this.emit("moved", { uuid, index, from }),
-      vanished: recalled,
-      settled: (uuid) => this.#settled(uuid),
-    });
-    const catchUpOwner = {
-      list: this.sortedHash,
-      timeline: this.#timeline,
-      isOpen: () => this.state === "open",
-      read: (range: SizedRange, timeout: number) =>
-        this.#readOn(range, { timeout }, (messages) => messages[0] && messages),
-      merge: (messages: HistoryMessage[], place: Place) => this.#merge(messages, place),
-      acked: (uuid: string) => this.#acked(uuid),
-      recalled,
-      gap: (after: string | undefined, message: string) => this.emit("gap", { after, message }),
-      error,
-    };
-    this.#catchUp = newCatchUp(catchUpOwner, { size: historySize, position }, options.after);
-    socketBus.resumeAfter = () => this.lastUuid;
+    this.#lastUuid = options.after;
+    this.#state = newState({ ...options, direction, historySize, position });
+    this.#http = newHttp({ ...socketBus.options, ...options }, this.#life);
+    socketBus.resumeAfter = () => this.#state.lastUuid;
     this.#endings.push(
-      socketBus.on("state", (change) => this.#stateChanged(change)),
-      socketBus.on("packet", (streamed) => {
-        if (isStreamed(streamed.packet)) this.#catchUp.received(streamed);
-        else this.#commanded(streamed.packet);
+      socketBus.on("state", (change) => {
+        this.#step("state", change, socketBus.largest);
+        this.emit("state", change);
       }),
-      socketBus.on("error", error),
-      limit(() => this.close(), 0, options.signal),
+      socketBus.on("packet", ({ packet, text }) => this.#step("packet", packet, text)),
+      socketBus.on("error", (error) => this.#step("error", error)),
     );
-    if (!this.#life.signal.aborted) socketBus.connect();
+    this.#endings.push(limit(() => this.close(), 0, options.signal));
+    if (!this.#state.closed) socketBus.connect();
   }
 
   /** How the connection is. */
@@ -193,7 +139,7 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   /** The last message delivered or acked: the place to resume from. */
   get lastUuid(): string | undefined {
-    return this.#catchUp.lastUuid();
+    return this.#lastUuid;
   }
 
   /** The messages in order. */
@@ -244,18 +190,18 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   /** Tells the others that this client has received the message. */
   confirm(uuid: string): void {
-    addBounded(this.#confirmations, uuid, MAX_CONFIRMATIONS);
-    this.#flush();
+    this.#step("confirm", uuid);
   }
 
   /** Asks for history over the socket, without changing the list. */
   query(range: QueryRange = {}, { timeout = CALL_MS, signal }: CallOptions = {}): Promise<HistoryPage> {
-    const { size = 50, position = 0, after, before } = range;
+    const { size, position, after, before } = range;
     const uuid = UuidGenerator.generate();
-    const packet: Packet = { type: MessageType.Command, command: MessageCommand.QUERY, uuid };
-    packet.pullargs = new PullArgument(position, size);
+    const pullargs = new PullArgument(position, size);
+    const packet: Packet = { type: MessageType.Command, command: MessageCommand.QUERY, uuid, pullargs };
     if (after || before) packet.queryArgs = new QueryArgument(after, before);
-    return quiet(this.#queries.add(uuid, MsgCodec.encode(packet), { timeout, signal }).then(readPage));
+    const text = MsgCodec.encode(packet);
+    return quiet(this.#call(uuid, { timeout, signal }, (id) => ["query", id, uuid, text]).then(readPage));
   }
 
   /** Reads history into the list. Resolves with the number of messages that are new there. */
@@ -265,23 +211,12 @@ export class MessageBus extends Emitter<MessageBusEvents> {
       before,
       position = before ? undefined : this.position,
     } = range;
-    const place = this.#timeline.place(position === 0, before);
-    const page = this.#read({ size, before, position }, options);
-    return quiet(page.then(({ messages }) => this.#merge(messages, place)));
+    return this.#pull(options, (id) => ["pullHistory", id, { size, before, position }]);
   }
 
   /** Reads what stands before the oldest message of the list. Resolves with 0 when there is nothing more. */
   pullOlder(size = 50, options: CallOptions = {}): Promise<number> {
-    const last = this.lastUuid ?? "";
-    const known = this.sortedHash.uuids.find((uuid) => this.sortedHash.isStored(uuid) && !isNameless(uuid));
-    const before = known ?? (this.#recalled.has(last) ? last : undefined);
-    let place = this.#timeline.place(!before, before);
-    const take = (messages: HistoryMessage[]) => {
-      const grown = this.#merge(messages, place);
-      place = this.#timeline.place(false);
-      return grown;
-    };
-    return quiet(this.#readOn({ size, before }, options, take));
+    return this.#pull(options, (id) => ["pullOlder", id, size]);
   }
 
   /** Recalls a message, for everybody. Resolves when it is gone. */
@@ -296,10 +231,11 @@ export class MessageBus extends Emitter<MessageBusEvents> {
 
   /** Disconnects for good. Messages that are not acked fail with reason "closed". */
   close(): void {
-    if (this.#life.signal.aborted) return;
+    if (this.#state.closed) return;
+    this.#effects = this.#effects.filter(([name]) => name === "settle");
+    this.#step("close");
+    this.#perform(); // also when a listener closes the bus: afterwards nothing is told
     this.#life.abort();
-    this.#outbox.close();
-    this.#queries.close();
     this.socketBus.close();
     for (const end of this.#endings) end();
   }
@@ -312,187 +248,132 @@ export class MessageBus extends Emitter<MessageBusEvents> {
     this.#callbacks[name] = this.on(name, callback);
   }
 
-  // Publishing
+  // Calls
 
-  async #post(uuid: string, data: unknown, options: CallOptions): Promise<{ uuid: string }> {
+  #post(uuid: string, data: unknown, options: CallOptions): Promise<{ uuid: string }> {
     try {
-      await this.#enqueue(uuid, data, options);
-      return { uuid };
+      const body = newBody(data);
+      const text = wireText(uuid, body);
+      return this.#call(uuid, options, (id) => ["publish", id, uuid, body, text]).then(() => ({ uuid }));
     } catch (thrown) {
-      // What JSON cannot hold has not been told to anybody yet.
-      if (!(thrown instanceof GotapiError)) this.emit("error", asError(thrown, "invalid"));
-      throw asError(thrown, "invalid");
+      const error = asError(thrown, "invalid");
+      this.#step("error", error);
+      return Promise.reject(error);
     }
   }
 
-  async #enqueue(uuid: string, data: unknown, options: CallOptions): Promise<void> {
-    if (this.#life.signal.aborted) throw new GotapiError("closed");
-    const known = this.sortedHash.get(uuid);
-    if (known?.sent) return;
-    const body = known ?? newBody(data);
-    const text = wireText(uuid, body);
-    if (!known) {
-      Object.assign(body, { uuid, own: true });
-      this.emit("pending", { uuid, body, index: this.sortedHash.push(uuid, body), source: "local" });
-    } else if (body.failure) {
-      body.failure = undefined;
-      this.#timeline.move(uuid, this.sortedHash.size() - 1);
-    } else throw new GotapiError("invalid", "being sent", 0, uuid);
-    await this.#outbox.add(uuid, text, options);
-  }
-
-  #failed(error: GotapiError): void {
-    const body = this.sortedHash.get(error.uuid as string);
-    if (body?.sent === false) body.failure = error;
-    this.emit("error", error);
-  }
-
-  async #cancel(uuid: string, options: CallOptions): Promise<void> {
-    if (this.#outbox.has(uuid)) {
-      // Whether a message on its way is stored shows when its ack or refusal is here.
-      const outcome = this.#outbox.outcome(uuid);
-      if (!outcome) return this.#withdraw(uuid);
-      await outcome.catch(() => {});
+  async #cancel(uuid: string, { timeout, signal }: CallOptions): Promise<void> {
+    const item = this.#state.messages.get(uuid);
+    const { failure } = this.sortedHash.get(uuid) ?? {};
+    // What was never sent, or refused, is not stored.
+    if (item ? !item.tried : failure?.reason === "refused" || failure?.reason === "full") {
+      return this.#step("recalled", uuid);
+    }
+    const left = timeout || this.options.timeout || CALL_MS;
+    const end = Date.now() + left;
+    // Whether a message on its way is stored shows when its ack or refusal is here.
+    if (item) {
+      const outcome = this.#calls.get(item.id)!.promise.catch(() => {});
+      await within(outcome, left, signal);
     }
     const url = this.historyUrl.replace(/history(?=\/?(\?|$))/, "cancel");
-    await this.#http.cancel(url, { groupName: this.groupName, uuid }, options);
-    this.#remove(uuid, "recalled");
+    const options = { timeout: end - Date.now() || 1, signal };
+    await this.#http.call(url, { groupName: this.groupName, uuid }, options).catch((error) => {
+      if (!failure || error.code !== 404) throw error;
+    });
+    this.#step("recalled", uuid);
   }
 
-  /** Takes back a message that has never been sent. */
-  #withdraw(uuid: string): void {
-    this.#outbox.give(new GotapiError("aborted", "recalled", 0, uuid));
-    this.#remove(uuid, "recalled");
+  /** A call that reads history. Its requests know themselves when the time is up. */
+  #pull({ timeout, signal }: CallOptions, input: (id: number) => Input): Promise<number> {
+    const options = { timeout: timeout || this.options.timeout || CALL_MS, signal };
+    return this.#call(undefined, options, input) as Promise<number>;
   }
 
-  // The connection
-
-  #stateChanged(change: StateChange): void {
-    if (change.state === "open") {
-      this.#flush();
-      this.#catchUp.connected();
-    } else if (change.state !== "connecting") {
-      if (change.code === 1009) this.#outbox.tooLarge(this.socketBus.largest);
-      this.#outbox.disconnected();
-      this.#queries.disconnected();
-      this.#catchUp.disconnected();
-    }
-    this.emit("state", change);
+  /** A call, for the message or query `uuid` if any. */
+  #call(
+    uuid: string | undefined,
+    { timeout = 0, signal }: CallOptions,
+    input: (id: number) => Input,
+  ): Promise<unknown> {
+    const id = ++this.#count;
+    const expired = () => this.#step("expired", id, uuid, signal?.aborted && signal);
+    const watch = () => {
+      call.unwatch?.();
+      call.unwatch = limit(expired, timeout, signal);
+    };
+    const call = { end: Date.now() + timeout, signal, watch } as Call;
+    call.promise = quiet(new Promise((resolve, reject) => Object.assign(call, { resolve, reject })));
+    this.#calls.set(id, call);
+    this.#step(...input(id));
+    if (this.#calls.has(id)) watch();
+    return call.promise;
   }
 
-  /** Sends what may be sent now. */
-  #flush(): void {
-    const command =
-      this.direction === Direction.Customer ? MessageCommand.CUSTOMER_ACK : MessageCommand.WAITRESS_ACK;
-    for (const uuid of this.#confirmations) {
-      if (!this.socketBus.send({ type: MessageType.Command, command, uuid })) return;
-      this.#confirmations.delete(uuid);
-    }
-    this.#queries.pump();
-    this.#outbox.pump();
+  // Inputs and effects
+
+  /** Takes an input. What a listener causes comes after what is being told. */
+  #step(...input: Input): void {
+    this.#effects = this.#effects.concat(reduce(this.#state, input, this.socketBus.writable));
+    if (!this.#performing) this.#perform();
   }
 
-  /** A command outside the order of the stream: an answer, or another member's receipt. */
-  #commanded({ command, uuid: named, body }: Packet): void {
-    const uuid = named ?? "";
-    if (command === MessageCommand.QUERY) this.#queries.answered(uuid, body?.data);
-    else if (command === MessageCommand.ERROR) this.#refused(uuid, body?.data ?? {});
-    else this.#confirmed(uuid);
-    // At the latest after the answer to a ping: the socket may have been full.
-    this.#flush();
-  }
-
-  #confirmed(uuid: string): void {
-    const body = this.sortedHash.get(uuid);
-    if (!body?.own || body.status === SendStatus.PeerSideReceived) return;
-    body.status = SendStatus.PeerSideReceived;
-    this.emit("receipt", { uuid, index: this.sortedHash.indexOf(uuid) });
-  }
-
-  #refused(uuid: string, data: { code?: unknown; msg?: unknown; retryAfter?: unknown }): void {
-    const error = new GotapiError("refused", String(data.msg), Number(data.code) || 0, uuid);
-    if (this.#outbox.refused(error, data.retryAfter) || this.#queries.refused(error, data.retryAfter)) return;
-    if (error.code === 410) this.#catchUp.gap(error.message);
-    else this.emit("error", error);
-  }
-
-  #acked(uuid: string): void {
-    const waiting = this.#outbox.has(uuid);
-    this.#outbox.answered(uuid);
-    if (waiting || this.sortedHash.get(uuid)?.sent === false) this.#catchUp.reached(uuid);
-    this.#timeline.settle(uuid);
-  }
-
-  // The list
-
-  #read(range: HistoryRange, options: CallOptions): Promise<HistoryPage> {
-    if (!this.historyUrl) return this.query(range, options);
-    return this.#http.history(this.historyUrl, { groupName: this.groupName, ...range }, options);
-  }
-
-  /**
-   * Reads pages, each larger than the last, until `take` finds something in one, or nothing follows: a page may be
-   * full of recalled messages, or of such as are here. Resolves with what `take` has found.
-   */
-  async #readOn<Found>(
-    { size, position, before }: SizedRange,
-    { timeout = this.options.timeout ?? CALL_MS, signal }: CallOptions,
-    take: (messages: HistoryMessage[]) => Found,
-  ): Promise<Found> {
-    const end = Date.now() + timeout;
-    for (;;) {
-      const left = { timeout: end - Date.now() || 1, signal };
-      const { messages, next } = await this.#read({ size, position, before }, left);
-      const found = take(messages);
-      // Nothing follows a page without next. It must go forward, or a server that answers oddly would be asked for ever.
-      if (found || !(next! > (position ?? 0))) return found;
-      size = Math.min(2 * size, MAX_SIZE);
-      position = next;
-      before = undefined;
+  #perform(): void {
+    this.#performing = true;
+    try {
+      for (let effect = this.#effects.shift(); effect; effect = this.#effects.shift()) {
+        const [name, ...args] = effect;
+        (this.#actions[name] as (...args: unknown[]) => void)(...args);
+      }
+    } finally {
+      this.#performing = false; // a program's WebSocket may throw
     }
   }
 
-  /** Puts a page, newest message first, into the list. Returns how much the list has grown. */
-  #merge(messages: HistoryMessage[], place: Place): number {
-    const part = new Map<string, Entry>();
-    for (const { uuid: named, body, text } of [...messages].reverse()) {
-      const uuid = named ?? namelessKey(text, (key) => part.has(key));
-      if (!this.#recalled.has(uuid)) part.set(uuid, { uuid, body: { ...body, uuid } });
-    }
-    const before = this.sortedHash.size();
-    this.#source = "history";
-    if (this.#timeline.merge([...part.values()], place)) this.#catchUp.startsAfter(messages);
-    this.#source = "live";
-    this.#maxMessages = Math.max(this.#maxMessages, this.sortedHash.size());
-    return this.sortedHash.size() - before;
-  }
-
-  #inserted({ uuid, body }: Entry, index: number): void {
-    if (this.#source === "live") this.#recalled.delete(uuid);
-    this.emit("message", { uuid, body, index, source: this.#source });
-    this.#trim();
-  }
-
-  /** An own message is stored; it has its place. */
-  #settled(uuid: string): void {
-    this.#outbox.answered(uuid);
-    const index = this.sortedHash.indexOf(uuid);
-    this.emit("ack", { uuid, index });
-  }
-
-  #remove(uuid: string, reason: "recalled" | "trimmed"): void {
-    if (reason === "recalled") {
-      addBounded(this.#recalled, uuid, MAX_RECALLS);
-      this.#outbox.answered(uuid); // what is recalled was stored
-    }
-    const index = this.#timeline.remove(uuid);
-    if (index < 0) return;
-    this.emit("removed", { uuid, index, reason });
-  }
-
-  #trim(): void {
-    const oldest = this.sortedHash.uuids[0] as string;
-    const full = this.#source === "live" && this.sortedHash.size() > this.#maxMessages;
-    if (full && this.sortedHash.isStored(oldest)) this.#remove(oldest, "trimmed");
-  }
+  readonly #actions: Effects = {
+    emit: (name, event) => {
+      // The public list is always what the events have told.
+      const { uuid, body, index } = event as MessageEvent;
+      if (name === "message" || name === "pending") this.sortedHash.insert(uuid, body, index);
+      if (name === "moved") this.sortedHash.move(uuid, index);
+      if (name === "removed") this.sortedHash.remove(uuid);
+      this.emit(name, event);
+    },
+    reach: (uuid) => {
+      this.#lastUuid = uuid;
+    },
+    send: (text) => void this.socketBus.sendRaw(text),
+    settle: (id, value, error) => {
+      const call = this.#calls.get(id);
+      this.#calls.delete(id);
+      call?.unwatch?.();
+      if (error) call?.reject(error);
+      else call?.resolve(value);
+    },
+    extend: (id) => this.#calls.get(id)?.watch(),
+    read: (id, range) => {
+      const call = this.#calls.get(id);
+      const timeout = call ? call.end - Date.now() || 1 : OWN_READ_MS;
+      const options = { timeout, signal: call?.signal };
+      const page = this.historyUrl
+        ? this.#http.call(this.historyUrl, { groupName: this.groupName, ...range }, options).then(readPage)
+        : this.query(range, options);
+      page.then(
+        (page) => {
+          this.socketBus.answered(this.historyUrl);
+          this.#step("page", id, page);
+        },
+        (thrown) => this.#step("unread", id, asError(thrown, "network")),
+      );
+    },
+    wait: (owner, uuid, ms, attempt) => {
+      const pause = attempt === undefined ? 0 : backoff(attempt);
+      const fired = () => this.#step("timer", owner, uuid);
+      this.#timers.set(owner + uuid, setTimeout(fired, time(ms + pause)));
+    },
+    stop: (owner, uuid) => {
+      clearTimeout(this.#timers.get(owner + uuid));
+      this.#timers.delete(owner + uuid);
+    },
+  };
 }

@@ -44,3 +44,6 @@ export function newNameless() {
 
   return { repeats, passed, reconnected };
 }
+
+/** What newNameless makes. */
+export type Nameless = ReturnType<typeof newNameless>;

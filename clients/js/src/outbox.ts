@@ -1,7 +1,8 @@
-import { backoff } from "./backoff.js";
-import { GotapiError } from "./errors.js";
-import { type CallOptions, limit } from "./limit.js";
-import { utf8 } from "./md5.js";
+import type { Effect, TimerOwner, Turn } from "./effects.js";
+import { GotapiError, over } from "./errors.js";
+import { time } from "./limit.js";
+import { byteLength } from "./md5.js";
+import type { SortedHash } from "./sorted-hash.js";
 
 /** Bounds of the outbox; times in milliseconds. */
 export interface OutboxOptions {
@@ -10,113 +11,111 @@ export interface OutboxOptions {
   /** Characters that may wait. Default 4,194,304. */
   outboxBytes?: number;
   /**
-   * Messages on the way at once. With 1, the default, messages keep their order whatever happens. With more,
-   * publishing is faster, but a message that the server had to refuse for a moment may be overtaken by the next.
+   * Messages on the way at once. Default 16. They are stored in order, unless the server has to refuse one for a
+   * moment: those that were on the way behind it may come before it. With 1 the order is kept whatever happens.
    */
   inFlight?: number;
   /** How long to wait for an ack before sending again. The server itself gives up after 5 s. Default 7,000. */
   ackTimeout?: number;
 }
 
-/** What the outbox needs from its owner. */
-export interface OutboxOwner {
-  /** False when there is no connection. */
-  send(text: string): boolean;
-  /** Whether a refusal with this code cannot be changed by another try. */
-  isFinal(code: number): boolean;
-  /** The item has left the outbox without success, as far as is known. */
-  failed?(error: GotapiError): void;
-}
-
-interface Item<Answer> {
+/** Something that the server has to answer. */
+interface Item {
+  /** The call that waits for the answer. */
+  id: number;
   uuid: string;
   text: string;
   /** On the way on this connection. */
   inFlight?: boolean;
   /** Has ever been on the way. */
   tried?: boolean;
-  promise: Promise<Answer>;
-  resolve(answer: Answer): void;
-  reject(error: GotapiError): void;
   /** The server's last refusal. */
   refusal?: GotapiError;
-  /** Ends the watch over timeout and signal. */
-  unwatch?(): void;
-  /** Waits for the answer. */
-  timer?: ReturnType<typeof setTimeout> | undefined;
+  /** While it waits behind others: how many had been answered when its time began. */
+  behind?: number;
 }
 
 /**
  * What the server has to answer: messages or queries. Items are sent in order, and again under the same uuid,
- * until the server has answered or finally refused them, or their time is up.
+ * until the server has answered or finally refused them, or their time is up. Each item settles its call once.
+ *
+ * `isFinal` reports whether another try cannot change a refusal. Items that fail are marked in the `list`, if any,
+ * and announced.
  */
-export function newOutbox<Answer = void>(owner: OutboxOwner, options: OutboxOptions) {
-  const items = new Map<string, Item<Answer>>();
+export function newOutbox(
+  turn: Turn,
+  owner: TimerOwner,
+  isFinal: (code: number) => boolean,
+  options: OutboxOptions,
+  list?: SortedHash,
+) {
+  const items = new Map<string, Item>();
   let size = 0;
   let attempt = 0;
-  let resting: ReturnType<typeof setTimeout> | undefined;
-  let closed = false;
+  let resting = false;
+  const { inFlight = 16 } = options;
+  /** Items that may be on the way now: after a refusal one, until the oldest are answered. */
+  let window = inFlight;
+  /** Items answered so far. */
+  let answers = 0;
 
-  function has(uuid: string): boolean {
-    return items.has(uuid);
+  const cause = (...effect: Effect) => void turn.effects.push(effect);
+
+  /** The item under a uuid. */
+  function get(uuid: string): Readonly<Item> | undefined {
+    return items.get(uuid);
   }
 
-  /** The outcome of an item that the server may have got; undefined if it certainly has not. */
-  function outcome(uuid: string): Promise<Answer> | undefined {
-    const item = items.get(uuid);
-    return item?.tried ? item.promise : undefined;
-  }
-
-  /** Takes an item; the promise resolves with the answer. Without a timeout it is tried for ever. */
-  function add(uuid: string, text: string, { timeout, signal }: CallOptions): Promise<Answer> {
-    const item = { uuid, text } as Item<Answer>;
-    item.promise = new Promise((resolve, reject) => Object.assign(item, { resolve, reject }));
+  function add(item: Item): void {
     const { outboxSize = 1_000, outboxBytes = 4 << 20 } = options;
-    const full = items.size >= outboxSize || size + text.length > outboxBytes;
-    if (closed || full) {
-      fail(item, new GotapiError(closed ? "closed" : "full", undefined, 0, uuid));
-    } else {
-      items.set(uuid, item);
-      size += text.length;
-      item.unwatch = limit(() => expired(item, signal), timeout, signal);
-      pump();
+    if (items.size >= outboxSize || size + item.text.length > outboxBytes) {
+      fail(item, new GotapiError("full", undefined, 0, item.uuid));
+      return;
     }
-    return item.promise;
+    items.set(item.uuid, item);
+    size += item.text.length;
+    pump();
+    if (!item.tried) item.behind = answers;
   }
 
   /** Sends what may be sent now. */
   function pump(): void {
-    if (resting !== undefined || closed) return;
-    let room = options.inFlight ?? 1;
+    if (resting || !turn.writable) return;
+    let room = window;
     for (const item of items.values()) {
       if (room-- <= 0) return;
       if (item.inFlight) continue;
-      if (!owner.send(item.text)) return;
       item.inFlight = item.tried = true;
-      item.timer = setTimeout(() => again(item), options.ackTimeout ?? 7_000);
+      if (item.behind !== undefined && item.behind !== answers) cause("extend", item.id);
+      delete item.behind;
+      cause("send", item.text);
+      cause("wait", owner, item.uuid, time(options.ackTimeout, 7_000));
     }
   }
 
   /** The server has answered. Nothing happens when the item is not here. */
-  function answered(uuid: string, answer: Answer): void {
+  function answered(uuid: string, value?: unknown): void {
+    // What comes behind an item that is to be sent again must not widen the window.
+    if (items.keys().next().value === uuid) window = Math.min(2 * window, inFlight);
     const item = take(uuid);
     if (!item) return;
+    answers++;
     attempt = 0; // but a rest goes on: the server has asked for it
-    item.resolve(answer);
+    cause("settle", item.id, value);
     pump();
   }
 
   /** The server refused the item, perhaps only for now, for `wait` ms. False when it is not here. */
-  function refused(error: GotapiError, wait?: unknown): boolean {
+  function refused(error: GotapiError, wait: unknown): boolean {
     const item = items.get(error.uuid as string);
     if (!item) return false;
     item.refusal = error;
-    if (owner.isFinal(error.code)) give(error);
-    else again(item, wait);
+    if (isFinal(error.code)) give(error);
+    else again(item, time(wait as number));
     return true;
   }
 
-  /** Takes out the item that the error is about; its promise rejects. */
+  /** Takes out the item that the error is about. */
   function give(error: GotapiError): void {
     const item = take(error.uuid as string);
     if (!item) return;
@@ -133,67 +132,83 @@ export function newOutbox<Answer = void>(owner: OutboxOwner, options: OutboxOpti
   /** The server closed because a frame of this many bytes was too large: whose was it? */
   function tooLarge(bytes: number): void {
     for (const { uuid, inFlight, text } of items.values()) {
-      if (inFlight && utf8(text).length === bytes) {
+      if (inFlight && byteLength(text) === bytes) {
         give(new GotapiError("refused", "too large", 413, uuid));
         return;
       }
     }
   }
 
+  /**
+   * The time of the call for an item is up or, if there is a signal, its caller has aborted it. The wait behind others
+   * that get through does not count.
+   */
+  function expired(uuid: string, aborted?: { reason?: unknown } | false): void {
+    const item = items.get(uuid);
+    if (!item) return;
+    if (aborted || item.behind === undefined || item.behind === answers)
+      give(over(aborted, uuid, item.refusal));
+    else {
+      item.behind = answers;
+      cause("extend", item.id);
+    }
+  }
+
+  /** A timer has fired: the rest is over, or an answer has not come in time. */
+  function fired(uuid: string): void {
+    const item = items.get(uuid);
+    if (item) again(item, 0);
+    else if (!uuid) {
+      resting = false;
+      pump();
+    }
+  }
+
   /** Gives up on everything. */
   function close(): void {
-    closed = true;
+    turn.writable = false;
     for (const uuid of [...items.keys()]) give(new GotapiError("closed", undefined, 0, uuid));
     rested();
   }
 
-  function expired(item: Item<Answer>, signal: CallOptions["signal"]): void {
-    const { uuid, refusal } = item;
-    const error = signal?.aborted
-      ? new GotapiError("aborted", undefined, 0, uuid, signal.reason)
-      : new GotapiError("timeout", refusal?.message, refusal?.code, uuid);
-    give(error);
+  function fail({ id, uuid }: Item, error: GotapiError): void {
+    const body = list?.get(uuid);
+    if (body?.sent === false) body.failure = error;
+    if (list) cause("emit", "error", error);
+    cause("settle", id, undefined, error);
   }
 
-  function fail(item: Item<Answer>, error: GotapiError): void {
-    item.promise.catch(() => {}); // when nobody looks at it, Node must not end
-    item.reject(error);
-    owner.failed?.(error);
-  }
-
-  function take(uuid: string): Item<Answer> | undefined {
+  function take(uuid: string): Item | undefined {
     const item = items.get(uuid);
     if (!item) return undefined;
     items.delete(uuid);
     size -= item.text.length;
     land(item);
-    item.unwatch?.();
     return item;
   }
 
-  function land(item: Item<Answer>): void {
+  function land(item: Item): void {
+    if (item.inFlight) cause("stop", owner, item.uuid);
     item.inFlight = false;
-    clearTimeout(item.timer);
   }
 
   /** Sends an item again after a pause; meanwhile nothing overtakes it. */
-  function again(item: Item<Answer>, wait?: unknown): void {
+  function again(item: Item, ms: number): void {
     land(item);
-    const end = () => {
-      resting = undefined;
-      pump();
-    };
-    resting ??= setTimeout(end, ~~(wait as number) + backoff(attempt++));
+    window = 1;
+    if (resting) return;
+    resting = true;
+    cause("wait", owner, "", ms, attempt++);
   }
 
   function rested(): void {
-    clearTimeout(resting);
-    resting = undefined;
+    if (resting) cause("stop", owner, "");
+    resting = false;
     attempt = 0;
   }
 
-  return { has, outcome, add, pump, answered, refused, give, disconnected, tooLarge, close };
+  return { get, add, pump, answered, refused, give, disconnected, tooLarge, expired, fired, close };
 }
 
 /** What newOutbox makes. */
-export type Outbox<Answer = void> = ReturnType<typeof newOutbox<Answer>>;
+export type Outbox = ReturnType<typeof newOutbox>;

@@ -47,19 +47,24 @@ export type TokenProvider = string | (() => string | undefined | Promise<string 
 
 interface Platform {
   WebSocket?: WebSocketConstructor;
-  crypto?: { getRandomValues(bytes: Uint8Array): unknown };
+  crypto?: { getRandomValues?(bytes: Uint8Array): unknown };
 }
 
 /** What the runtime lacks; the runtime's own is preferred. */
 export const fallback: Platform = {};
 
-/** The runtime's WebSocket. */
-export const webSocketConstructor = () =>
-  ((globalThis as Platform).WebSocket ?? fallback.WebSocket) as WebSocketConstructor;
+/** The runtime's WebSocket, if it has one. */
+export const webSocketConstructor = (): WebSocketConstructor | undefined =>
+  (globalThis as Platform).WebSocket ?? fallback.WebSocket;
 
-/** Fills and returns bytes, from the runtime's cryptographic source. */
+/** The runtime's fetch, if it has one. */
+export const fetcher = (): FetchLike | undefined => (globalThis as { fetch?: FetchLike }).fetch;
+
+/** Fills and returns bytes, from the runtime's cryptographic source if it has one: ids need only differ. */
 export function random(bytes: Uint8Array): Uint8Array {
-  ((globalThis as Platform).crypto ?? fallback.crypto)?.getRandomValues(bytes);
+  const { crypto = fallback.crypto } = globalThis as Platform;
+  if (crypto?.getRandomValues) crypto.getRandomValues(bytes);
+  else bytes.set(Array.from(bytes, () => Math.random() * 256));
   return bytes;
 }
 

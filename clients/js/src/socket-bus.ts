@@ -3,10 +3,14 @@ import { MsgCodec } from "./codec.js";
 import { Emitter } from "./emitter.js";
 import { MessageCommand, MessageType } from "./enums.js";
 import { asError, GotapiError } from "./errors.js";
-import { utf8 } from "./md5.js";
+import { request } from "./http.js";
+import { time, within } from "./limit.js";
+import { byteLength } from "./md5.js";
 import type { Packet, RawData } from "./packet.js";
 import {
   currentToken,
+  type FetchLike,
+  fetcher,
   type TokenProvider,
   type WebSocketConstructor,
   type WebSocketLike,
@@ -16,16 +20,20 @@ import { UuidGenerator } from "./uuid.js";
 
 /**
  * idle: not connected yet. connecting: on the way. open: connected. waiting: the connection is gone, the next try
- * comes after a pause. closed: close() was called.
+ * comes after a pause. denied: the server refuses this client; connect() tries again. closed: close() was
+ * called, or the runtime has no WebSocket.
  */
-export type ConnectionState = "idle" | "connecting" | "open" | "waiting" | "closed";
+export type ConnectionState = "idle" | "connecting" | "open" | "waiting" | "denied" | "closed";
 
 /** A change of the connection. */
 export interface StateChange {
   state: ConnectionState;
   /** waiting: milliseconds until the next try. */
   retryIn?: number;
-  /** waiting: the WebSocket close code; 1006 when the connection broke or never came about. */
+  /**
+   * waiting: the WebSocket close code; 1006 when the connection broke or never came about. denied: the server's code,
+   * 401 without a valid token, 403 without the right to join; the error event says why.
+   */
   code?: number;
 }
 
@@ -33,7 +41,11 @@ export interface StateChange {
 export interface SocketBusOptions {
   /** For servers that ask who is there. Sent as WebSocket subprotocol, see bearerProtocols. */
   token?: TokenProvider;
-  /** Pause between ping-pong commands, the first of which is sent at once. Default 3,000. */
+  /**
+   * Pause between ping-pong commands, the first of which is sent at once. By default a server that answers them gets
+   * the next one when nothing has come from it for 25,000, or for 3,000 after something was sent; others get one
+   * every 3,000.
+   */
   pingInterval?: number;
   /** How long a connection may take to come about. Default 10,000. */
   connectTimeout?: number;
@@ -41,6 +53,8 @@ export interface SocketBusOptions {
   backoff?: BackoffOptions;
   /** Instead of the runtime's WebSocket. */
   WebSocket?: WebSocketConstructor;
+  /** Instead of the runtime's fetch. */
+  fetch?: FetchLike;
 }
 
 /** Events of a connection. */
@@ -56,8 +70,12 @@ export interface SocketBusEvents {
 const OPEN = 1;
 /** Unanswered pings after which the connection counts as dead. */
 const MAX_SILENCE = 3;
+/** When nothing has come for so long, the connection is tried with a ping, milliseconds. */
+const IDLE_MS = 25_000;
 /** A connection that held this long was a good one: the next pause is short again. */
-const STABLE_MS = 5_000;
+const STABLE_MS = 1_000;
+/** Events of a browser that say something about the connection. */
+const NEWS = ["online", "offline", "visibilitychange", "pageshow", "pagehide"];
 /** What may wait in the WebSocket to be sent, bytes. When more waits, sendRaw returns false. */
 const MAX_BUFFERED = 8 << 20;
 /**
@@ -65,15 +83,13 @@ const MAX_BUFFERED = 8 << 20;
  * "gotapi.v1" and reads the token, percent-encoded, from the other.
  */
 export function bearerProtocols(token: string): string[] {
-  const encoded = encodeURIComponent(token).replace(/[()]/g, (sign) => (sign === "(" ? "%28" : "%29"));
-  return ["gotapi.v1", `gotapi.bearer.${encoded}`];
+  return ["gotapi.v1", `gotapi.bearer.${encodeURIComponent(token).replace(/[()]/g, escape)}`];
 }
-
-const byteLength = (data: RawData) => (typeof data === "string" ? utf8(data) : data).byteLength;
 
 /**
  * A WebSocket to one group that comes back by itself: with growing, jittered pauses after each failure, at once
- * when the browser says that it is online again. It notices a dead peer by the missing answers to its pings.
+ * when the browser is online again or the page is looked at again. It notices a dead peer by the missing answers to
+ * its pings. When the server refuses this client, it says so and tries no more.
  */
 export class SocketBus extends Emitter<SocketBusEvents> {
   readonly url: string;
@@ -90,7 +106,15 @@ export class SocketBus extends Emitter<SocketBusEvents> {
   /** Numbers the tries to connect: what belongs to an earlier one is ignored. */
   #round = 0;
   #attempt = 0;
+  /** The last try to connect failed. */
+  #failed = false;
   #openedAt = 0;
+  #heardAt = 0;
+  /** HTTP requests to the server have come through. */
+  #answersHttp = false;
+  /** Something was sent, or waits to be sent, and nothing has come since. */
+  #expecting = false;
+  /** Pings since something came. */
   #silence = 0;
   /** Whether this server answers pings; only then their absence means anything. */
   #answers = false;
@@ -104,18 +128,31 @@ export class SocketBus extends Emitter<SocketBusEvents> {
 
   /** Connects, and stays connected until close(). Does nothing when that is already so. */
   connect(): void {
-    if (this.state !== "idle" && this.state !== "closed") return;
-    globalThis.addEventListener?.("online", this.#wake);
+    if (!["idle", "denied", "closed"].includes(this.state)) return;
+    for (const name of NEWS) globalThis.addEventListener?.(name, this.#heed);
     this.#attempt = 0;
+    this.#failed = false;
     this.#dial();
   }
 
   /** Disconnects for good; connect() starts anew. */
   close(): void {
-    if (this.state === "closed") return;
-    globalThis.removeEventListener?.("online", this.#wake);
-    this.#drop();
-    this.#change({ state: "closed" });
+    if (this.state !== "closed") this.#end({ state: "closed" });
+  }
+
+  /** An HTTP request to this URL was answered. @internal */
+  answered(url: string): void {
+    const host = (url: string) => url.split("/")[2];
+    this.#answersHttp ||= host(url) === host(this.url);
+  }
+
+  /** Whether there is a connection that takes frames. @internal */
+  get writable(): boolean {
+    const socket = this.#socket;
+    if (socket?.readyState !== OPEN) return false;
+    const full = socket.bufferedAmount > MAX_BUFFERED;
+    this.#expecting ||= full; // the answer to the next ping shows that there is room
+    return !full;
   }
 
   /** Sends a high-level packet. False when there is no connection to take it. */
@@ -125,11 +162,13 @@ export class SocketBus extends Emitter<SocketBusEvents> {
 
   /** Sends a low-level packet: text as text, bytes as binary. False when there is no connection to take it. */
   sendRaw(data: RawData): boolean {
-    const socket = this.#socket;
-    if (socket?.readyState !== OPEN || socket.bufferedAmount > MAX_BUFFERED) return false;
-    this.largest = Math.max(this.largest, byteLength(data));
-    socket.send(data);
-    return true;
+    const { writable } = this;
+    if (writable) {
+      this.largest = Math.max(this.largest, byteLength(data));
+      this.#expecting = true;
+      this.#socket?.send(data);
+    }
+    return writable;
   }
 
   /** Calls `listener` with every low-level packet. Returns what ends that. */
@@ -144,24 +183,52 @@ export class SocketBus extends Emitter<SocketBusEvents> {
     };
     this.#change({ state: "connecting" });
     if (round !== this.#round) return; // a listener called close()
-    const limit = this.options.connectTimeout ?? 10_000;
+    const limit = time(this.options.connectTimeout, 10_000);
     this.#timer = setTimeout(() => failed(new GotapiError("timeout")), limit);
-    currentToken(this.options.token)
-      .then((token) => {
-        if (round !== this.#round) return;
-        const Socket = this.options.WebSocket ?? webSocketConstructor();
-        const protocols = token ? [bearerProtocols(token)] : [];
-        this.#listen(new Socket(this.#address(), ...protocols));
-      })
-      .catch(failed);
+    this.#reach(round, limit).catch(failed);
+  }
+
+  /** Opens the WebSocket of a try. */
+  async #reach(round: number, limit: number): Promise<void> {
+    const token = await currentToken(this.options.token);
+    if (this.#failed && round === this.#round) {
+      await within(this.#knock(round, token), limit / 2).catch((thrown) => {
+        // Where HTTP has never come through, a page's policy may be what stops it.
+        if (this.#answersHttp) throw thrown;
+      });
+    }
+    if (round !== this.#round) return;
+    const Socket = this.options.WebSocket ?? webSocketConstructor();
+    if (Socket) this.#listen(new Socket(this.#address(), token ? bearerProtocols(token) : []));
+    else this.#giveUp({ state: "closed" }, new GotapiError("invalid", "no WebSocket"));
+  }
+
+  /**
+   * Asks the server by HTTP whether another try makes sense: browsers do not tell why a WebSocket was refused, and
+   * Firefox holds WebSockets to a host back, for up to a minute, after each one that failed.
+   */
+  async #knock(round: number, token: string | undefined): Promise<void> {
+    const { fetch = fetcher() } = this.options;
+    if (!fetch) return;
+    const url = this.url.replace(/^ws/i, "http");
+    const cache = "no-store";
+    // Without a token a cookie may count, which other origins may not ask about.
+    const asked = request(fetch, url, { cache, credentials: token ? "omit" : "include" }, token);
+    // Any answer will do, also one that a page of another origin may not read.
+    const answer = await asked.catch(() => request(fetch, url, { cache, mode: "no-cors" }));
+    this.answered(url);
+    const { status, json } = answer;
+    const refused = [401, 403].includes(status) && json?.code === status;
+    if (refused && round === this.#round) {
+      this.#giveUp({ state: "denied", code: status }, new GotapiError("refused", String(json.msg), status));
+    }
   }
 
   #address(): string {
     const after = this.resumeAfter?.();
     if (!after) return this.url;
-    const url = new URL(this.url, globalThis.location?.href);
-    url.searchParams.set("after", after); // in the place of one that the url may have begun with
-    return url.href;
+    const url = this.url.replace(/([?&])after=[^&]*/, "$1"); // in the place of one that the url may have begun with
+    return `${url}${url.includes("?") ? "&" : "?"}after=${encodeURIComponent(after)}`;
   }
 
   #listen(socket: WebSocketLike): void {
@@ -176,15 +243,24 @@ export class SocketBus extends Emitter<SocketBusEvents> {
 
   #opened(): void {
     clearTimeout(this.#timer);
-    this.#openedAt = Date.now();
+    this.#failed = false;
+    this.#openedAt = this.#heardAt = Date.now();
     this.#silence = 0;
     this.largest = 0;
-    this.#heartbeat = setInterval(() => this.#beat(), this.options.pingInterval ?? 3_000);
-    this.#ping(); // the sooner it is answered, the sooner silence means something
+    this.#watch(); // the sooner a ping is answered, the sooner silence means something
     this.#change({ state: "open" });
   }
 
+  /** Pings now, and looks for answers from now on. */
+  #watch(): void {
+    clearInterval(this.#heartbeat);
+    this.#heartbeat = setInterval(() => this.#beat(), time(this.options.pingInterval, 3_000));
+    this.#ping();
+  }
+
   #receive(data: RawData): void {
+    this.#heardAt = Date.now();
+    this.#expecting = false;
     this.#silence = 0;
     const packet = typeof data === "string" ? MsgCodec.decode(data) : undefined;
     if (packet?.command === MessageCommand.PINGPONG) this.#answers = true;
@@ -193,6 +269,8 @@ export class SocketBus extends Emitter<SocketBusEvents> {
   }
 
   #beat(): void {
+    const quiet = this.options.pingInterval || this.#expecting || Date.now() - this.#heardAt >= IDLE_MS;
+    if (this.#answers && !quiet) return;
     if (this.#answers && this.#silence >= MAX_SILENCE) {
       this.#lost(1006, new GotapiError("network", "no answer to pings"));
     } else {
@@ -206,28 +284,52 @@ export class SocketBus extends Emitter<SocketBusEvents> {
     this.send({ type: MessageType.Command, command: MessageCommand.PINGPONG, uuid });
   }
 
-  /** The browser is online again: try at once, or find out quickly whether the connection survived. */
-  #wake = (): void => {
-    if (this.state === "waiting") {
+  /** News from the browser: try at once, or find out quickly whether the connection has survived. */
+  #heed = ({ type, persisted }: { type: string; persisted?: boolean }): void => {
+    if (type === "pagehide") {
+      // The browser keeps the page for the way back. Until "pageshow" it is no member.
+      if (persisted && this.state !== "waiting") this.#retry(1001);
+    } else if (type === "visibilitychange" && globalThis.document?.hidden) {
+      // Nobody looks at it.
+    } else if (this.state === "open") {
+      this.#silence = MAX_SILENCE - 1;
+      this.#watch();
+    } else if (this.state === "waiting" && type !== "offline") {
       clearTimeout(this.#timer);
       this.#attempt = 0;
       this.#dial();
-    } else if (this.state === "open") {
-      this.#silence = MAX_SILENCE - 1;
-      this.#ping();
     }
   };
 
   #lost(code: number, error?: GotapiError): void {
     const wasOpen = this.state === "open";
-    if (wasOpen && Date.now() - this.#openedAt >= STABLE_MS) this.#attempt = 0;
+    const why = `${wasOpen ? "disconnected" : "cannot connect"}: ${code}`;
+    this.#failed = !wasOpen;
+    const round = this.#retry(code);
+    if (round === this.#round) this.emit("error", error ?? new GotapiError("network", why, code));
+  }
+
+  /** Lets go of the connection, and tries again after a pause. Returns the number of the round. */
+  #retry(code: number): number {
+    if (this.state === "open" && Date.now() - this.#openedAt >= STABLE_MS) this.#attempt = 0;
     this.#drop();
     const round = this.#round;
     const retryIn = backoff(this.#attempt++, this.options.backoff);
     this.#timer = setTimeout(() => this.#dial(), retryIn);
     this.#change({ state: "waiting", retryIn, code });
-    const why = `${wasOpen ? "disconnected" : "cannot connect"}: ${code}`;
-    if (round === this.#round) this.emit("error", error ?? new GotapiError("network", why, code));
+    return round;
+  }
+
+  /** Another try would fail, too. */
+  #giveUp(change: StateChange, error: GotapiError): void {
+    this.#end(change);
+    this.emit("error", error);
+  }
+
+  #end(change: StateChange): void {
+    for (const name of NEWS) globalThis.removeEventListener?.(name, this.#heed);
+    this.#drop();
+    this.#change(change);
   }
 
   /** Lets go of the connection, or of the try to get one. */

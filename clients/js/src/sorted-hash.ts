@@ -30,8 +30,9 @@ export class SortedHash {
     return this.get(uuid)?.sent === true;
   }
 
-  /** The place of a message, or -1. Searches from the newest on. */
+  /** The place of a message, or -1. Searches from the newest on; the oldest is found at once. */
   indexOf(uuid: string): number {
+    if (this.uuids[0] === uuid) return 0;
     return this.#bodies.has(uuid) ? this.uuids.lastIndexOf(uuid) : -1;
   }
 

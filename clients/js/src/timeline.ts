@@ -8,15 +8,14 @@ export interface Entry {
   body: MessageBody;
 }
 
-/** What the timeline tells while it changes. */
-export interface TimelineListener {
-  inserted(entry: Entry, index: number): void;
-  moved(uuid: string, index: number, from: number): void;
-  /** A message that was there is not in the history any more. */
-  vanished(uuid: string): void;
+/** What became of a message of the list, named as the event that tells it. */
+export type Change =
+  | { name: "message"; uuid: string; body: MessageBody; index: number }
+  | { name: "moved"; uuid: string; index: number; from: number }
+  /** It was there, and is not in the history any more. */
+  | { name: "removed"; uuid: string; index: number }
   /** An own message was found in the history or the stream. */
-  settled(uuid: string): void;
-}
+  | { name: "ack"; uuid: string; index: number };
 
 /** Where a page of history was read, so that it finds its place although the list has changed meanwhile. */
 export interface Place {
@@ -31,8 +30,9 @@ export interface Place {
 /**
  * Puts messages where they belong: those that the server has, in the order of the history; after them own ones
  * that it does not have, in the order of publishing. The stream decides: what it has not brought yet is left to it.
+ * What it does to the list is added to `changes`.
  */
-export function newTimeline(list: SortedHash, listener: TimelineListener) {
+export function newTimeline(list: SortedHash, changes: Change[]) {
   /** The last message of the stream; "" when it and all before it were recalled, undefined before the first one. */
   let cursor: string | undefined;
   /** Whether the stream itself brought the cursor where it is. */
@@ -58,23 +58,25 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
   /** The next message of the stream. */
   function append(entry: Entry): void {
     const { uuid } = entry;
-    if (!list.isStored(uuid) && list.has(uuid)) {
-      settle(uuid);
-      return;
-    }
+    if (settle(uuid)) return;
     const at = next();
-    const index = list.indexOf(uuid);
-    if (index < 0) insert(entry, at);
-    else if (index >= at) clear(at, index, new Set());
+    if (!list.has(uuid)) insert(entry, at);
     else if (streaming) putAt(uuid, at);
     reach(uuid);
   }
 
-  /** An own message has got its place in the stream: after all that the server has sent so far. */
-  function settle(uuid: string): void {
-    if (!list.has(uuid) || list.isStored(uuid)) return;
-    settleAt(uuid, next());
+  /**
+   * The stream has got to an own message: after all that the server has sent so far. Reports whether it is new there;
+   * an ack that comes once more changes nothing.
+   */
+  function settle(uuid: string): boolean {
+    const at = next();
+    const index = list.indexOf(uuid);
+    if (index < 0 || (list.isStored(uuid) && index < at)) return false;
+    if (list.isStored(uuid)) clear(at, index, new Set());
+    else settleAt(uuid, at);
     reach(uuid);
+    return true;
   }
 
   /**
@@ -107,7 +109,7 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
     const from = list.indexOf(uuid);
     if (from === index) return;
     list.move(uuid, index);
-    listener.moved(uuid, index, from);
+    changes.push({ name: "moved", uuid, index, from });
   }
 
   /** Returns the place where it was, or -1. */
@@ -151,12 +153,15 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
     let anchored = false;
     for (const entry of part) {
       const { uuid } = entry;
+      if (!list.has(uuid)) {
+        insert(entry, next++);
+        continue;
+      }
       if (list.isStored(uuid)) {
         if (anchored) clear(next, list.indexOf(uuid), names);
         anchored = true;
         putAt(uuid, Math.min(next, list.indexOf(uuid) + 1));
-      } else if (list.has(uuid)) settleAt(uuid, next);
-      else insert(entry, next);
+      } else settleAt(uuid, next);
       next = list.indexOf(uuid) + 1;
     }
   }
@@ -164,19 +169,21 @@ export function newTimeline(list: SortedHash, listener: TimelineListener) {
   /** Takes away what stands in a stretch of the history without being in it. */
   function clear(from: number, to: number, names: Set<string>): void {
     for (const uuid of list.uuids.slice(from, Math.max(from, to))) {
-      if (list.isStored(uuid) && !names.has(uuid) && !isNameless(uuid)) listener.vanished(uuid);
+      if (list.isStored(uuid) && !names.has(uuid) && !isNameless(uuid)) {
+        changes.push({ name: "removed", uuid, index: remove(uuid) });
+      }
     }
   }
 
   function insert(entry: Entry, index: number): void {
     list.insert(entry.uuid, entry.body, index);
-    listener.inserted(entry, index);
+    changes.push({ name: "message", ...entry, index });
   }
 
   function settleAt(uuid: string, index: number): void {
     list.markAsServerAck(uuid);
     putAt(uuid, index);
-    listener.settled(uuid);
+    changes.push({ name: "ack", uuid, index: list.indexOf(uuid) });
   }
 
   /** Puts a message before the one that is at a place now. */

@@ -45,10 +45,10 @@ func gone(at Time) Event { return Event{At: at, Kind: Refused, Code: 410} }
 
 func newStory() *story {
 	s := &story{
-		ann:  &Conn{Member: "ann", Opened: second},
-		bob:  &Conn{Member: "bob", Opened: second, Closed: true, ClosedAt: sentAt(5)},
-		back: &Conn{Member: "bob", After: uuid(4), Dialed: sentAt(5), Opened: sentAt(5)},
-		carl: &Conn{Member: "carl", Dialed: sentAt(6) - second/5, Opened: sentAt(6) - second/10},
+		ann:  &Conn{Reader: WebSocket, Member: "ann", Opened: second},
+		bob:  &Conn{Reader: WebSocket, Member: "bob", Opened: second, Closed: true, ClosedAt: sentAt(5)},
+		back: &Conn{Reader: WebSocket, Member: "bob", After: uuid(4), Dialed: sentAt(5), Opened: sentAt(5)},
+		carl: &Conn{Reader: WebSocket, Member: "carl", Dialed: sentAt(6) - second/5, Opened: sentAt(6) - second/10},
 	}
 	s.group = &Group{
 		Name: "/g", Messages: make(map[string]*Message),
@@ -117,7 +117,7 @@ func TestAGoodRecordingBreaksNoRule(t *testing.T) {
 		t.Errorf("%v", v)
 	}
 	want := Summary{
-		Messages: 10, Acked: 10, Sends: 10, Conns: 4, Resumes: 1, Deliveries: 24, RecallsTold: 2, Recalls: 1, Pages: 3,
+		Messages: 10, Acked: 10, Sends: 10, Conns: 4, Resumes: 1, Deliveries: 24, RecallsDelivered: 2, Recalls: 1, Pages: 3,
 	}
 	if diff := cmp.Diff(want, summary); diff != "" {
 		t.Errorf("summary (-want +got):\n%s", diff)
@@ -170,6 +170,12 @@ func TestBrokenRecordingsAreFound(t *testing.T) {
 		"no answer to a send": {func(s *story) {
 			s.group.Messages["late"] = &Message{UUID: "late", Text: "late", Sends: []Send{{At: sentAt(9), Conn: s.ann}}}
 		}, []Rule{EverySendAnswered}},
+		"a refusal without a code": {func(s *story) {
+			s.ann.Events = append(s.ann.Events, Event{At: sentAt(9) + second, Kind: Refused, UUID: uuid(9)})
+		}, []Rule{EverySendAnswered}},
+		"a refusal that says 200": {func(s *story) {
+			s.ann.Events = append(s.ann.Events, Event{At: sentAt(9) + second, Kind: Refused, UUID: uuid(9), Code: 200})
+		}, []Rule{EverySendAnswered}},
 		"a 500 over HTTP": {func(s *story) {
 			s.group.Messages["late"] = &Message{UUID: "late", Text: "late", Sends: []Send{{At: sentAt(9), Code: 500}}}
 		}, []Rule{EverySendAnswered}},
@@ -177,12 +183,12 @@ func TestBrokenRecordingsAreFound(t *testing.T) {
 		"nothing comes after the join":            {func(s *story) { s.carl.Events = nil }, []Rule{NoHole}},
 		"a resume leaves out its first":           {func(s *story) { s.back.Events = s.back.Events[2:] }, []Rule{ResumeIsExact}},
 		"a resume gives a message again":          {func(s *story) { s.back.Events = slices.Insert(s.back.Events, 0, got(4)) }, []Rule{InOrder}},
-		"a resume leaves out a recall":            {func(s *story) { s.back.Events = slices.Delete(s.back.Events, 1, 2) }, []Rule{RecallIsTold}},
-		"a recall is never told":                  {func(s *story) { s.ann.Events = slices.Delete(s.ann.Events, 6, 7) }, []Rule{RecallIsTold}},
-		"a recall is not told to one who left":    {func(s *story) { s.ann.Events = slices.Delete(s.ann.Events, 6, 7); cut(s.ann, 8, 0) }, []Rule{RecallIsTold}},
-		"a recall is told twice":                  {func(s *story) { s.ann.Events = slices.Insert(s.ann.Events, 7, recalled(2)) }, []Rule{RecallIsTold}},
+		"a resume leaves out a recall":            {func(s *story) { s.back.Events = slices.Delete(s.back.Events, 1, 2) }, []Rule{RecallIsDelivered}},
+		"a recall is never told":                  {func(s *story) { s.ann.Events = slices.Delete(s.ann.Events, 6, 7) }, []Rule{RecallIsDelivered}},
+		"a recall is not told to one who left":    {func(s *story) { s.ann.Events = slices.Delete(s.ann.Events, 6, 7); cut(s.ann, 8, 0) }, []Rule{RecallIsDelivered}},
+		"a recall is told twice":                  {func(s *story) { s.ann.Events = slices.Insert(s.ann.Events, 7, recalled(2)) }, []Rule{RecallIsDelivered}},
 		"a recall that nobody asked for":          {func(s *story) { s.ann.Events = slices.Insert(s.ann.Events, 7, recalled(3)) }, []Rule{NothingForeign}},
-		"a recall before its message":             {func(s *story) { recallBefore(s) }, []Rule{RecallIsTold}},
+		"a recall before its message":             {func(s *story) { recallBefore(s) }, []Rule{RecallIsDelivered}},
 		"a recalled text is still in the history": {func(s *story) { s.group.Final[2].Text = text(2) }, []Rule{RecallErases}},
 		"a recalled text is in a later page":      {func(s *story) { s.group.Pages[2].Texts = texts(2, 1, 0) }, []Rule{RecallErases}},
 		"a recalled text is delivered":            {func(s *story) { recalledEarly(s) }, []Rule{RecallErases}},
@@ -194,13 +200,13 @@ func TestBrokenRecordingsAreFound(t *testing.T) {
 		"a page in another order":                    {func(s *story) { s.group.Pages[1].Texts = texts(9, 7, 8) }, []Rule{PagesAreHistory}},
 		"a page lags behind":                         {func(s *story) { s.group.Pages[1].Texts = texts(8, 7) }, []Rule{PagesAreHistory}},
 		"a page has a changed text":                  {func(s *story) { s.group.Pages[1].Texts[0] += " " }, []Rule{NothingForeign}},
-		"lost, and the stream goes on":               {func(s *story) { s.masterDied(8); s.forget(8); s.group.Pages = nil }, []Rule{LossIsTold}},
-		"lost, and the connection ends too late":     {func(s *story) { lateLoss(s) }, []Rule{LossIsTold}},
-		"lost, and the stream goes on after 410":     {func(s *story) { onAfterGone(s) }, []Rule{LossIsTold}},
-		"lost, closed with another code":             {func(s *story) { reportedLoss(s, 1000) }, []Rule{LossIsTold}},
-		"lost, and the resume does not say so":       {func(s *story) { silentResume(s) }, []Rule{LossIsTold}},
+		"lost, and the stream goes on":               {func(s *story) { s.masterDied(8); s.forget(8); s.group.Pages = nil }, []Rule{LossIsReported}},
+		"lost, and the connection ends too late":     {func(s *story) { lateLoss(s) }, []Rule{LossIsReported}},
+		"lost, and the stream goes on after 410":     {func(s *story) { onAfterGone(s) }, []Rule{LossIsReported}},
+		"lost, closed with another code":             {func(s *story) { reportedLoss(s, 1000) }, []Rule{LossIsReported}},
+		"lost, and the resume does not say so":       {func(s *story) { silentResume(s) }, []Rule{LossIsReported}},
 		"a low-level packet twice":                   {func(s *story) { low := Event{Kind: Low, Text: "low"}; s.bob.Events = append(s.bob.Events, low, low) }, []Rule{NoDuplicate}},
-		"lost in a master's death, but not that day": {func(s *story) { reportedLoss(s, 1012); s.group.Lossy[0].From, s.group.Lossy[0].To = 0, second }, []Rule{AckedIsStored, LossIsTold}},
+		"lost in a master's death, but not that day": {func(s *story) { reportedLoss(s, 1012); s.group.Lossy[0].From, s.group.Lossy[0].To = 0, second }, []Rule{AckedIsStored, LossIsReported}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()
@@ -250,7 +256,7 @@ func reportedLoss(s *story, code int) {
 		c.Closed, c.ClosedAt, c.Code = true, sentAt(11), code
 	}
 	s.group.Conns = append(s.group.Conns, &Conn{
-		Member: "bob", After: uuid(9), Dialed: sentAt(12), Opened: sentAt(12),
+		Reader: WebSocket, Member: "bob", After: uuid(9), Dialed: sentAt(12), Opened: sentAt(12),
 		Events: append([]Event{gone(sentAt(12))}, s.whole()...),
 	})
 }
@@ -273,7 +279,7 @@ func TestAcksOfReplicasAllowNoLoss(t *testing.T) {
 		spoil func(s *story)
 		want  []Rule
 	}{
-		"an acked message": {func(s *story) { reportedLoss(s, 1012) }, []Rule{AckedIsStored, LossIsTold}},
+		"an acked message": {func(s *story) { reportedLoss(s, 1012) }, []Rule{AckedIsStored, LossIsReported}},
 		"nothing":          {func(s *story) { s.masterDied(9) }, nil},
 		"a low-level packet twice while a partition heals": {func(s *story) {
 			s.masterDied(0)
@@ -288,6 +294,7 @@ func TestAcksOfReplicasAllowNoLoss(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newStory()
 			tt.spoil(s)
+			slices.Sort(tt.want)
 			_, violations := Check(&Recording{Groups: []*Group{s.group}, End: 60 * second, Replicated: true})
 			if diff := cmp.Diff(tt.want, Rules(violations)); diff != "" {
 				t.Errorf("broken rules (-want +got):\n%s", diff)

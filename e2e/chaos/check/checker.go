@@ -16,23 +16,55 @@ type checker struct {
 	end Time
 	// See Recording.
 	replicated bool
-	// Where a message stands in Final.
+	// The place of a message in Final.
 	place map[string]int
 	// When a message was first acked, over WebSocket or HTTP.
 	acked map[string]Time
-	// How often a connection got an ack, or a certain or another refusal.
+	// How often each send was answered, by what the answer says.
 	answers map[answerKey]answers
 
 	summary    Summary
 	violations []Violation
 }
 
+// answerKey names the sends of a message on one connection, or as requests (nil).
 type answerKey struct {
 	conn *Conn
 	uuid string
 }
 
-type answers struct{ acks, certain, uncertain int }
+// answers counts answers by their meaning.
+type answers [meanings]int
+
+// meaning is what an answer to a send says of the message.
+type meaning int
+
+const (
+	unexpected meaning = iota // the protocol allows no such answer
+	unknown                   // it may be stored
+	notStored
+	stored
+	meanings
+)
+
+// refusals is what the codes of refusals mean.
+var refusals = map[int]meaning{
+	http.StatusTooManyRequests:    notStored,
+	http.StatusServiceUnavailable: notStored,
+	http.StatusGatewayTimeout:     unknown,
+}
+
+// answer is what the status of a request means.
+func (s *Send) answer() meaning {
+	switch s.Code {
+	case http.StatusOK:
+		return stored
+	case 0: // none came
+		return unknown
+	default:
+		return refusals[s.Code]
+	}
+}
 
 func newChecker(g *Group, r *Recording) *checker {
 	c := &checker{
@@ -48,52 +80,40 @@ func newChecker(g *Group, r *Recording) *checker {
 	}
 	for _, m := range g.Messages {
 		for _, s := range m.Sends {
-			if s.Conn == nil && s.Code == http.StatusOK {
-				c.noteAck(m.UUID, s.Answered)
+			if s.Conn == nil {
+				c.noteAnswer(nil, m.UUID, s.answer(), s.Answered)
 			}
 		}
 	}
 	for _, conn := range g.Conns {
 		for i := range conn.Events {
-			c.noteAnswer(conn, &conn.Events[i])
+			switch e := &conn.Events[i]; e.Kind {
+			case Ack:
+				c.noteAnswer(conn, e.UUID, stored, e.At)
+			case Refused:
+				c.noteAnswer(conn, e.UUID, refusals[e.Code], e.At)
+			default:
+			}
 		}
 	}
 	return c
 }
 
-func (c *checker) noteAck(uuid string, at Time) {
-	if was, ok := c.acked[uuid]; !ok || at < was {
+func (c *checker) noteAnswer(conn *Conn, uuid string, means meaning, at Time) {
+	if was, ok := c.acked[uuid]; means == stored && (!ok || at < was) {
 		c.acked[uuid] = at
 	}
-}
-
-func (c *checker) noteAnswer(conn *Conn, e *Event) {
-	key := answerKey{conn, e.UUID}
+	key := answerKey{conn, uuid}
 	a := c.answers[key]
-	switch {
-	case e.Kind == Ack:
-		a.acks++
-		c.noteAck(e.UUID, e.At)
-	case e.Kind == Refused && certain(e.Code):
-		a.certain++
-	case e.Kind == Refused:
-		a.uncertain++
-	default:
-		return
-	}
+	a[means]++
 	c.answers[key] = a
-}
-
-// certain says that the message was not stored.
-func certain(code int) bool {
-	return code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests
 }
 
 func (c *checker) violate(rule Rule, conn *Conn, format string, args ...any) {
 	c.violations = append(c.violations, Violation{Rule: rule, Group: c.Name, Conn: conn, Detail: fmt.Sprintf(format, args...)})
 }
 
-// lossy says whether Redis may have lost what it had at that time.
+// lossy reports whether Redis may have lost what it had at that time.
 func (c *checker) lossy(at Time) bool {
 	return slices.ContainsFunc(c.Lossy, func(s Span) bool { return s.holds(at) })
 }
@@ -125,28 +145,28 @@ func (c *checker) history() {
 		m := c.Messages[e.UUID]
 		switch {
 		case m == nil:
-			c.violate(NothingForeign, nil, "the history has %q, which nobody sent: %.200q", e.UUID, e.Text)
+			c.violate(NothingForeign, nil, "the history has %q, which was never sent: %.200q", e.UUID, e.Text)
 		case c.place[e.UUID] != i:
-			c.violate(StoredOnce, nil, "%s stands at %d and at %d", e.UUID, c.place[e.UUID], i)
+			c.violate(StoredOnce, nil, "%s is at %d and at %d", e.UUID, c.place[e.UUID], i)
 		case e.Text == "" && c.Recalls[e.UUID] == nil:
-			c.violate(NothingForeign, nil, "%s is erased, and nobody recalled it", e.UUID)
+			c.violate(NothingForeign, nil, "%s is erased, and was never recalled", e.UUID)
 		case e.Text != "" && e.Text != m.Text:
 			c.violate(NothingForeign, nil, "%s was changed: sent %.200q, the history has %.200q", e.UUID, m.Text, e.Text)
 		}
 	}
 }
 
-// message checks what became of one message.
+// message checks the outcome of one message.
 func (c *checker) message(m *Message) {
 	c.summary.Sends += len(m.Sends)
-	_, stored := c.place[m.UUID]
+	_, isStored := c.place[m.UUID]
 	at, acked := c.acked[m.UUID]
 	switch {
-	case acked && !stored && c.lossy(at) && !c.replicated:
+	case acked && !isStored && c.lossy(at) && !c.replicated:
 		c.summary.Lost++
-	case acked && !stored:
+	case acked && !isStored:
 		c.violate(AckedIsStored, nil, "%s was acked at %.3f s, and is not in the history", m.UUID, at.Seconds())
-	case stored && c.refused(m):
+	case isStored && c.onlyRefused(m):
 		c.violate(RefusedIsNotStored, nil, "%s was only ever refused, and is in the history at %d", m.UUID, c.place[m.UUID])
 	}
 	for _, s := range m.Sends {
@@ -154,20 +174,14 @@ func (c *checker) message(m *Message) {
 	}
 }
 
-// refused says that each attempt was refused with a code that says "certainly
-// not stored".
-func (c *checker) refused(m *Message) bool {
-	on := make(map[*Conn]int)
+// onlyRefused reports whether every send was refused with a code that means "not stored".
+func (c *checker) onlyRefused(m *Message) bool {
+	sends := make(map[*Conn]int)
 	for _, s := range m.Sends {
-		if s.Conn == nil && !certain(s.Code) {
-			return false
-		}
-		if s.Conn != nil {
-			on[s.Conn]++
-		}
+		sends[s.Conn]++
 	}
-	for conn, sends := range on {
-		if c.answers[answerKey{conn, m.UUID}].certain != sends {
+	for conn, n := range sends {
+		if c.answers[answerKey{conn, m.UUID}][notStored] != n {
 			return false
 		}
 	}
@@ -176,12 +190,8 @@ func (c *checker) refused(m *Message) bool {
 
 func (c *checker) send(m *Message, s Send) {
 	if s.Conn == nil {
-		switch s.Code {
-		case http.StatusOK:
-		case 0, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-			c.summary.Refusals++
-		default:
-			c.violate(EverySendAnswered, nil, "%s was answered with %d over HTTP", m.UUID, s.Code)
+		if means := s.answer(); means != stored {
+			c.refused(nil, m.UUID, s.Code, means)
 		}
 		return
 	}
@@ -189,9 +199,16 @@ func (c *checker) send(m *Message, s Send) {
 	if s.Conn.Closed {
 		until = s.Conn.ClosedAt
 	}
-	a := c.answers[answerKey{s.Conn, m.UUID}]
-	if a.acks+a.certain+a.uncertain == 0 && until-s.At > patience {
+	if c.answers[answerKey{s.Conn, m.UUID}] == (answers{}) && until-s.At > patience {
 		c.violate(EverySendAnswered, s.Conn, "%s was sent at %.3f s and never answered", m.UUID, s.At.Seconds())
+	}
+}
+
+// refused checks the refusal of a send.
+func (c *checker) refused(conn *Conn, uuid string, code int, means meaning) {
+	c.summary.Refusals++
+	if means == unexpected {
+		c.violate(EverySendAnswered, conn, "%s was refused with %d", uuid, code)
 	}
 }
 
@@ -211,7 +228,7 @@ func (c *checker) recall(r *Recall) {
 	}
 }
 
-// sentBefore says whether somebody had sent the message at that time.
+// firstSent returns when the message was first sent, if it was.
 func (c *checker) firstSent(uuid string) (Time, bool) {
 	m := c.Messages[uuid]
 	if m == nil || len(m.Sends) == 0 {

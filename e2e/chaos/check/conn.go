@@ -12,10 +12,10 @@ type walk struct {
 	first int
 	// What the connection has got in its place, and when.
 	have map[string]Time
-	// Recalls that it was told of.
-	told map[string]bool
-	lows map[string]bool
-	acks map[string]int
+	// Recalls that it has got, by message.
+	recallsGot map[string]bool
+	lows       map[string]bool
+	acks       map[string]int
 	// The first event that does not follow: Redis lost something, or the
 	// server broke a promise. What comes after it is not compared.
 	fork   *Event
@@ -36,7 +36,7 @@ type violationAt struct {
 func (c *checker) conn(conn *Conn) {
 	w := &walk{
 		checker: c, conn: conn, first: -1,
-		have: make(map[string]Time), told: make(map[string]bool), lows: make(map[string]bool), acks: make(map[string]int),
+		have: make(map[string]Time), recallsGot: make(map[string]bool), lows: make(map[string]bool), acks: make(map[string]int),
 	}
 	if conn.After != "" {
 		c.summary.Resumes++
@@ -59,7 +59,7 @@ func (w *walk) resume() {
 	case ok:
 		w.at, w.known = at, true
 	case first != nil:
-		w.forks(first, LossIsTold, "resumed after %s, which is not in the history, without 410", w.conn.After)
+		w.forks(first, LossIsReported, "resumed after %s, which is not in the history, without 410", w.conn.After)
 	}
 }
 
@@ -79,7 +79,7 @@ func (w *walk) event(i int, e *Event) {
 		w.summary.Deliveries++
 		w.item(e)
 	case Recalled:
-		w.summary.RecallsTold++
+		w.summary.RecallsDelivered++
 		w.recalled(e)
 	case Refused:
 		w.refusal(i, e)
@@ -90,17 +90,17 @@ func (w *walk) event(i int, e *Event) {
 	}
 }
 
-// item is a message or the ack that stands in its place.
+// item checks a message, or the ack that takes its place.
 func (w *walk) item(e *Event) {
 	m := w.Messages[e.UUID]
 	if m == nil {
-		w.violate(NothingForeign, w.conn, "got %s, which nobody sent here: %.200q", e.UUID, e.Text)
+		w.violate(NothingForeign, w.conn, "got %s, which was never sent here: %.200q", e.UUID, e.Text)
 		return
 	}
 	if e.Kind == Got && e.Text != m.Text {
 		w.violate(NothingForeign, w.conn, "%s was changed: sent %.200q, got %.200q", e.UUID, m.Text, e.Text)
 	}
-	if r := w.Recalls[e.UUID]; e.Kind == Got && (w.told[e.UUID] || r != nil && r.Done > 0 && r.Done < w.conn.Dialed && !w.lossy(r.Done)) {
+	if r := w.Recalls[e.UUID]; e.Kind == Got && (w.recallsGot[e.UUID] || r != nil && r.Done > 0 && r.Done < w.conn.Dialed && !w.lossy(r.Done)) {
 		w.violate(RecallErases, w.conn, "got %s at %.3f s, which had been recalled", e.UUID, e.At.Seconds())
 	}
 	sends := w.sendsHere(m)
@@ -119,8 +119,8 @@ func (w *walk) item(e *Event) {
 	w.move(e)
 }
 
-// acksAgain says that this is the ack of a message that was stored before it
-// was sent here again: it stands anywhere after the message.
+// acksAgain reports whether this is the ack of a message that was stored before it
+// was sent here again. Such an ack comes anywhere after the message.
 func (w *walk) acksAgain(e *Event, m *Message, sends int) bool {
 	if _, ok := w.have[e.UUID]; ok {
 		return true
@@ -162,7 +162,7 @@ func (w *walk) move(e *Event) {
 	case twice:
 		w.forks(e, NoDuplicate, "%s came twice, the second time at %.3f s", e.UUID, e.At.Seconds())
 	case !stored:
-		w.forks(e, LossIsTold, "got %s at %.3f s, which is not in the history", e.UUID, e.At.Seconds())
+		w.forks(e, LossIsReported, "got %s at %.3f s, which is not in the history", e.UUID, e.At.Seconds())
 	case !w.known:
 		w.at, w.known, w.first = at, true, at
 		w.began(e, at)
@@ -176,7 +176,7 @@ func (w *walk) move(e *Event) {
 	}
 }
 
-// skip checks what stands between the last event and this one: only what was
+// skip checks the places between the last event and this one: only messages that were
 // recalled before it could be delivered.
 func (w *walk) skip(e *Event, to int) {
 	for i := w.at + 1; i < to; i++ {
@@ -222,12 +222,10 @@ func (w *walk) began(e *Event, at int) {
 	}
 }
 
+// refusal takes the refusal of a send, or 410: messages of the stream were lost.
 func (w *walk) refusal(i int, e *Event) {
 	if e.UUID != "" {
-		w.summary.Refusals++
-		if e.Code != 429 && e.Code != 503 && e.Code != 504 {
-			w.violate(EverySendAnswered, w.conn, "%s was refused with %d", e.UUID, e.Code)
-		}
+		w.checker.refused(w.conn, e.UUID, e.Code, refusals[e.Code])
 		return
 	}
 	if e.Code != 410 {
@@ -235,7 +233,7 @@ func (w *walk) refusal(i int, e *Event) {
 		return
 	}
 	if !w.lossyBefore(e.At) {
-		w.violate(NoFalseAlarm, w.conn, "told 410 at %.3f s", e.At.Seconds())
+		w.violate(NoFalseAlarm, w.conn, "got 410 at %.3f s", e.At.Seconds())
 	}
 	if e == w.startedOver {
 		return
@@ -244,7 +242,7 @@ func (w *walk) refusal(i int, e *Event) {
 	w.gone, w.goneN = true, i+1
 }
 
-// lossyBefore says whether Redis may have lost something up to that time.
+// lossyBefore reports whether Redis may have lost something up to that time.
 func (w *walk) lossyBefore(at Time) bool {
 	for _, s := range w.Lossy {
 		if s.From <= at {
@@ -267,20 +265,20 @@ func (w *walk) low(e *Event) {
 func (w *walk) recalled(e *Event) {
 	r := w.Recalls[e.UUID]
 	if r == nil || r.Asked > e.At {
-		w.violate(NothingForeign, w.conn, "told at %.3f s of a recall of %s, for which nobody had asked", e.At.Seconds(), e.UUID)
+		w.violate(NothingForeign, w.conn, "got a recall of %s at %.3f s, which had not been asked for", e.UUID, e.At.Seconds())
 		return
 	}
-	if w.told[e.UUID] {
-		w.violate(RecallIsTold, w.conn, "told of the recall of %s twice", e.UUID)
+	if w.recallsGot[e.UUID] {
+		w.violate(RecallIsDelivered, w.conn, "got the recall of %s twice", e.UUID)
 	}
-	w.told[e.UUID] = true
+	w.recallsGot[e.UUID] = true
 	_, have := w.have[e.UUID]
 	at, stored := w.place[e.UUID]
 	if w.fork != nil || have || !stored {
 		return
 	}
 	if begin, ok := w.begin(); ok && at > begin {
-		w.violate(RecallIsTold, w.conn, "told at %.3f s of the recall of %s (place %d) without having got it; the stream is at %d", e.At.Seconds(), e.UUID, at, w.at)
+		w.violate(RecallIsDelivered, w.conn, "got the recall of %s (place %d) at %.3f s without the message; the stream is at %d", e.UUID, at, e.At.Seconds(), w.at)
 	}
 }
 
@@ -309,7 +307,7 @@ func (w *walk) finish() {
 	if !w.conn.Closed {
 		w.reachedTheEnd()
 	}
-	w.recallsTold()
+	w.recallsDelivered()
 }
 
 // explain drops what was noted where the stream forked, if Redis may have lost
@@ -334,12 +332,12 @@ func (w *walk) explain() {
 func (w *walk) end410() {
 	for _, e := range w.conn.Events[w.goneN:] {
 		if e.Kind == Got || e.Kind == Recalled {
-			w.violate(LossIsTold, w.conn, "got %s after 410", e.UUID)
+			w.violate(LossIsReported, w.conn, "got %s after 410", e.UUID)
 			return
 		}
 	}
-	if w.conn.Code != 0 && w.conn.Code != 1012 || !w.conn.Closed {
-		w.violate(LossIsTold, w.conn, "closed with %d after 410, want 1012", w.conn.Code)
+	if want := w.conn.Reader.LossCode; w.conn.Code != 0 && w.conn.Code != want || !w.conn.Closed {
+		w.violate(LossIsReported, w.conn, "closed with %d after 410, want %d", w.conn.Code, want)
 	}
 }
 
@@ -359,14 +357,14 @@ func (w *walk) reachedTheEnd() {
 		return
 	}
 	if w.at < last {
-		w.violate(NoHole, w.conn, "stopped at place %d; the last message %s stands at %d", w.at, w.Final[last].UUID, last)
+		w.violate(NoHole, w.conn, "stopped at place %d; the last message %s is at %d", w.at, w.Final[last].UUID, last)
 	}
 }
 
-// recallsTold checks that the connection heard of every recall that concerns it.
-func (w *walk) recallsTold() {
+// recallsDelivered checks that the connection heard of every recall that concerns it.
+func (w *walk) recallsDelivered() {
 	for uuid, r := range w.Recalls {
-		if w.told[uuid] || r.Done == 0 || w.lossy(r.Done) {
+		if w.recallsGot[uuid] || r.Done == 0 || w.lossy(r.Done) {
 			continue
 		}
 		at, stored := w.place[uuid]
@@ -374,25 +372,25 @@ func (w *walk) recallsTold() {
 		switch {
 		case !stored:
 		case have && got < r.Done:
-			w.mustBeTold(r)
+			w.mustHaveRecall(r)
 		case have:
 			// It came after the recall was answered, which happens to a slow
 			// stream; the recall still follows.
-			w.mustBeTold(r)
+			w.mustHaveRecall(r)
 		case w.conn.After != "" && w.known:
 			after, ok := w.place[w.conn.After]
 			if acked, was := w.acked[w.conn.After]; ok && was && at <= after && r.Asked > acked {
-				w.mustBeTold(r)
+				w.mustHaveRecall(r)
 			}
 		}
 	}
 }
 
-// mustBeTold reports a recall that the connection should have heard of: it
+// mustHaveRecall reports a recall that the connection should have heard of: it
 // lived to the end, or got something that was sent after the recall.
-func (w *walk) mustBeTold(r *Recall) {
+func (w *walk) mustHaveRecall(r *Recall) {
 	if !w.conn.Closed {
-		w.violate(RecallIsTold, w.conn, "never told of the recall of %s at %.3f s", r.UUID, r.Done.Seconds())
+		w.violate(RecallIsDelivered, w.conn, "never got the recall of %s at %.3f s", r.UUID, r.Done.Seconds())
 		return
 	}
 	for i := range w.conn.Events {
@@ -401,7 +399,7 @@ func (w *walk) mustBeTold(r *Recall) {
 			continue
 		}
 		if sent, ok := w.firstSent(e.UUID); ok && sent > r.Done {
-			w.violate(RecallIsTold, w.conn, "not told of the recall of %s at %.3f s, but got %s, which was sent at %.3f s", r.UUID, r.Done.Seconds(), e.UUID, sent.Seconds())
+			w.violate(RecallIsDelivered, w.conn, "did not get the recall of %s at %.3f s, but got %s, which was sent at %.3f s", r.UUID, r.Done.Seconds(), e.UUID, sent.Seconds())
 			return
 		}
 	}

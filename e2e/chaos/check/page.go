@@ -12,7 +12,7 @@ func (c *checker) page(p *Page) {
 		uuid := uuidOf(text)
 		m := c.Messages[uuid]
 		if m == nil || m.Text != text {
-			c.violate(NothingForeign, nil, "a page has %.200q, which nobody sent", text)
+			c.violate(NothingForeign, nil, "a page has %.200q, which was never sent", text)
 			return
 		}
 		if r := c.Recalls[uuid]; r != nil && r.Done > 0 && r.Done < p.Asked && !c.lossy(r.Done) {
@@ -50,7 +50,7 @@ func (c *checker) adjoins(p *Page) {
 	}
 }
 
-// near says whether Redis may have lost something around the page.
+// near reports whether Redis may have lost something around the page.
 func (c *checker) near(p *Page) bool {
 	for _, s := range c.Lossy {
 		if s.From <= p.Answered && p.Asked <= s.To {
@@ -114,6 +114,6 @@ func uuidOf(text string) string {
 	var p struct {
 		UUID string `json:"uuid"`
 	}
-	_ = json.Unmarshal([]byte(text), &p) // "" is nobody's
+	_ = json.Unmarshal([]byte(text), &p) // no message has the uuid ""
 	return p.UUID
 }

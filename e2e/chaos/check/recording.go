@@ -17,8 +17,8 @@ func (s Span) holds(at Time) bool { return s.From <= at && at <= s.To }
 // Recording is all that happened in the groups of a run.
 type Recording struct {
 	Groups []*Group
-	// Acks waited for a replica: nothing that was acked, or passed on, may be lost,
-	// Lossy or not.
+	// Acks waited for all replicas: nothing that was acked, or passed on, may be lost,
+	// Lossy or not. Otherwise what is lost while Lossy must have been reported.
 	Replicated bool
 	// When the recording ended. Connections that are not Closed were open then:
 	// they had the time to receive everything.
@@ -37,8 +37,8 @@ type Group struct {
 	// What Redis holds at the end, oldest first.
 	Final []Entry
 	// When Redis may have forgotten what it had accepted for this group, because
-	// a master died or was replaced by force; until then, too, members must have
-	// been told.
+	// a master died or was replaced by force. Members must have heard of the loss by the
+	// end of the span.
 	Lossy []Span
 }
 
@@ -58,10 +58,10 @@ type Message struct {
 // Send is one attempt to publish a message.
 type Send struct {
 	At Time
-	// The connection that it was sent on; nil: over HTTP.
+	// The connection that it was sent on; nil: it was a request with its own answer.
 	Conn *Conn `json:"-"`
-	// Over HTTP: the status, 0 if none came, and when it came. The answers to
-	// the others are among their connection's events.
+	// The answer to a request: its status, 0 if none came, and when it came. Other
+	// sends are answered among their connection's events.
 	Code     int
 	Answered Time
 }
@@ -111,9 +111,25 @@ type Event struct {
 	Code int
 }
 
-// Conn is one WebSocket connection.
+// Reader is a way to receive a group's stream.
+type Reader struct {
+	Name string
+	// ThroughEdge: edges serve it; otherwise one history service does.
+	ThroughEdge bool
+	// LossCode is the close code after 410; 0: the client ends the stream itself.
+	LossCode int
+}
+
+// The readers.
+var (
+	WebSocket = &Reader{Name: "WebSocket", ThroughEdge: true, LossCode: 1012}
+	Watch     = &Reader{Name: "Watch"} // of the gRPC API
+)
+
+// Conn is one connection of a reader.
 type Conn struct {
-	// Who opened it, and where.
+	Reader *Reader
+	// The client that opened it, and the address of the server.
 	Member, Edge string
 	// The uuid in ?after=; "": none.
 	After string

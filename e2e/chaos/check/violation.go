@@ -14,7 +14,7 @@ type Rule string
 const (
 	AckedIsStored      Rule = "every acked message is in the history"
 	StoredOnce         Rule = "no message is in the history twice"
-	NothingForeign     Rule = "nothing is stored or delivered that nobody sent there"
+	NothingForeign     Rule = "only what was sent to a group is stored and delivered there"
 	RefusedIsNotStored Rule = "what is refused with 503 is not stored"
 	InOrder            Rule = "a stream follows the order of the history"
 	NoHole             Rule = "a stream has no holes"
@@ -24,9 +24,9 @@ const (
 	EverySendAnswered  Rule = "every send is acked or refused"
 	JoinIsPrompt       Rule = "what is sent after the join is received"
 	ResumeIsExact      Rule = "a resume goes on exactly where it says"
-	LossIsTold         Rule = "lost messages are told of: 410, then the end of the connection"
+	LossIsReported     Rule = "a loss is reported: 410, then the end of the connection"
 	NoFalseAlarm       Rule = "410 only if Redis may have lost something"
-	RecallIsTold       Rule = "every recall is told to all who have the message, once, and after it"
+	RecallIsDelivered  Rule = "every member that has a message gets its recall, once, and after it"
 	RecallErases       Rule = "a recalled message is in no later page or stream"
 	PagesAreHistory    Rule = "a page is a part of the history, and up to date"
 )
@@ -41,26 +41,25 @@ type Violation struct {
 }
 
 func (v Violation) String() string {
-	who := ""
+	where := ""
 	if c := v.Conn; c != nil {
-		who = fmt.Sprintf(" [%s on %s, opened at %.3f s]", c.Member, c.Edge, c.Opened.Seconds())
+		where = fmt.Sprintf(" [%s on %s, opened at %.3f s]", c.Member, c.Edge, c.Opened.Seconds())
 	}
-	return fmt.Sprintf("%s: %s%s: %s", v.Rule, v.Group, who, v.Detail)
+	return fmt.Sprintf("%s: %s%s: %s", v.Rule, v.Group, where, v.Detail)
 }
 
 // Summary counts what a recording held.
 type Summary struct {
 	// Messages that were sent; of those, acked ones; sends; refusals.
 	Messages, Acked, Sends, Refusals int
-	// Connections, of those resumes, and resumes that were told 410.
+	// Connections, of those resumes, and resumes that were refused with 410.
 	Conns, Resumes, ResumesGone int
 	// Connections closed with 410.
 	Gone int
-	// Data packets and acks that members received, recalls that they were told of.
-	Deliveries, RecallsTold int
-	Recalls, Pages          int
-	// Acked messages that Redis lost, as it may, and of which everybody concerned
-	// was told.
+	// Data packets and acks that members received, and recalls.
+	Deliveries, RecallsDelivered int
+	Recalls, Pages               int
+	// Acked messages that Redis lost, as it may, and whose loss was reported.
 	Lost int
 }
 
@@ -75,7 +74,7 @@ func (s *Summary) Add(o Summary) {
 	s.ResumesGone += o.ResumesGone
 	s.Gone += o.Gone
 	s.Deliveries += o.Deliveries
-	s.RecallsTold += o.RecallsTold
+	s.RecallsDelivered += o.RecallsDelivered
 	s.Recalls += o.Recalls
 	s.Pages += o.Pages
 	s.Lost += o.Lost

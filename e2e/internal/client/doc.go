@@ -23,8 +23,8 @@ type TB interface {
 	Fatalf(format string, args ...any)
 }
 
-// Group returns a group name that nobody else uses.
+// Group returns an unused group name.
 func Group() string { return "/conformance/" + rand.Text() }
 
-// UUID returns a uuid that nobody else uses.
+// UUID returns an unused uuid.
 func UUID() string { return rand.Text() }

@@ -71,8 +71,7 @@ func Raw(tb TB, method, addr, request string) Answer {
 	return Answer{Code: resp.StatusCode, Header: resp.Header, Body: string(body)}
 }
 
-// EscapePath percent-encodes a group name, all but its slashes and what needs
-// no escape.
+// EscapePath percent-encodes a group name, but not its slashes.
 func EscapePath(name string) string {
 	return strings.ReplaceAll(url.PathEscape(name), "%2F", "/")
 }

@@ -78,7 +78,7 @@ func ReceiveBuffer(size int) Option {
 }
 
 // TryJoin connects to a path, which is sent as it is. When the server answers
-// with something else than 101, that is resp, and err says so.
+// with anything but 101, resp is that answer and err is not nil.
 func TryJoin(tb TB, addr, path string, options ...Option) (m *Member, resp *http.Response, err error) {
 	tb.Helper()
 	m, resp, err = open(tb, addr, path, options...)
@@ -153,7 +153,7 @@ func (m *Member) Listen() {
 	}()
 }
 
-// Silence makes the member answer no pings any more.
+// Silence stops the member from answering pings.
 func (m *Member) Silence() { m.silent.Store(true) }
 
 func (m *Member) note(change func()) {
@@ -296,7 +296,7 @@ func (m *Member) EndedWithin(d time.Duration) error {
 	return m.err
 }
 
-// Rest takes what has come and was not taken.
+// Rest takes all messages that have arrived.
 func (m *Member) Rest() []Message {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -322,7 +322,7 @@ func (m *Member) WantPong(data string) {
 	m.await("a pong frame", func() bool { return slices.Contains(m.pongs, data) })
 }
 
-// await waits until done says so; it is called with the lock held. The end of
+// await waits until done returns true; it is called with the lock held. The end of
 // the connection fails the test.
 func (m *Member) await(what string, done func() bool) {
 	m.tb.Helper()

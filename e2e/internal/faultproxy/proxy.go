@@ -43,11 +43,11 @@ type Proxy struct {
 type treatment struct {
 	cut, hold bool
 	delay     time.Duration
-	// Whose connections are held, by their IP addresses; nil: everybody's.
+	// The IP addresses whose connections are held; nil: all.
 	held map[string]bool
 }
 
-// holds says whether what comes from that address, or goes back to it, is held.
+// holds reports whether bytes from that address, or back to it, are held.
 func (t *treatment) holds(source string) bool {
 	return t.hold && (t.held == nil || t.held[source])
 }
@@ -76,7 +76,7 @@ func (p *Proxy) Cut() {
 	p.Reset()
 }
 
-// Hold lets nothing pass until Heal; neither side is told.
+// Hold lets nothing pass until Heal; neither side notices.
 func (p *Proxy) Hold() { p.treat(treatment{hold: true}) }
 
 // HoldFrom is Hold for the connections from these IP addresses.
@@ -192,12 +192,12 @@ func (l *link) reset() {
 	})
 }
 
-// pump carries one direction until it ends, and then ends both: a half-closed
-// connection is of no use to those who speak here.
+// pump carries one direction until it ends, and then ends both: neither Redis nor
+// gRPC uses half-closed connections.
 func (l *link) pump(to, from net.Conn) {
 	ended := make(chan struct{})
 	defer close(ended)
-	go func() { // a read that waits for ever does not notice the reset
+	go func() { // the reset does not end a pending read
 		select {
 		case <-l.done:
 			_ = to.SetDeadline(time.Unix(1, 0))

@@ -156,8 +156,8 @@ func TestTheEndOfTheServerEndsTheClient(t *testing.T) {
 	}
 }
 
-// TestHeldIsOnlyWhoIsNamed holds one of two clients of a proxy.
-func TestHeldIsOnlyWhoIsNamed(t *testing.T) {
+// TestHoldFromHoldsOnlyTheNamedSources holds one of two clients of a proxy.
+func TestHoldFromHoldsOnlyTheNamedSources(t *testing.T) {
 	p := echo(t)
 	from := func(source string) net.Conn {
 		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}

@@ -105,7 +105,7 @@ func (p *Process) start() error {
 	cmd := exec.CommandContext(context.Background(), p.path, p.args...) //nolint:gosec // the programs under test, and redis-server
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Env = environment()
-	// If the test process is killed, nobody else ends this one.
+	// So that it ends with the test process even if that is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (p *Process) start() error {
 	return nil
 }
 
-// environment is ours without what would set the programs' flags.
+// environment is ours without the variables that set the programs' flags.
 func environment() []string {
 	var env []string
 	for _, kv := range os.Environ() {
@@ -149,7 +149,7 @@ func (p *Process) PID() int {
 	return p.cmd.Process.Pid
 }
 
-// Name says what the process is.
+// Name names the process in failures.
 func (p *Process) Name() string { return p.name }
 
 // Stop asks the process to end (SIGTERM) and returns how it did.

@@ -108,7 +108,7 @@ func followMaster(ctx context.Context, tb TB, addr, master, first string) {
 	Eventually(tb, addr+" replicates "+master, func(ctx context.Context) error { return node.ClusterReplicate(ctx, id).Err() })
 }
 
-// replicating says whether a replica has a link to its master.
+// replicating reports whether a replica has a link to its master.
 func replicating(ctx context.Context, addr string) error {
 	node := redis.NewClient(&redis.Options{Addr: addr})
 	defer node.Close()
@@ -123,7 +123,7 @@ func replicating(ctx context.Context, addr string) error {
 }
 
 // StartSentinelRedis starts a master, two replicas and three Sentinels that
-// watch over them. Everybody reaches the Redis servers where front says.
+// watch over them. front maps the address of each Redis server to the one that all use.
 func StartSentinelRedis(tb TB, front Front, args ...string) (r *Redis, sentinels []*Process) {
 	tb.Helper()
 	const replicas, watchers = 2, 3
@@ -197,7 +197,7 @@ func startSentinel(tb TB, masterHost, masterPort, source string) *Process {
 	return p
 }
 
-// knowsAll says whether a Sentinel can fail over: it knows replicas and others.
+// knowsAll reports whether a Sentinel can fail over: it knows replicas and others.
 func knowsAll(ctx context.Context, addr string, replicas, others int) error {
 	c := redis.NewSentinelClient(&redis.Options{Addr: addr, MaxRetries: -1})
 	defer func() { _ = c.Close() }()

@@ -8,7 +8,7 @@ import (
 // AdminSecret is the secret of every system that the testbed starts.
 const AdminSecret = "testbed-secret"
 
-// Store says where a system keeps its messages.
+// Store is where a system keeps its messages.
 type Store int
 
 // The stores.
@@ -21,7 +21,7 @@ const (
 	Cluster
 )
 
-// Config says what a system is made of.
+// Config lists the parts of a system.
 type Config struct {
 	Store Store
 	// How many of each; 0 means 1.

@@ -20,7 +20,7 @@ func main() {
 		Summary: "serves the members of groups over WebSockets and HTTP",
 		New:     func() *edge.Config { return new(edge.Config) },
 		Run: func(ctx context.Context, cfg *edge.Config, p program.Process[*edge.Config]) error {
-			cfg.Tracing, cfg.Ready, cfg.Reloads = p.Tracing, p.Ready, p.Reloads
+			cfg.Tracing, cfg.Ready, cfg.Ops, cfg.Reloads = p.Tracing, p.Ready, p.Ops, p.Reloads
 			return edge.Run(ctx, *cfg, p.Log, p.Metrics)
 		},
 	}.Main())

@@ -1,6 +1,6 @@
-// Package caller finds out who sent a request: it takes the credential out of the
-// request, wherever that may stand, and asks the Guard. Pages of other origins
-// cannot borrow a cookie.
+// Package caller finds out who sent a request: it takes the credential from its header,
+// subprotocol or cookie, and asks the access.Authorizer. Pages of other origins
+// cannot use the cookie.
 package caller
 
 import (
@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/origin"
 )
 
 // BearerProtocol begins the WebSocket subprotocol that carries a token,
@@ -17,31 +18,31 @@ const BearerProtocol = "gotapi.bearer."
 
 // Callers knows the callers of an edge.
 type Callers struct {
-	guard *access.Guard
+	authorizer *access.Authorizer
 	// Whether pages of an origin other than the host's may use the cookie.
 	trusted func(origin string) bool
 }
 
-// New returns Callers. trusted says which origins were named by the operator: a
-// "*" does not count.
-func New(guard *access.Guard, trusted func(origin string) bool) *Callers {
-	return &Callers{guard: guard, trusted: trusted}
+// New returns Callers. trusted reports whether the operator named an origin; patterns that
+// match origins of strangers do not count.
+func New(authorizer *access.Authorizer, trusted func(origin string) bool) *Callers {
+	return &Callers{authorizer: authorizer, trusted: trusted}
 }
 
-// Checked says whether anybody is asked who they are.
-func (c *Callers) Checked() bool { return !c.guard.Open() }
+// Checked reports whether callers must say who they are.
+func (c *Callers) Checked() bool { return !c.authorizer.Open() }
 
-// Identify returns who sent r. Its error is an *access.DeniedError. upgrade says
-// that r asks for a WebSocket.
+// Identify returns who sent r. Its error is an *access.DeniedError. upgrade means that r
+// asks for a WebSocket.
 func (c *Callers) Identify(r *http.Request, upgrade bool) (*access.Identity, error) {
-	if c.guard.Open() {
-		return c.guard.Identify(r.Context(), "")
+	if c.authorizer.Open() {
+		return c.authorizer.Identify(r.Context(), "")
 	}
 	credential, err := c.credential(r, upgrade)
 	if err != nil {
 		return nil, err
 	}
-	return c.guard.Identify(r.Context(), credential)
+	return c.authorizer.Identify(r.Context(), credential)
 }
 
 // Bearer is the token of the header Authorization.
@@ -50,7 +51,7 @@ func Bearer(r *http.Request) (token string, ok bool) {
 	return strings.TrimSpace(token), found && strings.EqualFold(scheme, "Bearer")
 }
 
-// credential is what the caller presents, the most explicit way first; "" if it
+// credential returns what the caller presents, the most explicit way first; "" if it
 // is nothing.
 func (c *Callers) credential(r *http.Request, upgrade bool) (string, error) {
 	if token, ok := Bearer(r); ok {
@@ -64,15 +65,15 @@ func (c *Callers) credential(r *http.Request, upgrade bool) (string, error) {
 			return token, err
 		}
 	}
-	if c.guard.Cookie() == "" {
+	if c.authorizer.Cookie() == "" {
 		return "", nil
 	}
-	cookies := r.CookiesNamed(c.guard.Cookie())
+	cookies := r.CookiesNamed(c.authorizer.Cookie())
 	if len(cookies) == 0 || cookies[0].Value == "" {
 		return "", nil
 	}
 	if !c.mayUseCookie(r, upgrade) {
-		return "", &access.DeniedError{Status: http.StatusForbidden, Msg: "pages of this origin may not use the cookie"}
+		return "", &access.DeniedError{Status: http.StatusForbidden, Reason: access.ForeignOrigin, Msg: "pages of this origin may not use the cookie"}
 	}
 	return cookies[0].Value, nil
 }
@@ -86,7 +87,7 @@ func subprotocol(r *http.Request) (token string, ok bool, err error) {
 			}
 			token, err := url.PathUnescape(encoded)
 			if err != nil || token == "" {
-				return "", false, &access.DeniedError{Status: http.StatusUnauthorized, Msg: "the token in the subprotocol is not percent-encoded"}
+				return "", false, &access.DeniedError{Status: http.StatusUnauthorized, Reason: access.BadToken, Msg: "the token in the subprotocol is not percent-encoded"}
 			}
 			return token, true, nil
 		}
@@ -94,22 +95,14 @@ func subprotocol(r *http.Request) (token string, ok bool, err error) {
 	return "", false, nil
 }
 
-// mayUseCookie keeps pages of strangers from acting with the cookie that a browser
-// adds by itself (cross-site request forgery, and the same with WebSockets). A
-// browser names the origin with every POST and every upgrade; who reads across
-// origins without one does not get to see the answer, and says so in
-// Sec-Fetch-Site.
+// mayUseCookie keeps pages of other sites from acting with the cookie that a browser
+// adds by itself (cross-site request forgery, and the same with WebSockets). A browser
+// names the origin with every POST and every upgrade. Without one it only reads; if it
+// does so for another site, Sec-Fetch-Site says so.
 func (c *Callers) mayUseCookie(r *http.Request, upgrade bool) bool {
-	if origin := r.Header.Get("Origin"); origin != "" {
-		return ownOrigin(origin, r.Host) || c.trusted(origin)
+	if from := r.Header.Get("Origin"); from != "" {
+		return origin.IsOwn(from, r) || c.trusted(from)
 	}
 	reads := (r.Method == http.MethodGet || r.Method == http.MethodHead) && !upgrade
 	return reads && r.Header.Get("Sec-Fetch-Site") != "cross-site"
-}
-
-// ownOrigin says whether a page came from this host: the scheme is not compared,
-// since a proxy may have ended TLS.
-func ownOrigin(origin, host string) bool {
-	_, from, ok := strings.Cut(origin, "://")
-	return ok && strings.EqualFold(from, host)
 }

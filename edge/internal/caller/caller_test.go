@@ -43,13 +43,13 @@ func write(t testing.TB, content string) string {
 func newCallers(t testing.TB) (callers *caller.Callers, apiKey string) {
 	t.Helper()
 	apiKey, entry := access.NewAPIKey("backend")
-	guard, err := access.New(access.Config{
+	authorizer, err := access.New(access.Config{
 		SecretFile: write(t, secret), APIKeysFile: write(t, entry), Claim: "gotapi", Cookie: "session",
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return caller.New(guard, func(o string) bool { return o == "https://app.example" }), apiKey
+	return caller.New(authorizer, func(o string) bool { return o == "https://app.example" }), apiKey
 }
 
 // request is one to the host chat.example; headers are names and values in turn.
@@ -162,11 +162,11 @@ func TestPagesOfStrangersCannotUseTheCookie(t *testing.T) {
 }
 
 func TestWhereEverythingIsOpenNobodyIsAsked(t *testing.T) {
-	guard, err := access.New(access.Config{}, slog.New(slog.DiscardHandler))
+	authorizer, err := access.New(access.Config{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	callers := caller.New(guard, func(string) bool { return false })
+	callers := caller.New(authorizer, func(string) bool { return false })
 	r := request(http.MethodPost, "Authorization", "Bearer nonsense", "Cookie", "session=x", "Origin", "https://evil.example")
 	if id, err := callers.Identify(r, true); err != nil || id.May(access.Publish, "/room") != nil || callers.Checked() {
 		t.Errorf("%v, %v", id, err)

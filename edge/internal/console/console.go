@@ -5,14 +5,17 @@
 // The pages are static and the same for every group: their scripts find out
 // where they are and use the public interface like any other client, through
 // the npm package gotapi-ws. Their sources are in clients/console; `make web`
-// builds them into assets/, which is committed so that the server needs no Node.
+// builds them into assets/, which is committed so that the server needs no Node. The
+// client itself is served, too, for pages of any origin.
 //
 // No page allows anything but its own scripts and styles from this server, and
 // scripts cannot turn text into HTML (Trusted Types).
 package console
 
 import (
+	"bytes"
 	"net/http"
+	"strings"
 
 	"github.com/gotapi/gotapi-ws/proto"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -24,9 +27,10 @@ type Console struct {
 	endpoints  map[string]http.HandlerFunc
 }
 
-// New returns a Console. It asks for figures at most once a second, from one
-// goroutine at a time. The only error is a fault of the embedded files.
-func New(figures func() Figures) (*Console, error) {
+// New returns a Console of a server whose paths are under base, such as "/chat". It asks
+// for figures at most once a second, from one goroutine at a time. The only error is a
+// fault of the embedded files.
+func New(base string, figures func() Figures) (*Console, error) {
 	files, err := readAssets()
 	if err != nil {
 		return nil, err
@@ -35,17 +39,27 @@ func New(figures func() Figures) (*Console, error) {
 	pages := map[string]document{}
 	for name, body := range files {
 		d := newDocument(name, body)
-		if d.page {
+		extension, isClient := strings.CutPrefix(name, "client")
+		switch {
+		case d.page:
 			pages[name] = d
-			continue
+		case isClient:
+			d.shared = true
+			c.endpoints[clientPath+extension] = d.serve
+		default:
+			c.endpoints[assetsPath+name] = d.serve
 		}
-		c.endpoints[assetsPath+name] = d.serve
 	}
 	c.home, c.room = pages["home.html"], pages["room.html"]
 	c.endpoints["/__/docs"] = pages["docs.html"].serve
-	c.endpoints["/__/openapi.json"] = newDocument("openapi.json", proto.OpenAPI).serve
+	c.endpoints["/__/openapi.json"] = newDocument("openapi.json", openAPI(base)).serve
 	c.endpoints["/__/stats"] = newStats(figures).serve
 	return c, nil
+}
+
+// openAPI is the document of a server at base.
+func openAPI(base string) []byte {
+	return bytes.Replace(proto.OpenAPI, []byte(`"url": "/"`), []byte(`"url": "`+base+`/"`), 1)
 }
 
 // Endpoints are what serves GET and HEAD of the paths under /__/ that belong to

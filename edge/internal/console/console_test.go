@@ -17,7 +17,7 @@ import (
 
 func newConsole(t *testing.T) *Console {
 	t.Helper()
-	c, err := New(func() Figures { return Figures{} })
+	c, err := New("", func() Figures { return Figures{} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +50,31 @@ func TestGroupsHaveAChatAndTheLobbyTheLandingPage(t *testing.T) {
 		"/room/9527/": "room.js", group.Timer: "room.js", group.Lobby: "home.js",
 	} {
 		w := get(c.page(g))
-		if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, assetsPath+script) {
+		if body := w.Body.String(); w.Code != 200 || !strings.Contains(body, "."+assetsPath+script) {
 			t.Errorf("page of %s: got %d %.200s, want it to load %s", g, w.Code, body, script)
 		}
+	}
+}
+
+// A proxy may have put the server under a path, which it takes away or not.
+func TestPagesReferToOtherPathsFromWhereTheyAre(t *testing.T) {
+	c := newConsole(t)
+	for path, want := range map[string]string{
+		"/": "./", "/room": "./", "/room/": "../", "/room/9527/": "../../", "//": "../", "/a//b": "../../", "/a%2Fb": "./", "/%2F/": "../",
+	} {
+		r := httptest.NewRequest(http.MethodGet, path, http.NoBody)
+		w := httptest.NewRecorder()
+		c.ServePage(w, r, "/x")
+		body := w.Body.String()
+		if !strings.Contains(body, `src="`+want+`__/assets/room.js"`) || !strings.Contains(body, `href="`+want+`"`) || strings.Contains(body, `="/`) {
+			t.Errorf("page of %s, want references that begin with %s: %.900s", path, want, body)
+		}
+	}
+	deep, flat := httptest.NewRecorder(), httptest.NewRecorder()
+	c.ServePage(deep, httptest.NewRequest(http.MethodGet, "/a/b", http.NoBody), "/a/b")
+	c.ServePage(flat, httptest.NewRequest(http.MethodGet, "/a", http.NoBody), "/a")
+	if deep.Header().Get("Etag") == flat.Header().Get("Etag") {
+		t.Error("two different texts have one ETag")
 	}
 }
 
@@ -70,7 +92,7 @@ func TestPagesAllowOnlyTheirOwnScripts(t *testing.T) {
 				"require-trusted-types-for 'script'; trusted-types 'none'",
 			"X-Content-Type-Options":     "nosniff",
 			"Referrer-Policy":            "no-referrer",
-			"Cross-Origin-Opener-Policy": "same-origin",
+			"Cross-Origin-Opener-Policy": "",
 			"Cache-Control":              "no-cache",
 		}
 		for header, value := range want {
@@ -78,6 +100,14 @@ func TestPagesAllowOnlyTheirOwnScripts(t *testing.T) {
 				t.Errorf("%s: header %s is %q, want %q", name, header, got, value)
 			}
 		}
+	}
+}
+
+func TestPagesHaveAnOpenerPolicyWhereBrowsersHeedIt(t *testing.T) {
+	c := newConsole(t)
+	h := get(c.page("/a"), "Sec-Fetch-Dest: document").Header()
+	if got := h.Get("Cross-Origin-Opener-Policy"); got != "same-origin" {
+		t.Errorf("over HTTPS: got Cross-Origin-Opener-Policy %q, want same-origin", got)
 	}
 }
 
@@ -136,6 +166,8 @@ func TestFilesAreSentOnceAndThenAskedFor(t *testing.T) {
 		"/__/assets/icon.svg":  "image/svg+xml",
 		"/__/openapi.json":     "application/json",
 		"/__/docs":             "text/html; charset=utf-8",
+		"/__/client.js":        "text/javascript; charset=utf-8",
+		"/__/client.mjs":       "text/javascript; charset=utf-8",
 	} {
 		serve := c.endpoints[path]
 		if serve == nil {
@@ -157,6 +189,24 @@ func TestFilesAreSentOnceAndThenAskedFor(t *testing.T) {
 	}
 }
 
+// A script tag of another site's page sends no Origin; an import of a module does.
+func TestPagesOfAnyOriginMayLoadTheClientAndNothingElse(t *testing.T) {
+	for path, serve := range newConsole(t).endpoints {
+		h := get(serve, "Origin: https://elsewhere.example").Header()
+		got := [...]string{h.Get("Access-Control-Allow-Origin"), h.Get("Cross-Origin-Resource-Policy"), h.Get("Cache-Control")}
+		want := [...]string{"", "same-origin", "no-cache"}
+		switch path {
+		case "/__/client.js", "/__/client.mjs":
+			want = [...]string{"*", "cross-origin", "public, max-age=600"}
+		case "/__/stats":
+			continue // figures, no file
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
+
 func TestDifferentFilesHaveDifferentETags(t *testing.T) {
 	a, b := newDocument("a.js", []byte("1")), newDocument("a.js", []byte("2"))
 	if a.etag == b.etag {
@@ -166,13 +216,13 @@ func TestDifferentFilesHaveDifferentETags(t *testing.T) {
 
 func TestReferenceIsTheContract(t *testing.T) {
 	var document struct {
-		Swagger string                    `json:"swagger"`
+		OpenAPI string                    `json:"openapi"`
 		Paths   map[string]map[string]any `json:"paths"`
 	}
 	if err := json.Unmarshal(get(newConsole(t).endpoints["/__/openapi.json"]).Body.Bytes(), &document); err != nil {
 		t.Fatal(err)
 	}
-	if document.Swagger != "2.0" || document.Paths["/__/history"]["post"] == nil {
+	if document.OpenAPI != "3.1.0" || document.Paths["/__/history"]["post"] == nil {
 		t.Errorf("got %+v", document)
 	}
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -10,14 +11,19 @@ import (
 	"net/http"
 	"path"
 	"regexp"
+	"strings"
 	"time"
 )
 
 //go:embed assets
 var assets embed.FS
 
-// assetsPath is where browsers find the files of assets/ that are no pages.
-const assetsPath = "/__/assets/"
+const (
+	// assetsPath is where browsers find what the pages consist of.
+	assetsPath = "/__/assets/"
+	// clientPath and an extension is where pages of any origin find the browser client.
+	clientPath = "/__/client"
+)
 
 // contentTypes of the files, by extension. Not mime.TypeByExtension: that
 // depends on the machine.
@@ -26,6 +32,7 @@ var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".js":   "text/javascript; charset=utf-8",
 	".json": "application/json",
+	".mjs":  "text/javascript; charset=utf-8",
 	".svg":  "image/svg+xml",
 }
 
@@ -63,6 +70,8 @@ type document struct {
 	etag string
 	// An HTML page, which says what its scripts may do.
 	page bool
+	// Pages of any origin may load it. They need not ask for it each time.
+	shared bool
 }
 
 func newDocument(name string, body []byte) document {
@@ -79,6 +88,14 @@ func newDocument(name string, body []byte) document {
 // Browsers ask each time: behind one address there may be edges of two versions
 // during an update, and names with versions in them would be missing on one.
 func (d document) serve(w http.ResponseWriter, r *http.Request) {
+	if d.page {
+		d.from(r.URL.EscapedPath()).write(w, r)
+		return
+	}
+	d.write(w, r)
+}
+
+func (d document) write(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", d.contentType)
 	h.Set("Cache-Control", "no-cache")
@@ -86,11 +103,32 @@ func (d document) serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if d.shared {
+		h.Set("Cache-Control", "public, max-age=600")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+		h.Set("Access-Control-Allow-Origin", "*")
+	}
 	if d.page {
 		h.Set("Content-Security-Policy", contentSecurityPolicy(r.Host))
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		// Over plain HTTP browsers ignore this header, and complain about it. They
+		// send Sec-Fetch-Dest only where they heed it.
+		if r.Header.Get("Sec-Fetch-Dest") != "" {
+			h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		}
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.body))
+}
+
+// rootReference begins a reference to another path of the server in a page's source.
+var rootReference = []byte(`="/`)
+
+// from returns the page as one at that path: references lead from there to the server's
+// other paths, wherever a proxy has put the server as a whole.
+func (d document) from(path string) document {
+	up := strings.Repeat("../", max(0, strings.Count(path, "/")-1))
+	d.body = bytes.ReplaceAll(d.body, rootReference, []byte(`="`+cmp.Or(up, "./")))
+	d.etag = fmt.Sprintf(`%s-%d"`, strings.TrimSuffix(d.etag, `"`), len(up))
+	return d
 }
 
 // plainHost is a host, with or without port, that has no sign with a meaning in

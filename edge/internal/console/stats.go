@@ -7,17 +7,16 @@ import (
 	"time"
 )
 
-// Figures are what everybody may know of this edge.
+// Figures are what anyone may know of this edge.
 type Figures struct {
 	// Members, and the groups that they are in, now.
 	Members, Groups int
-	// Packets that were taken, from members and over HTTP, and packets that
-	// members were given, since the edge was started.
+	// Packets that came from members and over HTTP, and packets that went to members,
+	// since the edge was started.
 	Received, Delivered uint64
 }
 
-// statsAge is how old figures may be. Who asks more often gets the same again:
-// making them walks over all groups.
+// statsAge is how old figures may be: making them walks over all groups.
 const statsAge = time.Second
 
 // stats serves figures.
@@ -38,7 +37,7 @@ func (s *stats) serve(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write(s.current()) // the client may have gone
 }
 
-// current makes the answer anew when it is too old.
+// current returns the answer, a new one if it is too old.
 func (s *stats) current() []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,19 +1,18 @@
 package gateway
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"net/http"
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
+	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 )
 
-// asAdmin serves requests that carry the admin secret, as parameter "secret" or as
+// requireAdmin serves requests that carry the admin secret, as parameter "secret" or as
 // "Authorization: Bearer", which comes first if both are there, and those of
 // callers who may administer. Without a secret: 401; with a wrong one, or when none
 // is configured: 403.
-func (h *Handler) asAdmin(next http.Handler) http.HandlerFunc {
+func (h *Handler) requireAdmin(next http.Handler) http.HandlerFunc {
 	bySecret := h.requireSecret(next)
 	return func(w http.ResponseWriter, r *http.Request) {
 		id, err := h.backends.Callers.Identify(r, false)
@@ -23,7 +22,7 @@ func (h *Handler) asAdmin(next http.Handler) http.HandlerFunc {
 		switch {
 		case err == nil:
 			next.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), id)))
-		case h.backends.Callers.Checked() && h.opts.Load().AdminSecret == "":
+		case h.backends.Callers.Checked() && len(h.reloadable.Load().AdminSecrets) == 0:
 			writeDenied(w, err)
 		default:
 			bySecret(w, r)
@@ -33,9 +32,9 @@ func (h *Handler) asAdmin(next http.Handler) http.HandlerFunc {
 
 func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		opts := h.opts.Load()
-		if opts.AdminSecret == "" {
-			WriteError(w, http.StatusForbidden, "the admin endpoints are off: no admin secret is configured")
+		opts := h.reloadable.Load()
+		if len(opts.AdminSecrets) == 0 {
+			httpjson.WriteError(w, http.StatusForbidden, "the admin endpoints are off: no admin secret is configured")
 			return
 		}
 		if err := parseForm(w, r); err != nil {
@@ -47,18 +46,16 @@ func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 			p := params{values: r.Form}
 			secret = p.text("secret")
 			if p.err != nil {
-				WriteError(w, http.StatusBadRequest, "secret: given more than once")
+				httpjson.WriteError(w, http.StatusBadRequest, "secret: given more than once")
 				return
 			}
 		}
 		if secret == "" {
-			WriteError(w, http.StatusUnauthorized, "the admin secret is missing")
+			httpjson.WriteError(w, http.StatusUnauthorized, "the admin secret is missing")
 			return
 		}
-		// Hashes have one length: the time tells nothing about the secret.
-		got := sha256.Sum256([]byte(secret))
-		if subtle.ConstantTimeCompare(got[:], opts.secret[:]) != 1 {
-			WriteError(w, http.StatusForbidden, "the admin secret is wrong")
+		if !opts.isSecret(secret) {
+			httpjson.WriteError(w, http.StatusForbidden, "the admin secret is wrong")
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.System())))

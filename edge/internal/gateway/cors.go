@@ -10,7 +10,7 @@ import (
 const preflightAge = 600
 
 // newCORS lets pages of those origins read answers, without credentials.
-// Without origins it is nobody.
+// Without origins, no pages may.
 func newCORS(origins []string) *cors.Cors {
 	opts := cors.Options{
 		AllowedOrigins: origins,
@@ -25,8 +25,8 @@ func newCORS(origins []string) *cors.Cors {
 	return cors.New(opts)
 }
 
-// Origins returns what says whether an origin is one of those, by the rules
-// that hold for answers over HTTP.
+// Origins returns a function that reports whether an origin is one of those, by the
+// rules for answers over HTTP.
 func Origins(origins []string) func(origin string) bool {
 	c := newCORS(origins)
 	return func(origin string) bool {

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"strconv"
 
 	"google.golang.org/grpc/codes"
 )
@@ -29,6 +28,10 @@ var httpStatus = map[codes.Code]int{
 	codes.AlreadyExists: http.StatusInternalServerError,
 }
 
+// clientGone is the status of a request whose client has gone, for the metrics. It is
+// nginx's; nobody reads it.
+const clientGone = 499
+
 func statusOf(c codes.Code) int {
 	if s, ok := httpStatus[c]; ok {
 		return s
@@ -50,29 +53,4 @@ func refusalText(code int, reason string) string {
 	default:
 		return reason
 	}
-}
-
-// WriteError answers with {"code":C,"msg":"..."}. When to come again is a second
-// from now, unless the header says otherwise already.
-func WriteError(w http.ResponseWriter, code int, msg string) {
-	if (code == http.StatusServiceUnavailable || code == http.StatusTooManyRequests) && w.Header().Get("Retry-After") == "" {
-		w.Header().Set("Retry-After", "1") // seconds
-	}
-	if code == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-	}
-	w.Header().Set("Cache-Control", "no-store")
-	b := make([]byte, 0, 64+len(msg))
-	b = append(b, `{"code":`...)
-	b = strconv.AppendInt(b, int64(code), 10)
-	b = append(b, `,"msg":`...)
-	b = appendString(b, msg)
-	writeJSON(w, code, append(b, '}'))
-}
-
-func writeJSON(w http.ResponseWriter, code int, body []byte) {
-	w.Header().Set("Content-Type", contentTypeJSON)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(code)
-	_, _ = w.Write(body) //nolint:gosec // JSON, and labelled so; it fails when the client has gone or asked for the head
 }

@@ -9,12 +9,12 @@ import (
 // may write the same page in other bytes.
 func weakTag(version string) string { return `W/"` + version + `"` }
 
-// condition is what the header If-None-Match says (RFC 9110, section 13.1.2).
+// condition is the header If-None-Match (RFC 9110, section 13.1.2).
 type condition struct {
 	// "*": whatever there is.
 	any bool
-	// What stands between the quotes of each tag; weak ones and strong ones are
-	// compared alike.
+	// The text between the quotes of each tag; weak and strong ones are compared
+	// alike.
 	tags []string
 }
 
@@ -58,7 +58,7 @@ func parseTags(list string) (tags []string, ok bool) {
 	}
 }
 
-// isTag says whether s, which has no quotes, may stand between those of a tag:
+// isTag reports whether s, which has no quotes, may be between those of a tag:
 // printable ASCII without blanks, and bytes from 0x80 on.
 func isTag(s string) bool {
 	for i := range len(s) {
@@ -69,8 +69,7 @@ func isTag(s string) bool {
 	return true
 }
 
-// holds says whether the client has this version; "" is one that nobody can have,
-// unless it takes any.
+// holds reports whether the client has this version. It has "" only if it takes any.
 func (c condition) holds(version string) bool {
 	if c.any {
 		return true

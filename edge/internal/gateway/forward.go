@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"slices"
@@ -13,6 +14,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/access/grpcstatus"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -21,18 +25,21 @@ import (
 // callTimeout bounds one call of the history service.
 const callTimeout = 5 * time.Second
 
-// Forwarder hands calls on to a history service, each with a deadline, if the
-// caller whom the context names (access.NewContext) may make them. It has what the
-// gateway and the sessions need; the rest is Unimplemented.
+// Forwarder calls a history service, each time with a deadline, if the caller in the
+// context (access.NewContext) may do so. It has the calls that the gateway and the
+// sessions need; the others are Unimplemented.
 type Forwarder struct {
 	historyv1.UnimplementedHistoryServiceServer
 	client historyv1.HistoryServiceClient
 	relay  relayv1.RelayServiceClient
+	admin  adminv1.AdminServiceClient
 }
 
 // NewForwarder returns a Forwarder that calls over conn.
 func NewForwarder(conn grpc.ClientConnInterface) *Forwarder {
-	return &Forwarder{client: historyv1.NewHistoryServiceClient(conn), relay: relayv1.NewRelayServiceClient(conn)}
+	return &Forwarder{
+		client: historyv1.NewHistoryServiceClient(conn), relay: relayv1.NewRelayServiceClient(conn), admin: adminv1.NewAdminServiceClient(conn),
+	}
 }
 
 // GetHistory implements HistoryServiceServer.
@@ -40,6 +47,7 @@ func (f *Forwarder) GetHistory(ctx context.Context, r *historyv1.GetHistoryReque
 	if err := f.MayRead(ctx, r.GetGroupName()); err != nil {
 		return nil, err
 	}
+	r.MaxBytes = cmp.Or(r.GetMaxBytes(), limit.MaxPageBytes)
 	return call(ctx, f.client.GetHistory, r, reads)
 }
 
@@ -48,18 +56,26 @@ func (f *Forwarder) MayRead(ctx context.Context, group string) error {
 	return may(ctx, access.Read, group)
 }
 
-// Cancel implements HistoryServiceServer. What limits the caller's right, the
-// history service checks: it knows the author and the time.
+// Exists implements newgroups.Store, for any caller. A group whose only message was
+// recalled does not count.
+func (f *Forwarder) Exists(ctx context.Context, g group.Name) (bool, error) {
+	size := int32(1)
+	page, err := call(ctx, f.client.GetHistory, &historyv1.GetHistoryRequest{GroupName: string(g), Size: &size, MaxBytes: limit.MaxPageBytes}, reads)
+	return len(page.GetData()) > 0 || page.GetNext() > 0, err
+}
+
+// Cancel implements HistoryServiceServer. The history service checks the limits of the
+// caller's right: it knows the author and the time.
 func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
-	limit, err := access.FromContext(ctx).Recall(group.Name(r.GetGroupName()))
+	bound, err := access.FromContext(ctx).Recall(group.Name(r.GetGroupName()))
 	if err != nil {
-		return nil, deniedStatus(err)
+		return nil, grpcstatus.Of(err)
 	}
-	if limit.Unlimited() {
+	if bound.Unlimited() {
 		return call(ctx, f.client.Cancel, r, changes)
 	}
 	_, err = call(ctx, f.relay.Recall, &relayv1.RecallRequest{
-		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: limit.Author, WithinMs: uint64(limit.Within.Milliseconds()),
+		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, WithinMs: uint64(bound.Within.Milliseconds()),
 	}, changes)
 	if status.Code(err) == codes.Unimplemented {
 		// During an update: it must not be done without the limit.
@@ -84,7 +100,7 @@ func (f *Forwarder) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*hi
 func (f *Forwarder) ListGroups(ctx context.Context, r *historyv1.ListGroupsRequest) (*historyv1.ListGroupsResponse, error) {
 	id := access.FromContext(ctx)
 	if err := id.MayAdminister(); err != nil {
-		return nil, deniedStatus(err)
+		return nil, grpcstatus.Of(err)
 	}
 	response, err := call(ctx, f.client.ListGroups, r, reads)
 	if err != nil {
@@ -96,7 +112,7 @@ func (f *Forwarder) ListGroups(ctx context.Context, r *historyv1.ListGroupsReque
 	return response, nil
 }
 
-// effect says whether a call that got no answer may have done something.
+// effect is whether a call that got no answer may have done something.
 type effect bool
 
 const (
@@ -118,8 +134,8 @@ func call[Q, R any](ctx context.Context, method func(context.Context, Q, ...grpc
 	return response, err
 }
 
-// userKey is the metadata key for the name of the user for whom we call: the
-// history service's audit log has it.
+// userKey is the metadata key for the name of the caller, for the history service's
+// audit log.
 const userKey = "gotapi-user-bin"
 
 func forCaller(ctx context.Context) context.Context {

@@ -19,11 +19,11 @@ func TestTheHistoryServiceIsToldForWhomACallIs(t *testing.T) {
 	if err := os.WriteFile(path, []byte(entry), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	guard, err := access.New(access.Config{APIKeysFile: path}, slog.New(slog.DiscardHandler))
+	authorizer, err := access.New(access.Config{APIKeysFile: path}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	backend, err := guard.Identify(t.Context(), key)
+	backend, err := authorizer.Identify(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}

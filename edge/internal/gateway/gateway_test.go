@@ -20,13 +20,16 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
 // historyService answers as the test says.
 type historyService struct {
+	adminService
 	historyv1.UnimplementedHistoryServiceServer
 	page   func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
 	cancel func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
@@ -56,9 +59,10 @@ type rig struct {
 	address string
 	handler http.Handler
 	history *historyService
+	budget  *limit.Budget
 	// What was published, and what it is answered with.
 	published []*relay.Publication
-	receipt   relay.Receipt
+	result    relay.Result
 	// Groups whose upgrade was asked for.
 	upgraded []group.Name
 }
@@ -71,25 +75,23 @@ func newRig(tb testing.TB, opts Options) *rig {
 // newRigFor has callers who must say who they are, as rights says.
 func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 	tb.Helper()
-	rig := &rig{t: tb, history: &historyService{}, receipt: relay.Receipt{Outcome: relay.Accepted}}
+	rig := &rig{t: tb, history: &historyService{}, budget: plenty(), result: relay.Result{Outcome: relay.Accepted}}
 	if opts.MaxMessageBytes == 0 {
 		opts.MaxMessageBytes = 1000
 	}
-	pages, err := console.New(func() console.Figures { return console.Figures{} })
+	pages, err := console.New("", func() console.Figures { return console.Figures{} })
 	if err != nil {
 		tb.Fatal(err)
 	}
 	h, err := New(tb.Context(), Backends{
-		Publish: func(p *relay.Publication) {
-			rig.published = append(rig.published, p)
-			p.Done(rig.receipt)
-		},
-		History: NewForwarder(serve(tb, rig.history)),
-		Console: pages,
-		Callers: newCallers(tb, rights),
-		Upgrade: func(w http.ResponseWriter, _ *http.Request, g group.Name, _ *access.Identity) {
-			rig.upgraded = append(rig.upgraded, g)
-			w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says
+		Publisher: rig,
+		Budget:    rig.budget,
+		History:   NewForwarder(serve(tb, rig.history)),
+		Console:   pages,
+		Callers:   newCallers(tb, rights),
+		Sockets:   rig,
+		Services: func(context.Context) ([]byte, error) {
+			return []byte(`{"code":200,"edge":{"id":"1","version":"v1"},"services":[]}`), nil
 		},
 	}, opts, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
@@ -102,13 +104,36 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 	return rig
 }
 
+// secrets are those of Options.
+func secrets(texts ...string) (all [][]byte) {
+	for _, text := range texts {
+		all = append(all, []byte(text))
+	}
+	return all
+}
+
+// plenty is a budget that no test uses up unawares.
+func plenty() *limit.Budget { return limit.NewBudget(1<<40, prometheus.NewRegistry()) }
+
+// Publish implements Publisher.
+func (r *rig) Publish(p *relay.Publication) {
+	r.published = append(r.published, p)
+	p.End(r.result)
+}
+
+// ServeHTTP implements Sockets.
+func (r *rig) ServeHTTP(w http.ResponseWriter, _ *http.Request, g group.Name, _ *access.Identity) {
+	r.upgraded = append(r.upgraded, g)
+	w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says
+}
+
 func newCallers(tb testing.TB, cfg access.Config) *caller.Callers {
 	tb.Helper()
-	guard, err := access.New(cfg, slog.New(slog.DiscardHandler))
+	authorizer, err := access.New(cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return caller.New(guard, Origins(nil))
+	return caller.New(authorizer, Origins(nil))
 }
 
 // serve puts s behind a connection in memory.
@@ -117,6 +142,9 @@ func serve(tb testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
 	historyv1.RegisterHistoryServiceServer(server, s)
+	if admin, ok := s.(adminv1.AdminServiceServer); ok {
+		adminv1.RegisterAdminServiceServer(server, admin)
+	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()
 	conn, err := grpc.NewClient("passthrough:///history",

@@ -1,11 +1,14 @@
 package gateway
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -34,6 +37,13 @@ func TestUpgradesAreHandedOn(t *testing.T) {
 		{"/", []string{"Connection: Upgrade", "Upgrade: websocket"}, 418},
 		{"/timer", []string{"Connection: Upgrade", "Upgrade: websocket"}, 418},
 		{"/a{", []string{"Connection: Upgrade", "Upgrade: websocket"}, 400},
+		// "/房间/", "/room/房间" and "/房/1" of clients that write "?" for what they cannot.
+		{"/??/", []string{"Connection: Upgrade", "Upgrade: websocket"}, 400},
+		{"/room/??", []string{"Connection: Upgrade", "Upgrade: websocket"}, 400},
+		{"/?/1", []string{"Connection: Upgrade", "Upgrade: websocket"}, 400},
+		{"/room/??", nil, 400},
+		{"/b?x=/&y=?", []string{"Connection: Upgrade", "Upgrade: websocket"}, 418},
+		{"/b?", []string{"Connection: Upgrade", "Upgrade: websocket"}, 418},
 		{"/__/x", []string{"Connection: Upgrade", "Upgrade: websocket"}, 404},
 		{"/a", []string{"Upgrade: websocket"}, 426},
 		{"/a", []string{"Connection: Upgrade", "Upgrade: h2c"}, 426},
@@ -44,13 +54,37 @@ func TestUpgradesAreHandedOn(t *testing.T) {
 			t.Errorf("GET %s with %q: got %d %s, want %d", tt.target, tt.headers, got.code, got.body, tt.code)
 		}
 	}
-	if diff := cmp.Diff([]group.Name{"/a//b", "/b", "/", "/timer"}, rig.upgraded); diff != "" {
+	if diff := cmp.Diff([]group.Name{"/a//b", "/b", "/", "/timer", "/b", "/b"}, rig.upgraded); diff != "" {
 		t.Errorf("upgraded groups, -want +got:\n%s", diff)
 	}
 }
 
+// TestGetTellsWhyAnUpgradeIsRefused: browsers do not show that answer to their pages.
+func TestGetTellsWhyAnUpgradeIsRefused(t *testing.T) {
+	policy := filepath.Join(t.TempDir(), "policy.yaml")
+	if err := os.WriteFile(policy, []byte("anonymous:\n  join: [/room/a]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rig := newRigFor(t, Options{}, access.Config{PolicyFile: policy})
+	for _, tt := range []struct {
+		target  string
+		headers []string
+		code    int
+	}{
+		{"/room/a", nil, 426},
+		{"/room/a", []string{"Authorization: Bearer wrong"}, 401},
+		{"/room/b", nil, 401},
+		{"/room/b", []string{"Accept: text/html"}, 200}, // the page asks for a token
+	} {
+		got := rig.do("GET", tt.target, "", tt.headers...)
+		if got.code != tt.code {
+			t.Errorf("GET %s with %q: got %d %s, want %d", tt.target, tt.headers, got.code, got.body, tt.code)
+		}
+	}
+}
+
 func TestMethods(t *testing.T) {
-	rig := newRig(t, Options{AdminSecret: "s"})
+	rig := newRig(t, Options{AdminSecrets: secrets("s")})
 	for _, tt := range []struct {
 		method, target string
 		code           int
@@ -70,7 +104,8 @@ func TestMethods(t *testing.T) {
 		{"POST", "/__/", 404, ""},
 		{"POST", "/__/history/x", 404, ""},
 		{"POST", "/__/history//", 404, ""},
-		{"GET", "/__/publish", 404, ""},
+		{"GET", "/__/publish", 405, "POST, OPTIONS"},
+		{"GET", "/__/publishes", 404, ""},
 	} {
 		got := rig.do(tt.method, tt.target, "")
 		if allow := got.header.Get("Allow"); got.code != tt.code || allow != tt.allow {
@@ -196,5 +231,27 @@ func TestConsoleEndpoints(t *testing.T) {
 	}
 	for _, target := range []string{"/__/assets/", "/__/assets/room.html", "/__/assets/../docs.html", "/__/assets/nothing.js"} {
 		wantError(t, "GET "+target, rig.do("GET", target, ""), 404)
+	}
+}
+
+// Rules of proxies, such as "location /__/ { deny all; }", see paths as they are written.
+func TestReservedPathsAreSpelledLiterally(t *testing.T) {
+	rig := newRig(t, Options{AdminSecrets: secrets("s")})
+	for target, code := range map[string]int{
+		"/__/version":           200,
+		"/%5F%5F/version":       404,
+		"/_%5f/version":         404,
+		"/__%2Fversion":         404,
+		"/__/%76ersion":         404,
+		"/__/version%2F":        404,
+		"/__/h%69story":         404,
+		"/%5F_/groups?secret=s": 404,
+		"/__status":             200,
+		"/__statu%73":           400,
+		"/%5F_status":           400,
+	} {
+		if got := rig.do("GET", target, ""); got.code != code {
+			t.Errorf("GET %s: got %d %s, want %d", target, got.code, got.body, code)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 )
 
@@ -64,7 +65,7 @@ func TestAPageThatTheClientHasIsNotSentAgain(t *testing.T) {
 				if got.header.Get("Etag") != `W/"v1"` || got.header.Get("Cache-Control") != "no-cache" {
 					t.Errorf("%s: got ETag %s, Cache-Control %s", what, got.header.Get("Etag"), got.header.Get("Cache-Control"))
 				}
-				if sent := got.header.Get("Content-Type"); (sent == contentTypeJSON) != (tt.code == 200) {
+				if sent := got.header.Get("Content-Type"); (sent == httpjson.ContentType) != (tt.code == 200) {
 					t.Errorf("%s: got Content-Type %q", what, sent)
 				}
 				if asked != i+1 {

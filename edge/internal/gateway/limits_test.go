@@ -14,11 +14,11 @@ import (
 // An older history service knows Cancel only, which has no limits.
 func TestLimitedRecallIsNotDoneByAServiceThatKnowsNoLimits(t *testing.T) {
 	f := NewForwarder(serve(t, &historyService{}))
-	guard, err := access.New(access.Config{RecallWindow: time.Minute}, nil)
+	authorizer, err := access.New(access.Config{RecallWindow: time.Minute}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := guard.Identify(t.Context(), "")
+	id, err := authorizer.Identify(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
 	}

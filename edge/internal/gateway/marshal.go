@@ -5,6 +5,7 @@ import (
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 )
 
@@ -15,7 +16,7 @@ import (
 type jsonMarshaler struct{ runtime.JSONPb }
 
 // ContentType implements runtime.Marshaler.
-func (*jsonMarshaler) ContentType(any) string { return contentTypeJSON }
+func (*jsonMarshaler) ContentType(any) string { return httpjson.ContentType }
 
 // Marshal implements runtime.Marshaler.
 func (m *jsonMarshaler) Marshal(v any) ([]byte, error) {
@@ -64,13 +65,13 @@ func marshalHistory(r *historyv1.GetHistoryResponse) []byte {
 	b = append(b, `,"position":`...)
 	b = appendInt(b, r.GetPosition())
 	b = append(b, `,"msg":`...)
-	b = appendString(b, r.GetMsg())
+	b = httpjson.AppendString(b, r.GetMsg())
 	b = append(b, `,"data":[`...)
 	for i, text := range r.GetData() {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendString(b, text)
+		b = httpjson.AppendString(b, text)
 	}
 	b = append(b, ']')
 	if r.Next != nil {
@@ -84,7 +85,7 @@ func marshalDone(code int32, msg string) []byte {
 	b := append([]byte(nil), `{"code":`...)
 	b = appendInt(b, code)
 	b = append(b, `,"msg":`...)
-	b = appendString(b, msg)
+	b = httpjson.AppendString(b, msg)
 	return append(b, '}')
 }
 
@@ -97,7 +98,7 @@ func marshalGroups(r *historyv1.ListGroupsResponse) []byte {
 			b = append(b, ',')
 		}
 		b = append(b, `{"name":`...)
-		b = appendString(b, g.GetName())
+		b = httpjson.AppendString(b, g.GetName())
 		b = append(b, `,"members":`...)
 		b = appendInt(b, g.GetMembers())
 		b = append(b, '}')

@@ -6,6 +6,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/internal/metric"
 )
 
 type metrics struct {
@@ -13,22 +16,18 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(reg prometheus.Registerer, h *Handler) *metrics {
-	m := &metrics{requests: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "gotapi_edge_http_requests_total",
-		Help: "HTTP requests that were answered, upgrades apart, by endpoint and status.",
-	}, []string{"endpoint", "code"}), seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "gotapi_edge_http_request_seconds",
-		Help:    "Duration of HTTP requests, upgrades apart, by endpoint.",
-		Buckets: prometheus.ExponentialBuckets(0.0005, 4, 8),
-	}, []string{"endpoint"})}
-	gauge := func(name, help string, of interface{ Taken() int }) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return float64(of.Taken()) })
+func newMetrics(reg prometheus.Registerer, requests limit.Semaphore, pages *pageLimits) *metrics {
+	in := metric.In(reg)
+	gauge := func(name, help string, value func() int) {
+		in.GaugeFunc(name, help, func() float64 { return float64(value()) })
 	}
-	reg.MustRegister(m.requests, m.seconds,
-		gauge("gotapi_edge_http_requests_under_way", "HTTP requests that are not answered yet, upgrades included.", h.requests),
-		gauge("gotapi_edge_http_pages_under_way", "Pages of history that are fetched over HTTP, and large ones that are sent.", &h.pages))
-	return m
+	gauge("gotapi_edge_http_requests_under_way", "HTTP requests that are not answered yet, upgrades included.", requests.InUse)
+	gauge("gotapi_edge_http_pages_under_way", "Pages of history that are fetched over HTTP, and large ones that are sent.", pages.inUse)
+	return &metrics{
+		requests: in.Counters("gotapi_edge_http_requests_total", "HTTP requests that were answered, upgrades apart, by endpoint and status.", "endpoint", "code"),
+		seconds: in.Histograms("gotapi_edge_http_request_seconds", "Duration of HTTP requests, upgrades apart, by endpoint.",
+			prometheus.ExponentialBuckets(0.0005, 4, 8), "endpoint"),
+	}
 }
 
 func (m *metrics) count(endpoint string, code int) {
@@ -39,7 +38,7 @@ func (m *metrics) count(endpoint string, code int) {
 func (h *Handler) counted(endpoint string, w http.ResponseWriter, r *http.Request, serve http.HandlerFunc) {
 	began := time.Now()
 	rec := &recorder{ResponseWriter: w, code: http.StatusOK}
-	r, end := h.follow(endpoint, w, r)
+	r, end := h.startSpan(endpoint, w, r)
 	serve(rec, r)
 	end(rec.code)
 	h.metrics.count(endpoint, rec.code)

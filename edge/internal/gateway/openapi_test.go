@@ -3,48 +3,200 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gotapi/gotapi-ws/proto"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 )
 
-// A parameter that is read is refused when it is given twice; others are ignored.
-func TestEveryParameterOfTheOpenAPIDocumentIsRead(t *testing.T) {
-	var document struct {
-		Paths map[string]map[string]struct{ Parameters []struct{ Name, In string } }
+// openAPI is the part of the document that the tests hold against the Handler.
+type openAPI struct {
+	Paths      map[string]map[string]operation
+	Components struct {
+		Parameters map[string]parameter
+		Responses  map[string]response
+		Schemas    map[string]schema
 	}
+}
+
+type operation struct {
+	Parameters []parameter
+	Responses  map[string]response
+}
+
+type parameter struct {
+	Ref      string `json:"$ref"`
+	Name, In string
+	Required bool
+}
+
+type response struct {
+	Ref     string `json:"$ref"`
+	Content map[string]struct{ Schema schema }
+}
+
+type schema struct {
+	Ref        string `json:"$ref"`
+	Required   []string
+	Properties map[string]any
+}
+
+func readOpenAPI(t *testing.T) (document openAPI) {
+	t.Helper()
 	if err := json.Unmarshal(proto.OpenAPI, &document); err != nil {
 		t.Fatal(err)
 	}
-	rig := newRig(t, Options{AdminSecret: "s"})
-	rig.history.page = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
-		return &historyv1.GetHistoryResponse{Code: 200}, nil
+	return document
+}
+
+// lastPart of a reference is the name under which the component is.
+func lastPart(ref string) string { return ref[strings.LastIndex(ref, "/")+1:] }
+
+func (d *openAPI) parameters(o operation) []parameter {
+	var all []parameter
+	for _, p := range o.Parameters {
+		if p.Ref != "" {
+			p = d.Components.Parameters[lastPart(p.Ref)]
+		}
+		all = append(all, p)
 	}
-	others := map[string]string{"groupName": "/a", "uuid": "u", "ttl": "5"}
+	return all
+}
+
+func (d *openAPI) schema(o operation, code string) schema {
+	r := o.Responses[code]
+	if r.Ref != "" {
+		r = d.Components.Responses[lastPart(r.Ref)]
+	}
+	return d.Components.Schemas[lastPart(r.Content["application/json"].Schema.Ref)]
+}
+
+// queryOf gives each parameter a value that is right, but leaves one out.
+func queryOf(parameters []parameter, without string) string {
+	query := ""
+	for _, p := range parameters {
+		if value, ok := map[string]string{"groupName": "/a", "uuid": "u", "ttl": "5"}[p.Name]; ok && p.Name != without {
+			query += "&" + p.Name + "=" + value
+		}
+	}
+	return strings.TrimPrefix(query, "&")
+}
+
+func newOpenAPIRig(t *testing.T) *rig {
+	t.Helper()
+	rig := newRig(t, Options{AdminSecrets: secrets("s")})
+	rig.history.page = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+		return &historyv1.GetHistoryResponse{Code: 200, Next: new(int32)}, nil
+	}
+	rig.history.cancel = func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
+		return &historyv1.CancelResponse{Code: 200}, nil
+	}
+	rig.history.ttl = func(context.Context, *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
+		return &historyv1.SetTTLResponse{Code: 200}, nil
+	}
+	rig.history.groups = func(context.Context, *historyv1.ListGroupsRequest) (*historyv1.ListGroupsResponse, error) {
+		return &historyv1.ListGroupsResponse{Code: 200}, nil
+	}
+	return rig
+}
+
+// request makes the request of an operation, as an administrator who wants JSON.
+func (r *rig) request(method, path, query string) answer {
+	r.t.Helper()
+	body := ""
+	if method == "post" {
+		body = data
+	}
+	return r.do(strings.ToUpper(method), path+"?"+query, body, "Authorization: Bearer s", "Accept: application/json", "Content-Type: application/json")
+}
+
+func TestOpenAPIDocumentHasEveryEndpoint(t *testing.T) {
+	documented := make(map[string][]string)
+	for path, operations := range readOpenAPI(t).Paths {
+		for method := range operations {
+			documented[path] = append(documented[path], strings.ToUpper(method))
+		}
+		slices.Sort(documented[path])
+	}
+	served := make(map[string][]string)
+	for path, e := range newOpenAPIRig(t).handler.(*Handler).endpoints {
+		if e.label == "console" || e.label == "version" { // what people look at
+			continue
+		}
+		served[path] = slices.DeleteFunc(slices.Sorted(slices.Values(e.methods)), func(m string) bool { return m == "HEAD" })
+	}
+	if diff := cmp.Diff(served, documented); diff != "" {
+		t.Errorf("endpoints, -served +documented:\n%s", diff)
+	}
+}
+
+// A parameter that is read is refused when it is given twice; others are ignored.
+func TestEveryParameterOfTheOpenAPIDocumentIsRead(t *testing.T) {
+	document, rig := readOpenAPI(t), newOpenAPIRig(t)
 	listed := 0
-	for path, methods := range document.Paths {
-		for method, operation := range methods {
-			for _, p := range operation.Parameters {
-				if p.In != "query" {
-					continue
-				}
+	for path, operations := range document.Paths {
+		for method, operation := range operations {
+			parameters := document.parameters(operation)
+			for _, p := range parameters {
 				listed++
-				query := p.Name + "=1&" + p.Name + "=1"
-				for name, value := range others {
-					if name != p.Name {
-						query += "&" + name + "=" + value
-					}
+				if p.In != "query" {
+					t.Errorf("%s %s: %s is in %q, want query", method, path, p.Name, p.In)
 				}
-				got := rig.do(strings.ToUpper(method), path+"?"+query, "", "Authorization: Bearer s")
-				if want := p.Name + ": given more than once"; got.code != 400 || !strings.Contains(got.body, want) {
-					t.Errorf("%s %s: %s twice: got %d %s, want 400 and %q", method, path, p.Name, got.code, got.body, want)
+				rest := queryOf(parameters, p.Name)
+				twice := rig.request(method, path, p.Name+"=1&"+p.Name+"=1&"+rest)
+				if want := p.Name + ": given more than once"; twice.code != 400 || !strings.Contains(twice.body, want) {
+					t.Errorf("%s %s: %s twice: got %d %s, want 400 and %q", method, path, p.Name, twice.code, twice.body, want)
+				}
+				if missing := rig.request(method, path, rest); (missing.code == 400) != p.Required {
+					t.Errorf("%s %s without %s: got %d %s, but required is %t", method, path, p.Name, missing.code, missing.body, p.Required)
 				}
 			}
 		}
 	}
 	if listed == 0 {
 		t.Error("the document lists no parameters")
+	}
+}
+
+func TestAnswersAreThoseOfTheOpenAPIDocument(t *testing.T) {
+	document, rig := readOpenAPI(t), newOpenAPIRig(t)
+	for path, operations := range document.Paths {
+		for method, operation := range operations {
+			good := rig.request(method, path, queryOf(document.parameters(operation), ""))
+			if good.code != 200 {
+				t.Errorf("%s %s: got %d %s, want 200", method, path, good.code, good.body)
+			}
+			wantSchema(t, method+" "+path, good.body, document.schema(operation, "200"))
+			bad := rig.request("delete", path, "")
+			wantSchema(t, "DELETE "+path, bad.body, document.schema(operation, "default"))
+		}
+	}
+}
+
+// wantSchema checks that an object has the keys that s requires, and no others than s names.
+func wantSchema(t *testing.T, name, body string, s schema) {
+	t.Helper()
+	var object map[string]any
+	if err := json.Unmarshal([]byte(body), &object); err != nil {
+		t.Errorf("%s: %v in %s", name, err, body)
+		return
+	}
+	if len(s.Required) == 0 {
+		t.Errorf("%s: the document has no schema for %s", name, body)
+	}
+	for _, key := range s.Required {
+		if _, ok := object[key]; !ok {
+			t.Errorf("%s: %s has no %q", name, body, key)
+		}
+	}
+	for key := range maps.Keys(object) {
+		if _, ok := s.Properties[key]; !ok {
+			t.Errorf("%s: %s has %q, of which the document says nothing", name, body, key)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"unicode/utf8"
@@ -27,7 +28,8 @@ var installParser = sync.OnceFunc(func() {
 })
 
 // parser fills requests from parameters. It is strict where the gateway's own
-// guesses: a parameter given twice is an error. It ignores what it does not know.
+// guesses: a parameter given twice, or to the wrong endpoint, is an error. It ignores
+// what it does not know.
 type parser struct{}
 
 // Parse implements runtime.QueryParameterParser.
@@ -41,17 +43,27 @@ func (parser) Parse(msg proto.Message, values url.Values, _ *utilities.DoubleArr
 			m.Size = proto.Int32(p.int32("size", 0, maxPageSize, 0))
 		}
 		m.Before = p.uuid("before", p.text("before"))
+		p.only(groupName, "position", "size", "before")
 	case *historyv1.CancelRequest:
 		m.GroupName = p.group()
 		m.Uuid = p.uuid("uuid", p.required("uuid"))
+		p.only(groupName, "uuid")
 	case *historyv1.SetTTLRequest:
 		m.GroupName = p.group()
 		m.Ttl = p.seconds("ttl")
+		p.only(groupName, "ttl")
 	default:
 		return status.Errorf(codes.Internal, "no parameters are known for %T", msg)
 	}
 	return p.err
 }
+
+// groupName is the parameter that names the group.
+const groupName = "groupName"
+
+// ours are the parameters that mean something to some endpoint, to gRPC or on a
+// WebSocket.
+var ours = []string{groupName, "position", "offset", "size", "bytes", "before", "after", "uuid", "ttl"}
 
 // params reads values and keeps the first error, which names the parameter.
 type params struct {
@@ -67,6 +79,18 @@ func (p *params) fail(name, why string) {
 
 func (p *params) given(name string) bool { return len(p.values[name]) > 0 }
 
+// only fails if one of ours is given that is not among names: ignored, it would turn
+// the request into another one than its sender means.
+func (p *params) only(names ...string) {
+	for _, name := range ours {
+		if slices.ContainsFunc(p.values[name], isNotEmpty) && !slices.Contains(names, name) {
+			p.fail(name, "not a parameter of this endpoint")
+		}
+	}
+}
+
+func isNotEmpty(s string) bool { return s != "" }
+
 func (p *params) text(name string) string {
 	all := p.values[name]
 	if len(all) > 1 {
@@ -81,7 +105,7 @@ func (p *params) text(name string) string {
 func (p *params) required(name string) string {
 	s := p.text(name)
 	if s == "" {
-		// What was sent may stand in a body that is not read: say where it belongs.
+		// It may be in a body that is not read: say where it belongs.
 		p.fail(name, "missing; parameters go into the query string, or into the body of a POST of type "+contentTypeForm)
 	}
 	return s
@@ -96,14 +120,13 @@ func (p *params) uuid(name, s string) string {
 }
 
 func (p *params) group() string {
-	const name = "groupName"
-	s := p.required(name)
+	s := p.required(groupName)
 	g, err := group.Parse(s)
 	switch {
 	case err != nil:
-		p.fail(name, err.Error())
+		p.fail(groupName, err.Error())
 	case !g.Publishable():
-		p.fail(name, "this group keeps nothing")
+		p.fail(groupName, "this group keeps nothing")
 	}
 	return s
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -26,6 +27,9 @@ func FuzzHistoryParameters(f *testing.F) {
 		"groupName=/a&size=%2B5",
 		"groupName=/a&position=9999999999999999999999",
 		"groupName=/a&position=&size=",
+		"groupName=/a&before=%9f",
+		"groupName=/a&after=&after=x",
+		"groupName=/a&ttl=&uuid=",
 		"",
 	} {
 		f.Add(query)
@@ -72,6 +76,14 @@ func faults(values url.Values) map[string]bool {
 	}
 	if n, err := strconv.ParseInt(values.Get("size"), 10, 64); values.Has("size") && (err != nil || n < 0 || n > 10000) {
 		bad["size"] = true
+	}
+	if !utf8.ValidString(values.Get("before")) {
+		bad["before"] = true
+	}
+	for _, name := range []string{"offset", "bytes", "after", "uuid", "ttl"} { // of other endpoints
+		if strings.Join(values[name], "") != "" {
+			bad[name] = true
+		}
 	}
 	return bad
 }

@@ -14,10 +14,10 @@ const traceHeader = "Trace-Id"
 
 var traceContext propagation.TraceContext
 
-// follow makes a span of a request, which belongs to the caller's trace if there
-// is a header traceparent. The answer names the trace. end ends the span, with the
-// status of the answer; 0 if that is not known.
-func (h *Handler) follow(endpoint string, w http.ResponseWriter, r *http.Request) (_ *http.Request, end func(code int)) {
+// startSpan starts a span for a request, in the caller's trace if there is a header
+// traceparent. The answer names the trace. end ends the span, with the status of the
+// answer; 0 if that is not known.
+func (h *Handler) startSpan(endpoint string, w http.ResponseWriter, r *http.Request) (_ *http.Request, end func(code int)) {
 	if h.backends.Tracer == nil {
 		return r, func(int) {}
 	}

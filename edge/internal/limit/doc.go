@@ -1,7 +1,7 @@
-// Package limit says how much is too much: how fast connections may come in all
-// (Gate), how much may be under way (Slots), and what one client, user or group
-// may have (Limits). It refuses, and says when to come again; how the client is
-// told is its callers' business.
+// Package limit bounds what clients may do: how fast WebSockets are accepted
+// (RateLimiter), how much is under way at one time (Semaphore), and how much one
+// client, user or group may send (Limits). It refuses, and says when to come again;
+// telling the client is up to its callers.
 //
 // Limits are those of one edge: with n edges behind one balancer a client may have
 // n times as much.

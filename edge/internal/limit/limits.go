@@ -5,13 +5,14 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/clientaddr"
+	"github.com/gotapi/gotapi-ws/internal/metric"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// Settings say how much one client may do on one edge. 0 is no limit. Rates are
-// per second; what two seconds allow may come at once.
+// Settings bound what one client may do on one edge. 0 is no limit. Rates are per
+// second; what two seconds allow may come at once.
 type Settings struct {
 	// Of one WebSocket.
 	ConnectionMessages, ConnectionBytes float64
@@ -23,8 +24,9 @@ type Settings struct {
 	UserMessages    float64
 	// Into one group.
 	GroupMessages float64
-	// Who may say for whom they speak.
-	Proxies Proxies
+	// Groups that one user, or one client address without a user, makes by publishing;
+	// per minute, and as many may be made at once.
+	NewGroups int
 }
 
 // kind is what was too much: a value of the label limit.
@@ -38,78 +40,91 @@ const (
 	bytes       kind = "bytes"
 	user        kind = "user"
 	inGroup     kind = "group"
+	newGroups   kind = "new_groups"
 )
 
-// Limits hold everybody to the Settings.
+// Limits enforce the Settings.
 type Limits struct {
 	settings           Settings
-	upgrades, requests *Table
-	users, groups      *Table
-	addresses, people  *Counts
-	refused            map[kind]prometheus.Counter
+	proxies            clientaddr.Proxies
+	upgrades, requests *keyedLimiter
+	users, groups      *keyedLimiter
+	newGroups          *NewGroups
+	// Open connections.
+	ofAddress *KeyedCounter
+	ofUser    *userConnections
+	refused   map[kind]prometheus.Counter
 }
 
-// New returns Limits.
-func New(s Settings, reg prometheus.Registerer) *Limits {
+// New returns Limits for clients that may come through those proxies.
+func New(s Settings, proxies clientaddr.Proxies, reg prometheus.Registerer) *Limits {
 	l := &Limits{
-		settings: s,
-		upgrades: NewTable(s.AddressUpgrades), requests: NewTable(s.AddressRequests),
-		users: NewTable(s.UserMessages), groups: NewTable(s.GroupMessages),
-		addresses: NewCounts(s.AddressConnections), people: NewCounts(s.UserConnections),
+		settings: s, proxies: proxies,
+		upgrades: newKeyedLimiter(s.AddressUpgrades), requests: newKeyedLimiter(s.AddressRequests),
+		users: newKeyedLimiter(s.UserMessages), groups: newKeyedLimiter(s.GroupMessages),
+		ofAddress: NewKeyedCounter(s.AddressConnections), ofUser: newUserConnections(s.UserConnections),
 		refused: make(map[kind]prometheus.Counter),
 	}
-	refused := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "gotapi_edge_limited_total",
-		Help: "Requests, connections and messages that were refused because of a limit for one client or group.",
-	}, []string{"limit"})
-	for _, k := range []kind{connections, upgrades, requests, messages, bytes, user, inGroup} {
+	in := metric.In(reg)
+	refused := in.Counters("gotapi_edge_limited_total",
+		"Requests, connections and messages that were refused because of a limit for one client or group.", "limit")
+	for _, k := range []kind{connections, upgrades, requests, messages, bytes, user, inGroup, newGroups} {
 		l.refused[k] = refused.WithLabelValues(string(k))
 	}
-	reg.MustRegister(refused, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "gotapi_edge_limited_keys",
-		Help: "Addresses, users and groups whose rates are known.",
-	}, func() float64 {
-		return float64(l.upgrades.Len() + l.requests.Len() + l.users.Len() + l.groups.Len())
-	}))
+	l.newGroups = newNewGroups(s.NewGroups, l.refused[newGroups])
+	in.GaugeFunc("gotapi_edge_limited_keys", "Addresses, users and groups whose rates are known.", func() float64 {
+		return float64(l.upgrades.len() + l.requests.len() + l.users.len() + l.groups.len() + l.newGroups.clientsKnown())
+	})
 	return l
 }
 
-// note counts a refusal.
-func (l *Limits) note(k kind, again time.Duration) time.Duration {
-	if again > 0 {
-		l.refused[k].Inc()
+// Key returns whose part of a budget a request of that user uses: the user's, or, if it
+// is unknown, the address's.
+func (l *Limits) Key(r *http.Request, userName string) string {
+	if userName != "" {
+		return "user " + userName
 	}
-	return again
-}
-
-// Address is whose the request is, as a key; "" if that is not to be known.
-func (l *Limits) Address(r *http.Request) string {
-	if a := l.settings.Proxies.Client(r); a.IsValid() {
-		return key(a)
+	if address := l.proxies.Key(r); address != "" {
+		return strangerPrefix + address
 	}
 	return ""
 }
 
-// Request says when a request, which is for a WebSocket or not, may come again;
-// 0: now.
+// NewGroups returns what bounds the groups that clients make; nil: nothing does.
+func (l *Limits) NewGroups() *NewGroups { return l.newGroups }
+
+// Request returns when a request may come again; 0: now. upgrade means that it asks
+// for a WebSocket.
 func (l *Limits) Request(r *http.Request, upgrade bool) (again time.Duration) {
-	table, k := l.requests, requests
+	limiter, k := l.requests, requests
 	if upgrade {
-		table, k = l.upgrades, upgrades
+		limiter, k = l.upgrades, upgrades
 	}
-	if table == nil {
+	if limiter == nil {
 		return 0
 	}
-	address := l.Address(r)
+	address := l.proxies.Key(r)
 	if address == "" {
 		return 0
 	}
-	return l.note(k, table.Take(address))
+	return l.countRefusal(k, limiter.take(address))
 }
 
-// Publish says when a message that came over HTTP may come again; 0: now.
-func (l *Limits) Publish(g group.Name, name string) (again time.Duration) {
-	if again = l.byUser(name); again > 0 {
+// Address returns the address of the client that sent r; "" if it has none.
+func (l *Limits) Address(r *http.Request) string {
+	if l == nil {
+		return r.RemoteAddr
+	}
+	if a := l.proxies.Client(r); a.IsValid() {
+		return a.String()
+	}
+	return ""
+}
+
+// Publish returns when a message of that user that came over HTTP may come again;
+// 0: now.
+func (l *Limits) Publish(g group.Name, userName string) (again time.Duration) {
+	if again = l.byUser(userName); again > 0 {
 		return again
 	}
 	return l.byGroup(g)
@@ -119,85 +134,17 @@ func (l *Limits) byUser(name string) time.Duration {
 	if name == "" {
 		return 0
 	}
-	return l.note(user, l.users.Take(name))
+	return l.countRefusal(user, l.users.take(name))
 }
 
 func (l *Limits) byGroup(g group.Name) time.Duration {
-	return l.note(inGroup, l.groups.Take(string(g)))
+	return l.countRefusal(inGroup, l.groups.take(string(g)))
 }
 
-// Guest is a connection that was let in.
-type Guest struct {
-	limits          *Limits
-	address, name   string
-	messages, bytes *rate.Limiter
-	// What is refused; who goes on is thrown out.
-	strikes *rate.Limiter
-}
-
-const (
-	// maxStrikes is how many messages may be refused in a row, and strikesEvery
-	// when one of them is forgiven.
-	maxStrikes   = 50
-	strikesEvery = time.Second
-)
-
-// Enter lets a connection of that user in; nil if there are too many. Leave must
-// follow.
-func (l *Limits) Enter(r *http.Request, name string) *Guest {
-	g := &Guest{limits: l, name: name}
-	if l.settings.AddressConnections > 0 {
-		g.address = l.Address(r)
+// countRefusal returns again, and counts a refusal if it is not 0.
+func (l *Limits) countRefusal(k kind, again time.Duration) time.Duration {
+	if again > 0 {
+		l.refused[k].Inc()
 	}
-	if !l.addresses.Enter(g.address) {
-		l.refused[connections].Inc()
-		return nil
-	}
-	if !l.people.Enter(name) {
-		l.addresses.Leave(g.address)
-		l.refused[connections].Inc()
-		return nil
-	}
-	g.messages = limiter(l.settings.ConnectionMessages)
-	g.bytes = limiter(l.settings.ConnectionBytes)
-	return g
-}
-
-func limiter(perSecond float64) *rate.Limiter {
-	if perSecond == 0 {
-		return nil
-	}
-	return rate.NewLimiter(rate.Limit(perSecond), burst(perSecond))
-}
-
-// Leave says that the connection is over.
-func (g *Guest) Leave() {
-	g.limits.addresses.Leave(g.address)
-	g.limits.people.Leave(g.name)
-}
-
-// Message says when a message of that size, whatever it asks for, may come again;
-// 0: now. It belongs to the connection's reader.
-func (g *Guest) Message(size int) (again time.Duration) {
-	l := g.limits
-	if again = l.note(messages, take(g.messages, 1)); again > 0 {
-		return again
-	}
-	if again = l.note(bytes, take(g.bytes, size)); again > 0 {
-		return again
-	}
-	return l.byUser(g.name)
-}
-
-// Publish says when a message that is to be published, and may be, may come again;
-// 0: now. Pings, queries, and what is refused for another reason take nothing of
-// what a group may have: else who may not publish there could keep others from it.
-func (g *Guest) Publish(to group.Name) (again time.Duration) { return g.limits.byGroup(to) }
-
-// Strike notes a refusal. It returns true when it was one too many.
-func (g *Guest) Strike() (out bool) {
-	if g.strikes == nil {
-		g.strikes = rate.NewLimiter(rate.Every(strikesEvery), maxStrikes)
-	}
-	return !g.strikes.Allow()
+	return again
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -12,76 +13,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// from is a request over a connection from that address; headers are names and
-// values in turn.
-func from(remote string, headers ...string) *http.Request {
+// from is a request over a connection from that address.
+func from(remote string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/room/1", http.NoBody)
 	r.RemoteAddr = remote
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Add(headers[i], headers[i+1])
-	}
 	return r
 }
 
-func newLimits(s Settings) *Limits { return New(s, prometheus.NewRegistry()) }
-
-const (
-	xff = "X-Forwarded-For"
-	fwd = "Forwarded"
-)
-
-func TestOnlyTrustedProxiesSayForWhomTheySpeak(t *testing.T) {
-	proxies, err := ParseProxies("10.0.0.0/8, 192.0.2.7,fd00::/8")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, tt := range []struct {
-		name string
-		r    *http.Request
-		want string
-	}{
-		{"no proxy", from("203.0.113.9:1"), "203.0.113.9"},
-		{"a stranger's claim", from("203.0.113.9:1", xff, "1.2.3.4"), "203.0.113.9"},
-		{"a stranger's claim, RFC 7239", from("203.0.113.9:1", fwd, "for=1.2.3.4"), "203.0.113.9"},
-		{"a proxy's word", from("10.1.2.3:1", xff, "198.51.100.1"), "198.51.100.1"},
-		{"mapped addresses", from("[::ffff:10.1.2.3]:1", xff, "::ffff:198.51.100.1"), "198.51.100.1"},
-		{"what stands before it is the client's invention", from("10.1.2.3:1", xff, "1.1.1.1, 198.51.100.1"), "198.51.100.1"},
-		{"two proxies", from("10.1.2.3:1", xff, "198.51.100.1, 192.0.2.7"), "198.51.100.1"},
-		{"two lines", from("10.1.2.3:1", xff, "1.1.1.1", xff, "198.51.100.1"), "198.51.100.1"},
-		{"with a port", from("10.1.2.3:1", xff, "198.51.100.1:4711"), "198.51.100.1"},
-		{"all trusted", from("10.1.2.3:1", xff, "10.9.9.9"), "10.9.9.9"},
-		{"nothing said", from("10.1.2.3:1"), "10.1.2.3"},
-		{"nonsense", from("10.1.2.3:1", xff, "198.51.100.1, unknown"), "10.1.2.3"},
-		{"RFC 7239", from("10.1.2.3:1", fwd, `for=192.0.2.43;proto=http, FOR="[2001:db8:cafe::17]:4711";by=x`), "2001:db8:cafe::17"},
-		{"both headers", from("10.1.2.3:1", xff, "198.51.100.1", fwd, "for=1.1.1.1, for=198.51.100.1"), "198.51.100.1"},
-		{"a proxy's word beside what the client made up", from("10.1.2.3:1", xff, "198.51.100.1", fwd, "for=1.1.1.1"), "10.1.2.3"},
-		{"the same, RFC 7239", from("10.1.2.3:1", xff, "1.1.1.1", fwd, "for=198.51.100.1"), "10.1.2.3"},
-		{"a client that would like to be hidden", from("10.1.2.3:1", xff, "198.51.100.1", fwd, "for=unknown"), "10.1.2.3"},
-		{"hidden", from("10.1.2.3:1", fwd, "for=_secret"), "10.1.2.3"},
-		{"IPv6 proxy", from("[fd00::1]:1", xff, "2001:db8::5"), "2001:db8::5"},
-	} {
-		if got := proxies.Client(tt.r).String(); got != tt.want {
-			t.Errorf("%s: got %s, want %s", tt.name, got, tt.want)
-		}
-	}
-	if a := proxies.Client(from("pipe")); a.IsValid() {
-		t.Errorf("a connection without an address: got %v", a)
-	}
-	for _, bad := range []string{"10.0.0.0/33", "host", "10.0.0.0/8;::1"} {
-		if _, err := ParseProxies(bad); err == nil {
-			t.Errorf("%q is taken for networks", bad)
-		}
-	}
-}
-
-func TestAnIPv6CustomerIsANetwork(t *testing.T) {
-	l := newLimits(Settings{})
-	one, two := l.Address(from("[2001:db8:1:2:aaaa::1]:1")), l.Address(from("[2001:db8:1:2:bbbb::2]:2"))
-	other := l.Address(from("[2001:db8:1:3::1]:1"))
-	if one != two || one == other {
-		t.Errorf("keys %q, %q, %q, want the first two to be the same, and the third another", one, two, other)
-	}
-}
+func newLimits(s Settings) *Limits { return New(s, nil, prometheus.NewRegistry()) }
 
 func TestEachAddressHasItsOwnRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -106,35 +45,71 @@ func TestNoSettingIsNoLimit(t *testing.T) {
 	l := newLimits(Settings{})
 	r := from("203.0.113.1:1")
 	for range 1000 {
-		g := l.Enter(r, "alice")
+		g := l.Connect(r, "alice")
 		if l.Request(r, true)+l.Request(r, false)+l.Publish("/a", "alice") > 0 || g == nil || g.Message(1<<20)+g.Publish("/a") > 0 {
 			t.Fatal("refused")
 		}
 	}
 }
 
-func TestConnectionsOfAddressesAndUsersAreCounted(t *testing.T) {
-	l := newLimits(Settings{AddressConnections: 2, UserConnections: 3})
-	here, there, elsewhere := from("203.0.113.1:1"), from("203.0.113.2:1"), from("203.0.113.3:1")
-	first := l.Enter(here, "alice")
-	if l.Enter(here, "alice") == nil || l.Enter(here, "bob") != nil {
+func TestConnectionsOfAddressesAreCounted(t *testing.T) {
+	l := newLimits(Settings{AddressConnections: 2})
+	here, there := from("203.0.113.1:1"), from("203.0.113.2:1")
+	first := l.Connect(here, "alice")
+	if l.Connect(here, "alice") == nil || l.Connect(here, "bob") != nil {
 		t.Error("of one address, want 2 and no more")
 	}
-	if l.Enter(there, "alice") == nil || l.Enter(elsewhere, "alice") != nil {
-		t.Error("of one user, want 3 and no more")
+	if l.Connect(there, "alice") == nil {
+		t.Error("another address has none left")
 	}
-	first.Leave()
-	if l.Enter(elsewhere, "alice") == nil || l.Enter(here, "") == nil {
+	first.Release()
+	if l.Connect(here, "") == nil {
 		t.Error("no room although one has left")
 	}
+}
+
+func TestTheOldestConnectionOfAUserGivesWay(t *testing.T) {
+	l := newLimits(Settings{UserConnections: 2})
+	var gone []string
+	open := func(name, user string) *Connection {
+		c := l.Connect(from("203.0.113.1:1"), user)
+		c.Open(func() { gone = append(gone, name) })
+		return c
+	}
+	want := func(what string, names ...string) {
+		t.Helper()
+		if !slices.Equal(gone, names) {
+			t.Errorf("%s: %q gave way, want %q", what, gone, names)
+		}
+		gone = nil
+	}
+	first, second := open("first", "alice"), open("second", "alice")
+	open("bob's", "bob")
+	for range 5 {
+		open("nobody's", "")
+	}
+	want("as many as may be")
+	third := open("third", "alice")
+	want("one more", "first")
+	first.Release() // it takes its time
+	second.Release()
+	open("fourth", "alice")
+	want("in the place of one that left")
+	open("fifth", "alice")
+	want("another one more", "third")
+	third.Release()
+	third.Release()
+	l.Connect(from("203.0.113.1:1"), "alice").Release() // it was never opened
+	open("sixth", "alice")
+	want("when others have left twice", "fourth")
 }
 
 func TestMessagesAreLimitedByConnectionBytesUserAndGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := from("203.0.113.1:1")
-		count := func(guests []*Guest, size int) (n int) {
+		count := func(connections []*Connection, size int) (n int) {
 			for range 100 {
-				for _, g := range guests {
+				for _, g := range connections {
 					if g.Message(size) == 0 && g.Publish("/a") == 0 {
 						n++
 					}
@@ -155,54 +130,54 @@ func TestMessagesAreLimitedByConnectionBytesUserAndGroup(t *testing.T) {
 			{"group", Settings{GroupMessages: 5}, []string{"alice", "bob", ""}, 10},
 		} {
 			l := newLimits(tt.settings)
-			var guests []*Guest
+			var connections []*Connection
 			for _, u := range tt.users {
-				guests = append(guests, l.Enter(r, u))
+				connections = append(connections, l.Connect(r, u))
 			}
-			if got := count(guests, 100); got != tt.want {
+			if got := count(connections, 100); got != tt.want {
 				t.Errorf("%s: %d messages at once, want %d", tt.name, got, tt.want)
 			}
-			if g := l.Enter(r, "carol"); g.Message(1<<20)+g.Publish("/b") > 0 {
+			if g := l.Connect(r, "carol"); g.Message(1<<20)+g.Publish("/b") > 0 {
 				t.Errorf("%s: a message that is larger than all at once, of others in another group, is refused", tt.name)
 			}
 		}
 	})
 }
 
-func TestStrikesAreForgivenInTime(t *testing.T) {
+func TestRefusalsAreForgivenInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		g := newLimits(Settings{}).Enter(from("203.0.113.1:1"), "")
-		for i := range maxStrikes {
-			if g.Strike() {
+		g := newLimits(Settings{}).Connect(from("203.0.113.1:1"), "")
+		for i := range maxRefusals {
+			if g.Refused() {
 				t.Fatalf("out after %d", i+1)
 			}
 		}
-		time.Sleep(strikesEvery)
-		if g.Strike() {
+		time.Sleep(forgiveEvery)
+		if g.Refused() {
 			t.Error("none was forgiven")
 		}
-		if !g.Strike() {
+		if !g.Refused() {
 			t.Error("not out")
 		}
 	})
 }
 
-func TestATableForgetsWhomItHasNotSeenForLong(t *testing.T) {
+func TestTheKeySeenLongestAgoIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := NewTable(1)
-		table.Take("first")
-		table.Take("first")
+		limiter := newKeyedLimiter(1)
+		limiter.take("first")
+		limiter.take("first")
 		for i := range maxKeys - 1 {
-			table.Take(fmt.Sprint(i))
+			limiter.take(fmt.Sprint(i))
 		}
-		if table.Take("first") == 0 {
+		if limiter.take("first") == 0 {
 			t.Error("forgotten although there was room")
 		}
-		table.Take("one more")
-		if table.Len() != maxKeys {
-			t.Errorf("%d keys, want %d", table.Len(), maxKeys)
+		limiter.take("one more")
+		if limiter.len() != maxKeys {
+			t.Errorf("%d keys, want %d", limiter.len(), maxKeys)
 		}
-		if table.Take("first") == 0 {
+		if limiter.take("first") == 0 {
 			t.Error("who was just seen is forgotten")
 		}
 	})
@@ -223,10 +198,10 @@ func crowd(ask func()) {
 
 func TestACrowdThatIsRefusedLeavesNoDebt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		table := NewTable(10)
-		crowd(func() { table.Take("a") })
+		limiter := newKeyedLimiter(10)
+		crowd(func() { limiter.take("a") })
 		time.Sleep(100 * time.Millisecond)
-		if again := table.Take("a"); again > 0 {
+		if again := limiter.take("a"); again > 0 {
 			t.Errorf("at 10 a second, 0.1 s after a crowd: come again in %v, want now", again)
 		}
 	})

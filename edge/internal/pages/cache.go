@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// key is all that a page depends on beside the group's history.
+// key is everything that a page depends on beside the group's history.
 type key struct {
 	group          string
 	position, size int32
@@ -55,7 +55,7 @@ func newCache(budget int) *cache {
 }
 
 // get returns the page that is kept, and how often in a row it had changed when it
-// was asked for: -1 times if nothing is kept.
+// was asked for; -1 if none is kept.
 func (c *cache) get(k key) (p Page, stale int, ok bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -68,8 +68,7 @@ func (c *cache) get(k key) (p Page, stale int, ok bool) {
 	return e.page, e.stale, true
 }
 
-// put keeps a page in the place of the one that was there. It does not keep one
-// that takes more than its share.
+// put replaces the page of k. It keeps no page that takes more than its share.
 func (c *cache) put(k key, p Page, stale int) {
 	e := &entry{key: k, page: p, stale: stale}
 	c.mu.Lock()
@@ -87,8 +86,8 @@ func (c *cache) put(k key, p Page, stale int) {
 	}
 }
 
-// held notes that the page of that version has not changed.
-func (c *cache) held(k key, version string) {
+// confirm notes that the page of that version has not changed.
+func (c *cache) confirm(k key, version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if at, ok := c.entries[k]; ok {
@@ -105,7 +104,7 @@ func (c *cache) remove(at *list.Element) {
 	c.bytes -= e.size()
 }
 
-// used says how many bytes the entries take.
+// used returns how many bytes the entries take.
 func (c *cache) used() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

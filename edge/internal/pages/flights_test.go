@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"sync"
@@ -18,17 +19,24 @@ type caller struct {
 }
 
 // call returns how many calls had begun when this one did.
-func (c *caller) call() (Page, error) {
+func (c *caller) call(ctx context.Context) (Page, error) {
 	n := c.began.Add(1)
-	<-c.end
+	select {
+	case <-c.end:
+	case <-ctx.Done():
+		return Page{}, ctx.Err()
+	}
 	return Page{Version: strconv.Itoa(int(n))}, nil
 }
 
 // ask asks, and sends the number of the call that answers.
-func (c *caller) ask() <-chan string {
+func (c *caller) ask() <-chan string { return c.askUntil(context.Background()) }
+
+// askUntil is ask of one that waits until ctx ends.
+func (c *caller) askUntil(ctx context.Context) <-chan string {
 	got := make(chan string, 1)
 	go func() {
-		p, _, err := c.f.do(flightKey{}, c.call)
+		p, _, err := c.f.do(ctx, flightKey{}, c.call)
 		if err != nil {
 			p.Version = err.Error()
 		}
@@ -69,7 +77,7 @@ func TestOtherKeysDoNotWait(t *testing.T) {
 		c := &caller{f: newFlights(), end: make(chan struct{})}
 		first := c.ask()
 		synctest.Wait()
-		if _, shared, err := c.f.do(flightKey{known: "v"}, func() (Page, error) { return Page{}, nil }); shared || err != nil {
+		if _, shared, err := c.f.do(context.Background(), flightKey{known: "v"}, func(context.Context) (Page, error) { return Page{}, nil }); shared || err != nil {
 			t.Errorf("shared %v, %v", shared, err)
 		}
 		close(c.end)
@@ -83,9 +91,9 @@ func TestACallThatHangsDoesNotHoldOthersUp(t *testing.T) {
 		hangs := c.ask()
 		synctest.Wait()
 		start := time.Now()
-		healthy := func() (Page, error) { return Page{Version: "healthy"}, nil }
+		healthy := func(context.Context) (Page, error) { return Page{Version: "healthy"}, nil }
 		for range 3 { // also when the hanging one is not the last any more
-			if p, _, err := c.f.do(flightKey{}, healthy); p.Version != "healthy" || err != nil {
+			if p, _, err := c.f.do(context.Background(), flightKey{}, healthy); p.Version != "healthy" || err != nil {
 				t.Errorf("%+v, %v", p, err)
 			}
 		}
@@ -104,13 +112,15 @@ func TestErrorsAreSharedAndPanicsLeaveNobodyWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFlights()
 		end := make(chan struct{})
-		go func() { _, _, _ = f.do(flightKey{}, func() (Page, error) { <-end; return Page{}, nil }) }()
+		go func() {
+			_, _, _ = f.do(context.Background(), flightKey{}, func(context.Context) (Page, error) { <-end; return Page{}, nil })
+		}()
 		synctest.Wait()
 		failure := errors.New("failure")
 		errs := make(chan error, 2)
 		for range 2 {
 			go func() {
-				_, _, err := f.do(flightKey{}, func() (Page, error) { return Page{}, failure })
+				_, _, err := f.do(context.Background(), flightKey{}, func(context.Context) (Page, error) { return Page{}, failure })
 				errs <- err
 			}()
 		}
@@ -125,12 +135,12 @@ func TestErrorsAreSharedAndPanicsLeaveNobodyWaiting(t *testing.T) {
 		begun, boom := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer func() { _ = recover() }()
-			_, _, _ = f.do(flightKey{}, func() (Page, error) { close(begun); <-boom; panic("boom") })
+			_, _, _ = f.do(context.Background(), flightKey{}, func(context.Context) (Page, error) { close(begun); <-boom; panic("boom") })
 		}()
 		<-begun
 		waits := make(chan error)
 		go func() {
-			_, _, err := f.do(flightKey{}, func() (Page, error) { return Page{}, nil })
+			_, _, err := f.do(context.Background(), flightKey{}, func(context.Context) (Page, error) { return Page{}, nil })
 			waits <- err
 		}()
 		synctest.Wait()
@@ -151,7 +161,7 @@ func TestManySharingCallsAlwaysSeeTheirOwnChange(t *testing.T) {
 		all.Go(func() {
 			for range 2000 {
 				mine := now.Add(1)
-				p, _, err := f.do(flightKey{}, func() (Page, error) {
+				p, _, err := f.do(context.Background(), flightKey{}, func(context.Context) (Page, error) {
 					return Page{Body: make([]byte, 0, now.Load())}, nil
 				})
 				if err != nil || int64(cap(p.Body)) < mine {
@@ -165,4 +175,62 @@ func TestManySharingCallsAlwaysSeeTheirOwnChange(t *testing.T) {
 	if len(f.of) != 0 {
 		t.Errorf("%d keys are left behind", len(f.of))
 	}
+}
+
+func TestACallEndsWithTheLastThatWaitsForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &caller{f: newFlights(), end: make(chan struct{})}
+		alone, cancel := context.WithCancel(t.Context())
+		first := c.askUntil(alone)
+		synctest.Wait()
+		leader, leave := context.WithCancel(t.Context())
+		follower, follow := context.WithCancel(t.Context())
+		second, third := c.askUntil(leader), c.askUntil(follower)
+		synctest.Wait()
+		cancel()
+		if got := <-first; got != context.Canceled.Error() {
+			t.Errorf("the first call, for which nobody waits: %s", got)
+		}
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		if n := c.began.Load(); n != 2 {
+			t.Fatalf("%d calls have begun, want the second one, too", n)
+		}
+		c.end <- struct{}{} // it goes on for the follower
+		if got := <-third; got != "2" {
+			t.Errorf("the follower got %s, want the second page", got)
+		}
+		follow()
+		<-second
+		if len(c.f.of) != 0 {
+			t.Errorf("%d keys are left behind", len(c.f.of))
+		}
+	})
+}
+
+func TestACallThatNobodyWaitsForDoesNotBegin(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &caller{f: newFlights(), end: make(chan struct{})}
+		first := c.ask()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		leader, follower := c.askUntil(ctx), c.askUntil(ctx)
+		synctest.Wait()
+		cancel()
+		const canceled = "rpc error: code = Canceled desc = context canceled"
+		if a, b := <-leader, <-follower; a != canceled || b != canceled {
+			t.Errorf("got %s and %s", a, b)
+		}
+		last := c.ask() // has a call of its own
+		synctest.Wait()
+		c.end <- struct{}{}
+		c.end <- struct{}{}
+		if a, b := <-first, <-last; a != "1" || b != "2" {
+			t.Errorf("the others got the pages %s and %s, want 1 and 2", a, b)
+		}
+		if len(c.f.of) != 0 {
+			t.Errorf("%d keys are left behind", len(c.f.of))
+		}
+	})
 }

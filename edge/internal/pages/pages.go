@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 )
 
@@ -17,17 +18,17 @@ const DefaultBytes = 32 << 20
 // section 4).
 const defaultSize = 1000
 
-// restless is how many times in a row a page has changed when it is asked for as a
-// whole at once, and not by its version first: that saves a round trip to Redis
-// where messages come faster than readers.
-const restless = 2
+// maxStale is how many times in a row a page may turn out to have changed. After that
+// it is asked for without its version, which saves a round trip to Redis where messages
+// come faster than readers.
+const maxStale = 2
 
 // Source is where pages come from. Its errors are gRPC statuses.
 type Source interface {
-	// MayRead returns nil if the caller whom the context names may read the history
-	// of the group.
+	// MayRead returns nil if the caller in the context may read the history of the
+	// group.
 	MayRead(ctx context.Context, group string) error
-	// GetHistory asks the history service, and does not wait for ever.
+	// GetHistory asks the history service, in bounded time.
 	GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
 }
 
@@ -40,8 +41,8 @@ type Pages struct {
 	stats  *metrics
 }
 
-// New makes Pages. encode makes of a response what is sent; it must depend on the
-// response alone. budget bounds what is kept, bytes; 0: nothing is.
+// New returns Pages. encode makes the body of a response, and must depend on nothing
+// else. budget bounds the pages that are kept, bytes; 0: none are.
 func New(source Source, encode func(*historyv1.GetHistoryResponse) []byte, budget int, reg prometheus.Registerer) *Pages {
 	p := &Pages{source: source, encode: encode, cache: newCache(budget), calls: newFlights()}
 	p.stats = newMetrics(reg, p.cache)
@@ -56,9 +57,8 @@ func (p *Pages) Get(ctx context.Context, r *historyv1.GetHistoryRequest, known s
 		return Page{}, err
 	}
 	k := keyOf(r)
-	page, shared, err := p.calls.do(flightKey{k, known}, func() (Page, error) {
-		// Others wait for it, too: it does not end with this client.
-		return p.ask(context.WithoutCancel(ctx), k, r, known)
+	page, shared, err := p.calls.do(ctx, flightKey{k, known}, func(ctx context.Context) (Page, error) {
+		return p.ask(ctx, k, r, known)
 	})
 	if shared {
 		p.stats.shared.Inc()
@@ -66,11 +66,21 @@ func (p *Pages) Get(ctx context.Context, r *historyv1.GetHistoryRequest, known s
 	return page, err
 }
 
+// Expect returns about what fetching the page that r asks for takes of the memory,
+// bytes.
+func (p *Pages) Expect(r *historyv1.GetHistoryRequest) int64 {
+	k := keyOf(r)
+	if kept, _, ok := p.cache.get(k); ok {
+		return limit.PageCost(len(kept.Body))
+	}
+	return limit.FetchCost(int(k.size))
+}
+
 // ask gets the page with one call.
 func (p *Pages) ask(ctx context.Context, k key, r *historyv1.GetHistoryRequest, known string) (Page, error) {
 	kept, stale, ok := p.cache.get(k)
 	switch {
-	case ok && stale >= restless:
+	case ok && stale >= maxStale:
 		known = ""
 	case ok:
 		known = kept.Version
@@ -83,7 +93,7 @@ func (p *Pages) ask(ctx context.Context, k key, r *historyv1.GetHistoryRequest, 
 	case !response.GetNotModified():
 		page := Page{Body: p.encode(response), Version: response.GetEtag()}
 		switch page.Version {
-		case "": // as of a history service from before versions
+		case "": // of a history service without versions
 		case kept.Version:
 			p.cache.put(k, page, 0)
 		default:
@@ -94,7 +104,7 @@ func (p *Pages) ask(ctx context.Context, k key, r *historyv1.GetHistoryRequest, 
 	case known == "":
 		return Page{}, status.Error(codes.Internal, "the history service compares with a version that it was not given")
 	case ok:
-		p.cache.held(k, known)
+		p.cache.confirm(k, known)
 		p.stats.hits.Inc()
 		return kept, nil
 	default:

@@ -202,27 +202,3 @@ func TestAnAnswerThatNobodyAskedForIsAnError(t *testing.T) {
 		t.Errorf("got %+v", p)
 	}
 }
-
-// TestAClientThatLeavesDoesNotEndTheCallOfOthers: they share it.
-func TestAClientThatLeavesDoesNotEndTheCallOfOthers(t *testing.T) {
-	r := newRig(t, DefaultBytes)
-	ctx, leave := context.WithCancel(t.Context())
-	leave()
-	r.pages.source = source{func(ctx context.Context) error { return ctx.Err() }, r.service}
-	if _, err := r.pages.Get(ctx, request(), ""); err != nil {
-		t.Error(err)
-	}
-}
-
-// source fails as check says.
-type source struct {
-	check func(context.Context) error
-	*service
-}
-
-func (s source) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
-	if err := s.check(ctx); err != nil {
-		return nil, err
-	}
-	return s.service.GetHistory(ctx, r)
-}

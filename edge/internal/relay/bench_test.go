@@ -33,19 +33,27 @@ func BenchmarkPublish(b *testing.B) {
 	payload := make([]byte, 128)
 	room := make(chan struct{}, 1000)
 	var waiting sync.WaitGroup
-	done := func(Receipt) { <-room; waiting.Done() }
+	done := &counter{room, &waiting}
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
 		room <- struct{}{}
 		waiting.Add(1)
-		rig.Publish(&Publication{Group: "/room/", Kind: stream.Message, Session: 1, Number: uint32(i), Payload: payload, Done: done})
+		rig.Publish(&Publication{Group: "/room/", Kind: stream.Message, Session: 1, Number: uint32(i), Payload: payload, From: done})
 	}
 	waiting.Wait()
 	b.StopTimer()
 	rig.stop()
 	serving.Wait()
 }
+
+// counter makes room for the next publication.
+type counter struct {
+	room    chan struct{}
+	waiting *sync.WaitGroup
+}
+
+func (c *counter) Result(*Publication, Result) { <-c.room; c.waiting.Done() }
 
 // BenchmarkDecodeFrame reads a frame of deliveries, 16 messages of 128 bytes, off
 // the wire: one operation is one frame.

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -62,10 +63,9 @@ func TestAtMostTwoFramesAreOnTheWay(t *testing.T) {
 }
 
 func TestFramesAreBoundInBytes(t *testing.T) {
-	var l ledger
-	l.limit(100, 1<<30)
+	l := newLedger(100, 1<<30)
 	for n, size := range []int{maxFrameBytes / 2, maxFrameBytes / 3, maxFrameBytes / 3, 2 * maxFrameBytes} {
-		l.push(newEntry(&Publication{Number: uint32(n), Payload: make([]byte, size)}, time.Now()))
+		l.add(newEntry(&Publication{Number: uint32(n), Payload: make([]byte, size)}, time.Now()))
 	}
 	for i, want := range [][]uint32{{0, 1}, {2}, {3}, {}} {
 		wantNumbers(t, l.write(uint64(i+1), time.Now()), want)
@@ -83,10 +83,10 @@ func TestPublishCarriesEverything(t *testing.T) {
 		{stream.Text, relayv1.PacketKind_PACKET_KIND_TEXT},
 		{stream.Binary, relayv1.PacketKind_PACKET_KIND_BINARY},
 	} {
-		done := make(chan Receipt, 1)
+		done := make(waiter, 1)
 		rig.Publish(&Publication{
 			Group: "/a", Kind: tt.kind, UUID: "u", Payload: []byte{0, 0xff},
-			Session: 3, Number: uint32(tt.kind), Done: func(r Receipt) { done <- r },
+			Session: 3, Number: uint32(tt.kind), From: done,
 		})
 		got := conn.frame().GetPublishes()[0]
 		if got.GetId() != 3<<32|uint64(tt.kind) || got.GetGroup() != "/a" || got.GetKind() != tt.want ||
@@ -97,8 +97,8 @@ func TestPublishCarriesEverything(t *testing.T) {
 			t.Errorf("kind %v: got timeout_ms %d, want 1 to 3000", tt.kind, ms)
 		}
 		conn.answer(accepted, got)
-		if r := receive(t, done); r != (Receipt{Outcome: Accepted, Epoch: 7, Seq: got.GetId()}) {
-			t.Errorf("kind %v: got receipt %+v", tt.kind, r)
+		if r := receive(t, done); r != (Result{Outcome: Accepted, Epoch: 7, Seq: got.GetId()}) {
+			t.Errorf("kind %v: got result %+v", tt.kind, r)
 		}
 	}
 }
@@ -235,7 +235,7 @@ func TestRefusalOfAResentMessageIsUnknown(t *testing.T) {
 
 func TestWithoutServicePublicationsAreUnavailableAfterTheTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		conn, err := Dial("passthrough:///nobody", grpc.WithContextDialer(
+		conn, err := historyconn.Dial("passthrough:///nobody", grpc.WithContextDialer(
 			func(context.Context, string) (net.Conn, error) { return nil, errors.New("refused") }))
 		if err != nil {
 			t.Fatal(err)
@@ -244,7 +244,7 @@ func TestWithoutServicePublicationsAreUnavailableAfterTheTimeout(t *testing.T) {
 		c, answers := New(conn, Options{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry()), newAnswers(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { _ = c.Run(ctx) })
+		running.Go(func() { _ = c.Run(ctx, newRecorder()) })
 		start := time.Now()
 		c.Publish(answers.publication(1, stream.Message))
 		answers.want(1, Unavailable)
@@ -314,30 +314,6 @@ func TestMoreThanTheBoundIsBusyAtOnce(t *testing.T) {
 		conn.answer(accepted, conn.frame().GetPublishes()...)
 		answers.want(12, Accepted)
 	})
-}
-
-func TestFloodsOfManyGroupsLeaveRoomForOthers(t *testing.T) {
-	var l ledger
-	l.limit(8000, 1<<30)
-	push := func(g string, session, n uint32) bool {
-		e := newEntry(&Publication{Group: group.Name(g), Session: session, Number: n}, time.Now())
-		if l.full(e) != "" {
-			return false
-		}
-		l.push(e)
-		return true
-	}
-	for g := range uint32(40) {
-		for n := uint32(0); push(fmt.Sprint("/flood/", g), g, n); n++ {
-		}
-	}
-	for g := range uint32(20) {
-		for n := range uint32(8000 / few) {
-			if !push(fmt.Sprint("/quiet/", g), 100+g, n) {
-				t.Fatalf("after floods in 40 groups, with %d of 8000 waiting, publication %d of group %d is refused", l.items, n, g)
-			}
-		}
-	}
 }
 
 func TestEveryPublicationIsAnsweredOnceWhateverBreaks(t *testing.T) {
@@ -432,14 +408,14 @@ func TestChannels(t *testing.T) {
 		},
 		Deliveries: []*relayv1.Delivery{{Channel: second, Epoch: 1, Events: []*relayv1.Event{
 			{Kind: relayv1.EventKind_EVENT_KIND_MESSAGE, Seq: 3, Prev: 4, Link: 5, OriginEdge: 6, OriginId: 7, Payload: payload},
-			{Kind: relayv1.EventKind_EVENT_KIND_RECALL, Seq: 3, Recalls: 4, Prev: 5, Link: 6, Target: 3, Silent: true, Uuid: "u"},
+			{Kind: relayv1.EventKind_EVENT_KIND_RECALL, Seq: 3, Recalls: 4, Prev: 5, Link: 6, Target: 3, Uuid: "u"},
 		}}},
 	})
 	wantCall(t, rig.handler, attached{Channel: second, At: at, Gap: true})
 	wantCall(t, rig.handler, attached{Channel: 77, Err: "no"})
 	wantCall(t, rig.handler, delivered{second, 1, []stream.Event{
 		{Kind: stream.Message, Seq: 3, Prev: 4, Link: 5, Origin: stream.Origin{Edge: 6, ID: 7}, Payload: payload},
-		{Kind: stream.Recall, Seq: 3, Recalls: 4, Prev: 5, Link: 6, Target: 3, Silent: true, UUID: "u"},
+		{Kind: stream.Recall, Seq: 3, Recalls: 4, Prev: 5, Link: 6, Target: 3, UUID: "u"},
 	}})
 	conn.end <- nil
 	wantCall(t, rig.handler, lost{})
@@ -464,7 +440,7 @@ func TestInterestsDoNotWaitForTheWindow(t *testing.T) {
 
 func TestChannelThatIsEndedBeforeItWasOpenedIsNeverSeen(t *testing.T) {
 	c := New(nil, Options{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	c.open()
+	c.opened(bareLink(t))
 	var channels []uint32
 	for range 4 {
 		channels = append(channels, c.Attach("/a", nil))
@@ -472,7 +448,7 @@ func TestChannelThatIsEndedBeforeItWasOpenedIsNeverSeen(t *testing.T) {
 	c.Detach(channels[1])
 	c.Detach(channels[3])
 	var opened []uint32
-	for f := c.nextFrame(); f != nil; f = c.nextFrame() {
+	for f := c.nextFrame(c.link); f != nil; f = c.nextFrame(c.link) {
 		for _, i := range f.GetInterests() {
 			opened = append(opened, i.GetChannel())
 		}
@@ -484,13 +460,13 @@ func TestChannelThatIsEndedBeforeItWasOpenedIsNeverSeen(t *testing.T) {
 
 func TestManyInterestsAreSplit(t *testing.T) {
 	c := New(nil, Options{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	c.open()
+	c.opened(bareLink(t))
 	const n = 10_000
 	for i := range n {
 		c.Attach(group.Name(fmt.Sprintf("/a/rather/long/name/of/a/group/%d", i)), nil)
 	}
 	frames, last := 0, uint32(0)
-	for f := c.nextFrame(); f != nil; f = c.nextFrame() {
+	for f := c.nextFrame(c.link); f != nil; f = c.nextFrame(c.link) {
 		frames++
 		if size := proto.Size(f); size > maxFrameBytes {
 			t.Errorf("frame of %d bytes, want at most %d", size, maxFrameBytes)
@@ -693,46 +669,6 @@ func TestRead(t *testing.T) {
 	}
 }
 
-func TestBackoffBeginsAtOnceAndIsBound(t *testing.T) {
-	var b backoff
-	if d := b.next(); d != 0 {
-		t.Errorf("first pause: got %v, want 0", d)
-	}
-	for i := range 40 {
-		d, top := b.next(), maxPause
-		if i < 6 {
-			top = min(firstPause<<i, maxPause)
-		}
-		if d < top/2 || d > top {
-			t.Errorf("pause %d: got %v, want %v to %v", i+2, d, top/2, top)
-		}
-	}
-}
-
-func TestCheckTarget(t *testing.T) {
-	for target, ok := range map[string]bool{
-		"127.0.0.1:5998":                true,
-		"127.0.0.1:5998,127.0.0.1:5999": true,
-		"a:1, b:2":                      true,
-		"dns:///historysvc:5998":        true,
-		"passthrough:///x":              true,
-		"[::1]:5998":                    true,
-		"unix:///run/historysvc":        true,
-		"nonsense:///x":                 false,
-		"":                              false,
-		"127.0.0.1":                     false,
-		"127.0.0.1:5998,":               false,
-		":5998":                         false,
-		"a:x":                           false,
-		"a:0":                           false,
-		"a:70000":                       false,
-	} {
-		if err := CheckTarget(target); (err == nil) != ok {
-			t.Errorf("CheckTarget(%q): got %v, want ok %v", target, err, ok)
-		}
-	}
-}
-
 func wantNumbers(t *testing.T, got []*relayv1.Publish, want []uint32) {
 	t.Helper()
 	if diff := cmp.Diff(want, numbers(got)); diff != "" {
@@ -745,42 +681,4 @@ func wantCall(t *testing.T, h *recorder, want any) {
 	if diff := cmp.Diff(want, receive(t, h.calls)); diff != "" {
 		t.Fatalf("call of the handler, -want +got:\n%s", diff)
 	}
-}
-
-func TestDeliveryIsTheResultOfItsMessageWhereTheServiceSaysSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		rig, answers := newRig(t, Options{LastMoment: soon}), newAnswers(t)
-		conn := rig.service.next(t)
-		rig.Publish(answers.publication(1, stream.Message))
-		rig.Publish(answers.publication(2, stream.Text))
-		rig.Publish(answers.publication(3, stream.Message))
-		synctest.Wait()
-		ids := make(map[uint32]uint64)
-		for len(ids) < 3 {
-			for _, p := range conn.frame().GetPublishes() {
-				ids[uint32(p.GetId())] = p.GetId()
-			}
-			conn.answer(accepted) // confirms the frame: only two may be on the way
-		}
-		deliver := func(answer bool, edge, id uint64) {
-			conn.send(&relayv1.ConnectResponse{DeliveriesAnswer: answer, Deliveries: []*relayv1.Delivery{{
-				Channel: 1, Epoch: 7, Events: []*relayv1.Event{{Seq: 40, OriginEdge: edge, OriginId: id}},
-			}}})
-			synctest.Wait()
-		}
-		deliver(false, rig.Edge(), ids[1])
-		deliver(true, rig.Edge()+1, ids[1])
-		deliver(true, rig.Edge(), ids[2]) // a broadcast has a result of its own
-		if n := len(answers.came); n != 0 {
-			t.Fatalf("%d answers came", n)
-		}
-		deliver(true, rig.Edge(), ids[1])
-		if _, got := answers.next(); got != (Receipt{Outcome: Accepted, Epoch: 7, Seq: 40}) {
-			t.Errorf("got receipt %+v", got)
-		}
-		// Its result, if it comes after all, means nothing.
-		conn.answer(unavailable, &relayv1.Publish{Id: ids[1]}, &relayv1.Publish{Id: ids[2]}, &relayv1.Publish{Id: ids[3]})
-		answers.want(2, Unavailable)
-		answers.want(3, Unavailable)
-	})
 }

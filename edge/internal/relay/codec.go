@@ -46,7 +46,6 @@ func decodeEvents(all []*relayv1.Event) []stream.Event {
 			Link:    stream.Link(e.GetLink()),
 			Origin:  stream.Origin{Edge: e.GetOriginEdge(), ID: e.GetOriginId()},
 			Target:  e.GetTarget(),
-			Silent:  e.GetSilent(),
 			UUID:    e.GetUuid(),
 			Payload: e.GetPayload(),
 		}

@@ -16,7 +16,7 @@ import (
 	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/test/bufconn"
 
-	"github.com/gotapi/gotapi-ws/edge/internal/heartbeat"
+	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -30,8 +30,13 @@ type remote struct {
 // newPair starts a client that knows two services, and waits for its stream.
 func newPair(t *testing.T) (c *Client, mine, other remote, first *connection) {
 	t.Helper()
+	return newPairFor(t, newRecorder())
+}
+
+func newPairFor(t *testing.T, h Handler) (c *Client, mine, other remote, first *connection) {
+	t.Helper()
 	remotes := map[string]remote{"one:1": newRemote(t), "two:1": newRemote(t)}
-	conn, err := Dial("one:1,two:1", grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
+	conn, err := historyconn.Dial("one:1,two:1", grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) {
 		return remotes[addr].dial(ctx, addr)
 	}))
 	if err != nil {
@@ -41,10 +46,9 @@ func newPair(t *testing.T) (c *Client, mine, other remote, first *connection) {
 	conn.Connect()
 	time.Sleep(time.Second) // of the bubble's time: both are connected
 	c = New(conn, Options{LastMoment: soon}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	c.SetHandler(newRecorder())
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = c.Run(ctx) })
+	running.Go(func() { _ = c.Run(ctx, h) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 
 	mine, other = remotes["one:1"], remotes["two:1"]
@@ -91,8 +95,8 @@ func TestPublicationsOfAHungServiceAreAckedByAnother(t *testing.T) {
 		start := time.Now()
 		c.Publish(answers.publication(2, stream.Message)) // written into the void
 		second := other.next(t)
-		if took := time.Since(start); took > heartbeat.Patience {
-			t.Errorf("the stream moved after %v, want at most %v", took, heartbeat.Patience)
+		if took := time.Since(start); took > historyconn.Patience {
+			t.Errorf("the stream moved after %v, want at most %v", took, historyconn.Patience)
 		}
 		second.answer(accepted, second.frame().GetPublishes()...)
 		answers.want(2, Accepted)

@@ -11,8 +11,8 @@ import (
 // until it comes back: a table of all would cost more than the metric is worth.
 const sampleShift = 6
 
-// maxSamples bounds what is followed at once. What is taken on and never comes
-// back, because its room is gone, stays until the table is emptied.
+// maxSamples bounds how many are followed at once. A publication that is accepted and
+// never comes back, because its room is gone, stays until the table is emptied.
 const maxSamples = 1024
 
 func sampled(id uint64) bool { return id*0x9E3779B97F4A7C15>>(64-sampleShift) == 0 }
@@ -23,8 +23,8 @@ type samples struct {
 	began map[uint64]time.Time
 }
 
-// begin follows a publication of a member; one over HTTP may have nobody here
-// to come back to.
+// begin follows a publication of a member; one over HTTP may have no room here to
+// come back to.
 func (s *samples) begin(p *Publication, now time.Time) {
 	if p.Session == 0 || !sampled(p.ID()) {
 		return
@@ -37,7 +37,7 @@ func (s *samples) begin(p *Publication, now time.Time) {
 	s.began[p.ID()] = now
 }
 
-// end returns when the publication was taken, if it was followed until now.
+// end stops following a publication, and returns when it was published.
 func (s *samples) end(id uint64) (began time.Time, ok bool) {
 	if !sampled(id) {
 		return time.Time{}, false

@@ -3,28 +3,19 @@ package relay
 import (
 	"time"
 
+	"github.com/gotapi/gotapi-ws/internal/fairshare"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-	"github.com/gotapi/gotapi-ws/wire/group"
-)
-
-const (
-	// groupShare is the part of the ledger that one group may fill: 1/4.
-	groupShare = 4
-	// reserve is the part, 1/8, that is kept for groups with few publications in
-	// it, 1/512: so floods in up to 64 groups do not shut out the others.
-	reserve = 8
-	few     = 512
 )
 
 // entryOverhead is about what an entry occupies beside its packet, in bytes.
 const entryOverhead = 400
 
-// entry is a publication that has not been answered.
+// entry is a publication without a result.
 type entry struct {
 	// What is written: own, or a copy of it with the same payload.
 	msg      *relayv1.Publish
 	own      relayv1.Publish
-	done     func(Receipt)
+	packet   *Publication
 	deadline time.Time
 	size     int
 	// How many streams it was written to, and in which frame of publishes of
@@ -37,7 +28,7 @@ type entry struct {
 
 func newEntry(p *Publication, deadline time.Time) *entry {
 	e := &entry{
-		done:     p.Done,
+		packet:   p,
 		deadline: deadline,
 		size:     len(p.Group) + len(p.UUID) + len(p.Payload) + entryOverhead,
 	}
@@ -48,60 +39,41 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e.msg.Uuid = p.UUID
 	e.msg.Payload = p.Payload
 	e.msg.Author = p.Author
-	e.msg.Trace = p.Trace
+	e.msg.Trace = p.span.wire()
 	return e
 }
 
-// stored says whether the history service keeps the packet, so that writing it
+// stored reports whether the history service keeps the packet, so that writing it
 // twice does no harm.
 func (e *entry) stored() bool { return e.msg.GetKind() == relayv1.PacketKind_PACKET_KIND_DATA }
 
-// unanswered is the receipt of an entry that is given up.
-func (e *entry) unanswered(reason string) Receipt {
+// givenUp is the result of an entry for which the service has none.
+func (e *entry) givenUp(reason string) Result {
 	if e.written > 0 {
-		return Receipt{Outcome: Unknown, Reason: reason}
+		return Result{Outcome: Unknown, Reason: reason}
 	}
-	return Receipt{Outcome: Unavailable, Reason: "no history service can be reached"}
+	return Result{Outcome: Unavailable, Reason: "no history service can be reached"}
 }
 
-// load is what one group has in the ledger.
-type load struct{ items, bytes int }
-
-// ledger holds the unanswered publications in the order of publication, which
-// is also that of their deadlines. Those from unsent on have not been written
-// to the present stream. It is bounded in items and bytes, as a whole and for
-// each group; a publication beyond that is refused. The caller locks.
+// ledger holds the publications without a result in the order of publication,
+// which is also that of their deadlines. Those from unsent on have not been written
+// to the present stream. It is bounded in items and bytes, as a whole and for each
+// group; a publication beyond that is refused. The caller locks.
 type ledger struct {
 	first, last, unsent *entry
 	byID                map[uint64]*entry
-	groups              map[group.Name]load
-	items, bytes        int
-	maxItems, maxBytes  int
+	queue               fairshare.Queue
 }
 
-func (l *ledger) limit(items, bytes int) {
-	l.byID = make(map[uint64]*entry)
-	l.groups = make(map[group.Name]load)
-	l.maxItems, l.maxBytes = items, bytes
+func newLedger(items, bytes int) ledger {
+	return ledger{byID: make(map[uint64]*entry), queue: fairshare.NewQueue(items, bytes)}
 }
 
-// full says why e cannot be pushed, or "".
-func (l *ledger) full(e *entry) string {
-	g := l.groups[group.Name(e.msg.GetGroup())]
-	items, bytes := l.maxItems, l.maxBytes
-	if g.items >= max(4, items/few) {
-		items, bytes = items-items/reserve, bytes-bytes/reserve
-	}
-	if l.items+1 > items || l.bytes+e.size > bytes {
-		return "too much is waiting"
-	}
-	if g.items+1 > max(1, l.maxItems/groupShare) || g.bytes+e.size > l.maxBytes/groupShare {
-		return "too much is waiting for this group"
-	}
-	return ""
-}
+// check returns why e cannot be added.
+func (l *ledger) check(e *entry) error { return l.queue.Check(e.msg.GetGroup(), e.size) }
 
-func (l *ledger) push(e *entry) {
+// add appends e.
+func (l *ledger) add(e *entry) {
 	e.prev = l.last
 	if l.last != nil {
 		l.last.next = e
@@ -113,7 +85,7 @@ func (l *ledger) push(e *entry) {
 		l.unsent = e
 	}
 	l.byID[e.msg.GetId()] = e
-	l.account(e, 1)
+	l.queue.Add(e.msg.GetGroup(), e.size)
 }
 
 func (l *ledger) remove(e *entry) {
@@ -132,28 +104,29 @@ func (l *ledger) remove(e *entry) {
 	}
 	e.prev, e.next = nil, nil
 	delete(l.byID, e.msg.GetId())
-	l.account(e, -1)
+	l.queue.Remove(e.msg.GetGroup(), e.size)
 }
 
-func (l *ledger) account(e *entry, sign int) {
-	l.items += sign
-	l.bytes += sign * e.size
-	name := group.Name(e.msg.GetGroup())
-	g := l.groups[name]
-	g.items += sign
-	g.bytes += sign * e.size
-	if g.items == 0 {
-		delete(l.groups, name)
-		return
+// allAnswered reports whether nothing was written to the present stream that has no
+// result.
+func (l *ledger) allAnswered() bool { return l.first == l.unsent }
+
+// mayBeRewritten reports whether all that was written to the present stream without
+// a result may be written again.
+func (l *ledger) mayBeRewritten() bool {
+	for e := l.first; e != l.unsent; e = e.next {
+		if !e.stored() {
+			return false
+		}
 	}
-	l.groups[name] = g
+	return true
 }
 
 func (l *ledger) hasUnsent() bool { return l.unsent != nil }
 
-// answerWithin is how long the history service has, so that it can still say
-// whether the message is certainly not stored before the edge gives up.
-func answerWithin(left time.Duration) time.Duration { return left * 9 / 10 }
+// serviceTimeout is how long the history service has, so that its result, which may
+// say that the message is certainly not stored, comes before the edge gives up.
+func serviceTimeout(left time.Duration) time.Duration { return left * 9 / 10 }
 
 // write moves the unsent mark over what fits into the stream's next frame of
 // publishes, and returns that.
@@ -174,15 +147,15 @@ func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publis
 		}
 		e.written++
 		e.frame = frame
-		e.msg.TimeoutMs = uint32(max(answerWithin(e.deadline.Sub(now)).Milliseconds(), 1))
+		e.msg.TimeoutMs = uint32(max(serviceTimeout(e.deadline.Sub(now)).Milliseconds(), 1))
 		publishes = append(publishes, e.msg)
 		l.unsent = e.next
 	}
 	return publishes
 }
 
-// answered takes the entry with that id out; nil if there is none.
-func (l *ledger) answered(id uint64) *entry {
+// take removes and returns the entry with that id; nil if there is none.
+func (l *ledger) take(id uint64) *entry {
 	e := l.byID[id]
 	if e != nil {
 		l.remove(e)
@@ -190,10 +163,9 @@ func (l *ledger) answered(id uint64) *entry {
 	return e
 }
 
-// rewind makes all that is stored unsent again, for the next stream. It takes
-// out and returns the written entries that must not be written twice. Frames
-// after taken were not taken by the service: it is as if they had not been
-// written.
+// rewind makes all messages unsent again, for the next stream. It removes and
+// returns the written entries that must not be written twice. The service did not
+// take the frames after taken: they count as not written.
 func (l *ledger) rewind(taken uint64) (lost []*entry) {
 	for e := l.first; e != nil && e != l.unsent; {
 		next := e.next
@@ -211,7 +183,7 @@ func (l *ledger) rewind(taken uint64) (lost []*entry) {
 	return lost
 }
 
-// expired takes out the entries whose deadline has passed.
+// expired removes and returns the entries whose deadline has passed.
 func (l *ledger) expired(now time.Time) (late []*entry) {
 	for l.first != nil && !l.first.deadline.After(now) {
 		e := l.first
@@ -221,7 +193,7 @@ func (l *ledger) expired(now time.Time) (late []*entry) {
 	return late
 }
 
-// takeAll takes everything out.
+// takeAll removes and returns everything.
 func (l *ledger) takeAll() (all []*entry) {
 	for l.first != nil {
 		e := l.first

@@ -18,9 +18,8 @@ func TestWhatWasWrittenIsNotChangedByWritingItAgain(t *testing.T) {
 	now := time.Now()
 	for name, taken := range map[string]uint64{"taken": 1, "not taken": 0} {
 		t.Run(name, func(t *testing.T) {
-			var l ledger
-			l.limit(10, 10_000)
-			l.push(newEntry(&Publication{Group: "/g", Kind: stream.Message, UUID: "u", Payload: []byte("payload"), Author: []byte("author"), Trace: []byte("trace")}, now.Add(5*time.Second)))
+			l := newLedger(10, 10_000)
+			l.add(newEntry(&Publication{Group: "/g", Kind: stream.Message, UUID: "u", Payload: []byte("payload"), Author: []byte("author"), span: &span{encoded: []byte("trace")}}, now.Add(5*time.Second)))
 			first := l.write(1, now)[0]
 			before := proto.CloneOf(first)
 

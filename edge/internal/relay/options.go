@@ -15,17 +15,22 @@ const (
 
 // Options of a Client. A zero field means the default.
 type Options struct {
-	// How long an answer is worth having; 5 s.
+	// How long a result is worth having; 5 s.
 	PublishTimeout time.Duration
-	// Bounds of what waits to be answered: 65,536 publications, 64 MiB. One
+	// Bounds of what waits for a result: 65,536 publications, 64 MiB. One
 	// group may have a quarter of it. Beyond that: Busy.
 	MaxItems, MaxBytes int
 	// How long Read may take; 5 s.
 	ReadTimeout time.Duration
-	// What Run gives unanswered publications when its context has ended; 1 s.
+	// How long Run waits for results when its context has ended; 1 s.
 	LastMoment time.Duration
 	// How often member counts are reported; 2 s.
 	ReportEvery time.Duration
+	// Of this program; history services are told it.
+	Version string
+	// Called for each publication that is accepted, before its sender has the
+	// result; nil: nothing is. It must not block.
+	Accepted func(*Publication)
 }
 
 func (o Options) withDefaults() Options {

@@ -14,7 +14,7 @@ func (o Outcome) Code() int {
 		return http.StatusForbidden
 	case Busy:
 		return http.StatusTooManyRequests
-	case Unavailable:
+	case Unavailable, Unchecked:
 		return http.StatusServiceUnavailable
 	case Unknown:
 		return http.StatusGatewayTimeout

@@ -15,58 +15,22 @@ const refreshEvery = 10 * time.Second
 // and then; else what has changed. An empty report is a report too: it keeps the
 // counts alive.
 type reporter struct {
-	members  func() map[group.Name]uint32
-	ticker   *time.Ticker
-	first    chan time.Time
+	handler  Handler
 	reported map[group.Name]uint32
 	// When all counts were last reported.
 	full time.Time
 }
 
-func newReporter(members func() map[group.Name]uint32, every time.Duration) *reporter {
-	if members == nil {
-		return &reporter{}
-	}
-	r := &reporter{
-		members: members,
-		ticker:  time.NewTicker(every),
-		first:   make(chan time.Time, 1),
-	}
-	r.first <- time.Now()
-	return r
-}
-
-// tick fires when a report is due: at once, then regularly.
-func (r *reporter) tick() <-chan time.Time {
-	switch {
-	case r.ticker == nil:
-		return nil
-	case r.reported == nil:
-		return r.first
-	default:
-		return r.ticker.C
-	}
-}
-
-func (r *reporter) stop() {
-	if r.ticker != nil {
-		r.ticker.Stop()
-	}
-}
-
 // presence returns the next report, in pieces that fit into frames: if the
 // first is full, the others add to it.
 func (r *reporter) presence() []*relayv1.Presence {
-	members := r.members()
+	members := r.handler.Members()
 	full := time.Since(r.full) >= refreshEvery
 	if full {
 		r.reported, r.full = nil, time.Now()
 	}
 	changes := changed(r.reported, members)
 	r.reported = members
-	if r.reported == nil {
-		r.reported = map[group.Name]uint32{}
-	}
 	return split(changes, full)
 }
 

@@ -15,8 +15,7 @@ import (
 func TestAllMemberCountsAreReportedAgainNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		members := map[group.Name]uint32{"/a": 2, "/b": 1}
-		r := newReporter(func() map[group.Name]uint32 { return members }, time.Second)
-		defer r.stop()
+		r := reporter{handler: &recorder{members: func() map[group.Name]uint32 { return members }}}
 		all := map[string]uint32{"/a": 2, "/b": 1}
 		for second := range 21 {
 			p := r.presence()[0]

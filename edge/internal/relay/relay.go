@@ -1,9 +1,11 @@
-// Package relay is the edge's stream to a history service: it batches what is
-// published, opens channels for the groups that have members here, and goes on
-// with another history service when the one it uses is gone.
+// Package relay is the edge's stream to a history service. It batches what is
+// published, opens channels for the groups that have members here, and moves to
+// another history service when the one it uses is gone.
 package relay
 
 import (
+	"time"
+
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -15,24 +17,39 @@ type Publication struct {
 	Kind stream.Kind
 	// Of a Message; may be "".
 	UUID string
-	// Not to be changed from here on, even after Done.
+	// Not to be changed once it is published, not even after its result.
 	Payload []byte
-	// Who sent it, as Publish.author of the protocol: 8 bytes, or none.
+	// The author, as Publish.author of the protocol: 8 bytes, or none.
 	Author []byte
-	// The name of who sent it, for hooks; it does not leave the edge.
+	// The author's name, for hooks; it does not leave the edge.
 	User string
+	// Whose limits it counts for (limit.Limits.Key); it does not leave the edge.
+	Client string
 	// The session that sent it (0 for HTTP) and the session's own number for
 	// it: together its id, which comes back as the Origin of the event.
 	Session, Number uint32
-	// The span that it belongs to, as tracing.Encode has it; nil: none.
-	Trace []byte
-	// Called exactly once: by a goroutine of the relay, or by Publish itself
-	// when it is refused at once. It must not block.
-	Done func(Receipt)
+	// Gets the result.
+	From Sender
+
+	span *span // nil: none
 }
 
 // ID is the publish id that the history service sees.
 func (p *Publication) ID() uint64 { return uint64(p.Session)<<32 | uint64(p.Number) }
+
+// End gives the sender the result. It is called exactly once, by whatever has taken
+// the publication: the Client, or a Publisher in front of it that refuses it.
+func (p *Publication) End(r Result) {
+	p.span.end(r)
+	p.From.Result(p, r)
+}
+
+// Sender gets the results of its publications.
+type Sender interface {
+	// Result is called exactly once for each publication: by a goroutine of the
+	// relay, or by Publish itself if that refuses it at once. It must not block.
+	Result(p *Publication, r Result)
+}
 
 // Outcome is what became of a publication.
 type Outcome uint8
@@ -51,20 +68,25 @@ const (
 	Unavailable
 	// Unknown: no answer within the publish timeout, code 504.
 	Unknown
-	// Denied: the application does not allow it, code 403. It is not the relay's.
+	// Denied: the application does not allow it, code 403. The relay never says so.
 	Denied
+	// Unchecked: the application did not say whether it allows it, code 503; certainly
+	// not stored. The relay never says so.
+	Unchecked
 )
 
-// Receipt answers a Publication.
-type Receipt struct {
+// Result is what became of a Publication.
+type Result struct {
 	Outcome Outcome
-	// Accepted and Duplicate messages: where it stands.
+	// Accepted and Duplicate messages: the place of the stored message.
 	Epoch stream.Epoch
 	Seq   uint64
-	// Duplicate messages: the one that stands there has been recalled.
+	// Duplicate messages: the stored one has been recalled.
 	Recalled bool
 	// Refusals: why, for the client.
 	Reason string
+	// Busy: when it may come again, if that is known. Only Publish itself refuses so.
+	Again time.Duration
 }
 
 // Start says where Read begins: after the message AfterUUID if it is set, else
@@ -88,17 +110,32 @@ type Batch struct {
 	More bool
 }
 
-// Handler hears what happens to channels. Its calls come from one goroutine,
-// one after another, and must not block. They may call the Client.
+// Handler uses the streams of a Client. All calls but Members come one after another,
+// and must not block. They may call the Client. The results that the service sends come
+// between them, each after the deliveries of its frame. A move to another stream is
+// nothing to a Handler: its channels stay as they are.
 type Handler interface {
 	// Restored: a new stream is up, and no channel is open. Attach what is wanted.
 	Restored()
 	// Lost: the stream broke, and with it every channel.
 	Lost()
-	// Attached: the channel is live from at on. With gap, what stood between
-	// the position asked for (or reached so far) and at is lost. With err, the
-	// channel is over.
+	// Attached: the channel is live from at on. With gap, everything between the
+	// position asked for (or reached so far) and at is lost. With err, the channel
+	// is over.
 	Attached(channel uint32, at stream.Position, gap bool, err error)
 	// Deliver: events of the channel, in order.
 	Deliver(channel uint32, epoch stream.Epoch, events []stream.Event)
+	// Channels returns the channels that are attached or being attached, and how far
+	// each has got. No other call is under way.
+	Channels() map[uint32]Channel
+	// Members returns how many members each group has here. It is called by a
+	// goroutine of its own.
+	Members() map[group.Name]uint32
+}
+
+// Channel is a channel as its user knows it.
+type Channel struct {
+	Group group.Name
+	// Where it goes on; nil before it is known.
+	At *stream.Position
 }

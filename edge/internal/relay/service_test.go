@@ -15,6 +15,7 @@ import (
 	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -25,6 +26,14 @@ type service struct {
 	relayv1.UnimplementedRelayServiceServer
 	conns chan *connection
 	read  func(*relayv1.ReadRequest) (*relayv1.ReadResponse, error)
+	// Member counts reach the test; else they are left out.
+	reports bool
+	// Streams that it says to have.
+	streams atomic.Uint32
+}
+
+func (s *service) Heartbeat(context.Context, *relayv1.HeartbeatRequest) (*relayv1.HeartbeatResponse, error) {
+	return &relayv1.HeartbeatResponse{Streams: s.streams.Load(), Version: "v1"}, nil
 }
 
 // connection is one Connect call as the service sees it.
@@ -48,6 +57,9 @@ func (s *service) Connect(stream relayv1.RelayService_ConnectServer) error {
 			if err != nil {
 				conn.why = err
 				return
+			}
+			if frame.GetPresence() != nil && !s.reports {
+				continue
 			}
 			select {
 			case conn.frames <- frame:
@@ -125,8 +137,22 @@ func receive[T any](tb testing.TB, from <-chan T) T {
 	}
 }
 
+// bareLink is a link without a stream.
+func bareLink(tb testing.TB) *link {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	tb.Cleanup(cancel)
+	return newLink(ctx, cancel, nil, &historyconn.Seat{})
+}
+
 // recorder is a Handler that tells the test of every call.
-type recorder struct{ calls chan any }
+type recorder struct {
+	calls chan any
+	// nil: there are none.
+	members func() map[group.Name]uint32
+	// nil: there are none.
+	channels func() map[uint32]Channel
+}
 
 type (
 	restored  struct{}
@@ -145,6 +171,20 @@ type (
 )
 
 func newRecorder() *recorder { return &recorder{calls: make(chan any, 1000)} }
+
+func (r *recorder) Members() map[group.Name]uint32 {
+	if r.members == nil {
+		return nil
+	}
+	return r.members()
+}
+
+func (r *recorder) Channels() map[uint32]Channel {
+	if r.channels == nil {
+		return nil
+	}
+	return r.channels()
+}
 
 func (r *recorder) Restored() { r.calls <- restored{} }
 func (r *recorder) Lost()     { r.calls <- lost{} }
@@ -208,11 +248,11 @@ func (w *wire) Write(b []byte) (int, error) {
 	return w.Conn.Write(b)
 }
 
-// newRig starts everything; opts are those of the client, which reports members
-// if it is told how.
+// newRig starts everything; opts are those of the client, whose handler has members
+// if it is told how many.
 func newRig(tb testing.TB, opts Options, members ...func() map[group.Name]uint32) *rig {
 	tb.Helper()
-	s := &service{conns: make(chan *connection)}
+	s := &service{conns: make(chan *connection), reports: len(members) > 0}
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
 	relayv1.RegisterRelayServiceServer(server, s)
@@ -221,19 +261,18 @@ func newRig(tb testing.TB, opts Options, members ...func() map[group.Name]uint32
 	all.Go(func() { _ = server.Serve(listener) })
 
 	l := &line{listener: listener}
-	conn, err := Dial("passthrough:///service", grpc.WithContextDialer(l.dial))
+	conn, err := historyconn.Dial("passthrough:///service", grpc.WithContextDialer(l.dial))
 	if err != nil {
 		tb.Fatal(err)
 	}
 	h := newRecorder()
-	c := New(conn, opts, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	c.SetHandler(h)
 	for _, m := range members {
-		c.ReportMembers(m)
+		h.members = m
 	}
+	c := New(conn, opts, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = c.Run(ctx) })
+	running.Go(func() { _ = c.Run(ctx, h) })
 	stop := func() { cancel(); running.Wait() }
 	tb.Cleanup(func() {
 		stop()
@@ -244,37 +283,42 @@ func newRig(tb testing.TB, opts Options, members ...func() map[group.Name]uint32
 	return &rig{Client: c, service: s, handler: h, stop: stop, line: l}
 }
 
-// answers collects receipts by publish number, and finds second calls of Done.
+// waiter gets one result.
+type waiter chan Result
+
+func (w waiter) Result(_ *Publication, r Result) { w <- r }
+
+// answers collects results by publish number, and finds second ones.
 type answers struct {
 	t    testing.TB
 	mu   sync.Mutex
-	seen map[uint32]Receipt
+	seen map[uint32]Result
 	came chan uint32
 }
 
 func newAnswers(tb testing.TB) *answers {
 	tb.Helper()
-	return &answers{t: tb, seen: make(map[uint32]Receipt), came: make(chan uint32, 100_000)}
+	return &answers{t: tb, seen: make(map[uint32]Result), came: make(chan uint32, 100_000)}
 }
 
-// publication makes one whose receipt is collected.
+// publication makes one whose result is collected.
 func (a *answers) publication(number uint32, kind stream.Kind) *Publication {
-	return &Publication{
-		Group: "/room/", Kind: kind, Session: 1, Number: number, Payload: []byte("x"),
-		Done: func(r Receipt) {
-			a.mu.Lock()
-			if first, twice := a.seen[number]; twice {
-				a.t.Errorf("publication %d was answered twice: %v, then %v", number, first, r)
-			}
-			a.seen[number] = r
-			a.mu.Unlock()
-			a.came <- number
-		},
+	return &Publication{Group: "/room/", Kind: kind, Session: 1, Number: number, Payload: []byte("x"), From: a}
+}
+
+// Result implements Sender.
+func (a *answers) Result(p *Publication, r Result) {
+	a.mu.Lock()
+	if first, twice := a.seen[p.Number]; twice {
+		a.t.Errorf("publication %d has two results: %v, then %v", p.Number, first, r)
 	}
+	a.seen[p.Number] = r
+	a.mu.Unlock()
+	a.came <- p.Number
 }
 
 // next waits for one more answer.
-func (a *answers) next() (uint32, Receipt) {
+func (a *answers) next() (uint32, Result) {
 	a.t.Helper()
 	number := receive(a.t, a.came)
 	a.mu.Lock()

@@ -8,16 +8,15 @@ import (
 )
 
 // write sends what is waiting whenever the window allows, and reports member
-// counts, until ctx ends or the stream breaks. There is no timer: a frame
+// counts, until the stream is over. There is no timer: a frame
 // holds what came while the ones before it were on the way. When leaving ends,
 // it ends the edge's half of the stream.
-func (c *Client) write(ctx, leaving context.Context, s relayv1.RelayService_ConnectClient) {
-	report := newReporter(c.members, c.opts.ReportEvery)
-	defer report.stop()
-	for {
-		if !c.flushFrames(s) {
-			return
-		}
+func (c *Client) write(leaving context.Context, l *link, h Handler) {
+	s, ctx := l.stream, l.ctx
+	members := reporter{handler: h}
+	tick := time.NewTicker(c.opts.ReportEvery)
+	defer tick.Stop()
+	for ok := sendReport(s, &members); ok && c.flushFrames(l); {
 		select {
 		case <-ctx.Done():
 			return
@@ -25,69 +24,53 @@ func (c *Client) write(ctx, leaving context.Context, s relayv1.RelayService_Conn
 			_ = s.CloseSend()
 			<-ctx.Done()
 			return
-		case <-c.wake:
-		case <-report.tick():
-			for _, presence := range report.presence() {
-				if s.Send(&relayv1.ConnectRequest{Presence: presence}) != nil {
-					return
-				}
-			}
+		case <-l.wake:
+		case <-tick.C:
+			ok = sendReport(s, &members)
 		}
 	}
 }
 
+// sendReport returns false when the stream is broken.
+func sendReport(s relayv1.RelayService_ConnectClient, members *reporter) bool {
+	for _, presence := range members.presence() {
+		if s.Send(&relayv1.ConnectRequest{Presence: presence}) != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // flushFrames sends frames until nothing more may be sent. It returns false
 // when the stream is broken.
-func (c *Client) flushFrames(s relayv1.RelayService_ConnectClient) bool {
+func (c *Client) flushFrames(l *link) bool {
 	for {
-		frame := c.nextFrame()
+		frame := c.nextFrame(l)
 		if frame == nil {
 			return true
 		}
-		if s.Send(frame) != nil {
+		if l.stream.Send(frame) != nil {
 			return false
 		}
 	}
 }
 
-// nextFrame takes what may be sent now; nil if that is nothing. Interests do
+// nextFrame returns what may be sent now; nil if that is nothing. Interests do
 // not wait for the window: only frames with publishes count.
-func (c *Client) nextFrame() *relayv1.ConnectRequest {
+func (c *Client) nextFrame(l *link) *relayv1.ConnectRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	interests := c.takeInterests()
-	open := c.link.sent-c.link.received < maxFramesOnTheWay && c.list.hasUnsent()
-	if len(interests) == 0 && !open {
+	interests := l.interests.take()
+	open := l == c.link && !c.held && l.sent-l.received < maxFramesOnTheWay && c.list.hasUnsent()
+	if len(interests) == 0 && !open && l.wish == nil {
 		return nil
 	}
-	frame := &relayv1.ConnectRequest{Interests: interests}
+	frame := &relayv1.ConnectRequest{Interests: interests, Move: l.wish}
+	l.wish = nil
 	if open {
-		c.link.sent++
-		frame.Publishes = c.list.write(c.link.sent, time.Now())
+		l.sent++
+		frame.Publishes = c.list.write(l.sent, time.Now())
 		c.metrics.frameItems.Observe(float64(len(frame.GetPublishes())))
 	}
 	return frame
 }
-
-// takeInterests takes as many as fit into a frame.
-func (c *Client) takeInterests() []*relayv1.Interest {
-	from := &c.link.opens
-	if len(*from) == 0 {
-		from = &c.link.ends
-	}
-	size, n := 0, 0
-	for n < len(*from) && (n == 0 || size < maxFrameBytes) {
-		size += len((*from)[n].GetGroup()) + interestOverhead
-		n++
-	}
-	taken := (*from)[:n:n]
-	*from = (*from)[n:]
-	if len(*from) == 0 {
-		*from = nil
-	}
-	return taken
-}
-
-// interestOverhead is what an interest occupies on the wire beside its group,
-// in bytes, at most.
-const interestOverhead = 64

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
@@ -70,8 +71,8 @@ type audience struct {
 func newAudience(tb testing.TB, members int) *audience {
 	tb.Helper()
 	r := roomtest.New(1, 10)
-	g := room.New(r, roomtest.Edge, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	r.SetHandler(g)
+	g := room.New(r, roomtest.Edge, limit.NewBudget(limit.MemoryLimit(), prometheus.NewRegistry()), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	r.Serve(g)
 	go r.Run(tb.Context())
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
@@ -86,7 +87,7 @@ func newAudience(tb testing.TB, members int) *audience {
 	})
 	for i := range members {
 		out := ws.NewOutbox(ws.Limits{Frames: 1 << 20, Bytes: 1 << 30}, flusher)
-		m := room.NewMember(uint32(i+1), out, "", func() {})
+		m := room.NewMember(uint32(i+1), "", "", room.NewPending(limits, out))
 		if err := g.Join(tb.Context(), chat, m); err != nil {
 			tb.Fatal(err)
 		}

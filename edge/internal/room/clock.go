@@ -32,8 +32,8 @@ func (c *clock) size() int {
 	return len(c.members)
 }
 
-// strike tells every member the time, in whole seconds.
-func (c *clock) strike(now time.Time) {
+// tick sends every member the time, in whole seconds.
+func (c *clock) tick(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.members) == 0 {

@@ -3,22 +3,26 @@ package room
 import (
 	"sort"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// maxOwed bounds the acks that wait for one member's place in the stream.
-const maxOwed = 256
-
-// state is how a member receives its room's events.
+// state is how a member receives its room's events:
+//
+//	waiting -> live
+//	       \-> catching -> ahead -> live
+//	                   \-> live
+//
+// and left after each of them.
 type state uint8
 
 const (
-	// It joined before the room was live. Nothing was missed so far.
+	// It joined before the room was attached. It has missed nothing so far.
 	waiting state = iota
-	// Its own reader feeds it from the store.
+	// CatchUp feeds it from the store.
 	catching
-	// It has read more of the store than the room has seen: pos tells.
+	// It has read more of the store than the room has passed on: up to its pos.
 	ahead
 	// It gets every event.
 	live
@@ -30,107 +34,141 @@ const (
 type Member struct {
 	session uint32
 	out     *ws.Outbox
-	// Called under the room's lock after an ack was queued; it must not block.
-	acked func()
+	pending *Pending
 	// Resume after the message with this uuid; "": from now on.
 	after string
+	// Its client, as a budget knows it.
+	client string
 
 	// Guarded by the room's lock.
 
+	room *Room
 	// Where it is in the roster.
 	index int
-	room  *Room
 	state state
-	// Of catching and ahead members: what they have got.
+	// Of catching and ahead members: their place in the stream.
 	pos stream.Position
 	// The room's count of events when it joined.
 	joined uint64
-	// Of members that have resumed.
-	resumed *resumed
-	// Acks of duplicates, by seq, that wait until the member has got the message.
-	owed []owed
-	// Its own messages that were acked in their place.
-	placed placed
-	// Count of recalls when it began to hear of them from the room, and what the
-	// recalls recalled that it was told of otherwise; all, if it has resumed.
-	since uint64
-	told  []uint64
-	// Its own messages that were recalled before they came back: it has them, so
-	// it hears of the recall as nobody else does. Emptied by the recalls.
-	recalled []uint64
+	// When it began to share the room's changes, and its own if it deviates: it has
+	// messages that the others have not, or has learned of recalls by itself. Those of
+	// a catching member belong to CatchUp.
+	mark    uint64
+	changes *stream.Changes
+	// Its duplicates whose first copy it has not got yet, by seq.
+	duplicates []duplicate
 }
 
-// owed is an ack that is due when the member has got message seq.
-type owed struct {
-	epoch stream.Epoch
-	seq   uint64
-	uuid  string
-	// Of the publication that is a duplicate.
+// duplicate is a publish whose message was stored before.
+type duplicate struct {
 	number uint32
-	// The message has been recalled: whoever sends it again may not know.
+	// Of the first copy.
+	at       place
 	recalled bool
 }
 
-// resumed is what a member knows of the messages that it got before it was
-// handed over to the room: the room's idea of who has got what does not hold
-// for them.
-type resumed struct {
-	upTo  uint64
-	skips stream.Skips
+// place is where a message is in a stream.
+type place struct {
+	epoch stream.Epoch
+	seq   uint64
 }
 
-// NewMember returns a member for a session that sends as session and receives
-// through out. With after, it resumes after the message with that uuid. acked is
-// called for each ack that was queued; it must not block, nor call the Registry.
-func NewMember(session uint32, out *ws.Outbox, after string, acked func()) *Member {
-	return &Member{session: session, out: out, after: after, acked: acked}
+// NewMember returns a member for a session of that client that sends as session. p has
+// its publishes, and the outbox for its frames. With after, it resumes after the message with that
+// uuid.
+func NewMember(session uint32, client, after string, p *Pending) *Member {
+	m := &Member{session: session, client: client, out: p.out, pending: p, after: after}
+	if m.Resumes() {
+		m.changes = new(stream.Changes)
+	}
+	return m
 }
 
-// Resumes says whether the member needs Registry.CatchUp after Join.
+// Resumes reports whether the member needs Registry.CatchUp after Join.
 func (m *Member) Resumes() bool { return m.after != "" }
 
-// place is what the member has got of the stream.
-func (m *Member) place() stream.Position {
+// Result takes what became of a publish of the member, and reports whether it refuses
+// the publish: not if the delivery has settled it before. The frame of a refusal is
+// queued; a packet that is not stored is refused without one, unless it is not allowed.
+func (m *Member) Result(p *relay.Publication, res relay.Result) (refused bool) {
+	ok := res.Outcome == relay.Accepted || res.Outcome == relay.Duplicate
+	switch {
+	case ok && p.Kind == stream.Message:
+		m.stored(p.Number, res)
+	case ok:
+		m.pending.settleWith(p.Number)
+	case p.Kind == stream.Message || res.Outcome == relay.Denied:
+		return m.pending.settleWith(p.Number, refusalFrame(p.UUID, res))
+	default:
+		return m.pending.settleWith(p.Number)
+	}
+	return false
+}
+
+// stored: the message of a publish is stored. The delivery of an accepted message
+// settles it, in the message's place. If it does not come within a second or two, it
+// was lost, and the room reads on from where it is. A duplicate is settled when the
+// member has got the first copy.
+func (m *Member) stored(number uint32, res relay.Result) {
+	if !m.pending.has(number) {
+		return // the delivery has settled it
+	}
+	r := m.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at := place{res.Epoch, res.Seq}
+	if res.Outcome == relay.Accepted {
+		r.expect(at)
+		return
+	}
+	if res.Recalled {
+		m.branch()
+	}
+	m.postpone(duplicate{number: number, at: at, recalled: res.Recalled})
+	if r.known && (m.state == live || m.state == ahead) {
+		o := outgoing{member: m}
+		o.ackDuplicates(m.position())
+		o.send()
+	}
+}
+
+// position is how far the member has got.
+func (m *Member) position() stream.Position {
 	if m.state == catching || m.state == ahead {
 		return m.pos
 	}
 	return m.room.pos
 }
 
-// owe notes an ack for later. It returns false when too many wait.
-func (m *Member) owe(o owed) bool {
-	if len(m.owed) >= maxOwed {
-		return false
+// branch gives the member changes of its own.
+func (m *Member) branch() {
+	if m.changes == nil {
+		m.changes = m.room.changes.Branch(m.mark)
 	}
-	i := sort.Search(len(m.owed), func(i int) bool { return m.owed[i].seq > o.seq })
-	m.owed = append(m.owed, owed{})
-	copy(m.owed[i+1:], m.owed[i:])
-	m.owed[i] = o
-	return true
 }
 
-// due appends the acks that are due when the member has got everything up to
-// seq in epoch, and counts them. The ack of a message that has been recalled is
-// followed by the recall, unless the member has been told of it.
-func (m *Member) due(frames []ws.Frame, epoch stream.Epoch, seq uint64) (_ []ws.Frame, acks int) {
-	for acks < len(m.owed) && m.owed[acks].epoch == epoch && m.owed[acks].seq <= seq {
-		o := &m.owed[acks]
-		frames = append(frames, ackFrame(o.uuid))
-		if o.recalled && !m.knowsOfRecall(o.seq) {
-			frames = append(frames, recallFrame(o.uuid))
-			m.tell(o.seq)
-		}
-		acks++
-	}
-	m.owed = m.owed[acks:]
-	if len(m.owed) == 0 {
-		m.owed = nil
-	}
-	return frames, acks
+// postpone lets a duplicate wait for its first copy.
+func (m *Member) postpone(d duplicate) {
+	i := sort.Search(len(m.duplicates), func(i int) bool { return m.duplicates[i].at.seq > d.at.seq })
+	m.duplicates = append(m.duplicates, duplicate{})
+	copy(m.duplicates[i+1:], m.duplicates[i:])
+	m.duplicates[i] = d
 }
 
-// lose ends a member that has missed something.
-func (m *Member) lose() {
+// shown reports whether the member, which did not send it, is shown an event.
+func (m *Member) shown(d *delivery) bool {
+	if m.changes == nil {
+		return d.shown
+	}
+	return m.changes.Show(d.event)
+}
+
+// catches reports whether the room keeps its recent events for the member.
+func (m *Member) catches() bool { return m.Resumes() && m.state <= catching }
+
+// closeLost ends a member that has missed something.
+func (m *Member) closeLost() {
 	m.out.Send(gapFrame)
 	m.out.Close(errLost)
+	m.pending.Wake()
 }

@@ -1,28 +1,26 @@
 package room
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/internal/metric"
+)
 
 type metrics struct {
 	deliveries, acks, recalls, resumes, gaps, holes prometheus.Counter
+	heldBack                                        prometheus.Counter
+	resumeReads                                     prometheus.Counter
+	resumeReadsWaiting                              prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer, g *Registry) *metrics {
-	counter := func(name, help string) prometheus.Counter {
-		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "gotapi", Subsystem: "edge", Name: name, Help: help})
-		reg.MustRegister(c)
-		return c
-	}
-	gauge := func(name, help string, value func() float64) {
-		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Namespace: "gotapi", Subsystem: "edge", Name: name, Help: help,
-		}, value))
-	}
-	gauge("rooms", "Groups that have members here.", func() float64 {
+	in := metric.In(reg)
+	in.GaugeFunc("gotapi_edge_rooms", "Groups that have members here.", func() float64 {
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		return float64(len(g.rooms))
 	})
-	gauge("members", "Connections that are members of a group.", func() float64 {
+	in.GaugeFunc("gotapi_edge_members", "Connections that are members of a group.", func() float64 {
 		n := 0
 		for _, count := range g.Members() {
 			n += int(count)
@@ -30,31 +28,15 @@ func newMetrics(reg prometheus.Registerer, g *Registry) *metrics {
 		return float64(n)
 	})
 	return &metrics{
-		deliveries: counter("deliveries_total", "Packets queued to members, without acks."),
-		acks:       counter("acks_total", "Acks queued to senders."),
-		recalls:    counter("recalls_total", "Recalls that came for groups with members here."),
-		resumes:    counter("resumes_total", "Members that read the history after a message before they were live."),
-		gaps:       counter("gaps_total", "Times that a room had to start over because messages were lost."),
-		holes:      counter("holes_total", "Times that a room attached anew because an event did not follow."),
+		deliveries: in.Counter("gotapi_edge_deliveries_total", "Packets queued to members, without acks."),
+		acks:       in.Counter("gotapi_edge_acks_total", "Acks queued to senders."),
+		recalls:    in.Counter("gotapi_edge_recalls_total", "Recalls that came for groups with members here."),
+		resumes:    in.Counter("gotapi_edge_resumes_total", "Members that read the history after a message before they were live."),
+		gaps:       in.Counter("gotapi_edge_gaps_total", "Times that a room had to start over because messages were lost."),
+		heldBack:   in.Counter("gotapi_edge_held_back_total", "Publishes that waited for up to a second because members of their group were far behind."),
+		holes:      in.Counter("gotapi_edge_holes_total", "Times that a room attached again because an event did not follow."),
+		resumeReads: in.Counter("gotapi_edge_resume_reads_total",
+			"Reads of the store for members that resume; those that resume from one place share one."),
+		resumeReadsWaiting: in.Gauge("gotapi_edge_resume_reads_waiting", "Reads that wait until others have ended."),
 	}
-}
-
-type pageMetrics struct {
-	reads   prometheus.Counter
-	waiting prometheus.Gauge
-}
-
-func newPageMetrics(reg prometheus.Registerer) *pageMetrics {
-	m := &pageMetrics{
-		reads: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "gotapi_edge_resume_reads_total",
-			Help: "Reads of the store for members that resume; those who resume from one place share one.",
-		}),
-		waiting: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gotapi_edge_resume_reads_waiting",
-			Help: "Reads that wait for their turn.",
-		}),
-	}
-	reg.MustRegister(m.reads, m.waiting)
-	return m
 }

@@ -2,95 +2,149 @@ package room
 
 import (
 	"context"
-	"encoding/binary"
-
-	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/singleflight"
+	"sync"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
-	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// maxReads bounds the reads of the store at one time. Others wait their turn.
+// maxReads bounds the reads of the store at one time. Others wait.
 const maxReads = 16
 
-// page is a batch with its frames, shared by all who asked for it.
+// page is a piece of a group's stream with its frames, shared by all members that
+// need it.
 type page struct {
-	relay.Batch
-	// Per event: what those get who did not send it, if anything.
-	frames []ws.Frame
-	public []bool
+	deliveries []delivery
+	// The place after the last of them.
+	end stream.Position
+	gap bool
 }
 
 // pages reads the store for members that catch up. After a restart of an edge
 // thousands resume from the same place: they share one read.
 type pages struct {
-	relay   Relay
-	shared  singleflight.Group
-	turns   chan struct{}
-	metrics *pageMetrics
+	relay     Relay
+	edge      uint64
+	semaphore chan struct{}
+	metrics   *metrics
+
+	mu sync.Mutex
+	// Those that have not ended, unless nobody waits for them any more.
+	reads map[readKey]*read
 }
 
-func newPages(r Relay, reg prometheus.Registerer) *pages {
-	return &pages{relay: r, turns: make(chan struct{}, maxReads), metrics: newPageMetrics(reg)}
+// readKey is where a read begins.
+type readKey struct {
+	group group.Name
+	start relay.Start
+}
+
+// read is one read of the store. Its result is there when done is closed.
+type read struct {
+	// It ends with the last member that waits for the read.
+	ctx     context.Context //nolint:containedctx // the call has it, and nobody else
+	cancel  context.CancelFunc
+	waiting int
+	done    chan struct{}
+	page    *page
+	err     error
+}
+
+func newPages(r Relay, edge uint64, m *metrics) *pages {
+	return &pages{relay: r, edge: edge, semaphore: make(chan struct{}, maxReads), metrics: m, reads: make(map[readKey]*read)}
 }
 
 // read may return what a read that began a moment earlier has found. Then the
 // caller may have to read on, nothing worse.
 func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
-	v, err, _ := p.shared.Do(pageKey(g, start), func() (any, error) { return p.load(ctx, g, start) })
-	if err != nil {
-		return nil, err
+	k := readKey{g, start}
+	r, shared := p.join(ctx, k)
+	stop := context.AfterFunc(ctx, func() { p.leave(k, r) })
+	defer stop()
+	if shared {
+		select {
+		case <-r.done:
+			return r.page, r.err
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
-	loaded, _ := v.(*page) // load returns nothing else
-	return loaded, nil
+	defer r.cancel()
+	defer close(r.done) // also when it panics
+	defer p.forget(k, r)
+	r.page, r.err = p.load(r.ctx, g, start)
+	if r.err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return r.page, r.err
+}
+
+// join returns a read that has not ended; it is shared unless it is new, and then the
+// caller has to do it.
+func (p *pages) join(ctx context.Context, k readKey) (r *read, shared bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r, shared = p.reads[k]
+	if !shared {
+		r = &read{done: make(chan struct{}), err: errUnreadable}
+		r.ctx, r.cancel = context.WithCancel(context.WithoutCancel(ctx))
+		p.reads[k] = r
+	}
+	r.waiting++
+	return r, shared
+}
+
+// leave ends a read if the member that leaves was the last to wait for it.
+func (p *pages) leave(k readKey, r *read) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if r.waiting--; r.waiting == 0 {
+		r.cancel()
+		p.remove(k, r)
+	}
+}
+
+// forget lets nobody join a read any more.
+func (p *pages) forget(k readKey, r *read) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.remove(k, r)
+}
+
+// remove needs the lock.
+func (p *pages) remove(k readKey, r *read) {
+	if p.reads[k] == r {
+		delete(p.reads, k)
+	}
 }
 
 func (p *pages) load(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
-	if err := p.await(ctx); err != nil {
+	if err := p.acquire(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { <-p.turns }()
-	p.metrics.reads.Inc()
-	// The relay bounds the time of a read; that one of those who share it goes away is
-	// no reason to end it.
-	batch, err := p.relay.Read(context.WithoutCancel(ctx), g, start)
+	defer func() { <-p.semaphore }()
+	p.metrics.resumeReads.Inc()
+	batch, err := p.relay.Read(ctx, g, start) // it bounds the time
 	if err != nil {
 		return nil, err
 	}
-	loaded := &page{
-		Batch:  batch,
-		frames: make([]ws.Frame, len(batch.Events)),
-		public: make([]bool, len(batch.Events)),
-	}
+	loaded := &page{deliveries: make([]delivery, len(batch.Events)), end: batch.Position, gap: batch.Gap}
 	for i := range batch.Events {
-		loaded.frames[i], loaded.public[i] = publicFrame(&batch.Events[i])
+		e := &batch.Events[i]
+		loaded.deliveries[i] = delivery{event: e, epoch: batch.Epoch, sender: sender(p.edge, e), frame: eventFrame(e)}
 	}
 	return loaded, nil
 }
 
-// await waits for a turn, for as long as ctx allows: while the store is slow, turns are
-// rare.
-func (p *pages) await(ctx context.Context) error {
-	p.metrics.waiting.Inc()
-	defer p.metrics.waiting.Dec()
+// acquire waits for the semaphore until ctx ends: the store may be slow.
+func (p *pages) acquire(ctx context.Context) error {
+	p.metrics.resumeReadsWaiting.Inc()
+	defer p.metrics.resumeReadsWaiting.Dec()
 	select {
-	case p.turns <- struct{}{}:
+	case p.semaphore <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-func pageKey(g group.Name, start relay.Start) string {
-	key := append([]byte(g), 0) // no name has a zero byte
-	if start.AfterUUID != "" {
-		return string(append(append(key, 'u'), start.AfterUUID...))
-	}
-	key = append(key, 'p')
-	key = binary.BigEndian.AppendUint64(key, uint64(start.After.Epoch))
-	key = binary.BigEndian.AppendUint64(key, start.After.Seq)
-	key = binary.BigEndian.AppendUint64(key, start.After.Recalls)
-	return string(binary.BigEndian.AppendUint32(key, uint32(start.After.Link)))
 }

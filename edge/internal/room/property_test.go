@@ -12,13 +12,16 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/packet"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // TestEveryMemberGetsTheStream lets members join, resume, publish, resend and
-// leave, recalls happen, deliveries, reads and whole streams get lost, all in an
-// order that a seed chooses. In the end every member must have got the stream
-// from its place on: in order, once, complete, its acks in place.
+// leave, recalls happen, deliveries, results, reads and whole streams get lost, all in
+// an order that a seed chooses. In the end every member must have got the stream
+// from its place on: in order, once, complete, its acks in place. And every publish
+// must be settled exactly once.
 func TestEveryMemberGetsTheStream(t *testing.T) {
 	seeds := uint64(150)
 	if testing.Short() {
@@ -28,6 +31,7 @@ func TestEveryMemberGetsTheStream(t *testing.T) {
 		ok := t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &world{bench: newBench(t, seed), rand: rand.New(rand.NewPCG(seed, 2))}
+				w.relay.Distort(w.distort)
 				w.registry.KeepRecent(w.rand.IntN(20))
 				w.run(400)
 				w.check()
@@ -52,17 +56,53 @@ type world struct {
 // actor is a member with what is to be expected of it.
 type actor struct {
 	*member
+	log    *roomtest.Log
 	after  string
 	joined atomic.Bool
 	left   bool
+	// It goes away once its publishes are settled.
+	finishes bool
 	// Stored events when it had joined: what comes later it must get.
 	head int
-	// Duplicates of each uuid that were answered as such.
+	// How many acks of each uuid are due for duplicates.
 	dups map[string]int
 	// Those that had been recalled by then.
 	recalled map[string]bool
+	// How often it sent each uuid.
+	sent map[string]int
+	// How many refusals of each uuid were queued.
+	refused map[string]int
 	// Its own broadcasts.
 	low map[string]bool
+}
+
+// Result implements relay.Sender.
+func (a *actor) Result(p *relay.Publication, r relay.Result) {
+	if first, twice := a.results[p.Number]; twice {
+		panic(fmt.Sprintf("publish %d has two results, %v and %v", p.Number, first, r))
+	}
+	a.results[p.Number] = r
+	switch {
+	case a.Member.Result(p, r):
+		if p.Kind == stream.Message {
+			a.refused[p.UUID]++
+		}
+	case p.Kind == stream.Message && r.Outcome == relay.Duplicate && !a.stores(p):
+		a.dups[p.UUID]++
+		if r.Recalled {
+			a.recalled[p.UUID] = true
+		}
+	}
+}
+
+// stores reports whether p is itself the first copy of its message.
+func (a *actor) stores(p *relay.Publication) bool {
+	for _, e := range a.log.Events() {
+		if e.UUID == p.UUID && e.Kind != stream.Recall {
+			return e.Origin == stream.Origin{Edge: roomtest.Edge, ID: p.ID()}
+		}
+	}
+	return false
 }
 
 func (w *world) run(steps int) {
@@ -83,6 +123,18 @@ func (w *world) run(steps int) {
 		}
 		time.Sleep(time.Second)
 	}
+}
+
+// distort makes duplicates of some stored messages, because they were sent again, and
+// gives up others.
+func (w *world) distort(r relay.Result) relay.Result {
+	switch n := w.rand.IntN(10); {
+	case n == 0:
+		return relay.Result{Outcome: relay.Unknown}
+	case n < 3 && r.Outcome == relay.Accepted && r.Seq > 0:
+		r.Outcome = relay.Duplicate
+	}
+	return r
 }
 
 func (w *world) act() {
@@ -112,6 +164,11 @@ func (w *world) act() {
 		w.relay.FailReads(errors.New("the store is away"))
 	case n < 45:
 		w.relay.FailReads(nil)
+	case n < 46 && w.rand.IntN(3) == 0:
+		if a := w.anyone(); a != nil {
+			a.finishes = true
+			a.pending.Finish(errFinished)
+		}
 	default:
 		w.relay.Step()
 	}
@@ -122,7 +179,7 @@ func (w *world) anyone() *actor {
 	if len(w.members) == 0 || w.rand.IntN(4) == 0 {
 		return nil
 	}
-	if a := w.members[w.rand.IntN(len(w.members))]; a.joined.Load() && !a.left {
+	if a := w.members[w.rand.IntN(len(w.members))]; a.joined.Load() && !a.left && !a.finishes {
 		return a
 	}
 	return nil
@@ -159,23 +216,12 @@ func (w *world) publishAs(a *actor, kind stream.Kind, uuid string, payload []byt
 		w.publish(nil, kind, uuid, payload)
 		return
 	}
-	a.sent++
-	number := a.sent
-	w.relay.Publish(&relay.Publication{
-		Group: chat, Kind: kind, UUID: uuid, Payload: payload, Session: a.session, Number: number,
-		Done: func(r relay.Receipt) {
-			switch {
-			case kind != stream.Message:
-			case r.Outcome == relay.Accepted:
-				w.registry.Stored(a.Member, r.Epoch, r.Seq)
-			case r.Outcome == relay.Duplicate && w.registry.AckAfter(a.Member, number, r, uuid):
-				a.dups[uuid]++
-				if r.Recalled {
-					a.recalled[uuid] = true
-				}
-			}
-		},
-	})
+	p := &relay.Publication{Group: chat, Kind: kind, UUID: uuid, Payload: payload, Session: a.session, From: a}
+	p.Number, _ = a.pending.Add(uuid, len(payload))
+	if kind == stream.Message {
+		a.sent[uuid]++
+	}
+	w.relay.Publish(p)
 }
 
 func (w *world) come() {
@@ -183,7 +229,10 @@ func (w *world) come() {
 	if len(w.uuids) > 0 && w.rand.IntN(3) > 0 {
 		after = w.pick()
 	}
-	a := &actor{member: w.newMember(after), after: after, dups: make(map[string]int), recalled: make(map[string]bool), low: make(map[string]bool)}
+	a := &actor{
+		member: w.newMember(after), log: w.relay.Log(chat), after: after, dups: make(map[string]int),
+		recalled: make(map[string]bool), refused: make(map[string]int), sent: make(map[string]int), low: make(map[string]bool),
+	}
 	w.members = append(w.members, a)
 	go func() {
 		if err := w.registry.Join(w.Context(), chat, a.Member); err != nil {
@@ -212,7 +261,14 @@ func (w *world) check() {
 			continue
 		}
 		events := w.relay.Log(chat).Events()
-		got := w.withoutBroadcasts(a)
+		w.wantSettled(a.member)
+		if a.finishes {
+			if err := a.finished(); err != nil {
+				w.Errorf("session %d: %v\ngot %q", a.session, err, a.Got())
+			}
+			continue
+		}
+		got := w.withoutRefusals(a, w.withoutBroadcasts(a))
 		if a.after != "" {
 			if err := a.matches(events, w.indexAfter(a.after), got); err != nil {
 				w.Errorf("session %d, resumed after %s: %v\ngot %q", a.session, a.after, err, got)
@@ -224,6 +280,29 @@ func (w *world) check() {
 		}
 	}
 }
+
+// finished checks a member that went away: its connection ended in order, after an ack
+// or a refusal of each message. A message that was refused with 504 may be acked, too.
+func (a *actor) finished() error {
+	got := a.Got()
+	if len(got) == 0 || got[len(got)-1] != "close 1001" {
+		return errors.New("the connection did not end with 1001")
+	}
+	acks := make(map[string]int)
+	for _, s := range got {
+		if uuid, ok := strings.CutPrefix(s, "ack "); ok {
+			acks[uuid]++
+		}
+	}
+	for uuid, sent := range a.sent {
+		if n := acks[uuid]; n < sent-a.refused[uuid] || n > sent {
+			return fmt.Errorf("%s was sent %d times, refused %d times and acked %d times", uuid, sent, a.refused[uuid], n)
+		}
+	}
+	return nil
+}
+
+var errFinished = &ws.CloseError{Code: packet.CloseGoingAway, Reason: "the server is going down"}
 
 // withoutBroadcasts checks broadcasts: at most once, never to their sender.
 func (w *world) withoutBroadcasts(a *actor) (rest []string) {
@@ -237,6 +316,24 @@ func (w *world) withoutBroadcasts(a *actor) (rest []string) {
 			w.Errorf("session %d got %q twice, or back", a.session, s)
 		}
 		seen[s] = true
+	}
+	return rest
+}
+
+// withoutRefusals checks refusals: exactly those that were queued.
+func (w *world) withoutRefusals(a *actor, got []string) (rest []string) {
+	for _, s := range got {
+		uuid, ok := strings.CutPrefix(s, "error 504 ")
+		if !ok {
+			rest = append(rest, s)
+			continue
+		}
+		a.refused[uuid]--
+	}
+	for uuid, n := range a.refused {
+		if n != 0 {
+			w.Errorf("session %d: %d more refusals of %s were queued than came", a.session, n, uuid)
+		}
 	}
 	return rest
 }

@@ -3,8 +3,8 @@ package room
 import "github.com/gotapi/gotapi-ws/wire/stream"
 
 // Bounds of what a room keeps for members that are catching up. When full, the
-// oldest go: who needs them reads the store again (and misses broadcasts that
-// are not stored, which are delivered at most once).
+// oldest go: a member that needs them reads the store again (and misses broadcasts
+// that are not stored, which are delivered at most once).
 const (
 	maxRecent      = 512
 	maxRecentBytes = 256 << 10
@@ -61,7 +61,7 @@ func (c *recent) drop() {
 	c.events = c.events[1:]
 }
 
-// covers says whether nothing after pos is missing here.
+// covers reports whether nothing after pos is missing here.
 func (c *recent) covers(pos stream.Position) bool {
 	return c.running && (c.from == pos || c.from.Before(pos) || c.from.Epoch == 0)
 }

@@ -4,12 +4,18 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/backoff"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -27,7 +33,7 @@ type Relay interface {
 	Read(ctx context.Context, g group.Name, start relay.Start) (relay.Batch, error)
 }
 
-// ErrUnavailable says that the group's traffic cannot be had now.
+// ErrUnavailable means that the group's traffic cannot be had now.
 var ErrUnavailable = errors.New("the group cannot be had now")
 
 // Registry owns the rooms of this edge. It is the relay's Handler.
@@ -40,40 +46,38 @@ type Registry struct {
 	metrics *metrics
 	pages   *pages
 	clock   clock
-	recent  int // what rooms keep for members that catch up, at most
+	holes   holes
+	budget  *limit.Budget
+	// Rooms whose senders are held back.
+	congested atomic.Int64
+	// Times that a room lost its place.
+	losses atomic.Int64
+	recent int // how many events rooms keep for members that catch up, at most
 	// Used by the Handler's calls, which come one after another.
-	round round
+	batch batch
 
 	mu       sync.Mutex
 	rooms    map[group.Name]*Room
 	channels map[uint32]*Room
 	// Rooms whose channel was refused although they have members.
 	refused map[*Room]struct{}
-	// Rooms that had not passed on a stored message when its receipt came, since
-	// the last second and since the one before.
-	stored, overdue map[*Room]place
 }
 
-// place is where a message stands.
-type place struct {
-	epoch stream.Epoch
-	seq   uint64
-}
-
-// New returns a Registry for the edge process with this name, as in stream.Origin.
-func New(r Relay, edge uint64, log *slog.Logger, reg prometheus.Registerer) *Registry {
+// New returns a Registry for the edge process with this name, as in stream.Origin. What
+// members make it hold is taken from the budget.
+func New(r Relay, edge uint64, budget *limit.Budget, log *slog.Logger, reg prometheus.Registerer) *Registry {
 	g := &Registry{
 		relay:    r,
 		edge:     edge,
+		budget:   budget,
 		log:      log,
-		pages:    newPages(r, reg),
 		recent:   maxRecent,
 		rooms:    make(map[group.Name]*Room),
 		channels: make(map[uint32]*Room),
 		refused:  make(map[*Room]struct{}),
-		stored:   make(map[*Room]place),
 	}
 	g.metrics = newMetrics(reg, g)
+	g.pages = newPages(r, edge, g.metrics)
 	return g
 }
 
@@ -81,10 +85,12 @@ func New(r Relay, edge uint64, log *slog.Logger, reg prometheus.Registerer) *Reg
 // that no event has shown, once a second until ctx ends.
 func (g *Registry) Run(ctx context.Context) error {
 	next := nextSecond()
-	for pause(ctx, time.Until(next)) == nil {
-		g.clock.strike(next)
+	for backoff.Sleep(ctx, time.Until(next)) == nil {
+		g.clock.tick(next)
 		g.retry()
-		g.fillHoles()
+		for r, at := range g.holes.take() {
+			r.fill(at)
+		}
 		next = nextSecond()
 	}
 	return nil
@@ -93,8 +99,8 @@ func (g *Registry) Run(ctx context.Context) error {
 func nextSecond() time.Time { return time.Now().Truncate(time.Second).Add(time.Second) }
 
 // Join makes m a member of the group's room, and returns when the room receives
-// the group's traffic: from then on nothing that is published passes m by. m gets
-// its frames through its outbox, which may be started later. On an error (that of
+// the group's traffic: m gets everything that is published from then on. It
+// gets its frames through its outbox, which may be started later. On an error (that of
 // ctx, or ErrUnavailable) m is no member.
 func (g *Registry) Join(ctx context.Context, name group.Name, m *Member) error {
 	if name == group.Timer {
@@ -129,58 +135,56 @@ func (g *Registry) Leave(m *Member) {
 	m.room.remove(m)
 }
 
-// AckAfter acks the publication of that number, whose message had been stored
-// before: at once if m has got everything up to there, else in that place.
-// If it was this very publication that had stored it, the ack in the message's
-// place is enough. If the message has been recalled, the recall follows the ack.
-// It returns false when too many acks wait.
-func (g *Registry) AckAfter(m *Member, number uint32, at relay.Receipt, uuid string) bool {
-	r := m.room
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if m.placed.has(number) {
-		return true
+// Restored attaches every room (relay.Handler).
+func (g *Registry) Restored() {
+	for _, r := range g.all() {
+		r.attachIfDetached()
 	}
-	if !m.owe(owed{epoch: at.Epoch, seq: at.Seq, uuid: uuid, number: number, recalled: at.Recalled}) {
-		return false
-	}
-	// A member that is catching up gets it from the goroutine that feeds it.
-	if place := m.place(); r.known && (m.state == live || m.state == ahead) {
-		v := view{member: m}
-		v.due(place.Epoch, place.Seq)
-		v.send()
-	}
-	return true
 }
 
-// Stored notes that a message which m has sent stands at seq. It will be
-// delivered, if it is not already; if that takes longer than a second or two,
-// the delivery was lost, and the room reads on from where it is.
-func (g *Registry) Stored(m *Member, epoch stream.Epoch, seq uint64) {
-	r := m.room
-	at := place{epoch, seq}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.has(at) {
-		return
-	}
+// Lost leaves every room without a channel; members and positions stay
+// (relay.Handler).
+func (g *Registry) Lost() {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.stored[r] = at
-}
-
-// fillHoles looks after the rooms that have been waiting for a second.
-func (g *Registry) fillHoles() {
-	g.mu.Lock()
-	overdue := g.overdue
-	g.overdue, g.stored = g.stored, make(map[*Room]place)
+	clear(g.channels)
 	g.mu.Unlock()
-	for r, at := range overdue {
-		r.fill(at)
+	for _, r := range g.all() {
+		r.lost()
 	}
 }
 
-// Members returns how many members each group has here.
+// Attached makes a room live, or tells it that it cannot be (relay.Handler).
+func (g *Registry) Attached(channel uint32, at stream.Position, gap bool, err error) {
+	r := g.byChannel(channel)
+	switch {
+	case r == nil:
+	case err != nil:
+		r.refused(channel, err)
+	default:
+		r.attached(channel, at, gap)
+	}
+}
+
+// Deliver passes events on to the members of a room (relay.Handler).
+func (g *Registry) Deliver(channel uint32, epoch stream.Epoch, events []stream.Event) {
+	if r := g.byChannel(channel); r != nil {
+		r.deliver(channel, epoch, events, &g.batch)
+	}
+}
+
+// Channels returns the rooms' channels, and where the rooms are (relay.Handler).
+func (g *Registry) Channels() map[uint32]relay.Channel {
+	rooms := g.all()
+	channels := make(map[uint32]relay.Channel, len(rooms))
+	for _, r := range rooms {
+		if id, c := r.where(); id != 0 {
+			channels[id] = c
+		}
+	}
+	return channels
+}
+
+// Members returns how many members each group has here (relay.Handler).
 func (g *Registry) Members() map[group.Name]uint32 {
 	rooms := g.all()
 	counts := make(map[group.Name]uint32, len(rooms)+1)
@@ -201,7 +205,7 @@ func (g *Registry) room(name group.Name) *Room {
 	defer g.mu.Unlock()
 	r := g.rooms[name]
 	if r == nil {
-		r = &Room{name: name, registry: g}
+		r = &Room{name: name, registry: g, backlog: ws.NewBacklog(g.budget.Queues, maxBacklog, &g.congested)}
 		g.rooms[name] = r
 	}
 	return r
@@ -218,11 +222,7 @@ func (g *Registry) forget(r *Room) {
 func (g *Registry) all() []*Room {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	rooms := make([]*Room, 0, len(g.rooms))
-	for _, r := range g.rooms {
-		rooms = append(rooms, r)
-	}
-	return rooms
+	return slices.AppendSeq(make([]*Room, 0, len(g.rooms)), maps.Values(g.rooms))
 }
 
 // attach opens a channel for r. The lock is held until the channel is known
@@ -250,17 +250,6 @@ func (g *Registry) byChannel(channel uint32) *Room {
 	return g.channels[channel]
 }
 
-// sender is the session of this edge that published e; 0 if it is none.
-func (g *Registry) sender(e *stream.Event) uint32 {
-	if e.Origin.Edge != g.edge {
-		return 0
-	}
-	return uint32(e.Origin.ID >> 32)
-}
-
-// publication is the sender's number of what became e.
-func publication(e *stream.Event) uint32 { return uint32(e.Origin.ID) }
-
 func (g *Registry) retryLater(r *Room) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -269,13 +258,10 @@ func (g *Registry) retryLater(r *Room) {
 
 func (g *Registry) retry() {
 	g.mu.Lock()
-	refused := make([]*Room, 0, len(g.refused))
-	for r := range g.refused {
-		refused = append(refused, r)
-	}
+	refused := slices.Collect(maps.Keys(g.refused))
 	clear(g.refused)
 	g.mu.Unlock()
 	for _, r := range refused {
-		r.wanted()
+		r.attachIfDetached()
 	}
 }

@@ -1,10 +1,12 @@
 package room_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
@@ -27,6 +30,7 @@ var limits = ws.Limits{Frames: 4096, Bytes: 1 << 20}
 // bench is a registry with its relay and some members, in a synctest bubble.
 type bench struct {
 	*testing.T
+	log      *bytes.Buffer // read when nothing runs
 	relay    *roomtest.Relay
 	registry *room.Registry
 	flusher  *ws.Flusher
@@ -52,10 +56,10 @@ func inBubble(t *testing.T, test func(b *bench)) {
 
 func newBench(t *testing.T, seed uint64) *bench {
 	t.Helper()
-	r := roomtest.New(seed, 3)
-	g := room.New(r, roomtest.Edge, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	r.SetHandler(g)
-	return &bench{T: t, relay: r, registry: g, flusher: ws.NewFlusher(prometheus.NewRegistry())}
+	r, log := roomtest.New(seed, 3), new(bytes.Buffer)
+	g := room.New(r, roomtest.Edge, limit.NewBudget(limit.MemoryLimit(), prometheus.NewRegistry()), slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+	r.Serve(g)
+	return &bench{T: t, log: log, relay: r, registry: g, flusher: ws.NewFlusher(prometheus.NewRegistry())}
 }
 
 // member is a member with its far end.
@@ -63,9 +67,16 @@ type member struct {
 	*room.Member
 	*roomtest.Peer
 	out     *ws.Outbox
+	pending *room.Pending
 	session uint32
-	sent    uint32
-	acked   int
+	// The results of its publishes.
+	results map[uint32]relay.Result
+}
+
+// Result implements relay.Sender.
+func (m *member) Result(p *relay.Publication, r relay.Result) {
+	m.results[p.Number] = r
+	m.Member.Result(p, r)
 }
 
 // join makes a member that has joined and whose outbox is open.
@@ -85,8 +96,9 @@ func (b *bench) join(g group.Name, after string) *member {
 
 func (b *bench) newMember(after string) *member {
 	b.sessions++
-	m := &member{Peer: roomtest.NewPeer(), out: ws.NewOutbox(limits, b.flusher), session: b.sessions}
-	m.Member = room.NewMember(m.session, m.out, after, func() { m.acked++ })
+	m := &member{Peer: roomtest.NewPeer(), out: ws.NewOutbox(limits, b.flusher), session: b.sessions, results: make(map[uint32]relay.Result)}
+	m.pending = room.NewPending(limits, m.out)
+	m.Member = room.NewMember(m.session, "", after, m.pending)
 	return m
 }
 
@@ -97,20 +109,23 @@ func (b *bench) tryJoin(g group.Name, m *member) error {
 }
 
 // publish sends a packet as a member; from nil, as another edge.
-func (b *bench) publish(from *member, kind stream.Kind, uuid string, payload []byte) (receipt *relay.Receipt) {
-	receipt = new(relay.Receipt)
-	p := &relay.Publication{
-		Group: chat, Kind: kind, UUID: uuid, Payload: payload,
-		Done: func(r relay.Receipt) { *receipt = r },
-	}
+func (b *bench) publish(from *member, kind stream.Kind, uuid string, payload []byte) {
+	p := &relay.Publication{Group: chat, Kind: kind, UUID: uuid, Payload: payload}
 	if from == nil {
 		b.relay.PublishFrom(roomtest.OtherEdge, p)
-		return receipt
+		return
 	}
-	from.sent++
-	p.Session, p.Number = from.session, from.sent
+	p.Session, p.From = from.session, from
+	p.Number, _ = from.pending.Add(uuid, len(payload))
 	b.relay.Publish(p)
-	return receipt
+}
+
+// wantSettled checks that nothing is left of a member's publishes.
+func (b *bench) wantSettled(m *member) {
+	b.Helper()
+	if n, used := m.pending.Unsettled(); n != 0 || used != 0 {
+		b.Errorf("member %d has %d unsettled publishes, and %d in its window, want none", m.session, n, used)
+	}
 }
 
 // data publishes data packets one after another.
@@ -139,9 +154,8 @@ func TestMembersGetEventsInOrderAndTheSenderGetsTheAckInPlace(t *testing.T) {
 		b.publish(two, stream.Binary, "", []byte{1, 2})
 		b.wantGot(one, "a", "ack b", "c", "binary \x01\x02")
 		b.wantGot(two, "a", "b", "ack c", "hello")
-		if one.acked != 1 || two.acked != 1 {
-			b.Errorf("acked was called %d and %d times, want 1 and 1", one.acked, two.acked)
-		}
+		b.wantSettled(one)
+		b.wantSettled(two)
 	})
 }
 
@@ -329,10 +343,9 @@ func TestHoleThatNoEventShowsIsFilledSoon(t *testing.T) {
 		defer cancel()
 		go func() { _ = b.registry.Run(ctx) }()
 		one := b.start(chat)
-		receipt := b.publish(one, stream.Message, "a", roomtest.Data("a"))
+		b.publish(one, stream.Message, "a", roomtest.Data("a"))
 		b.relay.Lose()
 		b.settle()
-		b.registry.Stored(one.Member, receipt.Epoch, receipt.Seq)
 		b.wantGot(one)
 		time.Sleep(2 * time.Second)
 		b.settle()
@@ -349,6 +362,9 @@ func TestMembersAreToldOfAGapAndClosed(t *testing.T) {
 		b.relay.Log(chat).Trim(1)
 		b.relay.Restore()
 		b.wantGot(one, "a", "error 410 ", "close 1012")
+		if said := b.log.String(); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, "group="+string(chat)+" members=1 losses_total=1") {
+			t.Errorf("log: %q, want one warning with the group and the number of its members", said)
+		}
 		two := b.join(chat, "")
 		b.data(nil, "d")
 		b.wantGot(two, "d")
@@ -412,13 +428,9 @@ func TestDuplicateIsAckedAtOnceWhenItsPlaceIsPassed(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		one := b.join(chat, "")
 		b.data(nil, "a", "b")
-		receipt := b.publish(one, stream.Message, "a", roomtest.Data("a"))
-		synctest.Wait()
-		if receipt.Outcome != relay.Duplicate {
-			b.Fatalf("outcome %v, want Duplicate", receipt.Outcome)
-		}
-		b.registry.AckAfter(one.Member, one.sent, *receipt, "a")
+		b.resend(one, "a")
 		b.wantGot(one, "a", "b", "ack a")
+		b.wantSettled(one)
 	})
 }
 
@@ -428,26 +440,22 @@ func TestDuplicateIsAckedInItsPlaceWhenThatIsStillToCome(t *testing.T) {
 		b.data(nil, "a")
 		b.relay.Break()
 		b.data(nil, "b", "c", "d")
-		receipt := b.publish(one, stream.Message, "c", roomtest.Data("c"))
-		again := b.publish(one, stream.Message, "b", roomtest.Data("b"))
-		synctest.Wait()
-		b.registry.AckAfter(one.Member, one.sent-1, *receipt, "c")
-		b.registry.AckAfter(one.Member, one.sent, *again, "b")
+		b.resend(one, "c")
+		b.resend(one, "b")
 		b.wantGot(one, "a")
 		b.relay.Restore()
 		b.wantGot(one, "a", "b", "ack b", "c", "ack c", "d")
 	})
 }
 
-// resend publishes a stored message again and hands the answer to the room.
+// resend publishes a stored message again.
 func (b *bench) resend(m *member, uuid string) {
 	b.Helper()
-	receipt := b.publish(m, stream.Message, uuid, roomtest.Data(uuid))
+	b.publish(m, stream.Message, uuid, roomtest.Data(uuid))
 	synctest.Wait()
-	if receipt.Outcome != relay.Duplicate {
-		b.Fatalf("%s again: outcome %v, want Duplicate", uuid, receipt.Outcome)
+	if got := m.results[uint32(len(m.results))].Outcome; got != relay.Duplicate {
+		b.Fatalf("%s again: outcome %v, want Duplicate", uuid, got)
 	}
-	b.registry.AckAfter(m.Member, m.sent, *receipt, uuid)
 }
 
 func TestAckOfARecalledMessageThatIsSentAgainIsFollowedByTheRecall(t *testing.T) {
@@ -487,43 +495,82 @@ func TestRecallIsToldOnceHoweverAResendCrossesIt(t *testing.T) {
 	})
 }
 
-// The relay sends a publication again whose answer was lost with a history
-// service: the receipt of its own message then says that it is a duplicate.
+// The relay sends a publication again whose result was lost with a history service:
+// the result of its own message then says that it is a duplicate.
 func TestRetriedPublicationIsAckedOnce(t *testing.T) {
 	inBubble(t, func(b *bench) {
+		b.relay.Distort(func(r relay.Result) relay.Result {
+			if r.Outcome == relay.Accepted {
+				r.Outcome = relay.Duplicate
+			}
+			return r
+		})
 		one := b.join(chat, "")
-		stored := b.publish(one, stream.Message, "a", roomtest.Data("a"))
+		b.data(one, "a") // the delivery may come before the result or after it
 		b.wantGot(one, "ack a")
-		// After the delivery.
-		b.registry.AckAfter(one.Member, one.sent, *stored, "a")
+		b.wantSettled(one)
+		b.relay.Break() // the result comes long before
+		b.data(one, "b")
 		b.wantGot(one, "ack a")
-		// Before it.
-		b.relay.Break()
-		stored = b.publish(one, stream.Message, "b", roomtest.Data("b"))
-		synctest.Wait()
-		b.registry.AckAfter(one.Member, one.sent, *stored, "b")
 		b.relay.Restore()
 		b.wantGot(one, "ack a", "ack b")
-		// A publication of its own that is a duplicate has an ack of its own.
-		again := b.publish(one, stream.Message, "b", roomtest.Data("b"))
-		synctest.Wait()
-		b.registry.AckAfter(one.Member, one.sent, *again, "b")
+		// A publish of its own that is a duplicate has an ack of its own.
+		b.resend(one, "b")
 		b.wantGot(one, "ack a", "ack b", "ack b")
-		if one.acked != 3 {
-			b.Errorf("%d acks were counted, want 3", one.acked)
-		}
+		b.wantSettled(one)
 	})
 }
 
-func TestAcksThatWaitAreBounded(t *testing.T) {
+func TestRefusalSettlesAPublishThatMayBeAckedAllTheSame(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.relay.Distort(func(relay.Result) relay.Result { return relay.Result{Outcome: relay.Unknown} })
+		one := b.join(chat, "")
+		b.relay.Break()
+		b.data(one, "a")
+		b.wantGot(one, "error 504 a")
+		b.wantSettled(one)
+		b.relay.Restore()
+		b.wantGot(one, "error 504 a", "ack a")
+	})
+}
+
+func TestResultThatComesAfterTheAckRefusesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, 1)
+		one := b.start(chat)
+		b.publish(one, stream.Message, "a", roomtest.Data("a"))
+		b.settle()
+		b.wantGot(one, "ack a")
+		late := &relay.Publication{Group: chat, Kind: stream.Message, UUID: "a", Session: one.session, Number: 1}
+		if one.Member.Result(late, relay.Result{Outcome: relay.Unknown}) {
+			t.Error("the publish is refused after its ack")
+		}
+		b.wantGot(one, "ack a")
+	})
+}
+
+func TestDuplicatesThatWaitForTheirFirstCopyFillTheWindow(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		one := b.join(chat, "")
-		for i := range 1000 {
-			if !b.registry.AckAfter(one.Member, uint32(i+1), relay.Receipt{Epoch: 1, Seq: uint64(i + 1)}, "x") {
-				return
+		b.relay.Break()
+		b.data(nil, "a")
+		added := make(chan struct{})
+		go func() {
+			defer close(added)
+			for range limits.Frames + 1 {
+				number, _ := one.pending.Add("a", 1)
+				p := &relay.Publication{Group: chat, Kind: stream.Message, UUID: "a", Session: one.session, Number: number, From: one}
+				b.relay.Publish(p)
 			}
+		}()
+		synctest.Wait()
+		if n, _ := one.pending.Unsettled(); n != limits.Frames {
+			b.Errorf("%d publishes are unsettled, want %d: no more than the window has", n, limits.Frames)
 		}
-		b.Error("1000 acks wait, want a bound")
+		b.relay.Restore()
+		<-added
+		synctest.Wait()
+		b.wantSettled(one)
 	})
 }
 
@@ -554,14 +601,68 @@ func TestSlowMemberIsDisconnectedAndOthersGoOn(t *testing.T) {
 			b.publish(nil, stream.Text, "", make([]byte, 32<<10))
 			synctest.Wait()
 		}
+		time.Sleep(6 * time.Second) // it takes nothing
+		b.publish(nil, stream.Text, "", []byte("one more"))
+		synctest.Wait()
 		resume()
 		synctest.Wait()
-		if n := len(quick.Got()); n != 40 {
-			b.Errorf("the quick member got %d packets, want 40", n)
+		if n := len(quick.Got()); n != 41 {
+			b.Errorf("the quick member got %d packets, want 41", n)
 		}
 		got := slow.Got()
-		if len(got) == 0 || len(got) >= 40 || got[len(got)-1] != "close 1013" {
+		if len(got) == 0 || len(got) >= 41 || got[len(got)-1] != "close 1013" {
 			b.Errorf("the slow member got %d frames, the last of them %.20q, want some, then close 1013", len(got), got[len(got)-1])
+		}
+	})
+}
+
+func TestMemberThatIsBehindButReadsGetsEverything(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		slow := b.join(chat, "")
+		resume := slow.Stall()
+		for range 400 { // 12 of its queues
+			b.publish(nil, stream.Text, "", make([]byte, 32<<10))
+			synctest.Wait()
+		}
+		time.Sleep(4 * time.Second)
+		resume()
+		synctest.Wait()
+		if n := len(slow.Got()); n != 400 {
+			b.Errorf("it got %d frames, want 400", n)
+		}
+	})
+}
+
+func TestSendersAreHeldBackWhileAMemberIsFarBehind(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		slow := b.join(chat, "")
+		throttle := room.NewThrottle(b.relay, b.registry)
+		publish := func() (took time.Duration) {
+			began := time.Now()
+			throttle.Publish(&relay.Publication{Group: chat, Kind: stream.Text, Payload: make([]byte, 32<<10)})
+			synctest.Wait()
+			return time.Since(began)
+		}
+		resume := slow.Stall()
+		free := 0
+		for publish() == 0 {
+			free++
+		}
+		if bytes := free * 32 << 10; bytes < 4<<20 || bytes > 32<<20 {
+			t.Errorf("%d bytes went on before senders were held back", bytes)
+		}
+		if took := publish(); took != time.Second {
+			t.Errorf("held back for %v, want a second", took)
+		}
+		held := make(chan time.Duration, 1)
+		go func() { held <- publish() }()
+		time.Sleep(100 * time.Millisecond)
+		resume()
+		if took := <-held; took != 100*time.Millisecond {
+			t.Errorf("held back for %v, want until the member had read", took)
+		}
+		if took := publish(); took != 0 {
+			t.Errorf("held back for %v after the member had read", took)
 		}
 	})
 }

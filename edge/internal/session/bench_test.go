@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
@@ -25,7 +26,7 @@ import (
 type taker struct{ taken chan struct{} }
 
 func (k taker) Publish(p *relay.Publication) {
-	p.Done(relay.Receipt{Outcome: relay.Accepted})
+	p.End(relay.Result{Outcome: relay.Accepted})
 	k.taken <- struct{}{}
 }
 
@@ -58,8 +59,8 @@ func talkTo(b *testing.B, p session.Publisher) net.Conn {
 	b.Helper()
 	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	r := roomtest.New(1, 10)
-	rooms := room.New(r, roomtest.Edge, log, reg)
-	r.SetHandler(rooms)
+	rooms := room.New(r, roomtest.Edge, limit.NewBudget(limit.MemoryLimit(), reg), log, reg)
+	r.Serve(rooms)
 	server := session.New(session.Options{}, rooms, p, &fakeHistory{}, log, reg)
 	l := &listener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
 	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,25 +8,23 @@ import (
 
 // Drain accepts no more connections and ends the sessions with 1001, spread
 // over a time so that their clients do not come back all at once. A session's
-// publishes are answered first. It returns when all have ended; when ctx ends
+// publishes are settled first. It returns when all have ended; when ctx ends
 // before, it cuts off those that are left and returns ctx's error.
 func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 	defer s.cancel()
 	defer s.flusher.Wait()
-	s.mu.Lock()
-	s.draining = true
-	s.mu.Unlock()
+	s.admission.close()
 	ended := make(chan struct{})
 	go func() {
-		s.running.Wait()
+		s.admission.wait()
 		close(ended)
 	}()
 	s.spread(ctx, over)
 	if waitFor(ctx, ended, s.opts.SettleTime) {
 		return nil
 	}
-	for _, c := range s.all() {
-		c.out.Close(errGoingAway) // no answer will come any more
+	for _, c := range s.sessions.all() {
+		c.out.Close(errGoingAway) // no result will come any more
 	}
 	select {
 	case <-ended:
@@ -34,7 +32,7 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 	case <-ctx.Done():
 	}
 	s.cancel()
-	for _, c := range s.all() {
+	for _, c := range s.sessions.all() {
 		c.out.Abort(errGoingAway)
 	}
 	<-ended
@@ -43,7 +41,7 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 
 // spread tells one session after another, in random order.
 func (s *Server) spread(ctx context.Context, over time.Duration) {
-	sessions := s.all()
+	sessions := s.sessions.all()
 	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
 	start := time.Now()
 	for i, c := range sessions {
@@ -55,8 +53,8 @@ func (s *Server) spread(ctx context.Context, over time.Duration) {
 	}
 }
 
-// waitFor waits for done, but not longer than d and ctx. It returns whether
-// done came.
+// waitFor waits for done, but not longer than d and ctx. It reports whether done
+// came.
 func waitFor(ctx context.Context, done <-chan struct{}, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -14,11 +14,11 @@ type end string
 // The ends.
 const (
 	endPeerClosed   end = "peer_closed"    // the peer sent a close frame
-	endPeerGone     end = "peer_gone"      // TCP ended, or no sign of life came
+	endPeerGone     end = "peer_gone"      // TCP ended, or the peer fell silent
 	endGoingAway    end = "going_away"     // this server stops (1001)
 	endProtocol     end = "protocol_error" // broken frames (1002)
 	endInvalidText  end = "invalid_text"   // text that is not UTF-8 (1007)
-	endPolicy       end = "policy"         // what the peer did is not allowed (1008)
+	endPolicy       end = "policy"         // the peer did something that is not allowed (1008)
 	endTooBig       end = "too_big"        // a message beyond the limit (1009)
 	endLost         end = "lost_messages"  // messages were lost: read again (1012)
 	endSlowConsumer end = "slow_consumer"  // the peer does not keep up (1013)
@@ -32,7 +32,7 @@ var ends = []end{
 	endTooBig, endLost, endSlowConsumer, endTryAgain, endExpired, endOther,
 }
 
-// closeEnds says what our close codes mean.
+// closeEnds are the ends that our close codes mean.
 var closeEnds = map[int]end{
 	packet.CloseGoingAway:       endGoingAway,
 	packet.CloseProtocolError:   endProtocol,
@@ -62,9 +62,9 @@ func endOf(cause error) end {
 	}
 }
 
-// endLevel is the level of the line about an end. Clients come and go, which is of
-// interest to whom it is; but that one is cut off for what it does not read is
-// trouble in any case: with its line, or with the group that gets too much.
+// endLevel is the level of the line about an end. Most ends are logged at Info only if
+// that was asked for. A slow consumer is always worth a warning: its network is
+// too slow, or its group gets too much.
 func endLevel(e end, asked bool) slog.Level {
 	switch {
 	case e == endSlowConsumer:
@@ -73,6 +73,17 @@ func endLevel(e end, asked bool) slog.Level {
 		return slog.LevelInfo
 	default:
 		return slog.LevelDebug
+	}
+}
+
+// refuses reports whether an end is one that an operator is asked about: we closed the
+// connection for something that the peer did, or that we could not do.
+func (e end) refuses() bool {
+	switch e {
+	case endProtocol, endInvalidText, endPolicy, endTooBig, endLost, endSlowConsumer, endTryAgain, endExpired:
+		return true
+	default:
+		return false
 	}
 }
 

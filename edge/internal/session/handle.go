@@ -9,6 +9,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -20,13 +21,16 @@ func (c *session) handle(op ws.Opcode, message []byte) {
 	c.messages++
 	c.inBytes += uint64(len(message))
 	switch {
-	case c.deaf():
+	case c.ending():
 	case c.group == group.Lobby:
 		c.handleInLobby(op, message)
 	default:
 		c.handlePacket(op, message)
 	}
 }
+
+// ending reports whether what comes from the peer is to be ignored.
+func (c *session) ending() bool { return c.pending.Finishing() || c.out.Cause() != nil }
 
 var errBadJoin = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "no such group can be joined"}
 
@@ -58,18 +62,18 @@ func (c *session) handleInLobby(op ws.Opcode, message []byte) {
 func (c *session) handlePacket(op ws.Opcode, message []byte) {
 	p := packet.Classify(message)
 	c.server.metrics.count(p.Kind)
-	if again := c.guest.Message(len(message)); again > 0 {
+	if again := c.permit.limits.Message(len(message)); again > 0 {
 		c.tooFast(p.UUID, again)
 		return
 	}
 	if !c.group.Publishable() && p.Kind != packet.Ping {
 		return // the clock speaks, and answers pings
 	}
+	if kind, uuid, ok := p.Published(op != ws.OpBinary); ok {
+		c.publish(kind, uuid, message)
+		return
+	}
 	switch p.Kind {
-	case packet.Data:
-		c.publish(stream.Message, p.UUID, message)
-	case packet.Receipt, packet.Low:
-		c.publish(lowKind(op), "", message)
 	case packet.Ping:
 		c.out.Send(ws.Seal(ws.OpText, packet.AppendPong(ws.Reserve(48+len(p.UUID)), p.UUID)))
 	case packet.Query:
@@ -80,68 +84,43 @@ func (c *session) handlePacket(op ws.Opcode, message []byte) {
 	}
 }
 
-func lowKind(op ws.Opcode) stream.Kind {
-	if op == ws.OpBinary {
-		return stream.Binary
-	}
-	return stream.Text
-}
-
-// publish sends a packet to the group, if the member may. It waits while too much
-// is unanswered.
+// publish sends a packet to the group, if the member may. It waits while too many
+// publishes are pending. Result is what becomes of it.
 func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
-	if c.mute != nil {
-		c.deny(uuid, c.mute)
+	if c.publishDenied != nil {
+		c.deny(uuid, c.publishDenied)
 		return
 	}
-	if again := c.guest.Publish(c.group); again > 0 {
+	if again := c.permit.limits.Publish(c.group); again > 0 {
 		c.tooFast(uuid, again)
 		return
 	}
-	size := len(message)
-	if !c.enter(size) {
+	number, ok := c.pending.Add(uuid, len(message))
+	if !ok {
 		return
 	}
-	c.published++
-	number := c.published
 	p := &relay.Publication{
 		Group: c.group, Kind: kind, UUID: uuid, Payload: bytes.Clone(message),
-		Author: c.by.Author(), User: c.by.Name(), Session: c.id, Number: number,
-		Done: func(r relay.Receipt) {
-			c.exit(size, c.answer(number, kind, uuid, r))
-		},
+		Author: c.by.Author(), User: c.by.Name(), Client: c.permit.limits.Key(), Session: c.id, Number: number, From: c,
 	}
 	p.Follow(c.server.base, c.server.opts.Tracer)
 	c.server.publisher.Publish(p)
 }
 
-// answer tells the peer what became of its packet of that number, where the room does not. It
-// returns whether an ack has come or will.
-func (c *session) answer(number uint32, kind stream.Kind, uuid string, r relay.Receipt) (stored bool) {
-	if kind != stream.Message {
-		// There is no uuid to answer with: broadcasts are at most once.
-		switch r.Outcome {
-		case relay.Accepted:
-		case relay.Denied:
-			c.refuse("", r.Outcome.Code(), r.Reason)
-		default:
-			c.server.metrics.lostBroadcasts.Inc()
-		}
-		return false
+// Result implements relay.Sender. The room settles the publish; here refusals are
+// counted. One with a time comes from Publish, and so on the reader's goroutine, as
+// Refused wants it.
+func (c *session) Result(p *relay.Publication, r relay.Result) {
+	if r.Again > 0 && c.permit.limits.Refused() {
+		defer c.out.Close(errFlood)
 	}
-	switch r.Outcome {
-	case relay.Accepted:
-		c.server.rooms.Stored(c.member, r.Epoch, r.Seq)
-		return true // the ack comes in the message's place
-	case relay.Duplicate:
-		if c.server.rooms.AckAfter(c.member, number, r, uuid) {
-			return true
-		}
-		c.refuse(uuid, http.StatusGatewayTimeout, "too many acks wait: send it again")
+	switch refused := c.member.Result(p, r); {
+	case !refused:
+	case p.Kind == stream.Message || r.Outcome == relay.Denied:
+		c.refused(r.Outcome.Code(), r.Reason)
 	default:
-		c.refuse(uuid, r.Outcome.Code(), r.Reason)
+		c.server.metrics.lostBroadcasts.Inc()
 	}
-	return false
 }
 
 var errFlood = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "too many messages"}
@@ -149,18 +128,26 @@ var errFlood = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "too ma
 // tooFast refuses a packet that came too soon, and ends a session that does not
 // heed it.
 func (c *session) tooFast(uuid string, again time.Duration) {
-	c.server.metrics.refuse(http.StatusTooManyRequests)
 	const why = "too many messages"
+	c.refused(http.StatusTooManyRequests, why)
 	buf := ws.Reserve(128 + len(uuid))
 	c.out.Send(ws.Seal(ws.OpText, packet.AppendTooMuch(buf, uuid, why, again.Milliseconds()+1)))
-	if c.guest.Strike() {
+	if c.permit.limits.Refused() {
 		c.out.Close(errFlood)
 	}
 }
 
+// refused counts and remembers a packet that is answered with command 7.
+func (c *session) refused(code int, why string) {
+	c.server.metrics.refuse(code)
+	c.server.opts.Refused.Add(refusals.Refusal{
+		What: "packet", Code: code, Reason: why, Group: string(c.group), User: c.by.Name(), Address: c.address,
+	})
+}
+
 // refuse sends command 7.
 func (c *session) refuse(uuid string, code int, why string) {
-	c.server.metrics.refuse(code)
+	c.refused(code, why)
 	buf := ws.Reserve(96 + len(uuid) + len(why))
 	c.out.Send(ws.Seal(ws.OpText, packet.AppendError(buf, uuid, code, why)))
 }

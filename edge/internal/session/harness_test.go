@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
@@ -37,8 +38,9 @@ type edge struct {
 	server   *session.Server
 	history  *fakeHistory
 	listener *listener
-	// Who connects.
-	by *access.Identity
+	// Who connects, and from where; "": a pipe.
+	by   *access.Identity
+	from string
 }
 
 // fakeHistory answers what the test wants.
@@ -108,8 +110,8 @@ func newEdge(t *testing.T, opts session.Options) *edge {
 	lines := new(telemetrytest.Log)
 	log := slog.New(slog.NewTextHandler(lines, nil))
 	reg := prometheus.NewRegistry()
-	rooms := room.New(r, roomtest.Edge, log, reg)
-	r.SetHandler(rooms)
+	rooms := room.New(r, roomtest.Edge, limit.NewBudget(limit.MemoryLimit(), reg), log, reg)
+	r.Serve(rooms)
 	h := &fakeHistory{}
 	return &edge{
 		T: t, lines: lines, relay: r, rooms: rooms, history: h, by: access.System(),
@@ -123,6 +125,9 @@ func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
+	}
+	if e.from != "" {
+		r.RemoteAddr = e.from
 	}
 	e.server.ServeHTTP(w, r, name, e.by)
 }

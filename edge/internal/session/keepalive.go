@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
 const (
@@ -17,8 +18,8 @@ const (
 
 var pingFrame = ws.Ping()
 
-// Run pings the sessions and drops those whose peer is not there any more, until
-// ctx ends. After that sessions go on; Drain ends them.
+// Run pings the sessions and drops those whose peer is gone, until ctx ends. After
+// that sessions go on; Drain ends them.
 func (s *Server) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -28,37 +29,44 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		for _, c := range s.visit(second) {
+		for _, c := range s.sessions.bucket(second) {
 			c.ping()
 		}
-		for _, c := range s.visit(second + pingEvery - pongWithin) {
+		for _, c := range s.sessions.bucket(second + pingEvery - pongWithin) {
 			c.check()
 		}
 	}
 }
 
-// visit returns the sessions of a second's bucket.
-func (s *Server) visit(second int) []*session {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	bucket := s.buckets[second%pingEvery]
-	sessions := make([]*session, 0, len(bucket))
-	for _, c := range bucket {
-		sessions = append(sessions, c)
-	}
-	return sessions
-}
-
+// ping also has the reader of a session that is ending look at that: it may wait for
+// publishes to be settled.
 func (c *session) ping() {
-	c.ending = c.out.Cause() != nil
-	c.conn.ClearHeard()
+	c.pingedEnding = c.out.Cause() != nil
+	if c.pingedEnding {
+		c.pending.Wake()
+	}
+	c.endUnfinished()
+	c.conn.ResetReceived()
 	c.out.Send(pingFrame)
 }
 
-// check drops a peer that has not sent anything since its ping, and one that
-// takes what is left so slowly that it does not come to an end.
+var errUnfinished = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "a message was not completed in time"}
+
+// endUnfinished ends a session whose message was not complete at the last ping, and is
+// not yet: it holds memory.
+func (c *session) endUnfinished() {
+	now := c.conn.Unfinished()
+	if now != 0 && now == c.unfinished {
+		c.out.Close(errUnfinished)
+	}
+	c.unfinished = now
+}
+
+// check drops a peer that has not sent anything since its ping, and one whose
+// connection has been ending since then because it takes the rest so slowly. A peer
+// is not silent while its session does not read.
 func (c *session) check() {
-	if c.ending || !c.conn.Heard() {
+	if c.pingedEnding || !c.conn.Received() && !c.pending.Full() {
 		c.out.Abort(ws.ErrGone)
 	}
 }

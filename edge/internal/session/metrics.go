@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/internal/metric"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
@@ -29,27 +30,19 @@ var refusalNames = map[refusal]string{
 	refusedDraining: "draining", refusedFull: "full", refusedRate: "rate", refusedGroup: "group",
 }
 
-func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
-	opts := func(name, help string) prometheus.Opts {
-		return prometheus.Opts{Namespace: "gotapi", Subsystem: "edge", Name: name, Help: help}
-	}
-	counter := func(name, help string) prometheus.Counter {
-		return prometheus.NewCounter(prometheus.CounterOpts(opts(name, help)))
-	}
-	messages := prometheus.NewCounterVec(prometheus.CounterOpts(
-		opts("messages_total", "WebSocket messages that came in, by what they are.")), []string{"kind"})
+func newMetrics(reg prometheus.Registerer) *metrics {
+	in := metric.In(reg)
+	messages := in.Counters("gotapi_edge_messages_total", "WebSocket messages that came in, by what they are.", "kind")
+	disconnects := in.Counters("gotapi_edge_disconnects_total", "WebSockets that ended, by reason.", "reason")
+	refused := in.Counters("gotapi_edge_refused_upgrades_total", "WebSocket requests answered with 503, by reason.", "reason")
 	m := &metrics{
-		refusals: prometheus.NewCounterVec(prometheus.CounterOpts(
-			opts("refusals_total", "Packets answered with command 7, by code.")), []string{"code"}),
+		refusals:        in.Counters("gotapi_edge_refusals_total", "Packets answered with command 7, by code.", "code"),
 		refusedUpgrades: make(map[refusal]prometheus.Counter),
-		waitingUpgrades: prometheus.NewGauge(prometheus.GaugeOpts(
-			opts("waiting_upgrades", "WebSocket requests that wait for their turn."))),
-		lostBroadcasts: counter("lost_broadcasts_total", "Packets from WebSockets that are not stored and were not taken on."),
-		ends:           make(map[end]prometheus.Counter, len(ends)),
-		opened:         counter("connections_total", "WebSockets that were opened."),
+		waitingUpgrades: in.Gauge("gotapi_edge_waiting_upgrades", "WebSocket requests that wait for their turn."),
+		lostBroadcasts:  in.Counter("gotapi_edge_lost_broadcasts_total", "Packets from WebSockets that are not stored and were not taken on."),
+		ends:            make(map[end]prometheus.Counter, len(ends)),
+		opened:          in.Counter("gotapi_edge_connections_total", "WebSockets that were opened."),
 	}
-	disconnects := prometheus.NewCounterVec(prometheus.CounterOpts(
-		opts("disconnects_total", "WebSockets that ended, by reason.")), []string{"reason"})
 	for _, e := range ends {
 		m.ends[e] = disconnects.WithLabelValues(string(e))
 	}
@@ -59,19 +52,20 @@ func newMetrics(reg prometheus.Registerer, s *Server) *metrics {
 	for kind, name := range kindNames {
 		m.messages[kind] = messages.WithLabelValues(name)
 	}
-	refused := prometheus.NewCounterVec(prometheus.CounterOpts(
-		opts("refused_upgrades_total", "WebSocket requests answered with 503, by reason.")), []string{"reason"})
 	for why, name := range refusalNames {
 		m.refusedUpgrades[why] = refused.WithLabelValues(name)
 	}
-	reg.MustRegister(messages, disconnects, m.opened, m.refusals, refused, m.waitingUpgrades, m.lostBroadcasts,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("sessions", "Open WebSockets.")),
-			func() float64 { return float64(len(s.all())) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("queries_under_way", "Queries over WebSockets whose page is being fetched.")),
-			func() float64 { return float64(len(s.queries)) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts(opts("queue_bytes", "Bytes that wait to be sent to peers.")),
-			func() float64 { return float64(s.queued()) }))
 	return m
+}
+
+// registerGauges registers what s knows at any time.
+func registerGauges(reg prometheus.Registerer, s *Server) {
+	gauge := func(name, help string, value func() int) {
+		metric.In(reg).GaugeFunc(name, help, func() float64 { return float64(value()) })
+	}
+	gauge("gotapi_edge_sessions", "Open WebSockets.", s.sessions.len)
+	gauge("gotapi_edge_queries_under_way", "Queries over WebSockets whose page is being fetched.", func() int { return int(s.queries.Used()) })
+	gauge("gotapi_edge_queue_bytes", "Bytes that wait to be sent to peers.", s.sessions.queuedBytes)
 }
 
 func (m *metrics) count(k packet.Kind) { m.messages[k].Inc() }
@@ -85,11 +79,3 @@ var refusalCodes = []int{
 }
 
 func (m *metrics) refuse(code int) { m.refusals.WithLabelValues(strconv.Itoa(code)).Inc() }
-
-func (s *Server) queued() int {
-	n := 0
-	for _, c := range s.all() {
-		n += c.out.Queued()
-	}
-	return n
-}

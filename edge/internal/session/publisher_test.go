@@ -40,7 +40,7 @@ func (p *publisher) answer(n int) {
 	p.held = p.held[n:]
 	p.mu.Unlock()
 	for _, pub := range answered {
-		pub.Done(relay.Receipt{Outcome: relay.Accepted})
+		pub.End(relay.Result{Outcome: relay.Accepted})
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -21,10 +22,6 @@ const (
 	sessionQueries = 16
 	// How long a query may take until its page is there.
 	queryTimeout = 5 * time.Second
-	// Bytes of large pages that wait for slow members, over all sessions. Small
-	// ones are not worth counting: the system's own buffers take them.
-	maxPageBytes = 128 << 20
-	smallPage    = 64 << 10
 )
 
 // query answers command 2. A session's queries are answered one after another,
@@ -67,18 +64,16 @@ func (c *session) answerQueries(ctx context.Context) {
 
 func (c *session) answerQuery(ctx context.Context, p packet.Packet) {
 	if c.out.Await(ctx) != nil {
-		return // it is ending
+		return // the connection is ending
 	}
-	page, held, err := c.fetch(ctx, p.Query)
+	frame, held, err := c.fetch(ctx, p)
 	if err != nil {
 		code, why := refusalOf(err)
 		c.refuse(p.UUID, code, why)
 		return
 	}
-	defer c.server.pageBytes.Release(held)
-	buf := ws.Reserve(128 + len(p.UUID) + sizeOf(page.GetData()))
-	buf = packet.AppendHistory(buf, p.UUID, int(page.GetPosition()), page.GetData())
-	_ = c.out.SendAndWait(ctx, ws.Seal(ws.OpText, buf)) // it is ending
+	defer held.Release()
+	_ = c.out.SendAndWait(ctx, frame) // the connection may be ending
 }
 
 // sizeOf estimates the texts as JSON strings.
@@ -90,32 +85,49 @@ func sizeOf(texts []string) int {
 	return n
 }
 
-// fetch gets the page when it is this query's turn. held is what must be given
-// back to pageBytes when the page is gone.
-func (c *session) fetch(ctx context.Context, q packet.QueryArgs) (page *historyv1.GetHistoryResponse, held int64, err error) {
+// fetch gets the page once few enough others are being fetched. held is what must be
+// released when it has been sent.
+func (c *session) fetch(ctx context.Context, p packet.Packet) (page ws.Frame, held limit.Held, err error) {
 	ctx, cancel := context.WithTimeout(access.NewContext(ctx, c.by), queryTimeout)
 	defer cancel()
-	select {
-	case c.server.queries <- struct{}{}:
-		defer func() { <-c.server.queries }()
-	case <-ctx.Done():
-		return nil, 0, errTooManyQueries
+	client, budget := c.permit.limits.Key(), c.server.opts.Budget
+	place, ok := c.server.queries.Acquire(ctx, client, 1, queryTimeout)
+	if !ok {
+		return page, held, errTooManyQueries
 	}
-	size := int32(q.Size)
-	page, err = c.server.history.GetHistory(ctx, &historyv1.GetHistoryRequest{
-		GroupName: string(c.group), Position: int32(q.Offset), Size: &size, After: q.After, Before: q.Before,
+	defer place.Release()
+	fetching, ok := budget.Fetches.Acquire(ctx, client, limit.FetchCost(p.Query.Size), queryTimeout)
+	if !ok {
+		return page, held, errTooManyQueries
+	}
+	defer fetching.Release()
+	size := int32(p.Query.Size)
+	response, err := c.server.history.GetHistory(ctx, &historyv1.GetHistoryRequest{
+		GroupName: string(c.group), Position: int32(p.Query.Offset), Size: &size, MaxBytes: int32(p.Query.Bytes),
+		After: p.Query.After, Before: p.Query.Before,
 	})
 	if err != nil {
-		return nil, 0, err
+		return page, held, err
 	}
-	if held = int64(sizeOf(page.GetData())); held <= smallPage {
-		return page, 0, nil
+	bytes := sizeOf(response.GetData())
+	if bytes > limit.SmallPage {
+		fetching.Shrink(limit.PageCost(bytes))
+		if held, ok = budget.Pages.Acquire(ctx, client, int64(bytes), queryTimeout); !ok {
+			return page, held, errTooManyQueries
+		}
 	}
-	held = min(held, maxPageBytes)
-	if c.server.pageBytes.Acquire(ctx, held) != nil {
-		return nil, 0, errTooManyQueries
+	buf := ws.Reserve(128 + len(p.UUID) + bytes)
+	buf = packet.AppendHistory(buf, p.UUID, int(response.GetPosition()), response.GetData(), nextOf(p, response))
+	return ws.Seal(ws.OpText, buf), held, nil
+}
+
+// nextOf returns where the page after this one begins, for those who did not ask by number
+// alone: others know no such key, and when a page of theirs is short.
+func nextOf(p packet.Packet, r *historyv1.GetHistoryResponse) *int32 {
+	if p.Query.Bytes == 0 {
+		return nil
 	}
-	return page, held, nil
+	return r.Next
 }
 
 var errTooManyQueries = status.Error(codes.ResourceExhausted, "too many queries")

@@ -1,8 +1,6 @@
 package session
 
 import (
-	"errors"
-	"net/http"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/access"
@@ -12,8 +10,8 @@ import (
 
 var errExpired = &ws.CloseError{Code: packet.CloseExpired, Reason: "token expired"}
 
-// expire makes the session end when its member's token does. The member comes back
-// with a new token, and goes on where it was with ?after=.
+// expire ends the session when its member's token expires. The member comes back with a
+// new token, and resumes with ?after=.
 func (c *session) expire() {
 	if at := c.by.Expires(); !at.IsZero() {
 		c.expiry = time.AfterFunc(time.Until(at), func() { c.out.Close(errExpired) })
@@ -26,12 +24,8 @@ func (c *session) unexpire() {
 	}
 }
 
-// deny tells the peer that it is not allowed, with command 7.
+// deny answers with command 7 what package access refused.
 func (c *session) deny(uuid string, err error) {
-	code, why := http.StatusForbidden, "not allowed"
-	var denied *access.DeniedError
-	if errors.As(err, &denied) {
-		code, why = denied.Status, denied.Msg
-	}
+	code, why := access.Refusal(err)
 	c.refuse(uuid, code, why)
 }

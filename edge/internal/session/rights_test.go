@@ -29,7 +29,7 @@ func caller(t *testing.T, grant string, lives time.Duration) *access.Identity {
 	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	guard, err := access.New(access.Config{SecretFile: path, Claim: "gotapi"}, slog.New(slog.DiscardHandler))
+	authorizer, err := access.New(access.Config{SecretFile: path, Claim: "gotapi"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func caller(t *testing.T, grant string, lives time.Duration) *access.Identity {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := guard.Identify(t.Context(), token)
+	id, err := authorizer.Identify(t.Context(), token)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestMemberWhoMayNotPublishIsToldAndNotHeard(t *testing.T) {
 }
 
 func TestWhatIsNotPublishedTakesNothingOfTheGroupsLimit(t *testing.T) {
-	limits := limit.New(limit.Settings{GroupMessages: 0.5}, prometheus.NewRegistry()) // one at once
+	limits := limit.New(limit.Settings{GroupMessages: 0.5}, nil, prometheus.NewRegistry()) // one at once
 	inBubble(t, session.Options{Limits: limits}, func(e *edge) {
 		two := e.dial(chat)
 		e.by = caller(t, `{"join":["/**"]}`, time.Hour)
@@ -117,8 +117,10 @@ func TestJoinFromTheLobbyNeedsTheRight(t *testing.T) {
 func TestExpiredTokenEndsTheConnection(t *testing.T) {
 	inBubble(t, session.Options{}, func(e *edge) {
 		e.by = caller(t, `{"join":["/**"],"publish":["/**"]}`, time.Hour)
-		one, lobby := e.dial(chat), e.dial("/")
-		time.Sleep(time.Hour - time.Second)
+		one := e.dial(chat)
+		time.Sleep(time.Hour - 30*time.Second)
+		lobby := e.dial("/")
+		time.Sleep(29 * time.Second)
 		one.data("a")
 		one.wantOpen()
 		lobby.wantOpen()
@@ -138,5 +140,25 @@ func TestConnectionWithoutExpiryStays(t *testing.T) {
 		time.Sleep(100 * time.Hour)
 		synctest.Wait()
 		one.wantOpen()
+	})
+}
+
+// A client whose network changed comes back while the server still waits for signs of life
+// on its old connection.
+func TestTheNewestConnectionOfAUserTakesThePlaceOfTheOldest(t *testing.T) {
+	limits := limit.New(limit.Settings{UserConnections: 2}, nil, prometheus.NewRegistry())
+	inBubble(t, session.Options{Limits: limits}, func(e *edge) {
+		e.by = caller(t, `{"join":["/**"],"publish":["/**"]}`, time.Hour)
+		oldest, second := e.dial(chat), e.dial(chat)
+		newest := e.dial(chat)
+		oldest.wantClosed(1008)
+		second.data("a")
+		newest.wantGot("a")
+		synctest.Wait()
+		_ = second.Close()
+		synctest.Wait()
+		another := e.dial(chat)
+		another.data("b")
+		newest.wantGot("a", "b") // there was room
 	})
 }

@@ -122,6 +122,20 @@ func TestLobby(t *testing.T) {
 	})
 }
 
+func TestTheLobbyIsNoPlaceToStay(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		idle, joined, member := e.dial("/"), e.dial("/"), e.dial(chat)
+		time.Sleep(59 * time.Second)
+		joined.text("join:" + string(chat))
+		synctest.Wait()
+		time.Sleep(2 * time.Second)
+		idle.wantClosed(1008)
+		time.Sleep(5 * time.Minute)
+		joined.data("a")
+		member.wantGot("a")
+	})
+}
+
 func TestIllegalJoinsCloseWith1008(t *testing.T) {
 	for _, name := range []string{"", "/", "/__/history", "__status", "a{b", "\x01", strings.Repeat("x", 600)} {
 		t.Run(fmt.Sprintf("%.12q", name), func(t *testing.T) {
@@ -365,12 +379,43 @@ func TestPeerThatSendsAnythingStays(t *testing.T) {
 	})
 }
 
+func TestPeerIsNotSilentWhileItsPublishesFillTheWindow(t *testing.T) {
+	opts := session.Options{Window: ws.Limits{Frames: 2, Bytes: 1 << 20}}
+	synctest.Test(t, func(t *testing.T) {
+		p := &publisher{}
+		e := newEdge(t, opts)
+		e.serveWith(p, opts, func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			go func() { _ = e.server.Run(ctx) }()
+			c := e.dialDeaf(chat)
+			c.SetPingHandler(func(string) error { return nil })
+			c.listen()
+			go func() {
+				for i := range 3 {
+					_ = c.WriteMessage(websocket.TextMessage, fmt.Append(nil, i))
+				}
+			}()
+			time.Sleep(2 * time.Minute)
+			c.wantOpen()
+			p.answer(2)
+			synctest.Wait()
+			p.answer(1)
+			time.Sleep(time.Minute)
+			c.wantClosed(0) // now it is
+		})
+	})
+}
+
 func TestSlowMemberIsDisconnectedWith1013(t *testing.T) {
 	inBubble(t, session.Options{Queue: ws.Limits{Frames: 100, Bytes: 1 << 20}}, func(e *edge) {
 		slow, other := e.dialDeaf(chat), e.dial(chat)
 		for i := range 300 {
 			other.text(fmt.Sprint(i))
 		}
+		time.Sleep(6 * time.Second)
+		other.text("300")
+		synctest.Wait()
 		slow.listen()
 		slow.wantClosed(1013)
 		slow.mu.Lock()
@@ -391,6 +436,9 @@ func TestTheEndOfASlowConsumerIsAWarningAskedForOrNot(t *testing.T) {
 			for i := range 300 {
 				other.text(fmt.Sprint(i))
 			}
+			time.Sleep(6 * time.Second)
+			other.text("300")
+			synctest.Wait()
 			slow.listen()
 			slow.wantClosed(1013)
 			synctest.Wait()
@@ -468,6 +516,39 @@ func TestQuery(t *testing.T) {
 		one.text(`{"type":1,"command":2,"uuid":"q","queryArgs":{"before":"u"}}`)
 		if asked.GetBefore() != "u" {
 			e.Errorf("asked for %v", asked)
+		}
+	})
+}
+
+// Who asks by number gets the pages of old servers; others one that their library takes.
+func TestPageEndsByBytesUnlessItWasAskedForByNumber(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		var asked *historyv1.GetHistoryRequest
+		e.history.answer = func(_ context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+			asked = r
+			next := int32(17)
+			return &historyv1.GetHistoryResponse{Data: []string{"a"}, Next: &next}, nil
+		}
+		one := e.dial(chat)
+		var answers []string
+		for _, tt := range []struct {
+			args  string
+			bytes int32
+			next  string
+		}{
+			{`"pullargs":{"size":50}`, 0, ""},
+			{`"queryArgs":{"uuid":"u","size":50}`, 0, ""},
+			{`"pullargs":{"offset":0}`, 1 << 20, `,"next":17`},
+			{`"queryArgs":{"before":"u"}`, 1 << 20, `,"next":17`},
+			{`"pullargs":{"size":50,"bytes":60000}`, 60000, `,"next":17`},
+			{`"pullargs":{"bytes":8388608}`, 8 << 20, `,"next":17`},
+		} {
+			one.text(`{"type":1,"command":2,"uuid":"q",` + tt.args + `}`)
+			answers = append(answers, `{"type":1,"command":2,"uuid":"q","body":{"data":{"position":0,"data":["a"]`+tt.next+`}}}`)
+			one.wantGot(answers...)
+			if asked.GetMaxBytes() != tt.bytes {
+				e.Errorf("%s: asked for %d bytes, want %d", tt.args, asked.GetMaxBytes(), tt.bytes)
+			}
 		}
 	})
 }
@@ -692,7 +773,7 @@ func TestPeerThatTakesTheRestTooSlowlyIsCutOff(t *testing.T) {
 	})
 }
 
-func TestLostDeliveryOfAnOwnMessageIsNoticedByItsReceipt(t *testing.T) {
+func TestLostDeliveryOfAnOwnMessageIsNoticedByItsResult(t *testing.T) {
 	opts := session.Options{}
 	synctest.Test(t, func(t *testing.T) {
 		e := newEdge(t, opts)
@@ -720,6 +801,7 @@ func TestLostDeliveryOfAnOwnMessageIsNoticedByItsReceipt(t *testing.T) {
 func TestEndOfAConnectionIsOneLineIfAskedFor(t *testing.T) {
 	for _, asked := range []bool{true, false} {
 		inBubble(t, session.Options{LogEnds: asked}, func(e *edge) {
+			e.by, e.from = caller(t, `{"join":["/**"],"publish":["/**"]}`, time.Hour), "203.0.113.9:4711"
 			c, other := e.dial(chat), e.dial(chat)
 			c.text("hello", "secret text")
 			other.text("hi")
@@ -736,7 +818,7 @@ func TestEndOfAConnectionIsOneLineIfAskedFor(t *testing.T) {
 			}
 			// Out: a frame of four bytes; the close frame does not count.
 			for _, want := range []string{
-				"session ended", "group=" + string(chat), "reason=peer_closed", "code=1000", "duration=1.5s",
+				"session ended", "group=" + string(chat), "address=203.0.113.9", "user=alice", "reason=peer_closed", "code=1000", "duration=1.5s",
 				"messages_in=2", "bytes_in=16", "frames_out=1", "bytes_out=4",
 			} {
 				if !strings.Contains(line, want) {

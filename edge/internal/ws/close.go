@@ -9,10 +9,10 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
-// codeNone stands for a close frame without a code. Codes are packet.Close...
+// codeNone means a close frame without a code. Codes are packet.Close...
 const codeNone = websocket.CloseNoStatusReceived
 
-// CloseError is why a connection ends, in the words that the peer is told.
+// CloseError is why a connection ends, as the close frame says it.
 type CloseError struct {
 	Code   int
 	Reason string
@@ -25,11 +25,12 @@ func (e *CloseError) Error() string {
 // ErrSlowConsumer ends a connection whose peer does not read fast enough.
 var ErrSlowConsumer = &CloseError{packet.CloseTryAgainLater, "slow consumer"}
 
-// ErrGone ends a connection without a word: the peer is not there any more.
+// ErrGone ends a connection without a close frame: the peer is gone.
 var ErrGone = errors.New("the peer is gone")
 
 var (
 	errInvalidText = &CloseError{packet.CloseInvalidPayload, "text is not valid UTF-8"}
+	errNoMemory    = &CloseError{packet.CloseTryAgainLater, "too many large messages at once"}
 	errTooBig      = &CloseError{packet.CloseTooBig, "message too big"}
 )
 

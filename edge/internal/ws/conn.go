@@ -6,7 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"unicode/utf8"
+	"sync/atomic"
 
 	"github.com/gorilla/websocket"
 
@@ -14,38 +14,102 @@ import (
 )
 
 // Conn is the reading side of a WebSocket. Its methods are for one goroutine,
-// except Heard and ClearHeard.
+// except Received and ResetReceived.
 type Conn struct {
 	gorilla *websocket.Conn
 	socket  *socket
 	out     *Outbox
+	// Odd while a message has begun and is not complete.
+	begun atomic.Uint32
+	hold  Hold
 }
 
-// messageBuffers hold messages while they are read: an idle connection has none.
-var messageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+// Hold takes what a message that is not complete needs of a budget. It may wait. It
+// returns what gives it back, and false if the budget is used up.
+type Hold func() (release func(), ok bool)
+
+// smallMessage is how much of a message is read without a part of the budget.
+const smallMessage = 4 << 10
+
+// message is what a message is read with.
+type message struct {
+	bytes.Buffer
+	text textReader
+}
+
+// messages are in use while messages are read: an idle connection has none.
+var messages = sync.Pool{New: func() any { return new(message) }}
+
+func (m *message) release() {
+	m.Reset()
+	m.text = textReader{}
+	messages.Put(m)
+}
 
 // Read waits for the next message and gives it to handle. The bytes are valid
 // only until handle returns. Pings are answered on the way.
 //
-// After an error nothing more can be read. The error is a *CloseError if the
-// peer is at fault and is to be told, a *PeerClosedError if it has closed, and
-// anything else if it is gone.
+// After an error nothing more can be read. The error is a *CloseError if the peer
+// is at fault (Finish sends it), a *PeerClosedError if the peer has closed, and
+// another one if the peer is gone.
 func (c *Conn) Read(handle func(op Opcode, message []byte)) error {
 	kind, r, err := c.gorilla.NextReader()
 	if err != nil {
 		return reason(err)
 	}
-	buf, _ := messageBuffers.Get().(*bytes.Buffer)
-	defer messageBuffers.Put(buf)
-	buf.Reset()
-	if _, err := buf.ReadFrom(r); err != nil {
+	m, _ := messages.Get().(*message)
+	defer m.release()
+	if kind == websocket.TextMessage {
+		m.text = textReader{Reader: r}
+		r = &m.text
+	}
+	c.begun.Add(1)
+	release, err := c.readMessage(&m.Buffer, r)
+	c.begun.Add(1)
+	release()
+	if err != nil {
 		return reason(err)
 	}
-	if kind == websocket.TextMessage && !utf8.Valid(buf.Bytes()) {
-		return errInvalidText
-	}
-	handle(Opcode(kind), buf.Bytes())
+	handle(Opcode(kind), m.Bytes())
 	return nil
+}
+
+// readMessage reads a message into buf. release gives its part of the budget back.
+func (c *Conn) readMessage(buf *bytes.Buffer, r io.Reader) (release func(), err error) {
+	nothing := func() {}
+	if c.hold == nil {
+		_, err = buf.ReadFrom(r)
+		return nothing, err
+	}
+	switch _, err := io.CopyN(buf, r, smallMessage); {
+	case errors.Is(err, io.EOF):
+		return nothing, nil
+	case err != nil:
+		return nothing, err
+	}
+	release, ok := c.hold()
+	if !ok {
+		return nothing, errNoMemory
+	}
+	_, err = buf.ReadFrom(r)
+	return release, err
+}
+
+// LimitMessages has messages of more than a few KiB take a part of a budget until they
+// are complete. It comes before the first Read.
+func (c *Conn) LimitMessages(hold Hold) { c.hold = hold }
+
+// CountFrames has f called for frames that are no messages: pings, pongs and small
+// fragments. Its error ends the connection. It comes before the first Read.
+func (c *Conn) CountFrames(f func(frames int) error) { c.socket.small = f }
+
+// Unfinished returns a number that is the same for as long as one message has begun and
+// is not complete; 0 if none is.
+func (c *Conn) Unfinished() uint32 {
+	if n := c.begun.Load(); n%2 == 1 {
+		return n
+	}
+	return 0
 }
 
 func (c *Conn) ping(payload string) error {
@@ -56,7 +120,10 @@ func (c *Conn) ping(payload string) error {
 // reason translates gorilla's errors.
 func reason(err error) error {
 	var closed *websocket.CloseError
+	var ours *CloseError
 	switch {
+	case errors.As(err, &ours):
+		return ours
 	case errors.As(err, &closed) && closed.Code == websocket.CloseAbnormalClosure:
 		return ErrGone // gorilla's way to say EOF
 	case closed != nil:
@@ -70,9 +137,8 @@ func reason(err error) error {
 	return err
 }
 
-// Finish closes the connection after Read has failed with err: it tells the
-// peer what is to be told, and waits until what was queued has been sent. It
-// blocks no longer than a peer that reads nothing is borne.
+// Finish closes the connection after Read has failed with err. It sends what is
+// queued and the close frame, and waits for that; the write timeout bounds it.
 func (c *Conn) Finish(err error) {
 	var fault *CloseError
 	var closed *PeerClosedError
@@ -82,7 +148,7 @@ func (c *Conn) Finish(err error) {
 		c.out.Wait()
 		// Input that is left unread would make TCP reset the connection, and
 		// the peer might never see the close frame.
-		_, _ = io.Copy(io.Discard, c.socket.Conn) // ends by the read deadline
+		c.socket.awaitClose()
 	case errors.As(err, &closed):
 		c.out.Close(&CloseError{Code: closed.Code})
 	}
@@ -94,9 +160,9 @@ func (c *Conn) Finish(err error) {
 	c.out.Wait()
 }
 
-// Heard says whether anything has come from the peer since ClearHeard, if that
-// was called at all.
-func (c *Conn) Heard() bool { return c.socket.heard.Load() }
+// Received reports whether bytes have come from the peer since ResetReceived. It is
+// true before the first ResetReceived.
+func (c *Conn) Received() bool { return c.socket.received.Load() }
 
-// ClearHeard begins a new observation for Heard.
-func (c *Conn) ClearHeard() { c.socket.heard.Store(false) }
+// ResetReceived begins a new observation for Received.
+func (c *Conn) ResetReceived() { c.socket.received.Store(false) }

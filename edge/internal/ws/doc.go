@@ -3,8 +3,9 @@
 // which does the handshake and the reading.
 //
 // Writing is our own. A broadcast is made into a Frame once and put on the
-// Outbox of every receiver; an Outbox has a goroutine only while something waits,
-// and sends all that waits in one Write: the system call is what a delivery costs.
+// Outbox of every receiver. The few workers of a Flusher write for all of them, and
+// send all that waits for a peer in one write: the system call is what a delivery
+// costs.
 //
 // Nothing here blocks a sender. A peer that does not read fills its Outbox and is
 // closed with 1013; it never gets a stream with holes.

@@ -5,10 +5,15 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,8 +84,24 @@ func wantNumbered(t *testing.T, from io.Reader, first, last int) {
 	}
 }
 
+// samples is how many turns were measured.
+func samples(t *testing.T, reg *prometheus.Registry) uint64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range families {
+		if m.GetName() == "gotapi_edge_write_seconds" {
+			return m.GetMetric()[0].GetHistogram().GetSampleCount()
+		}
+	}
+	return 0
+}
+
 func TestFlusherKeepsTheOrderOfEveryMember(t *testing.T) {
-	f := NewFlusher(prometheus.NewRegistry())
+	reg := prometheus.NewRegistry()
+	f := NewFlusher(reg)
 	const members, frames = 100, 2000
 	outs := make([]*Outbox, members)
 	var readers sync.WaitGroup
@@ -94,7 +115,7 @@ func TestFlusherKeepsTheOrderOfEveryMember(t *testing.T) {
 		frame := []Frame{numbered(n)}
 		for i, o := range outs {
 			if (i+n)%3 == 0 {
-				o.SendBulk(frame)
+				o.Deliver(frame, 0, true)
 			} else {
 				o.SendAll(frame)
 			}
@@ -106,11 +127,16 @@ func TestFlusherKeepsTheOrderOfEveryMember(t *testing.T) {
 		o.Wait()
 	}
 	f.Wait()
-	if f.express.workers != 0 || f.bulk.workers != 0 || f.express.len() != 0 || f.bulk.len() != 0 {
-		t.Errorf("left behind: %d and %d workers, lines of %d and %d", f.express.workers, f.bulk.workers, f.express.len(), f.bulk.len())
+	want := `
+		# HELP gotapi_edge_write_queue_members Members with frames to be sent that wait for their turn; at most all of them.
+		# TYPE gotapi_edge_write_queue_members gauge
+		gotapi_edge_write_queue_members 0
+	`
+	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "gotapi_edge_write_queue_members"); err != nil {
+		t.Error(err)
 	}
-	if n := testutil.CollectAndCount(f.seconds); n != 1 {
-		t.Errorf("%d histograms of writes, want 1", n)
+	if n := samples(t, reg); n == 0 {
+		t.Error("no turn was measured")
 	}
 }
 
@@ -148,61 +174,139 @@ func TestPeerThatReadsNothingHoldsNobodyUp(t *testing.T) {
 	f.Wait()
 }
 
-// turnless makes Outboxes that wait for their turn and have nothing to say when it comes.
-func turnless(n int) []*Outbox {
-	outs := make([]*Outbox, n)
+// crowd is the members of a large room, whose connections take nothing until release
+// is closed: a backlog that does not move.
+type crowd struct {
+	outs    []*Outbox
+	release chan struct{}
+	// Writes that have begun.
+	writing atomic.Int64
+}
+
+// held is a connection to a null device whose writes wait for a crowd's release.
+type held struct {
+	null
+	crowd *crowd
+}
+
+func (h held) SyscallConn() (syscall.RawConn, error) {
+	raw, err := h.null.SyscallConn()
+	return heldRaw{raw, h.crowd}, err
+}
+
+type heldRaw struct {
+	syscall.RawConn
+	crowd *crowd
+}
+
+func (h heldRaw) Write(f func(fd uintptr) bool) error {
+	h.crowd.writing.Add(1)
+	<-h.crowd.release
+	return h.RawConn.Write(f)
+}
+
+// newCrowd has a frame for each of so many members in line.
+func newCrowd(f *Flusher, to null, members int) *crowd {
+	c := &crowd{release: make(chan struct{})}
+	for range members {
+		o := NewOutbox(limits, f)
+		o.Start(held{to, c})
+		o.Deliver([]Frame{numbered(1)}, 0, true)
+		c.outs = append(c.outs, o)
+	}
+	return c
+}
+
+func (c *crowd) written() (n int) {
+	for _, o := range c.outs {
+		if frames, _ := o.Written(); frames > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func devNull(t *testing.T) null {
+	t.Helper()
+	file, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return null{file: file}
+}
+
+func TestASmallRoomIsNotBehindALargeRoomsBacklog(t *testing.T) {
+	for _, processors := range []int{1, 2, 4} {
+		t.Run(fmt.Sprint(processors, " processors"), func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+			to := devNull(t)
+			synctest.Test(t, func(t *testing.T) {
+				f := NewFlusher(prometheus.NewRegistry())
+				large := newCrowd(f, to, 10*workerShare*processors)
+				synctest.Wait()
+
+				small := NewOutbox(limits, f)
+				small.Start(to)
+				for range 3 {
+					small.SendAll([]Frame{numbered(1)})
+					synctest.Wait()
+				}
+				if n, _ := small.Written(); n != 3 {
+					t.Errorf("%d of 3 frames of a small room were written while the large room's wait", n)
+				}
+				if n := large.written(); n != 0 {
+					t.Errorf("%d members of the large room were written to, want none: there was no backlog", n)
+				}
+				close(large.release)
+				synctest.Wait()
+				if n := large.written(); n != len(large.outs) {
+					t.Errorf("%d of %d members of the large room were written to in the end", n, len(large.outs))
+				}
+				f.Wait()
+			})
+		})
+	}
+}
+
+func TestALargeRoomLeavesAProcessorFree(t *testing.T) {
+	for processors, want := range map[int]int64{1: 1, 2: 1, 3: 2} {
+		t.Run(fmt.Sprint(processors, " processors"), func(t *testing.T) {
+			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(processors))
+			to := devNull(t)
+			synctest.Test(t, func(t *testing.T) {
+				f := NewFlusher(prometheus.NewRegistry())
+				large := newCrowd(f, to, 10*workerShare)
+				synctest.Wait()
+				if n := large.writing.Load(); n != want {
+					t.Errorf("%d writes at one time, want %d", n, want)
+				}
+				close(large.release)
+				f.Wait()
+			})
+		})
+	}
+}
+
+func TestMembersOfARoomAreServedInTheOrderInWhichTheyGotInLine(t *testing.T) {
+	var q fifo
+	outs := make([]*Outbox, 10*workerShare)
 	for i := range outs {
-		outs[i] = &Outbox{}
+		outs[i] = new(Outbox)
 	}
-	return outs
-}
-
-func TestEachLineHasItsOwnWritersAndLeavesAProcessorFree(t *testing.T) {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
-	f := NewFlusher(prometheus.NewRegistry())
-	for _, l := range []*line{&f.express, &f.bulk} {
-		l.workers = 2 // the test's own, as many as there may be
-	}
-	bulk, express := turnless(3*flushShare), turnless(3*flushShare)
-	for i := range bulk {
-		f.add(bulk[i], true)
-		f.add(express[i], false)
-	}
-	if f.express.workers != 2 || f.bulk.workers != 2 {
-		t.Errorf("%d and %d workers for three processors, want 2 and 2", f.express.workers, f.bulk.workers)
-	}
-	chunk := make([]*Outbox, flushChunk)
-	for _, tt := range []struct {
-		l    *line
-		want []*Outbox
-	}{{&f.express, express}, {&f.bulk, bulk}} {
-		for at := 0; at < len(tt.want); at += flushChunk {
-			if n, _ := f.next(tt.l, nil, chunk); !slices.Equal(chunk[:n], tt.want[at:at+flushChunk]) {
-				t.Fatalf("at %d: others had their turn", at)
-			}
-		}
-		if n, served := f.next(tt.l, nil, chunk); n != 0 || served != uint(len(express)) || tt.l.workers != 1 {
-			t.Errorf("in the end: %d, %d served, %d workers, want 0, %d, 1", n, served, tt.l.workers, len(express))
+	var got []*Outbox
+	chunk := make([]*Outbox, workerChunk)
+	for i, o := range outs {
+		q.push(o)
+		if i%2 == 0 { // half as fast as they come
+			got = append(got, chunk[:q.take(chunk[:1])]...)
 		}
 	}
-}
-
-func TestBulkRestsAfterASpellAndForOthersOnly(t *testing.T) {
-	began := time.Unix(1000, 0)
-	s := shift{served: 7, began: began}
-	for _, tt := range []struct {
-		served uint
-		after  time.Duration
-		over   bool
-	}{
-		{7, time.Hour, false},
-		{8, spell, false},
-		{8, spell + 1, true},
-		{6, spell + 1, true}, // the count has begun anew
-	} {
-		if got := s.over(tt.served, began.Add(tt.after)); got != tt.over {
-			t.Errorf("after %v, %d served: over %v, want %v", tt.after, tt.served, got, tt.over)
-		}
+	for q.len() > 0 {
+		got = append(got, chunk[:q.take(chunk)]...)
+	}
+	if !slices.Equal(got, outs) {
+		t.Error("the order has changed")
 	}
 }
 
@@ -212,7 +316,7 @@ func TestFlusherOfOneProcessorServesBulk(t *testing.T) {
 	server, client := connected(t)
 	o := NewOutbox(Limits{Frames: 10, Bytes: 1000}, f)
 	o.Start(server)
-	o.SendBulk([]Frame{numbered(1)})
+	o.Deliver([]Frame{numbered(1)}, 0, true)
 	wantNumbered(t, client, 1, 1)
 	o.Abort(ErrGone)
 	o.Wait()

@@ -39,6 +39,13 @@ func (h hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return h.conn, bufio.NewReadWriter(bufio.NewReader(h.conn), bufio.NewWriter(h.conn)), nil
 }
 
+func upgradeHeader() http.Header {
+	return http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
+		"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"MDEyMzQ1Njc4OWFiY2RlZg=="},
+	}
+}
+
 // FuzzRead feeds a connection anything. It must end, with a reason, having
 // handed out only messages within the limits; and what it has written after
 // the 101 are whole frames, of which a close frame is the last.
@@ -48,14 +55,13 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8})
 	f.Add([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0})
 	f.Add([]byte{0xc1, 0x80, 0, 0, 0, 0})
+	f.Add([]byte{0x81, 0x81, 0, 0, 0, 0, 'x', 0x81, 0xfe, 0, 1, 0, 0, 0, 0, 'x', 0x88, 0x80, 0, 0, 0, 0})
+	f.Add([]byte{0x88, 0x81, 0, 0, 0, 0, 3, 0x88, 0x80, 0, 0, 0, 0})
 	u := NewUpgrader(Options{MaxMessage: 100})
 	f.Fuzz(func(t *testing.T, input []byte) {
 		conn := &tape{in: bytes.NewReader(nil)}
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
-		r.Header = http.Header{
-			"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
-			"Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"MDEyMzQ1Njc4OWFiY2RlZg=="},
-		}
+		r.Header = upgradeHeader()
 		out := NewOutbox(Limits{Frames: 1000, Bytes: 1 << 20}, NewFlusher(prometheus.NewRegistry()))
 		c, err := u.Upgrade(hijackable{httptest.NewRecorder(), conn}, r, out)
 		if err != nil {

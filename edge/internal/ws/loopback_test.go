@@ -127,19 +127,21 @@ func TestMessagesTravelOverTCPAndTLS(t *testing.T) {
 
 func TestOurSubprotocolIsSelectedWhenItIsOffered(t *testing.T) {
 	for _, tt := range []struct {
-		offered []string
+		offered []string // lines
 		want    string
 	}{
 		{nil, ""},
 		{[]string{"gotapi.v1"}, "gotapi.v1"},
-		{[]string{"gotapi.v1", "gotapi.bearer.a%2Fb"}, "gotapi.v1"},
+		{[]string{"gotapi.v1, gotapi.bearer.a%2Fb"}, "gotapi.v1"},
+		{[]string{"gotapi.bearer.a%2Fb,gotapi.v1"}, "gotapi.v1"},
 		{[]string{"gotapi.bearer.a%2Fb", "gotapi.v1"}, "gotapi.v1"},
+		{[]string{"mqtt, stomp", "", "x,\tgotapi.v1 ,"}, "gotapi.v1"},
 		// A token is never echoed, and others' protocols are not ours to speak.
 		{[]string{"gotapi.bearer.a%2Fb"}, ""},
-		{[]string{"mqtt"}, ""},
+		{[]string{"gotapi.bearer.gotapi.v1", "mqtt"}, ""},
+		{[]string{"mqtt", "GOTAPI.v1"}, ""},
 	} {
-		d := websocket.Dialer{Subprotocols: tt.offered}
-		c, resp, err := d.Dial(echo(t, false), nil)
+		c, resp, err := websocket.DefaultDialer.Dial(echo(t, false), http.Header{"Sec-WebSocket-Protocol": tt.offered})
 		if err != nil {
 			t.Fatalf("offered %q: %v", tt.offered, err)
 		}

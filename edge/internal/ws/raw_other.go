@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// rawOf: without non-blocking writes, each writer has a goroutine.
+// rawOf returns nil: without non-blocking writes, each Outbox writes with a goroutine.
 func rawOf(net.Conn) syscall.RawConn { return nil }
 
-func (p *pen) attempt(uintptr) bool { return true }
+func (*nonBlocking) writeFD(uintptr) bool { return true }

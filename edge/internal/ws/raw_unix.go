@@ -19,25 +19,26 @@ func rawOf(conn net.Conn) syscall.RawConn {
 	}
 	raw, err := c.SyscallConn()
 	if err != nil {
-		return nil // it is closed: whoever writes will be told
+		return nil // it is closed: the next write will tell
 	}
 	return raw
 }
 
-// attempt tells the poller that it need not wait: the outcome is in p.
-func (p *pen) attempt(fd uintptr) bool {
+// writeFD writes to fd once. It returns true, so that the poller does not wait: the
+// outcome is in t.
+func (t *nonBlocking) writeFD(fd uintptr) bool {
 	for {
-		n, err := syscall.Write(int(fd), p.b)
+		n, err := syscall.Write(int(fd), t.b)
 		switch {
 		case err == syscall.EINTR:
 			continue
 		case err == syscall.EAGAIN:
 			return true
 		case err != nil:
-			p.err = err
+			t.err = err
 			return true
 		}
-		p.n = n
+		t.n = n
 		return true
 	}
 }

@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
+	"github.com/gotapi/gotapi-ws/edge/internal/origin"
 )
 
 const (
@@ -23,15 +27,13 @@ const Subprotocol = "gotapi.v1"
 
 // Options of an Upgrader. A zero field means the default.
 type Options struct {
-	// Origin says whether pages of this origin may connect; any by default.
-	// It is not asked about requests without an Origin header, nor about those
-	// of pages from the host itself.
+	// Origin reports whether pages of this origin may connect; any by default. It
+	// is not asked about requests without an Origin header, nor about pages from
+	// the host itself.
 	Origin func(origin string) bool
 	// MaxMessage is the size of the largest message that is accepted, bytes;
 	// 32 KiB.
 	MaxMessage int
-	// WriteError answers a request that is refused: a JSON error in production.
-	WriteError func(w http.ResponseWriter, status int, msg string)
 }
 
 // Upgrader makes WebSockets of HTTP requests.
@@ -45,75 +47,69 @@ func NewUpgrader(opts Options) *Upgrader {
 	if opts.MaxMessage == 0 {
 		opts.MaxMessage = 32 << 10
 	}
-	if opts.WriteError == nil {
-		opts.WriteError = func(w http.ResponseWriter, status int, msg string) { http.Error(w, msg, status) }
-	}
 	u := &Upgrader{opts: opts}
 	u.gorilla = websocket.Upgrader{
 		HandshakeTimeout: handshakeTimeout,
 		ReadBufferSize:   readBuffer,
 		WriteBufferPool:  &sync.Pool{}, // so that none is allocated: only we write
 		CheckOrigin:      func(*http.Request) bool { return true },
-		Subprotocols:     []string{Subprotocol},
 		Error: func(w http.ResponseWriter, _ *http.Request, status int, _ error) {
-			opts.WriteError(w, status, "the WebSocket handshake failed")
+			httpjson.WriteError(w, status, "the WebSocket handshake failed")
 		},
 	}
 	return u
 }
 
-// Check answers a request that cannot be upgraded, and says whether it can.
+// Check reports whether a request can be upgraded. If not, it answers the request.
 func (u *Upgrader) Check(w http.ResponseWriter, r *http.Request) bool {
-	status, msg := u.refusal(r)
-	if status == 0 {
+	switch status, msg := u.refusal(r); status {
+	case 0:
 		return true
-	}
-	if status == http.StatusUpgradeRequired {
-		w.Header().Set("Upgrade", "websocket")
+	case http.StatusUpgradeRequired:
 		w.Header().Set("Sec-WebSocket-Version", "13")
+		httpjson.WriteUpgradeRequired(w, r, msg)
+	default:
+		httpjson.WriteError(w, status, msg)
 	}
-	u.opts.WriteError(w, status, msg)
 	return false
 }
 
 func (u *Upgrader) refusal(r *http.Request) (status int, msg string) {
-	origin := r.Header.Get("Origin")
+	from := r.Header.Get("Origin")
 	switch {
 	case r.Method != http.MethodGet || !r.ProtoAtLeast(1, 1) || r.ProtoMajor != 1:
 		return http.StatusBadRequest, "a WebSocket begins with a GET request of HTTP/1.1"
-	case !hasToken(r.Header, "Connection", "upgrade") || !hasToken(r.Header, "Upgrade", "websocket"):
+	case !httpguts.HeaderValuesContainsToken(r.Header["Connection"], "upgrade") || !httpguts.HeaderValuesContainsToken(r.Header["Upgrade"], "websocket"):
 		return http.StatusBadRequest, "a WebSocket begins with the headers Connection: upgrade and Upgrade: websocket"
-	case !hasToken(r.Header, "Sec-WebSocket-Version", "13"):
+	case !httpguts.HeaderValuesContainsToken(r.Header["Sec-Websocket-Version"], "13"):
 		return http.StatusUpgradeRequired, "this server speaks version 13 of WebSocket"
-	case !validKey(r.Header.Get("Sec-WebSocket-Key")):
-		return http.StatusBadRequest, "Sec-WebSocket-Key must be 16 bytes in base64"
-	case u.opts.Origin != nil && origin != "" && !isOwn(origin, r.Host) && !u.opts.Origin(origin):
+	case !validKey(r.Header["Sec-Websocket-Key"]):
+		return http.StatusBadRequest, "Sec-WebSocket-Key must be there once, 16 bytes in base64"
+	case u.opts.Origin != nil && from != "" && !origin.IsOwn(from, r) && !u.opts.Origin(from):
 		return http.StatusForbidden, "pages of this origin may not connect"
 	}
 	return 0, ""
 }
 
-// isOwn says whether a page of that origin came from this host: the scheme is
-// not compared, since a proxy may have ended TLS.
-func isOwn(origin, host string) bool {
-	_, from, ok := strings.Cut(origin, "://")
-	return ok && strings.EqualFold(from, host)
+func validKey(keys []string) bool {
+	if len(keys) != 1 {
+		return false
+	}
+	b, err := base64.StdEncoding.DecodeString(keys[0])
+	return err == nil && len(b) == 16
 }
 
-func hasToken(h http.Header, name, token string) bool {
-	for _, line := range h.Values(name) {
-		for field := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(field), token) {
-				return true
+// selected has the subprotocol that the server selects of those that are offered: gorilla
+// reads only the first line of them.
+func selected(r *http.Request) http.Header {
+	for _, line := range r.Header["Sec-Websocket-Protocol"] {
+		for offered := range strings.SplitSeq(line, ",") {
+			if strings.TrimSpace(offered) == Subprotocol {
+				return http.Header{"Sec-Websocket-Protocol": {Subprotocol}}
 			}
 		}
 	}
-	return false
-}
-
-func validKey(key string) bool {
-	b, err := base64.StdEncoding.DecodeString(key)
-	return err == nil && len(b) == 16
+	return nil
 }
 
 // Upgrade writes the 101 and starts out. When it fails, the client has been
@@ -123,12 +119,12 @@ func validKey(key string) bool {
 // goroutine: net/http's stack and buffers stay as long as the handler runs.
 func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, out *Outbox) (*Conn, error) {
 	h := &hijacker{ResponseWriter: w}
-	g, err := u.gorilla.Upgrade(h, r, nil)
+	g, err := u.gorilla.Upgrade(h, r, selected(r))
 	if err != nil {
 		return nil, err
 	}
-	h.socket.mute = true
-	h.socket.heard.Store(true)
+	h.socket.discardWrites = true
+	h.socket.received.Store(true)
 	c := &Conn{gorilla: g, socket: h.socket, out: out}
 	g.SetReadLimit(int64(u.opts.MaxMessage))
 	g.SetPingHandler(c.ping)

@@ -1,9 +1,9 @@
-// Package audit writes down who recalled messages and who administered groups:
-// one JSON object a line, never a message's text.
+// Package audit logs recalls and administration of groups, with their callers: one
+// JSON object a line, never a message's text.
 //
-// It stands behind what finds out who calls. Whoever is turned away before that
-// has done nothing and has no name, and is not written down; a refusal for want of a
-// right, or a message that is not there, is.
+// Its interceptor comes after authentication. Callers without a valid credential
+// have done nothing and have no name, so they are not logged. Refusals for a missing
+// right, and recalls of unknown messages, are.
 package audit
 
 import (
@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/gotapi/gotapi-ws/access"
+	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -32,10 +33,12 @@ const (
 	recall     = "recall"
 	setTTL     = "set_ttl"
 	listGroups = "list_groups"
+	getGroup   = "get_group"
+	purge      = "purge"
 )
 
-// UserKey is the metadata key under which a service of ours names the user for
-// whom it calls. Nobody else is believed.
+// UserKey is the metadata key by which one of our services names the user on whose
+// behalf it calls. Other callers cannot set a user.
 const UserKey = "gotapi-user-bin"
 
 // Entry is one line.
@@ -46,33 +49,32 @@ type Entry struct {
 	UUID   string    `json:"uuid,omitempty"`
 	// Of set_ttl, seconds.
 	TTL int64 `json:"ttl,omitempty"`
-	// Who called: the subject of a token, the name of an API key, or of a service
-	// of ours; "": nobody knows.
+	// The subject of a token, or the name of an API key or of one of our services;
+	// "": unknown.
 	Caller string `json:"caller"`
-	// For whom a service called.
+	// The user on whose behalf a service called.
 	User string `json:"user,omitempty"`
-	// Where the call came from, which for users of an edge is the edge.
+	// Address of the caller; for users of an edge, the edge's.
 	Peer string `json:"peer"`
 	// The name of a gRPC status: OK, NotFound, PermissionDenied, DeadlineExceeded
-	// (nobody knows whether it was done) ...
+	// (it may or may not have been done) ...
 	Outcome string `json:"outcome"`
 }
 
-// Log is where the lines go. Its methods may be called at once from many
-// goroutines. The nil Log writes nothing.
+// Log writes the lines. It is safe for concurrent use. A nil Log writes nothing.
 type Log struct {
 	log *slog.Logger
 	now func() time.Time
 
 	mu   sync.Mutex
 	out  io.Writer
-	file *os.File // nil if out is not ours to close
-	// The last line was not written to its end.
+	file *os.File // nil if Close must not close out
+	// The last line was not written completely.
 	torn bool
 }
 
-// Open returns a Log that appends to a file; "-" is the standard output, and ""
-// gives nil.
+// Open returns a Log that appends to a file. "-" means standard output; for "" it
+// returns nil.
 func Open(path string, log *slog.Logger) (*Log, error) {
 	switch path {
 	case "":
@@ -89,10 +91,10 @@ func Open(path string, log *slog.Logger) (*Log, error) {
 	return l, nil
 }
 
-// New returns a Log that writes to out, a line at a time.
+// New returns a Log that writes to out, one line in each call.
 func New(out io.Writer, log *slog.Logger) *Log { return &Log{log: log, now: time.Now, out: out} }
 
-// Close ends the file.
+// Close closes the file.
 func (l *Log) Close() error {
 	if l == nil || l.file == nil {
 		return nil
@@ -100,8 +102,8 @@ func (l *Log) Close() error {
 	return l.file.Close()
 }
 
-// Unary is a grpc.UnaryServerInterceptor. What cannot be written is done all the
-// same, and is in the service's own log.
+// Unary is a grpc.UnaryServerInterceptor. If a line cannot be written, the call
+// succeeds all the same, and the service's own log has the line.
 func (l *Log) Unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	e, wanted := entryOf(req)
 	if l == nil || !wanted {
@@ -115,7 +117,8 @@ func (l *Log) Unary(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handl
 	return resp, err
 }
 
-// entryOf begins the line of a request. It returns false for those that have none.
+// entryOf returns the fields that a request decides, and false for a request without
+// an entry.
 func entryOf(req any) (Entry, bool) {
 	switch r := req.(type) {
 	case *historyv1.CancelRequest:
@@ -126,12 +129,18 @@ func entryOf(req any) (Entry, bool) {
 		return Entry{Action: setTTL, Group: clip(r.GetGroupName()), TTL: r.GetTtl()}, true
 	case *historyv1.ListGroupsRequest:
 		return Entry{Action: listGroups}, true
+	case *adminv1.ListStoredGroupsRequest:
+		return Entry{Action: listGroups}, r.GetPage() == "" // the first page stands for all
+	case *adminv1.GetGroupRequest:
+		return Entry{Action: getGroup, Group: clip(r.GetGroupName())}, true
+	case *adminv1.PurgeRequest:
+		return Entry{Action: purge, Group: clip(r.GetGroupName())}, true
 	}
 	return Entry{}, false
 }
 
-// clip bounds what a caller may have made up: nothing that is longer names a group or
-// a message, and a request may be of megabytes.
+// clip bounds a name from a request, which may have megabytes. No group and no uuid
+// is longer.
 func clip(s string) string { return s[:min(len(s), group.MaxLen)] }
 
 func (e *Entry) identify(ctx context.Context) {
@@ -154,12 +163,11 @@ func (l *Log) write(ctx context.Context, e *Entry) {
 		err = l.writeLine(append(line, '\n'))
 	}
 	if err != nil {
-		l.log.ErrorContext(ctx, "a line of the audit log could not be written", "action", e.Action, "group", e.Group, "uuid", e.UUID, "error", err)
+		l.log.ErrorContext(ctx, "cannot write to the audit log", "action", e.Action, "group", e.Group, "uuid", e.UUID, "error", err)
 	}
 }
 
-// writeLine writes a line. What a full disk has left of the one before ends first, so
-// that it takes no other with it.
+// writeLine writes a line. If a full disk cut the line before, it ends that one first.
 func (l *Log) writeLine(line []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,9 @@ import (
 type silentBus struct {
 	history.Log
 	hub *Hub
+	// Closed when it is asked for heads for the first time.
+	asked chan struct{}
+	once  sync.Once
 }
 
 func (b *silentBus) Subscribe(groups ...group.Name) {
@@ -25,6 +29,7 @@ func (b *silentBus) Subscribe(groups ...group.Name) {
 }
 func (b *silentBus) Unsubscribe(...group.Name) {}
 func (b *silentBus) Heads(_ context.Context, groups []group.Name) []history.Head {
+	b.once.Do(func() { close(b.asked) })
 	heads := make([]history.Head, len(groups))
 	for i := range heads {
 		heads[i].Position.Epoch = 1
@@ -33,27 +38,27 @@ func (b *silentBus) Heads(_ context.Context, groups []group.Name) []history.Head
 }
 
 // swallow takes everything.
-type swallow struct{ attached chan struct{} }
+type swallow struct{}
 
-func (s swallow) Attached(stream.Position, bool)            { close(s.attached) }
+func (s swallow) Attached(stream.Position, bool)            {}
+func (s swallow) Lost(int)                                  {}
 func (s swallow) Deliver(stream.Epoch, []stream.Event) bool { return true }
 func (s swallow) Failed(error)                              {}
 
 // BenchmarkHeard is the cost of one live event for a group with one follower,
 // as of one edge.
 func BenchmarkHeard(b *testing.B) {
-	bus := &silentBus{}
+	bus := &silentBus{asked: make(chan struct{})}
 	hub := New(bus, bus, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	bus.hub = hub
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { _ = hub.Run(ctx); close(done) }()
 	defer func() { cancel(); <-done }()
-	sink := swallow{make(chan struct{})}
-	f := hub.NewFollower("/room/1", Start{After: &stream.Position{Epoch: 1}}, sink)
-	f.Begin()
+	f := hub.NewFollower("/room/1", Start{After: &stream.Position{Epoch: 1}})
+	f.Begin(swallow{})
 	defer f.Stop()
-	<-sink.attached
+	<-bus.asked // it has compared its position before it moves
 	payload := make([]byte, 128)
 	events := make([]stream.Event, 1)
 	b.ReportAllocs()

@@ -6,8 +6,8 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// Bounds of what waits while a follower catches up. What does not fit is
-// dropped: the store has the stored events, and the others are at most once.
+// Bounds of what waits while a follower reads the store. What does not fit is
+// dropped: the store has the stored events, and the others come at most once.
 const (
 	bufferItems    = 1024
 	bufferBytes    = 1 << 20
@@ -17,27 +17,27 @@ const (
 // eventOverhead is about what an event occupies beside its packet, in bytes.
 const eventOverhead = 128
 
-// heardEvents is what one call of Heard brought.
-type heardEvents struct {
+// arrival is what the bus brought in one call.
+type arrival struct {
 	epoch  stream.Epoch
 	events []stream.Event
 }
 
-// buffer holds live events in the order in which they came.
+// buffer holds live events in the order in which they arrived.
 type buffer struct {
-	heard        []heardEvents
+	arrivals     []arrival
 	items, bytes int
 }
 
-// add returns false when the events do not fit: then none of them is taken.
-// total counts over all buffers.
+// add returns false when the events do not fit, and then takes none of them.
+// total counts the bytes of all buffers.
 func (b *buffer) add(epoch stream.Epoch, events []stream.Event, total *atomic.Int64) bool {
 	size := sizeOf(events)
 	if b.items+len(events) > bufferItems || b.bytes+size > bufferBytes ||
 		total.Load()+int64(size) > allBufferBytes {
 		return false
 	}
-	b.heard = append(b.heard, heardEvents{epoch, events})
+	b.arrivals = append(b.arrivals, arrival{epoch, events})
 	b.items += len(events)
 	b.bytes += size
 	total.Add(int64(size))
@@ -45,11 +45,11 @@ func (b *buffer) add(epoch stream.Epoch, events []stream.Event, total *atomic.In
 }
 
 // take empties the buffer.
-func (b *buffer) take(total *atomic.Int64) []heardEvents {
-	heard := b.heard
+func (b *buffer) take(total *atomic.Int64) []arrival {
+	arrivals := b.arrivals
 	total.Add(int64(-b.bytes))
 	*b = buffer{}
-	return heard
+	return arrivals
 }
 
 func sizeOf(events []stream.Event) int {

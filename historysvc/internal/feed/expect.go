@@ -8,121 +8,102 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// sweepEvery is the pause between two looks at what was expected: a message
-// that was stored here and is not heard is looked for after one to two of them.
+// sweepEvery is the time between two sweeps of expectations. A message that was
+// stored here and does not arrive is read after one to two of them.
 const sweepEvery = 100 * time.Millisecond
 
-// place is that of a message.
-type place struct {
+// messageID names a message of a group.
+type messageID struct {
 	epoch stream.Epoch
 	seq   uint64
 }
 
-// expected is what the followers of a topic should have heard of. It is guarded
-// by topic.mu.
-type expected struct {
-	// Stored since the last sweep: the newest one; and before it.
-	fresh, due place
-	// The topic is listed for the next sweep.
-	listed bool
-}
-
-// expectations lists the topics to look at. There is a timer only while there
-// are some.
+// expectations are messages that the followers of topics should get from the bus.
 type expectations struct {
-	// Holds a token when topics has become non-empty.
-	wake   chan struct{}
-	mu     sync.Mutex
-	topics []*topic
+	// Holds a token when there may be some.
+	wake chan struct{}
+
+	mu sync.Mutex
+	// Of each topic, the newest message stored since the last sweep, and the newest
+	// before it.
+	fresh, due map[*topic]messageID
 }
 
-func (e *expectations) add(t *topic) {
+func newExpectations() *expectations {
+	return &expectations{wake: make(chan struct{}, 1), fresh: make(map[*topic]messageID)}
+}
+
+// add notes a message that was stored, unless all followers have it.
+func (e *expectations) add(t *topic, m messageID) {
+	if !t.lacks(m) {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.topics = append(e.topics, t)
-	if len(e.topics) == 1 {
+	if newest := e.fresh[t]; newest.epoch != m.epoch || newest.seq < m.seq {
+		e.fresh[t] = m
+	}
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// sweep returns the messages that are due, and reports whether others are to come.
+func (e *expectations) sweep() (due map[*topic]messageID, more bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	due, e.due, e.fresh = e.due, e.fresh, make(map[*topic]messageID)
+	return due, len(e.due) > 0
+}
+
+// run sweeps until ctx ends. It has a timer only while messages are expected.
+func (e *expectations) run(ctx context.Context) {
+	for {
 		select {
-		case e.wake <- struct{}{}:
-		default:
+		case <-ctx.Done():
+			return
+		case <-e.wake:
+		}
+		for more := true; more; {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(sweepEvery):
+			}
+			var due map[*topic]messageID
+			due, more = e.sweep()
+			for t, m := range due {
+				t.catchUpTo(m)
+			}
 		}
 	}
 }
 
-func (e *expectations) take() []*topic {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	topics := e.topics
-	e.topics = nil
-	return topics
-}
-
-// expect is called under t.mu.
-func (t *topic) expect(p place) {
-	if !t.lacks(p) {
-		return
-	}
-	if x := &t.expected; x.fresh.epoch != p.epoch || x.fresh.seq < p.seq {
-		x.fresh = p
-	}
-	t.list()
-}
-
-func (t *topic) list() {
-	if !t.expected.listed {
-		t.expected.listed = true
-		t.hub.expectations.add(t)
-	}
-}
-
-// lacks says whether a live follower has not got to p.
-func (t *topic) lacks(p place) bool {
+// catchUpTo lets the followers that are not yet at m catch up.
+func (t *topic) catchUpTo(m messageID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	for _, f := range t.followers {
-		if f.lacks(p) {
+		if f.lacks(m) {
+			f.catchUp(causeExpected)
+		}
+	}
+}
+
+// lacks reports whether a live follower is not yet at m.
+func (t *topic) lacks(m messageID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.followers {
+		if f.lacks(m) {
 			return true
 		}
 	}
 	return false
 }
 
-func (f *Follower) lacks(p place) bool {
-	return p.epoch != 0 && f.phase == live && (f.pos.Epoch != p.epoch || f.pos.Seq < p.seq)
-}
-
-// sweep looks for what was expected at the last sweep already.
-func (t *topic) sweep() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	x := &t.expected
-	for _, f := range t.followers {
-		if f.lacks(x.due) {
-			f.catchUp(causeExpected)
-		}
-	}
-	x.listed = false
-	x.due, x.fresh = x.fresh, place{}
-	if t.lacks(x.due) {
-		t.list()
-	} else {
-		x.due = place{}
-	}
-}
-
-func (h *Hub) keepSweeping(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-h.expectations.wake:
-		}
-		pause := time.NewTimer(sweepEvery)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return
-		case <-pause.C:
-		}
-		for _, t := range h.expectations.take() {
-			t.sweep()
-		}
-	}
+func (f *Follower) lacks(m messageID) bool {
+	pos := &f.pos
+	return f.state == live && (pos.Epoch != m.epoch || pos.Seq < m.seq)
 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 type world struct {
 	t   testing.TB
 	hub *Hub
+	log bytes.Buffer // read when nothing runs
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -38,6 +40,8 @@ type world struct {
 	duringRead, duringHeads func()
 	reads                   int
 	latency                 func() time.Duration
+	// Calls of Read and Heads at one time, now and at most.
+	underWay, mostUnderWay int
 }
 
 type fakeGroup struct {
@@ -56,7 +60,7 @@ func run(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, rng: rand.New(rand.NewPCG(1, 2)), groups: make(map[group.Name]*fakeGroup), page: 3}
-		w.hub = New(w, w, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+		w.hub = New(w, w, slog.New(slog.NewTextHandler(&w.log, nil)), prometheus.NewRegistry())
 		ctx, cancel := context.WithCancel(t.Context())
 		var hub sync.WaitGroup
 		hub.Go(func() {
@@ -161,6 +165,13 @@ func (w *world) Read(ctx context.Context, g group.Name, start history.Start) (hi
 func (w *world) pretend(ctx context.Context) error {
 	w.mu.Lock()
 	w.reads++
+	w.underWay++
+	w.mostUnderWay = max(w.mostUnderWay, w.underWay)
+	defer func() {
+		w.mu.Lock()
+		w.underWay--
+		w.mu.Unlock()
+	}()
 	var pause time.Duration
 	if w.latency != nil {
 		pause = w.latency()
@@ -299,16 +310,16 @@ type sink struct {
 	pos      stream.Position
 	attached int
 	gaps     int
+	lost     int
 	got      []string
-	tombs    map[uint64]bool
 	failed   error
 	ended    bool
 }
 
 func (w *world) follow(g group.Name, start Start) *sink {
-	s := &sink{t: w.t, name: string(g), room: -1, tombs: make(map[uint64]bool)}
-	s.Follower = w.hub.NewFollower(g, start, s)
-	s.Begin()
+	s := &sink{t: w.t, name: string(g), room: -1}
+	s.Follower = w.hub.NewFollower(g, start)
+	s.Begin(s)
 	synctest.Wait()
 	return s
 }
@@ -331,7 +342,6 @@ func (s *sink) Attached(at stream.Position, gap bool) {
 	if gap {
 		s.gaps++
 		s.got = append(s.got, "gap")
-		clear(s.tombs)
 	}
 	s.pos = at
 }
@@ -364,16 +374,21 @@ func (s *sink) take(epoch stream.Epoch, e *stream.Event) {
 	case stream.Message:
 		s.got = append(s.got, e.UUID)
 	case stream.Tombstone:
-		s.tombs[e.Seq] = true
 		s.got = append(s.got, "tombstone "+e.UUID)
 	case stream.Recall:
-		if e.Silent != s.tombs[e.Target] {
-			s.t.Errorf("%s: recall of %d: silent %v, want %v", s.name, e.Target, e.Silent, s.tombs[e.Target])
-		}
 		s.got = append(s.got, "recall "+e.UUID)
 	default:
 		s.got = append(s.got, "packet "+string(e.Payload))
 	}
+}
+
+func (s *sink) Lost(packets int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.attached == 0 || s.ended || packets < 1 {
+		s.t.Errorf("%s: %d packets are lost before the beginning or after the end", s.name, packets)
+	}
+	s.lost += packets
 }
 
 func (s *sink) Failed(err error) {

@@ -3,6 +3,7 @@ package feed
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,21 +220,17 @@ func TestLostLastMessageIsFoundWithinTwoSeconds(t *testing.T) {
 
 func TestExpectedMessageThatIsNotHeardIsReadSoon(t *testing.T) {
 	run(t, func(w *world) {
-		gone := w.follow(room, Start{})
-		gone.stop() // with its topic
+		w.follow(room, Start{}).stop() // with its topic
 		s, other := w.follow(room, Start{}), w.follow(room, Start{})
 		var want []string
-		for i, expect := range []func(stream.Epoch, uint64){
-			func(epoch stream.Epoch, seq uint64) { w.hub.Expect(room, epoch, seq) },
-			func(epoch stream.Epoch, seq uint64) { other.Expect(epoch, seq) },
-			func(epoch stream.Epoch, seq uint64) { gone.Expect(epoch, seq) },
-		} {
+		for i := range 3 {
 			e := w.store(room, fmt.Sprint("u", i))
-			expect(w.groups[room].epoch, e.Seq)
+			w.hub.Expect(room, w.groups[room].epoch, e.Seq)
 			time.Sleep(2*sweepEvery + time.Millisecond)
 			synctest.Wait()
 			want = append(want, fmt.Sprint("u", i))
 			s.want("two sweeps later", want...)
+			other.want("two sweeps later", want...)
 		}
 		s.stop()
 		other.stop()
@@ -252,8 +249,8 @@ func TestExpectedMessageThatIsHeardCausesNoRead(t *testing.T) {
 		if w.reads != before {
 			t.Errorf("%d calls of the store, want none", w.reads-before)
 		}
-		if n := len(w.hub.expectations.take()); n != 0 {
-			t.Errorf("%d topics are still to be swept, want none", n)
+		if due, more := w.hub.expectations.sweep(); len(due) > 0 || more {
+			t.Errorf("%d messages are due, others to come: %v; want none", len(due), more)
 		}
 		s.stop()
 	})
@@ -302,34 +299,57 @@ func TestSubscriptionRemadeWhileTheHeadIsReadMakesItBeReadAgain(t *testing.T) {
 	})
 }
 
-func TestFollowerIsReadForOnlyOnceAtATime(t *testing.T) {
+func TestFollowerMakesOneCallOfTheStoreAtATime(t *testing.T) {
+	run(t, func(w *world) {
+		w.store(room, "u1")
+		from := w.headOf(room)
+		w.latency = func() time.Duration { return time.Millisecond }
+		s := w.follow(room, Start{After: &from}) // the head is being read
+		w.store(room, "u2")
+		w.publish("u3") // makes a hole
+		w.hub.Subscribed(room)
+		w.store(room, "u4")
+		w.publish("u5")
+		time.Sleep(5 * time.Millisecond)
+		synctest.Wait()
+		s.want("after the read that the hole needed", "u2", "u3", "u4", "u5")
+		if w.mostUnderWay != 1 {
+			t.Errorf("%d calls of the store at a time, want 1", w.mostUnderWay)
+		}
+		s.stop()
+	})
+}
+
+func TestHeadThatIsReadAgainWhereFollowersAskForThemselvesIsTheNewest(t *testing.T) {
 	run(t, func(w *world) {
 		w.store(room, "u1")
 		calls := 0
 		w.fault = func() error {
-			// The heads of all fail, so that each is asked for alone.
+			// Reading the heads of all fails, so the follower asks for itself.
 			if calls++; calls == 1 {
 				return history.ErrUnavailable
 			}
 			return nil
 		}
-		w.duringHeads = func() { // alone
+		w.duringHeads = func() {
 			w.duringHeads = nil
-			// It becomes live by another way, and finds a hole.
-			w.hub.Subscribed(room)
-			time.Sleep(time.Millisecond)
+			w.hub.Subscribed(room) // so the answer under way is too old
 			w.store(room, "u2")
 			w.hub.Heard(room, w.groups[room].epoch, []stream.Event{w.store(room, "u3")})
 		}
 		s := w.follow(room, Start{})
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(callBackoff.Min)
 		synctest.Wait()
-		s.want("the hole is filled at once", "u2", "u3")
+		if diff := cmp.Diff([]stream.Position{w.headOf(room)}, s.starts); diff != "" {
+			t.Errorf("attached, want (-), got (+):\n%s", diff)
+		}
+		w.publish("u4")
+		s.want("after the head", "u4")
 		s.stop()
 	})
 }
 
-func TestTombstonesBeforeAGapDoNotSilenceRecallsAfterIt(t *testing.T) {
+func TestRecallAfterAGapOfAMessageBeforeItIsPassedOn(t *testing.T) {
 	run(t, func(w *world) {
 		w.store(room, "u1")
 		w.mu.Lock()
@@ -341,7 +361,7 @@ func TestTombstonesBeforeAGapDoNotSilenceRecallsAfterIt(t *testing.T) {
 		w.store(room, "u3")
 		w.groups[room].trimmed = 2
 		w.publish("u4")
-		w.say(w.recall(room, 1)) // the sink checks Silent
+		w.say(w.recall(room, 1))
 		s.want("members that came after the gap may know u1", "tombstone u1", "gap", "recall u1")
 		s.stop()
 	})
@@ -366,6 +386,61 @@ func TestFullSinkGetsStoredEventsLaterAndLosesOthers(t *testing.T) {
 	})
 }
 
+func TestSinkIsToldOfEachPacketThatItDoesNotGet(t *testing.T) {
+	run(t, func(w *world) {
+		s := w.follow(room, Start{})
+		s.room = 0
+		w.say(packet("refused"))
+		if s.lost != 1 {
+			t.Errorf("%d packets are lost after a refusal, want 1", s.lost)
+		}
+		w.publish("u1")
+		w.say(packet("while full"), packet("while full"))
+		if s.lost != 3 {
+			t.Errorf("%d packets are lost while the sink is full, want 3", s.lost)
+		}
+		// It is refused again what the store has, while a packet waits for its turn.
+		w.duringRead = func() {
+			w.duringRead = nil
+			w.hub.Heard(room, w.groups[room].epoch, []stream.Event{packet("kept in vain")})
+		}
+		s.Resume()
+		synctest.Wait()
+		if s.lost != 4 {
+			t.Errorf("%d packets are lost after the read, want 4", s.lost)
+		}
+		// More packets than wait while the store is read.
+		w.store(room, "u2")
+		w.duringRead = func() {
+			w.duringRead = nil
+			for range bufferItems + 10 {
+				w.hub.Heard(room, w.groups[room].epoch, []stream.Event{packet("p")})
+			}
+		}
+		s.makeRoom()
+		if s.lost != 14 {
+			t.Errorf("%d packets are lost after the buffer was full, want 14", s.lost)
+		}
+		s.stop()
+	})
+}
+
+func TestNobodyIsToldOfPacketsBeforeItsBeginning(t *testing.T) {
+	run(t, func(w *world) {
+		w.duringHeads = func() {
+			w.duringHeads = nil
+			for range bufferItems + 10 {
+				w.hub.Heard(room, 1, []stream.Event{packet("p")})
+			}
+		}
+		s := w.follow(room, Start{}) // whose sink complains of losses before Attached
+		if s.lost != 0 {
+			t.Errorf("%d packets are lost, want none", s.lost)
+		}
+		s.stop()
+	})
+}
+
 func TestPacketRefusedByAFullSinkDoesNotStopTheStream(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
@@ -378,13 +453,13 @@ func TestPacketRefusedByAFullSinkDoesNotStopTheStream(t *testing.T) {
 	})
 }
 
-func TestRecallOfAMessageThatWasNotDeliveredIsSilent(t *testing.T) {
+func TestMessageThatIsRecalledBeforeItIsReadIsATombstone(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})
 		w.store(room, "u1") // lost
 		e2 := w.store(room, "u2")
 		r1 := w.recall(room, 1)
-		w.say(e2, r1) // the sink checks Silent
+		w.say(e2, r1)
 		s.want("the message was recalled before it was read", "tombstone u1", "u2", "recall u1")
 		r2 := w.recall(room, 2)
 		w.say(r2)
@@ -393,7 +468,7 @@ func TestRecallOfAMessageThatWasNotDeliveredIsSilent(t *testing.T) {
 	})
 }
 
-func TestLiveRecallOfATombstoneIsSilentAndTheSharedEventIsNotChanged(t *testing.T) {
+func TestRecallThatTheSinkRefusedIsReadAgain(t *testing.T) {
 	run(t, func(w *world) {
 		w.store(room, "u1")
 		zero := stream.Position{}
@@ -403,12 +478,8 @@ func TestLiveRecallOfATombstoneIsSilentAndTheSharedEventIsNotChanged(t *testing.
 		s := w.follow(room, Start{After: &zero})
 		s.want("the place of the message", "tombstone u1")
 		s.room = 0
-		events := []stream.Event{w.recall(room, 1)}
-		w.say(events...)
-		if events[0].Silent {
-			t.Error("the shared event was changed")
-		}
-		s.makeRoom() // the refused recall is read and must still be silent
+		w.say(w.recall(room, 1))
+		s.makeRoom()
 		s.want("after the recall", "tombstone u1", "recall u1")
 		s.stop()
 	})
@@ -416,7 +487,7 @@ func TestLiveRecallOfATombstoneIsSilentAndTheSharedEventIsNotChanged(t *testing.
 
 func TestTrimmedEventsAreAGap(t *testing.T) {
 	run(t, func(w *world) {
-		s := w.follow(room, Start{})
+		s, other := w.follow(room, Start{}), w.follow(room, Start{})
 		w.publish("u1")
 		for i := 2; i <= 9; i++ {
 			w.store(room, fmt.Sprint("u", i))
@@ -426,6 +497,10 @@ func TestTrimmedEventsAreAGap(t *testing.T) {
 		w.publish("u11")
 		s.want("u2 to u5 are gone", "u1", "gap", "u11")
 		s.stop()
+		other.stop()
+		if said := w.log.String(); strings.Count(said, "level=WARN") != 1 || !strings.Contains(said, "group="+string(room)) {
+			t.Errorf("log: %q, want one warning for both readers", said)
+		}
 	})
 }
 
@@ -490,7 +565,7 @@ func TestReadsAreTriedAgainUntilTheStoreIsBack(t *testing.T) {
 		w.mu.Lock()
 		w.fault = nil
 		w.mu.Unlock()
-		time.Sleep(maxPause)
+		time.Sleep(callBackoff.Max)
 		synctest.Wait()
 		s.want("when the store is back", "u1", "u2")
 		s.stop()
@@ -528,8 +603,8 @@ func TestFollowerThatReplacesTheLastOneAtOnceIsAttached(t *testing.T) {
 		// Without a pause, so that the bus need not hear of it.
 		a.Stop()
 		b := &sink{t: t, name: "b", room: -1}
-		b.Follower = w.hub.NewFollower(room, Start{}, b)
-		b.Begin()
+		b.Follower = w.hub.NewFollower(room, Start{})
+		b.Begin(b)
 		synctest.Wait()
 		w.publish("u1")
 		b.want("live", "u1")
@@ -546,8 +621,8 @@ func TestManyGroupsAreSubscribedAndAttachedTogether(t *testing.T) {
 			g := group.Name(fmt.Sprint("/g", i))
 			w.store(g, "u1")
 			s := &sink{t: t, name: string(g), room: -1}
-			s.Follower = w.hub.NewFollower(g, Start{}, s)
-			s.Begin()
+			s.Follower = w.hub.NewFollower(g, Start{})
+			s.Begin(s)
 			sinks[i] = s
 		}
 		time.Sleep(100 * time.Millisecond)
@@ -560,34 +635,6 @@ func TestManyGroupsAreSubscribedAndAttachedTogether(t *testing.T) {
 				t.Fatalf("%s was attached %d times, want once", s.name, s.attached)
 			}
 			s.stop()
-		}
-	})
-}
-
-func TestFollowerKnowsWhatItsSinkGetsAndWhatNot(t *testing.T) {
-	run(t, func(w *world) {
-		w.store(room, "u1")
-		s := w.follow(room, Start{})
-		at := s.position()
-		w.publish("u2")
-		for _, tt := range []struct {
-			what  string
-			epoch stream.Epoch
-			seq   uint64
-			want  Prospect
-		}{
-			{"a message from before it began", at.Epoch, at.Seq, Unknown},
-			{"a message that it has passed on", at.Epoch, at.Seq + 1, Passed},
-			{"the next message", at.Epoch, at.Seq + 2, Coming},
-			{"a message of another life of the group", at.Epoch + 1, at.Seq + 1, Unknown},
-		} {
-			if got := s.Expect(tt.epoch, tt.seq); got != tt.want {
-				t.Errorf("%s: got %d, want %d", tt.what, got, tt.want)
-			}
-		}
-		s.stop()
-		if got := s.Expect(at.Epoch, at.Seq+1); got != Unknown {
-			t.Errorf("after Stop: got %d, want %d", got, Unknown)
 		}
 	})
 }

@@ -1,14 +1,12 @@
 package feed
 
 import (
-	"time"
-
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// Start is where a follower begins. The zero Start is from now on: after what
-// the store has once the subscription holds.
+// Start is where a follower begins. The zero Start means from now on: after the
+// newest event in the store once the subscription holds.
 type Start struct {
 	// After the message with this uuid.
 	AfterUUID string
@@ -16,203 +14,200 @@ type Start struct {
 	After *stream.Position
 }
 
-// Sink takes what a Follower passes on. Its methods are called one after
+// Sink takes the events of one Follower. Its methods are called one after
 // another, under a lock: they return at once and call neither the Hub nor the
 // Follower.
 type Sink interface {
-	// Attached says that the stream goes on from at. It comes once before
-	// everything else, when the subscription holds and the place is known; and
-	// again with gap, when what stood between the place reached so far (or
-	// asked for) and at is lost. Then what follows begins at at.
+	// Attached reports the position after which the stream goes on. It comes once
+	// before everything else, when the subscription holds and the position is
+	// known. It comes again with gap when the events between the last position
+	// (or the Start) and at are lost; later events follow at.
 	Attached(at stream.Position, gap bool)
-	// Deliver takes events, which are shared and must not be changed, or returns
-	// false because there is no room: then it has taken none of them. Stored
-	// ones wait in the store until Follower.Resume, others are lost.
+	// Deliver takes events, which are shared and must not be changed. It returns
+	// false if there is no room, and then has taken none of them: stored events
+	// wait in the store until Follower.Resume, others are lost.
 	Deliver(epoch stream.Epoch, events []stream.Event) bool
-	// Failed says that the group cannot be followed. Nothing comes after it.
+	// Lost reports that so many packets that are not stored are lost, because the sink
+	// had no room or the follower was behind. It may come at any time after Attached.
+	Lost(packets int)
+	// Failed reports that the group cannot be followed. Nothing comes after it.
 	Failed(err error)
 }
 
-// phase is what a follower is doing. Between them it goes like this:
+// state is what a follower is doing:
 //
-//	subscribing -> attaching -> live <-> reading
-//	            \-> live            \-> full -> reading
+//	subscribing -> attaching -> live <-> reading -> full -> reading
+//	            |  attaching -> adopting -> live -> full
+//	            |-> live
 //	            \-> reading
-type phase uint8
+//
+// Every state but subscribing can end.
+type state uint8
 
 const (
-	// The subscription does not hold yet. Events that come are not for us.
-	subscribing phase = iota
-	// It will start from the head, which is being asked for. Events wait.
+	// It waits for the subscription. Events that arrive are not for it.
+	subscribing state = iota
+	// It asks for the head of the stream, where it will begin. Events wait.
 	attaching
-	// Events that follow are passed on.
+	// The same for a group without counters: reading the group makes them.
+	adopting
+	// It passes on events that follow its position.
 	live
-	// The store is being read. Events wait.
+	// It reads the store. Events wait.
 	reading
 	// The sink has no room. Stored events wait in the store.
 	full
-	// Stopped or failed.
+	// It was stopped, or has failed.
 	ended
 )
 
 // Follower passes the events of one group to one sink.
 type Follower struct {
-	hub  *Hub
-	name group.Name
-	sink Sink
+	hub   *Hub
+	group group.Name
 	// Set by Begin.
+	sink  Sink
 	topic *topic
 
-	// All that follows is guarded by topic.mu.
+	// topic.mu guards the rest.
 
-	phase phase
-	// Where the next read begins while pos is not known.
+	state state
+	// Where to read from until pos is known.
 	start Start
-	pos   stream.Position
-	// The sink has got every message after this one, up to pos.
-	from  uint64
-	skips stream.Skips
-	// attaching, reading: live events, and whether some that are stored did not
-	// fit, or may have been missed, so that another read is needed.
+	// The sink knows where its events begin.
+	attached bool
+	// After the last event that the sink was given.
+	pos stream.Position
+	// Events that wait.
 	buffer buffer
-	missed bool
-	// attaching: the store has no counters for the group yet.
-	unknown bool
-	// The place of the last poll at which the head was elsewhere.
-	behind *stream.Position
-	check  check
-	job    job
-	// Failed calls of the store in a row, and the timer of the next one.
-	failures int
-	retry    *time.Timer
+	call   call
 }
 
-// Begin starts the follower. The sink may be called before Begin returns.
-func (f *Follower) Begin() { f.hub.insert(f) }
+// call is a follower's use of the store: one call at a time, so that the answers
+// come in order.
+type call struct {
+	// A call is queued, under way, or pausing after a failure.
+	pending bool
+	// Events may have been missed since the call began, so its answer is too old.
+	dirty bool
+	// Calls that failed in a row.
+	failures int
+}
 
-// Stop ends the follower. It is called after Begin, and the sink is not
-// called once it has returned.
+// Begin starts the follower. It may call the sink before it returns.
+func (f *Follower) Begin(sink Sink) {
+	f.sink = sink
+	f.hub.insert(f)
+}
+
+// Stop ends the follower after Begin. Once Stop has returned, the sink is not
+// called any more.
 func (f *Follower) Stop() { f.hub.remove(f) }
 
-// Resume says that the sink has room again. It is of no effect on a follower
-// whose events the sink has not refused.
+// Resume reports that the sink has room again. It does nothing unless the sink
+// has refused stored events.
 func (f *Follower) Resume() {
 	f.topic.mu.Lock()
 	defer f.topic.mu.Unlock()
-	if f.phase == full {
+	if f.state == full {
 		f.catchUp(causeSlow)
 	}
 }
 
-// Prospect is what a follower can say of a message that was just stored.
-type Prospect uint8
+// The caller of every method below holds topic.mu.
 
-const (
-	// Unknown means that it does not follow the stream now, or that of another life.
-	Unknown Prospect = iota
-	// Coming means that the sink will get it, unless the follower ends or is told of a gap.
-	Coming
-	// Passed means that the sink has got it.
-	Passed
-)
-
-// Expect is Hub.Expect for the follower's group, and says whether its sink has
-// got the message, or will.
-func (f *Follower) Expect(epoch stream.Epoch, seq uint64) Prospect {
-	f.topic.mu.Lock()
-	if f.phase == ended {
-		// The group may have another topic by now.
-		f.topic.mu.Unlock()
-		f.hub.Expect(f.name, epoch, seq)
-		return Unknown
+// subscribed notes that the subscription holds, for the first time or again.
+func (f *Follower) subscribed() {
+	switch f.state {
+	case subscribing:
+		f.open()
+	case attaching, adopting, live, reading:
+		f.ask() // events may have been missed
+	case full, ended: // it reads the store when there is room
 	}
-	defer f.topic.mu.Unlock()
-	f.topic.expect(place{epoch, seq})
+}
+
+// open starts f once the subscription holds.
+func (f *Follower) open() {
 	switch {
-	case f.phase != live || f.pos.Epoch != epoch || seq <= f.from:
-		return Unknown
-	case f.pos.Seq < seq:
-		return Coming
+	case f.start.After != nil:
+		// This position may be the head, so compare before reading anything.
+		// Meanwhile pass on what follows.
+		f.attach(*f.start.After, false)
+		f.state = live
+		f.ask()
+	case f.start.AfterUUID != "":
+		f.catchUp(causeStart)
 	default:
-		return Passed
+		f.state = attaching
+		f.ask()
 	}
 }
 
-// end makes f deaf. The caller holds topic.mu, as for everything below.
+// attach tells the sink after which position its events begin.
+func (f *Follower) attach(at stream.Position, gap bool) {
+	f.start, f.attached = Start{}, true
+	f.pos = at
+	f.sink.Attached(at, gap)
+}
+
+// end makes f ignore everything.
 func (f *Follower) end() {
-	f.phase = ended
+	f.state = ended
 	f.buffer.take(&f.hub.buffered)
-	if f.retry != nil {
-		f.retry.Stop()
-	}
 }
 
-// fail ends f because its group cannot be had.
+// fail ends f because its group cannot be followed.
 func (f *Follower) fail(err error) {
 	f.end()
 	f.sink.Failed(err)
 }
 
-// open starts f, now that the subscription holds.
-func (f *Follower) open() {
-	switch {
-	case f.start.After != nil:
-		// What it asks for may be the head: that is found out first, together
-		// with others. Until then what follows is passed on.
-		f.begin(*f.start.After, false)
-		f.phase = live
-		f.compareWithHead()
-	case f.start.AfterUUID != "":
-		f.catchUp(causeStart)
-	default:
-		f.phase = attaching
-		f.compareWithHead()
-	}
-}
-
-// subscribed hears that the subscription holds, for the first time or again.
-func (f *Follower) subscribed() {
-	switch f.phase {
-	case subscribing:
-		f.open()
-	case attaching, live:
-		f.compareWithHead()
-	case reading:
-		f.missed = true
-	case full, ended: // it reads the store when there is room
-	}
-}
-
-// begin tells the sink where what it gets begins.
-func (f *Follower) begin(at stream.Position, gap bool) {
-	f.pos, f.from = at, at.Seq
-	f.sink.Attached(at, gap)
-}
-
-// attach makes f live from the head on.
-func (f *Follower) attach(head stream.Position) {
-	f.begin(head, false)
-	f.goLive()
-}
-
-// heard takes live events.
-func (f *Follower) heard(epoch stream.Epoch, events []stream.Event) {
-	switch f.phase {
+// receive takes live events from the bus.
+func (f *Follower) receive(epoch stream.Epoch, events []stream.Event) {
+	switch f.state {
 	case live:
-		rest, ok := f.pass(epoch, events)
-		if !ok {
-			f.phase = full
-			return
-		}
-		if len(rest) > 0 {
+		if rest := f.pass(epoch, events); len(rest) > 0 {
 			f.catchUp(causeHole)
 			f.keep(epoch, rest)
 		}
-	case attaching, reading:
+	case attaching, adopting, reading:
 		f.keep(epoch, events)
-	default:
+	case subscribing, full, ended:
 		f.drop(events)
 	}
+}
+
+// pass passes on the events that follow and returns the others, beginning with
+// the first that does not follow. If the sink has no room for stored events, f
+// is full afterwards and there are no others.
+func (f *Follower) pass(epoch stream.Epoch, events []stream.Event) (rest []stream.Event) {
+	for rest = events; len(rest) > 0; {
+		next, others, after := following(f.pos, epoch, rest)
+		if len(next) == 0 {
+			return others
+		}
+		if rest = others; f.deliver(epoch, next, after) {
+			continue
+		}
+		f.drop(next)
+		if after != f.pos {
+			f.drop(rest)
+			f.state = full
+			return nil
+		}
+	}
+	return nil
+}
+
+// deliver gives events to the sink and moves on to the position after them. If
+// the sink refuses, nothing has happened.
+func (f *Follower) deliver(epoch stream.Epoch, events []stream.Event, after stream.Position) bool {
+	if !f.sink.Deliver(epoch, events) {
+		return false
+	}
+	f.pos = after
+	return true
 }
 
 // keep lets live events wait.
@@ -221,135 +216,56 @@ func (f *Follower) keep(epoch stream.Epoch, events []stream.Event) {
 		return
 	}
 	f.drop(events)
-	f.missed = true
+	f.call.dirty = true // a call is pending in every state that keeps events
 }
 
-// drop counts the events that are lost by not being passed on.
+// drop notes that events are not passed on. The store has the stored ones; the others
+// are lost.
 func (f *Follower) drop(events []stream.Event) {
-	for i := range events {
-		if !events[i].Kind.Stored() {
-			f.hub.metrics.dropped.Inc()
-		}
-	}
-}
-
-// pass passes on what follows. rest begins with the first event that does not.
-// It returns false when the sink has no room for stored events.
-func (f *Follower) pass(epoch stream.Epoch, events []stream.Event) (rest []stream.Event, ok bool) {
-	pos := f.pos
-	next, rest, stored := follow(&pos, epoch, events)
-	if len(next) == 0 {
-		return rest, true
-	}
-	if f.deliver(epoch, next) {
-		f.pos = pos
-		return rest, true
-	}
-	f.drop(next)
-	return rest, !stored
-}
-
-// follow moves pos over events. next are those that follow it, rest those from
-// the first on that does not; old ones are left out. stored says whether some
-// of next are.
-func follow(pos *stream.Position, epoch stream.Epoch, events []stream.Event) (next, rest []stream.Event, stored bool) {
-	next = events[:0:0]
-	// events[from:i] is next, unless old events had to be left out of its middle.
-	from, whole := 0, true
-	for i := range events {
-		switch pos.Next(epoch, &events[i]) {
-		case stream.Follows:
-			stored = stored || events[i].Kind.Stored()
-			if !whole {
-				next = append(next, events[i])
-			}
-		case stream.Old:
-			if whole {
-				next = append(next, events[from:i]...)
-				whole = len(next) == 0
-				from = i + 1
-			}
-		case stream.Broken:
-			if whole {
-				next = events[from:i]
-			}
-			return next, events[i:], stored
-		}
-	}
-	if whole {
-		next = events[from:]
-	}
-	return next, nil, stored
-}
-
-// deliver gives events to the sink, with recalls that nobody needs to hear of
-// marked. If they are refused, nothing has happened.
-func (f *Follower) deliver(epoch stream.Epoch, events []stream.Event) bool {
-	events = f.silence(events)
-	if f.sink.Deliver(epoch, events) {
-		return true
-	}
-	for i := range events {
-		if e := &events[i]; e.Kind == stream.Recall && e.Silent {
-			// As if the recall had not been seen: it will be read again.
-			f.skips.Mark(&stream.Event{Kind: stream.Tombstone, Seq: e.Target})
-		}
-	}
-	return false
-}
-
-// silence marks recalls in a copy: events are shared.
-func (f *Follower) silence(events []stream.Event) []stream.Event {
-	own := false
-	for i := range events {
-		if k := events[i].Kind; k != stream.Recall && k != stream.Tombstone {
-			continue
-		}
-		e := events[i]
-		f.skips.Mark(&e)
-		if e.Silent == events[i].Silent {
-			continue
-		}
-		if !own {
-			events = append([]stream.Event(nil), events...)
-			own = true
-		}
-		events[i] = e
-	}
-	return events
-}
-
-// goLive passes on what waited, now that f stands where the store did.
-func (f *Follower) goLive() {
-	if f.missed {
-		f.missed = false
-		f.phase = reading
-		f.askStore()
+	lost := len(unstored(events))
+	if lost == 0 {
 		return
 	}
-	f.phase = live
-	waited := f.buffer.take(&f.hub.buffered)
-	for i, h := range waited {
-		rest, ok := f.pass(h.epoch, h.events)
-		if !ok {
-			f.phase = full
-			return
-		}
-		if len(rest) > 0 {
-			// It is of another life of the group, or behind a hole made
-			// meanwhile. The store knows, so stored events need not be kept:
-			// one that never follows would be in the way for ever.
-			f.catchUp(causeHole)
-			f.keep(h.epoch, unstored(rest))
-			for _, later := range waited[i+1:] {
-				f.keep(later.epoch, unstored(later.events))
+	f.hub.metrics.dropped.Add(float64(lost))
+	if f.attached && f.state != ended {
+		f.sink.Lost(lost)
+	}
+}
+
+// catchUp begins to read the store after f's position.
+func (f *Follower) catchUp(why cause) {
+	f.state = reading
+	f.hub.metrics.catchUps[why].Inc()
+	f.ask()
+}
+
+// goLive passes on the events that waited, now that f is where the store was. If
+// events may have been missed meanwhile, f reads again first.
+func (f *Follower) goLive() {
+	if f.call.dirty {
+		f.state = reading
+		return
+	}
+	f.state = live
+	for _, a := range f.buffer.take(&f.hub.buffered) {
+		switch f.state {
+		case live:
+			if rest := f.pass(a.epoch, a.events); len(rest) > 0 {
+				// They are of another epoch, or behind a hole made meanwhile. The
+				// store has the stored ones: one that never follows must not
+				// stay in the way.
+				f.catchUp(causeHole)
+				f.keep(a.epoch, unstored(rest))
 			}
-			return
+		case reading:
+			f.keep(a.epoch, unstored(a.events))
+		default:
+			f.drop(a.events)
 		}
 	}
 }
 
-// unstored picks the events that have no place in the stream.
+// unstored returns the events that have no position in the stream.
 func unstored(events []stream.Event) (picked []stream.Event) {
 	for i := range events {
 		if !events[i].Kind.Stored() {

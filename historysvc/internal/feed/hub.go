@@ -1,22 +1,21 @@
-// Package feed makes live streams of groups out of a store that can be read
-// and a bus that may lose anything.
+// Package feed makes live streams of groups from a store that can be read and a
+// bus that may lose anything.
 //
-// A Hub holds one bus subscription for each group that somebody follows. Each
-// Follower keeps a position in its group's stream and has one rule: an event
-// is passed on if it follows that position. An event that does not, a
-// subscription that had to be made anew, an append that was accepted here but
-// not heard, and a head of the stream behind which the follower stands still
-// all lead to the same thing: a catch-up. It reads the store after the
-// position and passes on what it finds, while live events wait in a bounded
-// buffer; then it goes through the buffer, and the follower is live again.
+// A Hub holds one bus subscription for each group that has followers. Each
+// Follower keeps a position in its group's stream and has one rule: it passes on
+// an event that follows its position. Four things make it catch up instead: an
+// event that does not follow, a new subscription, a message that was stored here
+// but did not arrive, and a head of the stream that it does not reach. To catch
+// up, it reads the store after its position and passes on what it finds, while
+// live events wait in a bounded buffer. Then it passes on the buffer and is live
+// again.
 //
-// So the stored events that a sink gets are those of the store, in its order,
-// each once, without a hole. Where the store itself no longer has what comes
-// next (it was trimmed, it expired, Redis lost it), the sink is told of the
-// gap. Then the follower goes on at the head of the stream and does not replay
-// what is retained: whoever is told of a gap must read the history anyway, and
-// would get everything twice. A member that resumes after a uuid needs that
-// replay; it is served by history.Log.Read and not by a follower.
+// So a sink gets the stored events in the order of the store, each once, without
+// a hole. If the store no longer has what comes next (it was trimmed, it expired,
+// Redis lost it), the sink is told of the gap. Then the follower goes on at the
+// head of the stream and does not replay what is retained: after a gap, a client
+// reads the history anyway and would get everything twice. A member that resumes
+// after a uuid needs that replay; history.Log.Read serves it, not a follower.
 //
 // Packets that are not stored are passed on as they come, at most once.
 package feed
@@ -24,6 +23,8 @@ package feed
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,23 +37,23 @@ import (
 )
 
 const (
-	// How often the heads of all followed groups are compared. A follower that
-	// stands behind at two polls in a row catches up, so the lost last message
-	// of an idle group is found after at most two of them.
+	// How often the heads of all followed groups are compared. A follower that is
+	// at the same position behind the head at two polls in a row catches up, so
+	// the lost last message of an idle group is found after two polls at most.
 	pollEvery = 750 * time.Millisecond
 	// Groups whose heads are read in one call.
 	headsPerCall = 1000
-	// Calls for the heads of new followers that are under way at once. While
-	// they are, the next ones gather.
-	headCalls = 2
-	// Reads of the store that are under way at once.
-	readCalls = 32
+	// Workers that read the heads of many followers in one call. While they do,
+	// the next followers gather.
+	headWorkers = 2
+	// Workers that call the store for one follower at a time.
+	readWorkers = 32
 	// How long one call of the store may take.
 	callTimeout = 3 * time.Second
 )
 
 // Hub follows groups on behalf of many followers. It is the bus's Listener.
-// Its methods may be called at once from many goroutines, before and during Run.
+// Its methods are safe for concurrent use, before and during Run.
 //
 // Locks are taken in this order: Hub.mu, topic.mu, and then those of queues and
 // sinks.
@@ -62,10 +63,10 @@ type Hub struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	// Followers whose place is to be compared with the head, and followers that
-	// read the store. Each follower is at most once in each.
+	// Followers that compare their position with the head, and followers that
+	// read the store. Each follower is at most once in one of them.
 	heads, reads *queue
-	expectations expectations
+	expectations *expectations
 	// Bytes in the buffers of all followers.
 	buffered atomic.Int64
 	// When a failure of the store was last logged, Unix nanoseconds.
@@ -84,21 +85,21 @@ type Hub struct {
 
 var _ history.Listener = (*Hub)(nil)
 
-// New makes a Hub. It does nothing before Run.
+// New returns a Hub. It does nothing before Run.
 func New(store history.Log, bus history.Bus, log *slog.Logger, reg prometheus.Registerer) *Hub {
 	h := &Hub{
 		store:        store,
 		bus:          bus,
 		log:          log,
 		metrics:      newMetrics(reg),
-		expectations: expectations{wake: make(chan struct{}, 1)},
+		heads:        newQueue(headWorkers),
+		reads:        newQueue(readWorkers),
+		expectations: newExpectations(),
 		resubscribe:  make(chan struct{}, 1),
 		topics:       make(map[group.Name]*topic),
 		held:         make(map[group.Name]bool),
 		changed:      make(map[group.Name]struct{}),
 	}
-	h.heads = newQueue(headCalls, headsPerCall, h.checkHeads)
-	h.reads = newQueue(readCalls, 1, func(ctx context.Context, f []*Follower) { f[0].work(ctx) })
 	h.registerDepths(reg)
 	return h
 }
@@ -107,31 +108,34 @@ func New(store history.Log, bus history.Bus, log *slog.Logger, reg prometheus.Re
 // catches up.
 func (h *Hub) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
-	for _, part := range []func(context.Context){
-		h.keepSubscribed, h.keepPolling, h.keepSweeping, h.heads.run, h.reads.run,
-	} {
-		parts.Go(func() { part(ctx) })
+	parts.Go(func() { h.keepSubscribed(ctx) })
+	parts.Go(func() { h.keepPolling(ctx) })
+	parts.Go(func() { h.expectations.run(ctx) })
+	for range headWorkers {
+		parts.Go(func() { h.serveHeads(ctx) })
+	}
+	for range readWorkers {
+		parts.Go(func() { h.serveReads(ctx) })
 	}
 	parts.Wait()
 	return nil
 }
 
-// NewFollower makes a follower that will pass the events of g to sink. Nothing
-// happens before its Begin.
-func (h *Hub) NewFollower(g group.Name, start Start, sink Sink) *Follower {
-	return &Follower{hub: h, name: g, sink: sink, start: start}
+// NewFollower returns a follower of g. It does nothing before Begin.
+func (h *Hub) NewFollower(g group.Name, start Start) *Follower {
+	return &Follower{hub: h, group: g, start: start}
 }
 
-// insert puts f into its topic; the first one makes it.
+// insert puts f into its topic; the first follower makes the topic.
 func (h *Hub) insert(f *Follower) {
 	h.mu.Lock()
-	t := h.topics[f.name]
+	t := h.topics[f.group]
 	if t == nil {
-		t = &topic{hub: h, name: f.name}
-		h.topics[f.name] = t
-		h.change(f.name)
+		t = &topic{group: f.group}
+		h.topics[f.group] = t
+		h.change(f.group)
 	}
-	t.mu.Lock() // before Hub.mu is let go, so that the topic is not given up meanwhile
+	t.mu.Lock() // before Hub.mu is unlocked, so that the topic is not removed meanwhile
 	defer t.mu.Unlock()
 	h.mu.Unlock()
 	h.metrics.followers.Inc()
@@ -142,7 +146,7 @@ func (h *Hub) insert(f *Follower) {
 	}
 }
 
-// remove takes f out of its topic; the last one takes the topic along.
+// remove takes f out of its topic; the last follower removes the topic.
 func (h *Hub) remove(f *Follower) {
 	t := f.topic
 	h.mu.Lock()
@@ -155,8 +159,8 @@ func (h *Hub) remove(f *Follower) {
 	f.end()
 	h.metrics.followers.Dec()
 	if len(t.followers) == 0 {
-		delete(h.topics, t.name)
-		h.change(t.name)
+		delete(h.topics, t.group)
+		h.change(t.group)
 	}
 }
 
@@ -176,21 +180,19 @@ func (h *Hub) Subscribed(g group.Name) {
 // Heard implements history.Listener.
 func (h *Hub) Heard(g group.Name, epoch stream.Epoch, events []stream.Event) {
 	if t := h.topic(g); t != nil {
-		t.heard(epoch, events)
+		t.receive(epoch, events)
 	}
 }
 
-// Expect says that a message was stored at this place. When the followers of
-// the group have not heard of it soon, they catch up.
+// Expect notes that a message was stored. If it does not reach the followers of
+// the group soon, they catch up.
 func (h *Hub) Expect(g group.Name, epoch stream.Epoch, seq uint64) {
 	if t := h.topic(g); t != nil {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.expect(place{epoch, seq})
+		h.expectations.add(t, messageID{epoch, seq})
 	}
 }
 
-// topic is nil when nobody follows g.
+// topic returns nil if g has no followers.
 func (h *Hub) topic(g group.Name) *topic {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
@@ -201,9 +203,5 @@ func (h *Hub) topic(g group.Name) *topic {
 func (h *Hub) allTopics() []*topic {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	all := make([]*topic, 0, len(h.topics))
-	for _, t := range h.topics {
-		all = append(all, t)
-	}
-	return all
+	return slices.Collect(maps.Values(h.topics))
 }

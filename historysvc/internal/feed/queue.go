@@ -5,12 +5,9 @@ import (
 	"sync"
 )
 
-// queue hands followers to a bounded number of workers. A follower is in it at
-// most once, so the number of followers bounds it.
+// queue hands followers to a number of workers. A follower is in it at most once,
+// so the number of followers bounds it.
 type queue struct {
-	workers, batch int
-	// Called with at most batch followers.
-	work func(context.Context, []*Follower)
 	// Holds a token for each worker that may have something to do.
 	wake chan struct{}
 
@@ -18,9 +15,7 @@ type queue struct {
 	waiting []*Follower
 }
 
-func newQueue(workers, batch int, work func(context.Context, []*Follower)) *queue {
-	return &queue{workers: workers, batch: batch, work: work, wake: make(chan struct{}, workers)}
-}
+func newQueue(workers int) *queue { return &queue{wake: make(chan struct{}, workers)} }
 
 func (q *queue) add(f *Follower) {
 	q.mu.Lock()
@@ -32,42 +27,34 @@ func (q *queue) add(f *Follower) {
 	}
 }
 
-// depth is how many wait.
-func (q *queue) depth() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.waiting)
-}
-
-// run works until ctx ends.
-func (q *queue) run(ctx context.Context) {
-	var workers sync.WaitGroup
-	for range q.workers {
-		workers.Go(func() { q.serve(ctx) })
-	}
-	workers.Wait()
-}
-
-func (q *queue) serve(ctx context.Context) {
-	for {
+// take waits for followers and returns at most limit of them; nil once ctx has
+// ended.
+func (q *queue) take(ctx context.Context, limit int) []*Follower {
+	for ctx.Err() == nil {
+		if next := q.next(limit); len(next) > 0 {
+			return next
+		}
 		select {
 		case <-ctx.Done():
-			return
 		case <-q.wake:
 		}
-		for next := q.next(); len(next) > 0 && ctx.Err() == nil; next = q.next() {
-			q.work(ctx, next)
-		}
 	}
+	return nil
 }
 
-// next takes what waits.
-func (q *queue) next() []*Follower {
+func (q *queue) next(limit int) []*Follower {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := min(q.batch, len(q.waiting))
+	n := min(limit, len(q.waiting))
 	next := append([]*Follower(nil), q.waiting[:n]...)
 	clear(q.waiting[:n])
 	q.waiting = q.waiting[n:]
 	return next
+}
+
+// depth returns how many followers wait.
+func (q *queue) depth() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.waiting)
 }

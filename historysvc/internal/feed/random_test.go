@@ -33,7 +33,7 @@ type chaos struct {
 // wire brings a group's events, one call of Heard after another.
 type wire struct {
 	mu      sync.Mutex
-	waiting []heardEvents
+	waiting []arrival
 	wake    chan struct{}
 }
 
@@ -68,7 +68,7 @@ func chaosGroup(i int) group.Name { return group.Name(fmt.Sprint("/g", i)) }
 
 // carry plays the bus for one group.
 func (c *chaos) carry(g group.Name, wr *wire, rng *rand.Rand) {
-	var old []heardEvents
+	var old []arrival
 	for range wr.wake {
 		for {
 			wr.mu.Lock()
@@ -106,7 +106,7 @@ func (c *chaos) send(g group.Name, events ...stream.Event) {
 	c.mu.Unlock()
 	wr := c.wires[g]
 	wr.mu.Lock()
-	wr.waiting = append(wr.waiting, heardEvents{epoch, events})
+	wr.waiting = append(wr.waiting, arrival{epoch, events})
 	wr.mu.Unlock()
 	select {
 	case wr.wake <- struct{}{}:
@@ -209,9 +209,9 @@ func (c *chaos) start(g group.Name) {
 		}
 	}
 	c.mu.Unlock()
-	s := &sink{t: c.t, name: fmt.Sprintf("%s#%d", g, len(c.sinks)), room: -1, tombs: make(map[uint64]bool)}
-	s.Follower = c.hub.NewFollower(g, start, s)
-	s.Begin()
+	s := &sink{t: c.t, name: fmt.Sprintf("%s#%d", g, len(c.sinks)), room: -1}
+	s.Follower = c.hub.NewFollower(g, start)
+	s.Begin(s)
 	c.sinks = append(c.sinks, s)
 }
 

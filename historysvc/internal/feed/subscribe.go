@@ -6,7 +6,7 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// change notes that g got its first follower or lost its last one. The caller
+// change notes that g has got its first follower or lost its last one. The caller
 // holds h.mu.
 func (h *Hub) change(g group.Name) {
 	h.changed[g] = struct{}{}
@@ -16,9 +16,9 @@ func (h *Hub) change(g group.Name) {
 	}
 }
 
-// keepSubscribed subscribes and unsubscribes what has changed. It alone talks
-// to the bus about that, so that the calls for a group keep their order, and
-// changes that come while it does travel together in the next call.
+// keepSubscribed subscribes and unsubscribes groups that have changed. It is the
+// only caller of the bus for this, so the calls for a group keep their order, and
+// changes that come during a call travel together in the next one.
 func (h *Hub) keepSubscribed(ctx context.Context) {
 	for {
 		select {
@@ -39,9 +39,9 @@ func (h *Hub) keepSubscribed(ctx context.Context) {
 	}
 }
 
-// takeChanges compares what is held with what is wanted. kept are topics that
-// were made anew before the subscription of their predecessor was ended, and
-// that it serves as well.
+// takeChanges compares the subscriptions that are held with those that are wanted.
+// kept are topics whose predecessor's subscription has not been ended and serves
+// them as well.
 func (h *Hub) takeChanges() (gained, lost []group.Name, kept []*topic) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,38 +1,46 @@
 package feed
 
 import (
+	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// topic is a group that somebody follows.
+// topic is a group that has followers.
 type topic struct {
-	hub  *Hub
-	name group.Name
+	group group.Name
 
-	// Guards what follows and the state of every follower. It is held while
+	// Guards the fields below and the state of every follower. It is held while
 	// sinks are called: over memory work only.
 	mu sync.Mutex
 	// The subscription holds.
 	confirmed bool
 	followers []*Follower
-	expected  expected
+	// Where followers last went on after a loss.
+	lossAt stream.Position
 }
 
-// remove returns false if f was not there (any more).
-func (t *topic) remove(f *Follower) bool {
-	for i, other := range t.followers {
-		if other == f {
-			last := len(t.followers) - 1
-			t.followers[i] = t.followers[last]
-			t.followers[last] = nil
-			t.followers = t.followers[:last]
-			return true
-		}
+// logLoss says once that messages are lost, whose readers go on at a position.
+func (t *topic) logLoss(log *slog.Logger, at stream.Position) {
+	if t.lossAt == at {
+		return
 	}
-	return false
+	t.lossAt = at
+	log.Warn("messages of a group are lost, or were trimmed before they were read: its readers are told of a gap",
+		"group", t.group, "seq", at.Seq)
+}
+
+// remove reports whether f was one of the followers.
+func (t *topic) remove(f *Follower) bool {
+	i := slices.Index(t.followers, f)
+	if i < 0 {
+		return false
+	}
+	t.followers = slices.Delete(t.followers, i, i+1)
+	return true
 }
 
 func (t *topic) subscribed() {
@@ -44,10 +52,10 @@ func (t *topic) subscribed() {
 	}
 }
 
-func (t *topic) heard(epoch stream.Epoch, events []stream.Event) {
+func (t *topic) receive(epoch stream.Epoch, events []stream.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, f := range t.followers {
-		f.heard(epoch, events)
+		f.receive(epoch, events)
 	}
 }

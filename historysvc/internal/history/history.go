@@ -1,5 +1,5 @@
 // Package history is the domain of the history service: what a group keeps,
-// and the ports through which the service reaches whatever keeps it.
+// and the ports through which the service reaches its store.
 package history
 
 import (
@@ -16,6 +16,9 @@ const (
 	DefaultPageSize = 1000
 	MaxPageSize     = 10000
 	MaxPageBytes    = 8 << 20
+	// DefaultPageBytes and the encoding of MaxPageSize texts fit into the 4 MiB that a
+	// gRPC caller receives by default.
+	DefaultPageBytes = 4<<20 - 128<<10
 )
 
 // Errors that every implementation of the ports returns, wrapped or not.
@@ -30,21 +33,22 @@ var (
 	ErrBusy = errors.New("too much is waiting")
 	// ErrNotFound: no such message, or it is no longer retained.
 	ErrNotFound = errors.New("no such message")
-	// ErrWrongType: the group's key holds something that is not a list.
-	ErrWrongType = errors.New("the group's key in the store is not a list")
+	// ErrWrongType: the group's key holds something that is not a list, or something
+	// else has written to the other keys of the group.
+	ErrWrongType = errors.New("the group's key in the store is not a list, or its other keys are damaged")
 	// ErrNotAuthor: the message is somebody else's, or nobody knows whose.
 	ErrNotAuthor = errors.New("only its author may recall this message")
 	// ErrTooLate: the message was stored too long ago, or nobody knows when.
 	ErrTooLate = errors.New("the time in which this message could be recalled is over")
 )
 
-// Author is whose a message is, as far as the store knows: a digest of the user.
-// The zero Author is nobody in particular.
+// Author is the author of a message as the store knows it: a digest of the user.
+// The zero Author is no user.
 type Author [8]byte
 
 // Limit says which messages may be recalled: the zero Limit, all.
 type Limit struct {
-	// Only those of this author, who is not the zero Author; nil: anybody's.
+	// Only those of this author, which is not zero; nil: of any author.
 	Author *Author
 	// Only those stored within this time; 0: at any time. In whole seconds.
 	Within time.Duration
@@ -59,20 +63,32 @@ type Publication struct {
 	UUID    string
 	Origin  stream.Origin
 	Payload []byte
-	// Of a Message: kept with it, and with it the time, for Recall. nil: neither is.
+	// Of a Message: kept with it for Recall, together with the time. nil: neither is.
 	Author *Author
-	// After this the answer is not worth having.
+	// After this the answer is worthless.
 	Deadline time.Time
-	// Called after each attempt to carry it to the store, from when until now, with
-	// how many others; nil: nobody wants to know. It must not block.
-	Attempt func(began time.Time, packets int, err error)
-	// Called exactly once: by a goroutine of the store, or, when the publication
-	// is refused at once, by Submit before it returns. It must not block, nor
-	// need a lock that the caller of Submit holds.
-	Done func(Receipt)
+	// Gets the receipt.
+	From Sender
+	// Learns of each attempt to store it; may be nil.
+	Trace Trace
 }
 
-// Receipt is what became of a publication.
+// Sender gets the receipt of its publication.
+type Sender interface {
+	// Settle is called exactly once: by a goroutine of the store, or, if the
+	// publication is refused at once, by Submit before it returns. It must not
+	// block, nor need a lock that the caller of Submit holds.
+	Settle(Receipt)
+}
+
+// Trace learns of attempts to store a publication.
+type Trace interface {
+	// Attempted is called after each attempt, with its beginning and the number of
+	// packets in it. It must not block.
+	Attempted(began time.Time, packets int, err error)
+}
+
+// Receipt is the result of a publication.
 type Receipt struct {
 	// nil: stored, or, for Text and Binary, handed to the bus.
 	Err error
@@ -89,10 +105,13 @@ type Receipt struct {
 type Query struct {
 	Position int // 0 is the newest, -1 the oldest
 	Size     int // 0 to MaxPageSize
+	// The page ends before its texts have more bytes, but not before its first text;
+	// 0: MaxPageBytes, which is the most.
+	MaxBytes int
 	Before   string
 	After    string
-	// Versioned asks for Page.Version. Known is the version of the same page that
-	// the caller has; "" if it has none.
+	// Versioned asks for Page.Version. Known is the version that the caller has of the
+	// same page; "" if none.
 	Versioned bool
 	Known     string
 }
@@ -105,16 +124,19 @@ type Page struct {
 	// Where to go on, when More.
 	Next int
 	More bool
-	// Version, where the query asked for it, is a short token that changes whenever
-	// the page could: with each message and recall, when the list expires, and when
-	// somebody else makes the list longer, shorter, or puts something at its head. (Who
-	// overwrites other elements of a group that is served is not noticed.) The
-	// page is exactly that of its version, never an older or a newer one. "": it
-	// changed while it was read, or is empty by the size that was asked for.
+	// Version, if the query asked for it, is a short token that changes whenever the
+	// page could: with each message and change, when the list expires, and when another
+	// program makes the list longer, shorter, or puts something at its head. (Its
+	// overwriting of other elements of a group that is served is not noticed.) The
+	// page is exactly that of its version, never an older or a newer one. Pages with
+	// Before or After, and of size 0, have none; no page has while the store is short
+	// of memory.
 	Version string
-	// Unmodified: the page is still that of Query.Known, and has nothing but the
-	// Version.
+	// Unmodified: the page is still that of Query.Known, and only Version is set.
 	Unmodified bool
+	// At is the end of the group's stream when the page was read: whatever the page does
+	// not show of it follows. nil where Version is "" although it was asked for.
+	At *stream.Position
 }
 
 // Start says where Read begins: after the message AfterUUID if it is set, else
@@ -147,26 +169,25 @@ type Batch struct {
 // Duplicate. The same holds for a second message without a uuid from the same
 // Origin.
 type Log interface {
-	// Submit never blocks; p.Done tells what became of it.
+	// Submit never blocks; p.From gets the receipt.
 	Submit(p *Publication)
 	// Page never fails because a group is unknown: its page is empty. With
 	// Before or After unknown it returns ErrNotFound.
 	Page(ctx context.Context, g group.Name, q Query) (Page, error)
 	// Recall erases the message's text, wherever the group keeps it, and puts
-	// a Recall on the bus, once. A message recalled before is no error. One
+	// a Recall on the bus, once. Recalling a message again is no error. A message
 	// outside of the limit is ErrNotAuthor or ErrTooLate.
 	Recall(ctx context.Context, g group.Name, uuid string, limit Limit) error
-	// SetTTL makes the history expire that long after the last message. It
-	// holds for messages to come, too.
+	// SetTTL makes the history expire that long after the last message, also after
+	// later ones.
 	SetTTL(ctx context.Context, g group.Name, ttl time.Duration) error
-	// Read returns the stored events after start, in order, at most about a
-	// thousand and about a mebibyte. Recalls of messages whose tombstone it
-	// returns are not yet silent: that is the reader's to mark (stream.Skips).
+	// Read returns the stored events after start, in order, at most a few hundred and
+	// about 256 KiB.
 	Read(ctx context.Context, g group.Name, start Start) (Batch, error)
 }
 
-// Head is the end of a group's stream, or why it could not be had. A part of the
-// store may be away while the rest answers.
+// Head is the end of a group's stream, or why it could not be read. A part of the
+// store may be down while the rest answers.
 type Head struct {
 	Position stream.Position
 	Err      error
@@ -175,28 +196,27 @@ type Head struct {
 // Bus carries what happens in groups from all history services to each.
 // Delivery is at most once: a consumer that finds a hole asks Log.Read.
 type Bus interface {
-	// Subscribe and Unsubscribe return at once. Listener.Subscribed tells when
-	// a subscription holds. A group is subscribed at most once.
+	// Subscribe and Unsubscribe return at once. Listener.Subscribed is called when a
+	// subscription is in force. A group is subscribed at most once.
 	Subscribe(groups ...group.Name)
 	Unsubscribe(groups ...group.Name)
-	// Heads returns the end of each group's stream, in the order asked for. It
-	// is a sign that somebody follows these groups: it keeps their counters from
-	// expiring, so that a follower of a group whose history has expired is not
-	// taken for one that has lost something.
+	// Heads returns the end of each group's stream, in the order asked for. It also
+	// keeps the counters of these groups, which are followed, from expiring: so a
+	// follower of a group whose history has expired is not told that it lost something.
 	Heads(ctx context.Context, groups []group.Name) []Head
 }
 
 // Listener hears the bus. Calls for one group come one after another.
 type Listener interface {
-	// Subscribed: from here on events of g arrive. It is called again whenever
-	// the subscription had to be made anew, and events may have been missed.
+	// Subscribed: from here on events of g arrive. It is called again after each
+	// interruption, in which events may have been missed.
 	Subscribed(g group.Name)
 	// Heard: events of g, contiguous among themselves, in the order of the stream.
 	Heard(g group.Name, epoch stream.Epoch, events []stream.Event)
 }
 
-// Presence knows how many members each group has on each edge. What an edge
-// reported is forgotten when it has not been heard of for a few seconds.
+// Presence knows how many members each group has on each edge. It forgets an edge
+// that has not reported for a few seconds.
 type Presence interface {
 	// Report sets counts; groups not named keep theirs, unless full. 0 removes.
 	// It also keeps what was reported earlier alive.
@@ -206,3 +226,70 @@ type Presence interface {
 	// Members sums over all edges.
 	Members(ctx context.Context) (map[group.Name]uint32, error)
 }
+
+// Census is what operators ask of Presence.
+type Census interface {
+	// MembersOf is Presence.Members of one group.
+	MembersOf(ctx context.Context, g group.Name) (uint32, error)
+	// Edges returns what each edge has, of at most so many edges.
+	Edges(ctx context.Context, most int) ([]Edge, error)
+}
+
+// Edge is what one edge has reported.
+type Edge struct {
+	ID      string
+	Groups  int
+	Members uint64
+}
+
+// Admin is what operators ask of the store.
+type Admin interface {
+	// Purge deletes all messages of a group and returns how many places that were. Uuids
+	// of purged messages are still known, so that sending them again does not bring them
+	// back. Every position from before is a gap from then on, so followers are told.
+	Purge(ctx context.Context, g group.Name) (messages int, err error)
+	// Inspect describes one group, also one that has nothing.
+	Inspect(ctx context.Context, g group.Name) (Inspection, error)
+	// StoredGroups looks at about size groups that have messages. page is "" or the next
+	// of the call before; next is "" after the last.
+	StoredGroups(ctx context.Context, page string, size int) (groups []StoredGroup, next string, err error)
+	// Condition describes the store itself.
+	Condition(ctx context.Context) (Condition, error)
+}
+
+// Inspection is what one group keeps.
+type Inspection struct {
+	Messages     int
+	Bytes        int64
+	Seq, Recalls uint64
+	// When the oldest and the newest message were stored; zero: unknown.
+	Oldest, Newest time.Time
+	// The time until the history expires; 0: it does not.
+	ExpiresIn time.Duration
+}
+
+// StoredGroup is a group that has messages.
+type StoredGroup struct {
+	Name     group.Name
+	Messages int
+	// Estimated.
+	Bytes int64
+	// 0: it has no counters yet.
+	Seq uint64
+}
+
+// Condition is how the store is. In a Cluster it is about all masters together.
+type Condition struct {
+	Kind, Version, Mode string
+	Nodes               int
+	UsedBytes, MaxBytes int64
+	EvictionPolicy      string
+	EvictedKeys         int64
+	Clients, Replicas   int64
+	Uptime              time.Duration
+	Alarms              []Alarm
+}
+
+// Alarm is something that is wrong: the name of an alert of docs/operations.md, and what
+// was seen.
+type Alarm struct{ Name, Text string }

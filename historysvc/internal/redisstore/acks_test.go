@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history/historytest"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/redisconn"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -49,7 +50,7 @@ func TestContractWithAcksOfReplicas(t *testing.T) {
 			historytest.Run(t, func(*testing.T) historytest.Opener {
 				return func(t *testing.T, o historytest.Options, l history.Listener) historytest.Store {
 					t.Helper()
-					return open(t, Options{URL: url, Cap: o.Cap, Acks: Acks{Replicas: 1}}, l)
+					return open(t, Options{Connection: Connection{URL: url, Acks: Acks{Replicas: 1}}, History: History{Cap: o.Cap}}, l)
 				}
 			})
 		})
@@ -60,7 +61,7 @@ func TestAMessageIsAckedAndPassedOnOnlyWhenAReplicaHasIt(t *testing.T) {
 	t.Parallel()
 	master, replica := replicated(t)
 	g := room(t)
-	s, l := hears(t, Options{URL: master.URL(), Acks: oneReplica}, g)
+	s, l := hears(t, Options{Connection: Connection{URL: master.URL(), Acks: oneReplica}}, g)
 	must(t, s, g, "a")
 	if e := wait(t, l.events); e.Seq != 1 {
 		t.Errorf("heard %+v", e)
@@ -73,7 +74,7 @@ func TestAMessageIsAckedAndPassedOnOnlyWhenAReplicaHasIt(t *testing.T) {
 	short := make(chan history.Receipt, 1)
 	s.Submit(&history.Publication{
 		Group: g, Kind: stream.Message, UUID: "b", Payload: []byte(dataPacket("b")),
-		Deadline: time.Now().Add(1500 * time.Millisecond), Done: func(r history.Receipt) { short <- r },
+		Deadline: time.Now().Add(1500 * time.Millisecond), From: historytest.Receipts(short),
 	})
 	if r := wait(t, short); !errors.Is(r.Err, history.ErrUnknown) {
 		t.Errorf("without a replica: %+v, want an unknown outcome", r)
@@ -106,7 +107,7 @@ func TestAMessageIsAckedAndPassedOnOnlyWhenAReplicaHasIt(t *testing.T) {
 func TestAPublisherWithoutAReplicaIsNotKeptWaitingForMoreThanItsDeadline(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	s, g := open(t, Options{URL: server.URL(), Acks: oneReplica}, nil), room(t)
+	s, g := open(t, Options{Connection: Connection{URL: server.URL(), Acks: oneReplica}}, nil), room(t)
 	r := submit(t, s, g, "a", dataPacket("a"))
 	if !errors.Is(r.Err, history.ErrUnknown) {
 		t.Errorf("acked without any replica: %+v", r)
@@ -115,7 +116,7 @@ func TestAPublisherWithoutAReplicaIsNotKeptWaitingForMoreThanItsDeadline(t *test
 	answer := make(chan history.Receipt, 1)
 	s.Submit(&history.Publication{
 		Group: room(t), Kind: stream.Text, Payload: []byte("hi"), Deadline: time.Now().Add(time.Second),
-		Done: func(r history.Receipt) { answer <- r },
+		From: historytest.Receipts(answer),
 	})
 	if r := wait(t, answer); r.Err != nil {
 		t.Errorf("a broadcast: %v", r.Err)
@@ -126,7 +127,7 @@ func TestARecallIsConfirmedByAReplica(t *testing.T) {
 	t.Parallel()
 	master, replica := replicated(t)
 	g := room(t)
-	s, l := hears(t, Options{URL: master.URL(), Acks: oneReplica}, g)
+	s, l := hears(t, Options{Connection: Connection{URL: master.URL(), Acks: oneReplica}}, g)
 	must(t, s, g, "a", "b")
 	wait(t, l.events)
 	wait(t, l.events)
@@ -161,7 +162,7 @@ func TestARecallIsConfirmedByAReplica(t *testing.T) {
 func TestNoAckedMessageIsLostWithItsMaster(t *testing.T) {
 	t.Parallel()
 	master, replica := replicated(t)
-	s, g := open(t, Options{URL: master.URL(), Acks: oneReplica, Cap: 1 << 20}, nil), room(t)
+	s, g := open(t, Options{Connection: Connection{URL: master.URL(), Acks: oneReplica}, History: History{Cap: 1 << 20}}, nil), room(t)
 	load := startLoad(s, g)
 	eventually(t, "appends succeed", func() bool { return load.count(g) > 50 })
 	if err := replica.Pause(); err != nil {
@@ -196,7 +197,7 @@ func TestABroadcastComesOnceThoughItsMasterFails(t *testing.T) {
 	t.Parallel()
 	master, _ := replicated(t)
 	g := room(t)
-	s, l := hears(t, Options{URL: master.URL(), Acks: oneReplica}, g)
+	s, l := hears(t, Options{Connection: Connection{URL: master.URL(), Acks: oneReplica}}, g)
 	var answers []<-chan history.Receipt
 	for i := range 20 {
 		u := fmt.Sprint(i)
@@ -205,9 +206,9 @@ func TestABroadcastComesOnceThoughItsMasterFails(t *testing.T) {
 		answers = append(answers, answer)
 		s.Submit(&history.Publication{
 			Group: g, Kind: stream.Text, Payload: []byte("low " + u), Deadline: time.Now().Add(5 * time.Second),
-			Done: func(r history.Receipt) { answer <- r },
+			From: historytest.Receipts(answer),
 		})
-		pending, err := s.client.LRange(t.Context(), keysOf(g).pending, 0, -1).Result()
+		pending, err := s.conn.Client().LRange(t.Context(), layout.KeysOf(g).Pending, 0, -1).Result()
 		if err != nil || strings.Contains(strings.Join(pending, ""), "low ") {
 			t.Fatalf("a broadcast waits in Redis, where it may come back: %q, %v", pending, err)
 		}
@@ -232,7 +233,7 @@ func TestABroadcastComesOnceThoughItsMasterFails(t *testing.T) {
 func TestOnePipelineWaitsOnce(t *testing.T) {
 	t.Parallel()
 	master, _ := replicated(t)
-	s, g := open(t, Options{URL: master.URL(), Acks: oneReplica}, nil), room(t)
+	s, g := open(t, Options{Connection: Connection{URL: master.URL(), Acks: oneReplica}}, nil), room(t)
 	var answers []<-chan history.Receipt
 	const groups, each = 50, 20
 	for i := range groups * each {
@@ -244,12 +245,12 @@ func TestOnePipelineWaitsOnce(t *testing.T) {
 			t.Fatal(r.Err)
 		}
 	}
-	stats, err := s.client.Info(context.Background(), "commandstats").Result()
+	stats, err := s.conn.Client().Info(context.Background(), "commandstats").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
 	calls := func(command string) (n int) {
-		_, _ = fmt.Sscanf(parseInfo(stats)["cmdstat_"+command], "calls=%d", &n)
+		_, _ = fmt.Sscanf(redisconn.ParseInfo(stats)["cmdstat_"+command], "calls=%d", &n)
 		return n
 	}
 	// The test's own setup has waited, too.
@@ -258,82 +259,106 @@ func TestOnePipelineWaitsOnce(t *testing.T) {
 	}
 }
 
-func TestAcksAfterFsyncNeedARedisThatCanWaitForIt(t *testing.T) {
+// TestAcksAfterFsyncNeedARedisThatCanGiveThem in time, with the timeout that fits it.
+func TestAcksAfterFsyncNeedARedisThatCanGiveThem(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t, "--appendonly", "yes")
-	o := Options{URL: server.URL(), Acks: Acks{Fsync: true}}
-	s, err := Open(t.Context(), o, quiet(t), prometheus.NewRegistry())
-	if err != nil {
-		if !strings.Contains(err.Error(), "has no WAITAOF") {
-			t.Error(err)
+	can := true
+	if answer, err := redistest.Shared(t).Do("WAITAOF 0 0 0"); err != nil {
+		t.Fatal(err)
+	} else if strings.HasPrefix(answer, "-") { // Redis 7.0
+		can = false
+	}
+	for settings, want := range map[string]string{
+		"--appendonly no":                               "no append-only file",
+		"--appendonly yes --appendfsync no":             "need appendfsync always",
+		"--appendonly yes --appendfsync everysec":       "need appendfsync always",
+		"--appendonly yes --rename-command CONFIG NONE": "+config|get",
+	} {
+		if !can && want != "no append-only file" {
+			want = "has no WAITAOF"
 		}
+		o := Options{Connection: Connection{URL: redistest.Start(t, strings.Fields(settings)...).URL(), Acks: Acks{Fsync: true}}}
+		if got := refusal(t, o); !strings.Contains(got, want) {
+			t.Errorf("%s: %q, want %q", settings, got, want)
+		}
+	}
+	if !can {
 		return
 	}
-	_ = s.Close() // a Redis from 7.2 on
-	must(t, open(t, o, nil), room(t), "a", "b")
+	always := []string{"--appendonly", "yes", "--appendfsync", "always", "--repl-diskless-sync-delay", "0"}
+	server := redistest.Start(t, always...)
+	s, log := logged(t, Connection{URL: server.URL(), Acks: Acks{Fsync: true}})
+	must(t, s, room(t), "a", "b") // no duplicate, so no wait was in vain
+	if strings.Contains(log.String(), "not set up") {
+		t.Errorf("operators are warned of nothing:\n%s", log)
+	}
+	if answer, err := server.Do("CONFIG SET appendfsync everysec"); err != nil || answer != "+OK" {
+		t.Fatalf("%q, %v", answer, err)
+	}
+	eventually(t, "operators are told of a change", func() bool { return strings.Contains(log.String(), "redis has appendfsync everysec") })
+
+	master := redistest.Start(t, always...)
+	redistest.StartReplica(t, master, always...)
+	s, _ = logged(t, Connection{URL: master.URL(), Acks: Acks{Fsync: true, Replicas: 1}})
+	must(t, s, room(t), "a", "b") // replicas report their disks once in a second
 }
 
-func TestAcksNeedAServerThatCanGiveThem(t *testing.T) {
+// TestAcksOfFewerReplicasThanThereAreAreWarnedOf, and AllReplicas are counted by
+// Sentinels and Clusters, also when one is away.
+func TestAcksOfFewerReplicasThanThereAreAreWarnedOf(t *testing.T) {
+	t.Parallel()
+	master, replica := replicated(t)
+	redistest.StartReplica(t, master)
+	sentinel := redistest.StartSentinel(t, "mymaster", master)
+	watched := "redis+sentinel://" + sentinel.Addr + "/0?master_name=mymaster"
+	eventually(t, "the Sentinel knows the replicas", func() bool {
+		client := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
+		defer func() { _ = client.Close() }()
+		replicas, err := client.Replicas(t.Context(), "mymaster").Result()
+		return err == nil && len(replicas) == 2
+	})
+	nodes := redistest.StartReplicatedCluster(t)
 	for _, tt := range []struct {
-		acks         Acks
-		info         map[string]string
-		warning, err string
+		url             string
+		replicas        Replicas
+		awaited, exists float64
 	}{
-		{Acks{Fsync: true}, map[string]string{"redis_version": "7.0.15", "aof_enabled": "1"}, "", "has no WAITAOF"},
-		{Acks{Fsync: true}, map[string]string{"redis_version": "6.2.1", "aof_enabled": "1"}, "", "has no WAITAOF"},
-		{Acks{Fsync: true}, map[string]string{"redis_version": "7.2.4", "aof_enabled": "0"}, "", "no append-only file"},
-		{Acks{Fsync: true}, map[string]string{"redis_version": "7.2.4", "aof_enabled": "1"}, "", ""},
-		{Acks{Fsync: true}, map[string]string{"redis_version": "8.0.0", "aof_enabled": "1"}, "", ""},
-		{Acks{Replicas: 2}, map[string]string{"redis_version": "7.0.15", "role": "master", "connected_slaves": "1"}, "1 replicas are connected", ""},
-		{Acks{Replicas: 1}, map[string]string{"redis_version": "7.0.15", "role": "master", "connected_slaves": "1"}, "", ""},
-		{Acks{Replicas: 1}, map[string]string{"redis_version": "7.0.15", "role": "slave", "connected_slaves": "0"}, "", ""},
+		{master.URL(), 1, 1, 2},
+		{master.URL(), 2, 2, 2},
+		{watched, 1, 1, 2},
+		{watched, AllReplicas, 2, 2},
+		{nodes.URL(), 1, 1, 1},
+		{nodes.URL(), AllReplicas, 1, 1},
 	} {
-		warning, err := tt.acks.check(tt.info)
-		if !strings.HasPrefix(warning, tt.warning) || (warning == "") != (tt.warning == "") {
-			t.Errorf("%+v on %v: warning %q, want %q", tt.acks, tt.info, warning, tt.warning)
+		s, log := logged(t, Connection{URL: tt.url, Acks: Acks{Replicas: tt.replicas, Timeout: time.Second}})
+		if got := strings.Contains(log.String(), "acked messages are lost"); got != (tt.awaited < tt.exists) {
+			t.Errorf("%s, %d replicas: warned %v:\n%s", tt.url, tt.replicas, got, log)
 		}
-		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
-			t.Errorf("%+v on %v: %v, want %q", tt.acks, tt.info, err, tt.err)
+		if a, e := metric(t, s, "gotapi_history_ack_replicas"), metric(t, s, "gotapi_history_redis_replicas"); a != tt.awaited || e != tt.exists {
+			t.Errorf("%s, %d replicas: acks wait for %v of %v, want %v of %v", tt.url, tt.replicas, a, e, tt.awaited, tt.exists)
 		}
+		must(t, s, room(t), "a")
 	}
-}
+	if got := refusal(t, Options{Connection: Connection{URL: master.URL(), Acks: Acks{Replicas: AllReplicas}}}); !strings.Contains(got, "nobody knows how many") {
+		t.Errorf("all replicas of a single server: %q", got)
+	}
 
-func TestWhatIsAskedOfRedisAndWhatItsAnswerMeans(t *testing.T) {
-	wait := Acks{Replicas: 2, Timeout: 1500 * time.Millisecond}
-	disk := Acks{Replicas: 1, Fsync: true, Timeout: time.Second}
-	if got, want := wait.command(), []any{"wait", 2, int64(1500)}; !cmp.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+	replica.Kill()
+	s, log := logged(t, Connection{URL: watched, Acks: Acks{Replicas: AllReplicas, Timeout: time.Second / 10}})
+	g := room(t)
+	short := make(chan history.Receipt, 1)
+	s.Submit(&history.Publication{
+		Group: g, Kind: stream.Message, UUID: "b", Payload: []byte(dataPacket("b")),
+		Deadline: time.Now().Add(time.Second), From: historytest.Receipts(short),
+	})
+	if r := wait(t, short); !errors.Is(r.Err, history.ErrUnknown) {
+		t.Errorf("one of two replicas is away: %+v, want an unknown outcome", r)
 	}
-	if got, want := disk.command(), []any{"waitaof", 1, 1, int64(1000)}; !cmp.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
-	}
-	for _, tt := range []struct {
-		acks  Acks
-		reply any
-		err   error
-		good  bool
-	}{
-		{wait, int64(2), nil, true},
-		{wait, int64(3), nil, true},
-		{wait, int64(1), nil, false},
-		{wait, nil, errors.New("connection lost"), false},
-		{disk, []any{int64(1), int64(1)}, nil, true},
-		{disk, []any{int64(0), int64(1)}, nil, false},
-		{disk, []any{int64(1), int64(0)}, nil, false},
-		{disk, []any{}, nil, false},
-	} {
-		short := tt.acks.judge(tt.reply, tt.err)
-		if (short == nil) != tt.good {
-			t.Errorf("%+v: %v, %v is judged %v", tt.acks, tt.reply, tt.err, short)
-		}
-		if short != nil && fateOf(short) != unknown {
-			t.Errorf("%v is taken for %v", short, fateOf(short))
-		}
-	}
+	eventually(t, "operators are told why", func() bool { return strings.Contains(log.String(), "1 replicas are connected and acks wait for 2") })
 }
 
 func TestTheEmbeddedStoreHasNothingToWaitFor(t *testing.T) {
-	o := Options{URL: imitation.url(t), Embedded: true, Acks: oneReplica}
+	o := Options{Connection: Connection{URL: imitation.URL(t), Embedded: true, Acks: oneReplica}}
 	if s, err := Open(t.Context(), o, quiet(t), prometheus.NewRegistry()); err == nil {
 		_ = s.Close()
 		t.Error("it is opened")

@@ -8,6 +8,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -16,7 +18,7 @@ func archived(t *testing.T, s *Store, groups ...group.Name) map[group.Name][]str
 	t.Helper()
 	all := make(map[group.Name][]string)
 	for _, g := range groups {
-		entries, err := s.client.XRange(t.Context(), s.archiveKey(g), "-", "+").Result()
+		entries, err := s.conn.Client().XRange(t.Context(), layout.ArchiveKey(g, s.conn.Cluster()), "-", "+").Result()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -25,7 +27,7 @@ func archived(t *testing.T, s *Store, groups ...group.Name) map[group.Name][]str
 				continue // of another group in this slot, or of another test
 			}
 			epoch, _ := e.Values["epoch"].(string)
-			if _, err := parseEpoch(epoch); err != nil {
+			if _, err := layout.ParseEpoch(epoch); err != nil {
 				t.Errorf("entry %v: %v", e.Values, err)
 			}
 			all[g] = append(all[g], fmt.Sprint(e.Values["kind"], " ", e.Values["seq"], " ", e.Values["uuid"], e.Values["text"]))
@@ -36,8 +38,8 @@ func archived(t *testing.T, s *Store, groups ...group.Name) map[group.Name][]str
 
 func TestArchiveHasAllThatIsStoredAndRecalled(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			s := on(t, b, Options{Archive: 1000}, nil)
+		t.Run(b.Name, func(t *testing.T) {
+			s := on(t, b, Options{History: History{Archive: 1000}}, nil)
 			one, two := room(t)+"/one", room(t)+"/two"
 			must(t, s, one, "u1", "u2")
 			must(t, s, two, "u1")
@@ -64,26 +66,26 @@ func TestArchiveHasAllThatIsStoredAndRecalled(t *testing.T) {
 
 func TestWhatCannotBeArchivedIsNotDone(t *testing.T) {
 	// Not on the shared server, whose one archive others use.
-	for _, b := range []backend{imitation, clustered} {
-		t.Run(b.name, func(t *testing.T) {
-			s := on(t, b, Options{Archive: 1000}, nil)
+	for _, b := range []redistest.Backend{imitation, clustered} {
+		t.Run(b.Name, func(t *testing.T) {
+			s := on(t, b, Options{History: History{Archive: 1000}}, nil)
 			g := room(t)
 			must(t, s, g, "u1")
-			key := s.archiveKey(g)
-			if err := s.client.Del(t.Context(), key).Err(); err != nil {
+			key := layout.ArchiveKey(g, s.conn.Cluster())
+			if err := s.conn.Client().Del(t.Context(), key).Err(); err != nil {
 				t.Fatal(err)
 			}
-			if err := s.client.Set(t.Context(), key, "a string", 0).Err(); err != nil {
+			if err := s.conn.Client().Set(t.Context(), key, "a string", 0).Err(); err != nil {
 				t.Fatal(err)
 			}
-			defer s.client.Del(t.Context(), key)
+			defer s.conn.Client().Del(t.Context(), key)
 			if r := submit(t, s, g, "u2", dataPacket("u2")); !errors.Is(r.Err, history.ErrUnavailable) {
 				t.Errorf("a message: %+v, want %v", r, history.ErrUnavailable)
 			}
 			if err := s.Recall(t.Context(), g, "u1", history.Limit{}); !errors.Is(err, history.ErrUnavailable) {
 				t.Errorf("a recall: %v, want %v", err, history.ErrUnavailable)
 			}
-			if err := s.client.Del(t.Context(), key).Err(); err != nil {
+			if err := s.conn.Client().Del(t.Context(), key).Err(); err != nil {
 				t.Fatal(err)
 			}
 			must(t, s, g, "u3")
@@ -99,13 +101,13 @@ func TestWhatCannotBeArchivedIsNotDone(t *testing.T) {
 }
 
 func TestArchiveIsBounded(t *testing.T) {
-	s := on(t, single, Options{Archive: 100}, nil)
+	s := on(t, single, Options{History: History{Archive: 100}}, nil)
 	g := room(t)
 	for i := range 1000 {
 		must(t, s, g, fmt.Sprint("u", i))
 	}
 	// Redis trims whole nodes of the stream, of 100 entries by default.
-	if n := s.client.XLen(t.Context(), s.archiveKey(g)).Val(); n < 100 || n > 300 {
+	if n := s.conn.Client().XLen(t.Context(), layout.ArchiveKey(g, s.conn.Cluster())).Val(); n < 100 || n > 300 {
 		t.Errorf("%d entries are kept, want about 100", n)
 	}
 }
@@ -113,15 +115,7 @@ func TestArchiveIsBounded(t *testing.T) {
 func TestWithoutAnArchiveThereIsNone(t *testing.T) {
 	s := on(t, imitation, Options{}, nil)
 	must(t, s, room(t), "u1")
-	if n := s.client.Exists(t.Context(), archivePrefix).Val(); n != 0 {
-		t.Error("there is an archive")
-	}
-}
-
-func TestEverySlotHasATag(t *testing.T) {
-	for n, tag := range slotTags() {
-		if tag == "" || slot(group.Name(tag)) != n {
-			t.Fatalf("slot %d has the tag %q, of slot %d", n, tag, slot(group.Name(tag)))
-		}
+	if n, err := s.conn.Client().Exists(t.Context(), layout.ArchivePrefix).Result(); err != nil || n != 0 {
+		t.Errorf("archives: %d, %v, want none", n, err)
 	}
 }

@@ -6,30 +6,32 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history/historytest"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 func TestTheTimeToRecallAMessageEnds(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			s, g := on(t, b, Options{}, nil), room(t)
-			author := &history.Author{1}
+		t.Run(b.Name, func(t *testing.T) {
 			stored := time.Unix(1_800_000_000, 0)
-			s.now = func() time.Time { return stored }
+			now := stored
+			s, g := on(t, b, Options{History: History{Now: func() time.Time { return now }}}, nil), room(t)
+			author := &history.Author{1}
 			done := make(chan history.Receipt, 1)
 			s.Submit(&history.Publication{
 				Group: g, Kind: stream.Message, UUID: "a", Payload: []byte(dataPacket("a")), Author: author,
-				Done: func(r history.Receipt) { done <- r },
+				From: historytest.Receipts(done),
 			})
 			if r := <-done; r.Err != nil {
 				t.Fatal(r.Err)
 			}
 			limit := history.Limit{Author: author, Within: 2 * time.Minute}
-			s.now = func() time.Time { return stored.Add(2*time.Minute + time.Second) }
+			now = stored.Add(2*time.Minute + time.Second)
 			if err := s.Recall(t.Context(), g, "a", limit); !errors.Is(err, history.ErrTooLate) {
 				t.Errorf("after the time: %v, want %v", err, history.ErrTooLate)
 			}
-			s.now = func() time.Time { return stored.Add(2 * time.Minute) }
+			now = stored.Add(2 * time.Minute)
 			if err := s.Recall(t.Context(), g, "a", limit); err != nil {
 				t.Errorf("within the time: %v", err)
 			}
@@ -41,7 +43,7 @@ func TestTheTimeToRecallAMessageEnds(t *testing.T) {
 // them must bear both in one list, as after a rolling upgrade.
 func TestAuthorsAreKeptBesideLinkAndOriginOnlyWhenTold(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			for i, author := range []*history.Author{nil, {7}, nil} {
 				done := make(chan history.Receipt, 1)
@@ -49,13 +51,13 @@ func TestAuthorsAreKeptBesideLinkAndOriginOnlyWhenTold(t *testing.T) {
 				s.Submit(&history.Publication{
 					Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(dataPacket(uuid)), Author: author,
 					Origin: stream.Origin{Edge: 1, ID: uint64(i)},
-					Done:   func(r history.Receipt) { done <- r },
+					From:   historytest.Receipts(done),
 				})
 				if r := <-done; r.Err != nil {
 					t.Fatal(r.Err)
 				}
 			}
-			entries, err := s.client.LRange(t.Context(), keysOf(g).links, 0, -1).Result()
+			entries, err := s.conn.Client().LRange(t.Context(), layout.KeysOf(g).Links, 0, -1).Result()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -81,7 +83,7 @@ func TestAuthorsAreKeptBesideLinkAndOriginOnlyWhenTold(t *testing.T) {
 // messages away from theirs.
 func TestAMessageThatOthersHaveMovedIsNobodysOwn(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			alice, bob := &history.Author{1}, &history.Author{2}
 			for i, author := range []*history.Author{alice, bob} {
@@ -89,7 +91,7 @@ func TestAMessageThatOthersHaveMovedIsNobodysOwn(t *testing.T) {
 				done := make(chan history.Receipt, 1)
 				s.Submit(&history.Publication{
 					Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(dataPacket(uuid)), Author: author,
-					Done: func(r history.Receipt) { done <- r },
+					From: historytest.Receipts(done),
 				})
 				if r := <-done; r.Err != nil {
 					t.Fatal(r.Err)

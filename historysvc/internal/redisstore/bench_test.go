@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/redisconn"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -19,44 +20,68 @@ import (
 // some edges are busy.
 const waitingInBench = 1024
 
-// BenchmarkAcks stores messages of one group one after another, and many at
-// once, on a master with a replica, with acks of the master and of the replica.
+// BenchmarkAcks stores messages of some groups one after another, and many at once, with
+// acks of a master, of its replica, too, and of disks. The last need STORE=redis8 or valkey.
 func BenchmarkAcks(b *testing.B) {
-	master := redistest.Start(b, "--repl-diskless-sync-delay", "0")
-	redistest.StartReplica(b, master)
-	for _, replicas := range []int{0, 1} {
-		for _, waiting := range []int{1, 64, waitingInBench} {
-			b.Run(fmt.Sprintf("%dreplicas/%dwaiting", replicas, waiting), func(b *testing.B) {
-				s := open(b, Options{URL: master.URL(), Acks: Acks{Replicas: replicas}}, nil)
-				g := room(b)
-				tokens := make(chan struct{}, waiting)
-				var failed atomic.Int64
-				b.ResetTimer()
-				for i := range b.N {
-					tokens <- struct{}{}
-					u := strconv.Itoa(i)
-					s.Submit(&history.Publication{
-						Group: g + group.Name(fmt.Sprint("/", i%64)), Kind: stream.Message, UUID: u, Payload: []byte(dataPacket(u)),
-						Done: func(r history.Receipt) {
-							if r.Err != nil {
-								failed.Add(1)
-							}
-							<-tokens
-						},
-					})
-				}
-				for range waiting {
-					tokens <- struct{}{}
-				}
-				b.StopTimer()
-				if n := failed.Load(); n > 0 {
-					b.Fatalf("%d of %d failed", n, b.N)
-				}
-				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
-			})
-		}
+	for _, tt := range []struct {
+		name, appendfsync string
+		acks              Acks
+	}{
+		{"master", "", Acks{}},
+		{"replica", "", Acks{Replicas: 1}},
+		{"fsync-always", "always", Acks{Fsync: true}},
+		{"fsync-always-replica", "always", Acks{Fsync: true, Replicas: 1}},
+	} {
+		b.Run(tt.name, func(b *testing.B) {
+			args := []string{"--repl-diskless-sync-delay", "0"}
+			if tt.appendfsync != "" {
+				args = append(args, "--appendonly", "yes", "--appendfsync", tt.appendfsync)
+			}
+			master := redistest.Start(b, args...)
+			if answer, err := master.Do("WAITAOF 0 0 0"); err != nil || tt.acks.Fsync && strings.HasPrefix(answer, "-") {
+				b.Skip("this server has no WAITAOF")
+			}
+			redistest.StartReplica(b, master, args...)
+			for _, waiting := range []int{1, 8, 64, waitingInBench} {
+				b.Run(strconv.Itoa(waiting), func(b *testing.B) { benchAcks(b, master.URL(), tt.acks, waiting) })
+			}
+		})
 	}
 }
+
+func benchAcks(b *testing.B, url string, acks Acks, waiting int) {
+	s := open(b, Options{Connection: Connection{URL: url, Acks: acks}}, nil)
+	g := room(b)
+	tokens := make(chan struct{}, waiting)
+	var failed atomic.Int64
+	b.ResetTimer()
+	for i := range b.N {
+		tokens <- struct{}{}
+		u := strconv.Itoa(i)
+		s.Submit(&history.Publication{
+			Group: g + group.Name(fmt.Sprint("/", i%64)), Kind: stream.Message, UUID: u, Payload: []byte(dataPacket(u)),
+			From: senderFunc(func(r history.Receipt) {
+				if r.Err != nil {
+					failed.Add(1)
+				}
+				<-tokens
+			}),
+		})
+	}
+	for range waiting {
+		tokens <- struct{}{}
+	}
+	b.StopTimer()
+	if n := failed.Load(); n > 0 {
+		b.Fatalf("%d of %d failed", n, b.N)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msgs/s")
+}
+
+// senderFunc is a history.Sender.
+type senderFunc func(history.Receipt)
+
+func (f senderFunc) Settle(r history.Receipt) { f(r) }
 
 // BenchmarkAppend stores messages of 128 bytes. Beside Go's figures it reports
 // messages per second, and the CPU time that Redis spent on each.
@@ -83,7 +108,7 @@ func BenchmarkAppend(b *testing.B) {
 				s.Submit(&history.Publication{
 					Group: names[i%groups], Kind: stream.Message, Payload: text,
 					UUID: strconv.FormatInt(run+int64(i), 10),
-					Done: func(r history.Receipt) {
+					From: senderFunc(func(r history.Receipt) {
 						if r.Err != nil {
 							mu.Lock()
 							failed = r.Err
@@ -91,7 +116,7 @@ func BenchmarkAppend(b *testing.B) {
 						}
 						<-tokens
 						left.Done()
-					},
+					}),
 				})
 			}
 			left.Wait()
@@ -108,11 +133,11 @@ func BenchmarkAppend(b *testing.B) {
 // redisCPU is the CPU time that Redis has used, seconds.
 func redisCPU(b *testing.B, s *Store) float64 {
 	b.Helper()
-	text, err := s.client.Info(b.Context(), "cpu").Result()
+	text, err := s.conn.Client().Info(b.Context(), "cpu").Result()
 	if err != nil {
 		b.Fatal(err)
 	}
-	info := parseInfo(text)
+	info := redisconn.ParseInfo(text)
 	user, err1 := strconv.ParseFloat(info["used_cpu_user"], 64)
 	sys, err2 := strconv.ParseFloat(info["used_cpu_sys"], 64)
 	if err1 != nil || err2 != nil {
@@ -123,8 +148,10 @@ func redisCPU(b *testing.B, s *Store) float64 {
 
 func BenchmarkPage(b *testing.B) {
 	s, g := benchGroup(b)
-	for _, q := range []history.Query{{Size: 100}, {Position: -50, Size: 50}, {Size: 1000}} {
-		b.Run(fmt.Sprintf("%d_from_%d", q.Size, q.Position), func(b *testing.B) {
+	for _, q := range []history.Query{
+		{Size: 100}, {Size: 100, Versioned: true}, {Position: -50, Size: 50, Versioned: true}, {Size: 1000, Versioned: true},
+	} {
+		b.Run(fmt.Sprintf("%d_from_%d_versioned_%v", q.Size, q.Position, q.Versioned), func(b *testing.B) {
 			b.ReportAllocs()
 			for range b.N {
 				if p, err := s.Page(b.Context(), g, q); err != nil || len(p.Texts) != q.Size {
@@ -146,11 +173,11 @@ func BenchmarkRead(b *testing.B) {
 			}
 		}
 	})
-	b.Run("1000_from_the_beginning", func(b *testing.B) {
+	b.Run("256_from_the_beginning", func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
 			got, err := s.Read(b.Context(), g, history.Start{})
-			if err != nil || len(got.Events) != readItems {
+			if err != nil || len(got.Events) != 256 {
 				b.Fatal(len(got.Events), err)
 			}
 		}
@@ -186,12 +213,12 @@ func BenchmarkRecall(b *testing.B) {
 // scriptTime is how long Redis has spent in scripts, microseconds.
 func scriptTime(b *testing.B, s *Store) float64 {
 	b.Helper()
-	text, err := s.client.Info(b.Context(), "commandstats").Result()
+	text, err := s.conn.Client().Info(b.Context(), "commandstats").Result()
 	if err != nil {
 		b.Fatal(err)
 	}
 	var calls, usec float64
-	if _, err := fmt.Sscanf(parseInfo(text)["cmdstat_evalsha"], "calls=%g,usec=%g", &calls, &usec); err != nil {
+	if _, err := fmt.Sscanf(redisconn.ParseInfo(text)["cmdstat_evalsha"], "calls=%g,usec=%g", &calls, &usec); err != nil {
 		b.Fatal(err)
 	}
 	return usec
@@ -220,19 +247,21 @@ func benchGroup(b *testing.B) (*Store, group.Name) {
 	return s, g
 }
 
-// BenchmarkDecodePayload reads what append.lua puts on the bus for 16 messages of
-// 128 bytes: one operation is one payload.
-func BenchmarkDecodePayload(b *testing.B) {
-	payload := fmt.Appendf(nil, "M%s%016d%s%s", formatEpoch(1<<60), 41, "\x00\x00\x00\x07", "\x00\x00\x00\x08")
-	for i := range uint64(16) {
-		payload = appendPacketHead(payload, "\x00\x00\x00\x08", stream.Message, stream.Origin{Edge: 1 << 60, ID: i}, 128)
-		payload = append(payload, make([]byte, 128)...)
-	}
-	b.SetBytes(int64(len(payload)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, events, err := decodePayload(payload); err != nil || len(events) != 16 {
-			b.Fatal(len(events), err)
-		}
+// BenchmarkLargePage reads the largest page. Beside Go's figures it reports the CPU
+// time that Redis spent on each.
+func BenchmarkLargePage(b *testing.B) {
+	const list = 10_000
+	s, g := on(b, single, Options{}, nil), room(b)
+	fillBench(b, s, g, list, func(i int) string { return fmt.Sprintf("u%d", i) })
+	for _, q := range []history.Query{{Size: list}, {Before: "u9999", Size: list}, {After: "u0", Size: list}} {
+		b.Run(fmt.Sprintf("before_%s_after_%s", q.Before, q.After), func(b *testing.B) {
+			before := redisCPU(b, s)
+			for range b.N {
+				if p, err := s.Page(b.Context(), g, q); err != nil || len(p.Texts) < list-1 {
+					b.Fatal(len(p.Texts), err)
+				}
+			}
+			b.ReportMetric((redisCPU(b, s)-before)*1e6/float64(b.N), "redis-µs/op")
+		})
 	}
 }

@@ -6,13 +6,15 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history/historytest"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -43,7 +45,7 @@ func nodesOf(t *testing.T, c *redistest.Cluster) []node {
 // owner is the index of the node that a group is on.
 func owner(t *testing.T, s *Store, nodes []node, g group.Name) int {
 	t.Helper()
-	cluster, _ := s.client.(*redis.ClusterClient)
+	cluster, _ := s.conn.Client().(*redis.ClusterClient)
 	master, err := cluster.MasterForKey(t.Context(), string(g))
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +93,7 @@ func TestASlotMovesWhileItsGroupIsBusy(t *testing.T) {
 		c.Nodes = append(c.Nodes, n.Server)
 	}
 	l := &hearing{subscribed: make(chan group.Name, 1000), events: make(chan stream.Event, 1<<20)}
-	s := open(t, Options{URL: c.URL(), Cap: 1 << 20}, l)
+	s := open(t, Options{Connection: Connection{URL: c.URL()}, History: History{Cap: 1 << 20}}, l)
 	g, other := room(t), room(t)+"/other"
 	s.Subscribe(g, other)
 	wait(t, l.subscribed)
@@ -101,7 +103,7 @@ func TestASlotMovesWhileItsGroupIsBusy(t *testing.T) {
 	for range 2 {
 		from := owner(t, s, nodes, g)
 		to := (from + 1) % 3
-		moveSlot(t, nodes, from, to, slot(g))
+		moveSlot(t, nodes, from, to, layout.Slot(g))
 		before := load.count(g)
 		eventually(t, "appends go to the new master", func() bool { return load.count(g) > before+20 })
 		for again := false; !again; {
@@ -114,7 +116,7 @@ func TestASlotMovesWhileItsGroupIsBusy(t *testing.T) {
 	load.end()
 	load.check(t, s, g)
 	load.check(t, s, other)
-	if n := load.refused(other); n > 0 && slot(g) != slot(other) {
+	if n := load.refused(other); n > 0 && layout.Slot(g) != layout.Slot(other) {
 		t.Errorf("%d messages of a group that did not move were refused", n)
 	}
 	for len(l.events) > 0 {
@@ -131,13 +133,13 @@ func TestADeadMasterStallsOnlyItsOwnGroups(t *testing.T) {
 	c := redistest.StartCluster(t)
 	nodes := nodesOf(t, c)
 	l := &hearing{subscribed: make(chan group.Name, 1000), events: make(chan stream.Event, 1<<20)}
-	s := open(t, Options{URL: c.URL(), Cap: 1 << 20}, l)
-	// One group in the middle of each master's slots.
+	s := open(t, Options{Connection: Connection{URL: c.URL()}, History: History{Cap: 1 << 20}}, l)
+	// One group in the middle of each master's layout.Slots.
 	groups := make([]group.Name, 3)
 	for i, found := 0, 0; found < 3; i++ {
 		g := room(t) + group.Name(fmt.Sprint("/", i))
-		n := slot(g) * 6 / slots
-		if at := n / 2; groups[at] == "" && slot(g)%(slots/3) > 2000 && slot(g)%(slots/3) < 3500 {
+		n := layout.Slot(g) * 6 / layout.Slots
+		if at := n / 2; groups[at] == "" && layout.Slot(g)%(layout.Slots/3) > 2000 && layout.Slot(g)%(layout.Slots/3) < 3500 {
 			groups[at] = g
 			found++
 		}
@@ -153,7 +155,7 @@ func TestADeadMasterStallsOnlyItsOwnGroups(t *testing.T) {
 	refused := make(chan history.Receipt, 1)
 	s.Submit(&history.Publication{
 		Group: groups[0], Kind: stream.Message, UUID: "second", Payload: []byte(dataPacket("second")),
-		Deadline: time.Now().Add(2 * time.Second), Done: func(r history.Receipt) { refused <- r },
+		Deadline: time.Now().Add(2 * time.Second), From: historytest.Receipts(refused),
 	})
 	if r := wait(t, refused); !errors.Is(r.Err, history.ErrUnavailable) && !errors.Is(r.Err, history.ErrUnknown) {
 		t.Errorf("append to a dead master: %+v", r)
@@ -193,7 +195,7 @@ func TestABusThatHangsIsMadeAnew(t *testing.T) {
 	c := redistest.StartCluster(t)
 	nodes := nodesOf(t, c)
 	l := &hearing{subscribed: make(chan group.Name, 1000), events: make(chan stream.Event, 1000)}
-	s := open(t, Options{URL: c.URL()}, l)
+	s := open(t, Options{Connection: Connection{URL: c.URL()}}, l)
 	g := room(t)
 	s.Subscribe(g)
 	wait(t, l.subscribed)
@@ -201,7 +203,7 @@ func TestABusThatHangsIsMadeAnew(t *testing.T) {
 	if err := nodes[i].Pause(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the silent subscription is given up", func() bool { return testutil.ToFloat64(s.stats.resubscribed) > 0 })
+	eventually(t, "the silent subscription is given up", func() bool { return metric(t, s, "gotapi_history_bus_reconnects_total") > 0 })
 	if err := nodes[i].Resume(); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +216,7 @@ func TestABusThatHangsIsMadeAnew(t *testing.T) {
 
 func TestManyGroupsAreSubscribedAndUnsubscribedInBulk(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			const n = 3000
 			l := &hearing{subscribed: make(chan group.Name, 2*n), events: make(chan stream.Event, n)}
 			s, g := on(t, b, Options{}, l), room(t)
@@ -237,5 +239,19 @@ func TestManyGroupsAreSubscribedAndUnsubscribedInBulk(t *testing.T) {
 				t.Errorf("heard %+v", e)
 			}
 		})
+	}
+}
+
+func TestSlotsAreThoseOfRedis(t *testing.T) {
+	c := redistest.SharedCluster(t)
+	s := open(t, Options{Connection: Connection{URL: c.URL()}}, nil)
+	if n := layout.Slot("123456789"); n != 12739 { // the check value of the specification
+		t.Errorf("slot %d", n)
+	}
+	for _, g := range []group.Name{"/", "/room/1", "/room/1/", "/комната", "/" + group.Name(strings.Repeat("x", 511))} {
+		want, err := s.conn.Client().ClusterKeySlot(t.Context(), layout.KeysOf(g).Channel).Result()
+		if err != nil || int64(layout.Slot(g)) != want {
+			t.Errorf("%s: slot %d, want %d, %v", g, layout.Slot(g), want, err)
+		}
 	}
 }

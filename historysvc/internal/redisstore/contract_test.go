@@ -9,13 +9,13 @@ import (
 
 func TestContract(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			historytest.Run(t, func(t *testing.T) historytest.Opener {
 				t.Helper()
-				url := b.url(t)
+				url := b.URL(t)
 				return func(t *testing.T, o historytest.Options, l history.Listener) historytest.Store {
 					t.Helper()
-					return open(t, Options{URL: url, Embedded: b.embedded, Cap: o.Cap}, l)
+					return open(t, Options{Connection: Connection{URL: url, Embedded: b.Embedded}, History: History{Cap: o.Cap}}, l)
 				}
 			})
 		})

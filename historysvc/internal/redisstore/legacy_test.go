@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history/historytest"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -27,7 +29,7 @@ func push(t *testing.T, s *Store, g group.Name, texts ...string) {
 		for i, text := range part {
 			args[i] = text
 		}
-		if err := s.client.LPush(t.Context(), string(g), args...).Err(); err != nil {
+		if err := s.conn.Client().LPush(t.Context(), string(g), args...).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,7 +39,7 @@ func push(t *testing.T, s *Store, g group.Name, texts ...string) {
 func blacken(t *testing.T, s *Store, g group.Name, text string) {
 	t.Helper()
 	sum := md5.Sum([]byte(text))
-	if err := s.client.SAdd(t.Context(), blackKey(g), hex.EncodeToString(sum[:])).Err(); err != nil {
+	if err := s.conn.Client().SAdd(t.Context(), layout.OldRecallsKey(g), hex.EncodeToString(sum[:])).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -54,7 +56,7 @@ func texts(t *testing.T, s *Store, g group.Name, q history.Query) []string {
 // list is what Redis itself holds.
 func list(t *testing.T, s *Store, g group.Name) []string {
 	t.Helper()
-	l, err := s.client.LRange(t.Context(), string(g), 0, -1).Result()
+	l, err := s.conn.Client().LRange(t.Context(), string(g), 0, -1).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +65,7 @@ func list(t *testing.T, s *Store, g group.Name) []string {
 
 func TestAnOldListIsServedAppendedToAndRecalledFrom(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			escaped := `{"type":2,"uuid":"\u0065scaped","body":{}}`
 			twice := dataPacket("twice")
@@ -110,7 +112,7 @@ func TestAnOldListIsServedAppendedToAndRecalledFrom(t *testing.T) {
 			if r := submit(t, s, g, "twice", twice); !r.Duplicate || r.Seq != 3 {
 				t.Errorf("resend: %+v", r)
 			}
-			if m, err := s.client.HGetAll(t.Context(), keysOf(g).meta).Result(); err != nil || m["recalls"] != "3" || m["base"] != "7" {
+			if m, err := s.conn.Client().HGetAll(t.Context(), layout.KeysOf(g).Meta).Result(); err != nil || m["changes"] != "3" || m["adopted"] != "7" {
 				t.Errorf("counters: %v, %v", m, err)
 			}
 		})
@@ -144,7 +146,7 @@ func TestOldRecallsAreErasedBeforeTheListIsServed(t *testing.T) {
 		},
 	}
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			for name, use := range first {
 				t.Run(name, func(t *testing.T) {
 					s, g := on(t, b, Options{}, nil), room(t)
@@ -184,10 +186,10 @@ func TestOldRecallsAreErasedBeforeTheListIsServed(t *testing.T) {
 
 func TestAnAdoptedListIsTrimmedAndExpiresOnlyIfTheOperatorChoseThat(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			for _, chosen := range []bool{false, true} {
 				t.Run(fmt.Sprint(chosen), func(t *testing.T) {
-					s := on(t, b, Options{Cap: 20, CapExplicit: chosen, Retention: time.Hour, RetentionExplicit: chosen}, nil)
+					s := on(t, b, Options{History: History{Cap: 20, CapExplicit: chosen, Retention: time.Hour, RetentionExplicit: chosen}}, nil)
 					g := room(t)
 					old := make([]string, 2500)
 					for i := range old {
@@ -202,7 +204,7 @@ func TestAnAdoptedListIsTrimmedAndExpiresOnlyIfTheOperatorChoseThat(t *testing.T
 					if n := len(list(t, s, g)); n != want {
 						t.Errorf("the list has %d, want %d", n, want)
 					}
-					ttl, err := s.client.PTTL(t.Context(), string(g)).Result()
+					ttl, err := s.conn.Client().PTTL(t.Context(), string(g)).Result()
 					if err != nil || chosen != (ttl > time.Minute) || !chosen && ttl != wantTTL {
 						t.Errorf("ttl %v, %v", ttl, err)
 					}
@@ -210,7 +212,7 @@ func TestAnAdoptedListIsTrimmedAndExpiresOnlyIfTheOperatorChoseThat(t *testing.T
 					for i := range 40 {
 						must(t, s, g, fmt.Sprint("u", i))
 					}
-					if n, err := s.client.LLen(t.Context(), keysOf(g).links).Result(); err != nil || n != 21 {
+					if n, err := s.conn.Client().LLen(t.Context(), layout.KeysOf(g).Links).Result(); err != nil || n != 21 {
 						t.Errorf("%d links, %v", n, err)
 					}
 					// A place that is out of the memory of links but in the list.
@@ -226,10 +228,10 @@ func TestAnAdoptedListIsTrimmedAndExpiresOnlyIfTheOperatorChoseThat(t *testing.T
 
 func TestSeveralProcessesMayAdoptAtOnce(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			url := b.url(t)
+		t.Run(b.Name, func(t *testing.T) {
+			url := b.URL(t)
 			g := room(t)
-			o := Options{URL: url, Embedded: b.embedded}
+			o := Options{Connection: Connection{URL: url, Embedded: b.Embedded}}
 			stores := []*Store{open(t, o, nil), open(t, o, nil), open(t, o, nil)}
 			push(t, stores[0], g, dataPacket("a"), dataPacket("b"), dataPacket("c"))
 			blacken(t, stores[0], g, dataPacket("b"))
@@ -259,17 +261,17 @@ func TestSeveralProcessesMayAdoptAtOnce(t *testing.T) {
 
 func TestAKeyOfAnotherTypeIsRefusedAndLeftAlone(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			l := &hearing{events: make(chan stream.Event, 10), subscribed: make(chan group.Name, 10)}
 			s, g := on(t, b, Options{}, l), room(t)
-			if err := s.client.Set(t.Context(), string(g), "something else", 0).Err(); err != nil {
+			if err := s.conn.Client().Set(t.Context(), string(g), "something else", 0).Err(); err != nil {
 				t.Fatal(err)
 			}
 			s.Subscribe(g)
 			wait(t, l.subscribed)
 			stored := submitAsync(s, g, "u", dataPacket("u"))
 			low := make(chan history.Receipt, 1)
-			s.Submit(&history.Publication{Group: g, Kind: stream.Text, Payload: []byte("low"), Done: func(r history.Receipt) { low <- r }})
+			s.Submit(&history.Publication{Group: g, Kind: stream.Text, Payload: []byte("low"), From: historytest.Receipts(low)})
 			if r := wait(t, stored); !errors.Is(r.Err, history.ErrWrongType) {
 				t.Errorf("append: %+v", r)
 			}
@@ -291,7 +293,7 @@ func TestAKeyOfAnotherTypeIsRefusedAndLeftAlone(t *testing.T) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
-			if v, err := s.client.Get(t.Context(), string(g)).Result(); v != "something else" || err != nil {
+			if v, err := s.conn.Client().Get(t.Context(), string(g)).Result(); v != "something else" || err != nil {
 				t.Errorf("the key is %q, %v", v, err)
 			}
 			expectNoKeys(t, s, g)
@@ -301,7 +303,7 @@ func TestAKeyOfAnotherTypeIsRefusedAndLeftAlone(t *testing.T) {
 
 func TestReadsOfAnUnknownGroupCreateNothing(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			texts(t, s, g, history.Query{Size: 5})
 			texts(t, s, g, history.Query{Size: 5000})
@@ -321,9 +323,9 @@ func TestReadsOfAnUnknownGroupCreateNothing(t *testing.T) {
 // expectNoKeys fails if we keep anything about g.
 func expectNoKeys(t *testing.T, s *Store, g group.Name) {
 	t.Helper()
-	k := keysOf(g)
-	for _, key := range k.all()[1:] {
-		if n, err := s.client.Exists(t.Context(), key).Result(); n != 0 || err != nil {
+	k := layout.KeysOf(g)
+	for _, key := range k.All()[1:] {
+		if n, err := s.conn.Client().Exists(t.Context(), key).Result(); n != 0 || err != nil {
 			t.Errorf("%s exists: %d, %v", key, n, err)
 		}
 	}

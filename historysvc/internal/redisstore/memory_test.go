@@ -5,9 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus/testutil"
-
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -33,9 +32,9 @@ func isGap(t *testing.T, s *Store, g group.Name, at stream.Position) bool {
 
 func TestAForkAfterALostWriteIsSeenThoughTheNumbersCatchUp(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
-			k := keysOf(g)
+			k := layout.KeysOf(g)
 			must(t, s, g, "a", "b")
 			common := end(t, s, g)
 			must(t, s, g, "c")
@@ -44,16 +43,16 @@ func TestAForkAfterALostWriteIsSeenThoughTheNumbersCatchUp(t *testing.T) {
 			lost := end(t, s, g)
 
 			// A replica that had not got c and d takes over.
-			link, err := s.client.LIndex(t.Context(), k.links, 2).Result()
+			link, err := s.conn.Client().LIndex(t.Context(), k.Links, 2).Result()
 			if err != nil {
 				t.Fatal(err)
 			}
-			pipe := s.client.Pipeline()
-			pipe.LTrim(t.Context(), k.list, 2, -1)
-			pipe.LTrim(t.Context(), k.links, 2, -1)
-			pipe.HSet(t.Context(), k.meta, "seq", 2, "link", link[:4])
-			c, d := uuidDigest("c"), uuidDigest("d")
-			pipe.HDel(t.Context(), k.index0, string(c[:]), string(d[:]))
+			pipe := s.conn.Client().Pipeline()
+			pipe.LTrim(t.Context(), k.List, 2, -1)
+			pipe.LTrim(t.Context(), k.Links, 2, -1)
+			pipe.HSet(t.Context(), k.Meta, "seq", 2, "link", link[:4])
+			c, d := layout.UUIDDigest("c"), layout.UUIDDigest("d")
+			pipe.HDel(t.Context(), k.Index0, string(c[:]), string(d[:]))
 			if _, err := pipe.Exec(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -76,11 +75,11 @@ func TestAForkAfterALostWriteIsSeenThoughTheNumbersCatchUp(t *testing.T) {
 
 func TestLostCountersAreANewEpoch(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			must(t, s, g, "a", "b")
 			at := end(t, s, g)
-			if err := s.client.Del(t.Context(), keysOf(g).meta).Err(); err != nil {
+			if err := s.conn.Client().Del(t.Context(), layout.KeysOf(g).Meta).Err(); err != nil {
 				t.Fatal(err)
 			}
 			if !isGap(t, s, g, at) {
@@ -100,22 +99,22 @@ func TestLostCountersAreANewEpoch(t *testing.T) {
 
 func TestAnExpiredListIsNoLossOfOrder(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			s, g := on(t, b, Options{Retention: time.Hour}, nil), room(t)
+		t.Run(b.Name, func(t *testing.T) {
+			s, g := on(t, b, Options{History: History{Retention: time.Hour}}, nil), room(t)
 			must(t, s, g, "a", "b")
 			early := end(t, s, g)
 			must(t, s, g, "c")
 			at := end(t, s, g)
-			ttl, err := s.client.PTTL(t.Context(), string(g)).Result()
+			ttl, err := s.conn.Client().PTTL(t.Context(), string(g)).Result()
 			if err != nil || ttl <= 59*time.Minute || ttl > time.Hour {
 				t.Errorf("the list lives for %v, %v", ttl, err)
 			}
 			for _, key := range keysOf2(g) {
-				if own, err := s.client.PTTL(t.Context(), key).Result(); err != nil || own < ttl+10*time.Minute || own > ttl+21*time.Minute {
+				if own, err := s.conn.Client().PTTL(t.Context(), key).Result(); err != nil || own < ttl+10*time.Minute || own > ttl+21*time.Minute {
 					t.Errorf("%s lives for %v, the list for %v, %v", key, own, ttl, err)
 				}
 			}
-			if err := s.client.Del(t.Context(), string(g)).Err(); err != nil {
+			if err := s.conn.Client().Del(t.Context(), string(g)).Err(); err != nil {
 				t.Fatal(err)
 			}
 			if isGap(t, s, g, at) || !isGap(t, s, g, early) {
@@ -134,28 +133,29 @@ func TestAnExpiredListIsNoLossOfOrder(t *testing.T) {
 
 func TestTheCountersOfAFollowedGroupDoNotExpire(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			s, g := on(t, b, Options{Retention: time.Hour}, nil), room(t)
+		t.Run(b.Name, func(t *testing.T) {
+			began := time.Now()
+			now := began
+			s, g := on(t, b, Options{History: History{Retention: time.Hour, Now: func() time.Time { return now }}}, nil), room(t)
 			must(t, s, g, "a")
 			for _, key := range keysOf2(g) {
-				if err := s.client.PExpire(t.Context(), key, time.Minute).Err(); err != nil {
+				if err := s.conn.Client().PExpire(t.Context(), key, time.Minute).Err(); err != nil {
 					t.Fatal(err)
 				}
 			}
 			// A follower asks once a second; in which second it matters is the group's own.
-			began := time.Now()
-			for asked := range renewEvery {
-				s.now = func() time.Time { return began.Add(time.Duration(asked) * time.Second) }
+			for asked := range 256 {
+				now = began.Add(time.Duration(asked) * time.Second)
 				if h := s.Heads(t.Context(), []group.Name{g})[0]; h.Err != nil || h.Position.Seq != 1 {
 					t.Fatalf("head: %+v", h)
 				}
 			}
 			for _, key := range keysOf2(g) {
-				if left, err := s.client.PTTL(t.Context(), key).Result(); err != nil || left < 70*time.Minute {
+				if left, err := s.conn.Client().PTTL(t.Context(), key).Result(); err != nil || left < 70*time.Minute {
 					t.Errorf("%s lives for %v more, %v", key, left, err)
 				}
 			}
-			if left, err := s.client.PTTL(t.Context(), string(g)).Result(); err != nil || left > time.Hour {
+			if left, err := s.conn.Client().PTTL(t.Context(), string(g)).Result(); err != nil || left > time.Hour {
 				t.Errorf("the history lives for %v more, %v: only messages renew it", left, err)
 			}
 		})
@@ -165,15 +165,15 @@ func TestTheCountersOfAFollowedGroupDoNotExpire(t *testing.T) {
 // keysOf2 are the keys beside the list that a group has which never had a
 // recall or a second generation of its index.
 func keysOf2(g group.Name) []string {
-	k := keysOf(g)
-	return []string{k.meta, k.links, k.index0}
+	k := layout.KeysOf(g)
+	return []string{k.Meta, k.Links, k.Index0}
 }
 
 func TestTheTTLOfAGroupGoesBeforeTheDefault(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			url, g := b.url(t), room(t)
-			s := open(t, Options{URL: url, Embedded: b.embedded, Retention: time.Hour}, nil)
+		t.Run(b.Name, func(t *testing.T) {
+			url, g := b.URL(t), room(t)
+			s := open(t, Options{Connection: Connection{URL: url, Embedded: b.Embedded}, History: History{Retention: time.Hour}}, nil)
 			must(t, s, g, "a")
 			if err := s.SetTTL(t.Context(), g, time.Minute); err != nil {
 				t.Fatal(err)
@@ -185,7 +185,7 @@ func TestTheTTLOfAGroupGoesBeforeTheDefault(t *testing.T) {
 					if i == 3 {
 						extra = 0
 					}
-					if ttl, err := s.client.PTTL(t.Context(), key).Result(); err != nil || ttl < low+extra || ttl > high+2*extra {
+					if ttl, err := s.conn.Client().PTTL(t.Context(), key).Result(); err != nil || ttl < low+extra || ttl > high+2*extra {
 						t.Errorf("%s lives for %v, %v", key, ttl, err)
 					}
 				}
@@ -201,10 +201,10 @@ func TestTheTTLOfAGroupGoesBeforeTheDefault(t *testing.T) {
 			// Without ttl and retention nothing expires, also what would have.
 			other := room(t)
 			must(t, s, other, "a")
-			forever := open(t, Options{URL: url, Embedded: b.embedded}, nil)
+			forever := open(t, Options{Connection: Connection{URL: url, Embedded: b.Embedded}}, nil)
 			must(t, forever, other, "b")
 			for _, key := range append(keysOf2(other), string(other)) {
-				if ttl, err := forever.client.PTTL(t.Context(), key).Result(); err != nil || ttl != -1 {
+				if ttl, err := forever.conn.Client().PTTL(t.Context(), key).Result(); err != nil || ttl != -1 {
 					t.Errorf("%s lives for %v, %v", key, ttl, err)
 				}
 			}
@@ -219,12 +219,12 @@ func TestNothingOfAGroupOutlivesATTLThatWasSetBeforeItsFirstMessage(t *testing.T
 		for name, begin := range map[string]func(t *testing.T, s *Store, g group.Name){
 			"new": func(*testing.T, *Store, group.Name) {},
 			"adopted": func(t *testing.T, s *Store, g group.Name) {
-				if err := s.client.LPush(t.Context(), string(g), dataPacket("old")).Err(); err != nil {
+				if err := s.conn.Client().LPush(t.Context(), string(g), dataPacket("old")).Err(); err != nil {
 					t.Fatal(err)
 				}
 			},
 		} {
-			t.Run(b.name+"/"+name, func(t *testing.T) {
+			t.Run(b.Name+"/"+name, func(t *testing.T) {
 				s, g := on(t, b, Options{}, nil), room(t)
 				begin(t, s, g)
 				if err := s.SetTTL(t.Context(), g, time.Minute); err != nil {
@@ -232,7 +232,7 @@ func TestNothingOfAGroupOutlivesATTLThatWasSetBeforeItsFirstMessage(t *testing.T
 				}
 				must(t, s, g, "a")
 				for _, key := range append(keysOf2(g), string(g)) {
-					if ttl, err := s.client.PTTL(t.Context(), key).Result(); err != nil || ttl <= 0 || ttl > 21*time.Minute {
+					if ttl, err := s.conn.Client().PTTL(t.Context(), key).Result(); err != nil || ttl <= 0 || ttl > 21*time.Minute {
 						t.Errorf("%s lives for %v, %v", key, ttl, err)
 					}
 				}
@@ -243,10 +243,9 @@ func TestNothingOfAGroupOutlivesATTLThatWasSetBeforeItsFirstMessage(t *testing.T
 
 func TestTheIndexRemembersTheCapAndTenMinutesWithinItsLimit(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			s, g := on(t, b, Options{Cap: 10, DedupeLimit: 25}, nil), room(t)
+		t.Run(b.Name, func(t *testing.T) {
 			now := time.Now()
-			s.now = func() time.Time { return now }
+			s, g := on(t, b, Options{History: History{Cap: 10, DedupeLimit: 25, Now: func() time.Time { return now }}}, nil), room(t)
 			n := 0
 			add := func(count int) {
 				t.Helper()
@@ -268,9 +267,9 @@ func TestTheIndexRemembersTheCapAndTenMinutesWithinItsLimit(t *testing.T) {
 			}
 			size := func() int64 {
 				t.Helper()
-				k := keysOf(g)
-				a, err1 := s.client.HLen(t.Context(), k.index0).Result()
-				b, err2 := s.client.HLen(t.Context(), k.index1).Result()
+				k := layout.KeysOf(g)
+				a, err1 := s.conn.Client().HLen(t.Context(), k.Index0).Result()
+				b, err2 := s.conn.Client().HLen(t.Context(), k.Index1).Result()
 				if err1 != nil || err2 != nil {
 					t.Fatal(err1, err2)
 				}
@@ -290,11 +289,11 @@ func TestTheIndexRemembersTheCapAndTenMinutesWithinItsLimit(t *testing.T) {
 			if size() != 13 || !known(24) || !known(36) {
 				t.Errorf("after the first generation: %d are remembered", size())
 			}
-			if cut := testutil.ToFloat64(s.stats.dedupeCut); cut != 0 {
+			if cut := metric(t, s, "gotapi_history_dedupe_cut_total"); cut != 0 {
 				t.Errorf("cut short %v times", cut)
 			}
 			add(60) // a flood within 10 minutes
-			if cut := testutil.ToFloat64(s.stats.dedupeCut); cut == 0 || size() > 50 {
+			if cut := metric(t, s, "gotapi_history_dedupe_cut_total"); cut == 0 || size() > 50 {
 				t.Errorf("after a flood: cut short %v times, %d are remembered", cut, size())
 			}
 			if !known(n - 10) {
@@ -309,7 +308,7 @@ func TestTheIndexRemembersTheCapAndTenMinutesWithinItsLimit(t *testing.T) {
 
 func TestAListThatOthersChangedIsSearched(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			must(t, s, g, "a", "b", "c")
 			push(t, s, g, dataPacket("foreign"))
@@ -319,41 +318,6 @@ func TestAListThatOthersChangedIsSearched(t *testing.T) {
 			want := []string{dataPacket("foreign"), dataPacket("c"), dataPacket("a")}
 			if got := texts(t, s, g, history.Query{Size: 10}); fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Errorf("history: %q", got)
-			}
-		})
-	}
-}
-
-func TestARecallOfWhatHasChangedDoesNothing(t *testing.T) {
-	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			s, g := on(t, b, Options{}, nil), room(t)
-			must(t, s, g, "a", "b")
-			l, err := s.locate(t.Context(), g, "a", nil)
-			if err != nil || len(l.places) != 1 {
-				t.Fatalf("%+v, %v", l, err)
-			}
-			c := cancellation{group: g, uuid: "a", epoch: l.epoch, target: 1}
-			right := l.places[0]
-			for name, p := range map[string]place{
-				"another text":      {seq: right.seq, text: dataPacket("x")},
-				"another place":     {seq: right.seq + 1, text: right.text},
-				"not there yet":     {seq: 3, text: right.text},
-				"not there anymore": {seq: 0, text: right.text},
-			} {
-				if ok, err := s.cancel(t.Context(), &c, []place{p}, s.publish); ok || err != nil {
-					t.Errorf("%s: %v, %v", name, ok, err)
-				}
-			}
-			c.epoch = newEpoch()
-			if ok, err := s.cancel(t.Context(), &c, l.places, s.publish); ok || err != nil {
-				t.Errorf("another epoch: %v, %v", ok, err)
-			}
-			if got := texts(t, s, g, history.Query{Size: 5}); len(got) != 2 {
-				t.Errorf("history: %q", got)
-			}
-			if at := end(t, s, g); at.Recalls != 0 {
-				t.Errorf("counted: %+v", at)
 			}
 		})
 	}

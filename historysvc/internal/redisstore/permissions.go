@@ -1,81 +1,59 @@
 package redisstore
 
 import (
-	"context"
-	"fmt"
-	"strings"
-
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/presence"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/redisconn"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// Some group, to ask with what its keys are called.
-const anyGroup group.Name = "/any"
-
-// commands are all that the service and its scripts send, with keys and channels
-// as it uses them. docs/redis.md has the user that may run just these.
-func (s *Store) commands() [][]any {
-	k := keysOf(anyGroup)
+// commands are what the store and its scripts send, with keys and channels as it
+// uses them, for one group. docs/redis.md has the user that may run just these.
+func commands(conn *redisconn.Conn, archive bool) [][]any {
+	const anyGroup group.Name = "/any"
+	k, edge := layout.KeysOf(anyGroup), presence.EdgeKey("x")
 	all := [][]any{
-		{"ping"},
-		{"multi"},
-		{"exec"},
-		{"script", "load", "return 1"},
-		{"evalsha", s.scripts.read.Hash(), 1, k.meta},
-		{"lpush", k.list, "x"},
-		{"rpush", k.pending, "x"},
-		{"lpop", k.pending},
-		{"llen", k.list},
-		{"lrange", k.list, 0, 1},
-		{"lindex", k.list, 0},
-		{"lset", k.list, 0, "x"},
-		{"ltrim", k.list, 0, 1},
-		{"hset", k.meta, "x", "x"},
-		{"hget", k.meta, "x"},
-		{"hmget", k.meta, "x"},
-		{"hexists", k.index0, "x"},
-		{"hincrby", k.meta, "x", 1},
-		{"hdel", edgeKey("x"), "x"},
-		{"hscan", edgeKey("x"), 0},
-		{"exists", k.meta},
-		{"pexpire", k.list, 1},
-		{"pttl", k.list},
-		{"persist", k.list},
-		{"unlink", k.links},
-		{"rename", edgeKey("x"), edgeKey("x") + ":n"},
-		{"zadd", edgesKey, 1, "x"},
-		{"zrem", edgesKey, "x"},
-		{"zrange", edgesKey, 0, -1},
-		{"zremrangebyscore", edgesKey, 0, 1},
-		{"sismember", blackKey(anyGroup), "x"},
-		{"scard", blackKey(anyGroup)},
+		{"eval", "x", 1, k.Meta},
+		{"evalsha", "x", 1, k.Meta},
+		{"lpush", k.List, "x"},
+		{"rpush", k.Pending, "x"},
+		{"lpop", k.Pending},
+		{"llen", k.List},
+		{"lrange", k.List, 0, 1},
+		{"lindex", k.List, 0},
+		{"lset", k.List, 0, "x"},
+		{"ltrim", k.List, 0, 1},
+		{"hset", k.Meta, "x", "x"},
+		{"hget", k.Meta, "x"},
+		{"hmget", k.Meta, "x"},
+		{"hexists", k.Index0, "x"},
+		{"hincrby", k.Meta, "x", 1},
+		{"hdel", edge, "x"},
+		{"hscan", edge, 0},
+		{"pexpire", k.List, 1},
+		{"exists", k.Meta},
+		{"pttl", k.List},
+		{"persist", k.List},
+		{"unlink", k.Links},
+		{"rename", edge, edge + ":n"},
+		{"zadd", presence.EdgesKey, 1, "x"},
+		{"zrem", presence.EdgesKey, "x"},
+		{"zrange", presence.EdgesKey, 0, -1},
+		{"zrangebyscore", presence.EdgesKey, 0, 1},
+		{"zremrangebyscore", presence.EdgesKey, 0, 1},
+		{"sismember", layout.OldRecallsKey(anyGroup), "x"},
+		{"scard", layout.OldRecallsKey(anyGroup)},
+		{"type", k.Meta},
+		{"scan", 0},
+		{"memory", "usage", k.List},
 	}
-	if s.cluster {
-		all = append(all, []any{"spublish", k.channel, "x"}, []any{"ssubscribe", k.channel}, []any{"sunsubscribe", k.channel})
+	if conn.Cluster() {
+		all = append(all, []any{"spublish", k.Channel, "x"}, []any{"ssubscribe", k.Channel}, []any{"sunsubscribe", k.Channel})
 	} else {
-		all = append(all, []any{"publish", k.channel, "x"}, []any{"subscribe", k.channel}, []any{"unsubscribe", k.channel})
+		all = append(all, []any{"publish", k.Channel, "x"}, []any{"subscribe", k.Channel}, []any{"unsubscribe", k.Channel})
 	}
-	if s.opts.Archive > 0 {
-		all = append(all, []any{"xadd", s.archiveKey(anyGroup), "*", "x", "x"})
-	}
-	if s.opts.Acks.wanted() {
-		all = append(all, s.opts.Acks.command())
+	if archive {
+		all = append(all, []any{"xadd", layout.ArchiveKey(anyGroup, conn.Cluster()), "*", "x", "x"})
 	}
 	return all
-}
-
-// checkPermissions names the commands that the user may not run. It needs
-// Redis 7.
-func (s *Store) checkPermissions(ctx context.Context) error {
-	var words []any
-	for _, c := range s.commands() {
-		words = append(append(words, len(c)), c...)
-	}
-	denied, err := s.scripts.permissions.Eval(ctx, s.client, nil, words...).StringSlice()
-	if fateOf(err) != done {
-		return s.noAnswer(err)
-	}
-	if len(denied) > 0 {
-		return fmt.Errorf("redis refuses us: the user may not run, on our keys and channels: %s (docs/redis.md)", strings.Join(denied, ", "))
-	}
-	return nil
 }

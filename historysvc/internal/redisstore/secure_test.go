@@ -75,11 +75,11 @@ func authority(t *testing.T) (redistest.TLS, func() *tls.Config) {
 func TestContractAsTheDocumentedUserOverTLS(t *testing.T) {
 	files, settings := authority(t)
 	server := redistest.StartTLS(t, files, documentedUser(t)...)
-	login := Login{Password: password, TLS: settings}
+	login := Login{Password: secret(password), TLS: settings}
 	historytest.Run(t, func(*testing.T) historytest.Opener {
 		return func(t *testing.T, o historytest.Options, l history.Listener) historytest.Store {
 			t.Helper()
-			return open(t, Options{URL: "rediss://gotapi@" + server.Addr, Login: login, Cap: o.Cap}, l)
+			return open(t, Options{Connection: Connection{URL: "rediss://gotapi@" + server.Addr, Login: login}, History: History{Cap: o.Cap}}, l)
 		}
 	})
 	t.Cleanup(func() {
@@ -100,7 +100,7 @@ func TestAClusterIsUsedAsTheDocumentedUserOverTLS(t *testing.T) {
 	}
 	url := "rediss+cluster://gotapi:" + password + "@" + strings.TrimPrefix(cluster.URL(), "redis+cluster://")
 	l := &hearing{subscribed: make(chan group.Name, 100), events: make(chan stream.Event, 100)}
-	s := open(t, Options{URL: url, Login: Login{TLS: settings}}, l)
+	s := open(t, Options{Connection: Connection{URL: url, Login: Login{TLS: settings}}}, l)
 	for range 5 { // on several nodes
 		g := room(t)
 		s.Subscribe(g)
@@ -128,11 +128,15 @@ func TestSentinelsHaveAPasswordOfTheirOwn(t *testing.T) {
 	master := redistest.Start(t, append(documentedUser(t), "--requirepass", "operator")...)
 	sentinel := redistest.StartSentinel(t, "mymaster", master, "requirepass guarded", "sentinel auth-pass mymaster operator")
 	url := "redis+sentinel://" + sentinel.Addr + "/0?master_name=mymaster&username=gotapi"
-	s := open(t, Options{URL: url, Login: Login{Password: password, SentinelPassword: "guarded"}}, nil)
+	s := open(t, Options{Connection: Connection{URL: url, Login: Login{Password: secret(password), SentinelPassword: secret("guarded")}}}, nil)
 	must(t, s, room(t), "a")
-	for _, wrong := range []Login{{Password: "x", SentinelPassword: "guarded"}, {Password: password, SentinelPassword: "x"}} {
+	all := Connection{URL: url, Login: Login{Password: secret(password), SentinelPassword: secret("guarded")}, Acks: Acks{Replicas: AllReplicas}}
+	if got := refusal(t, Options{Connection: all}); got != "" {
+		t.Errorf("the Sentinel does not say how many replicas there are: %s", got)
+	}
+	for _, wrong := range []Login{{Password: secret("x"), SentinelPassword: secret("guarded")}, {Password: secret(password), SentinelPassword: secret("x")}} {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		if s, err := Open(ctx, Options{URL: url, Login: wrong}, quiet(t), prometheus.NewRegistry()); err == nil {
+		if s, err := Open(ctx, Options{Connection: Connection{URL: url, Login: wrong}}, quiet(t), prometheus.NewRegistry()); err == nil {
 			_ = s.Close()
 			t.Errorf("%+v are taken", wrong)
 		}
@@ -177,7 +181,7 @@ func TestARedisThatDoesNotWantUsIsNamedWithoutThePassword(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log strings.Builder
-			s, err := Open(t.Context(), Options{URL: tt.url, Login: Login{TLS: tt.tls}},
+			s, err := Open(t.Context(), Options{Connection: Connection{URL: tt.url, Login: Login{TLS: tt.tls}}},
 				slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})), prometheus.NewRegistry())
 			if err == nil {
 				_ = s.Close()
@@ -198,22 +202,24 @@ func TestVerificationIsSkippedOnlyWhenAskedForAndNotInSilence(t *testing.T) {
 	files, settings := authority(t)
 	server := redistest.StartTLS(t, files, "--tls-auth-clients", "no")
 	var log strings.Builder
-	s, err := Open(t.Context(), Options{URL: "rediss://" + server.Addr + "?skip_verify=true"},
+	s, err := Open(t.Context(), Options{Connection: Connection{URL: "rediss://" + server.Addr + "?skip_verify=true"}},
 		slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = s.Close()
-	if !strings.Contains(log.String(), "not verified") {
+	if !strings.Contains(log.String(), "verification of redis is disabled") {
 		t.Errorf("the log does not warn: %s", log.String())
 	}
 	log.Reset()
-	if s, err = Open(t.Context(), Options{URL: "rediss://" + server.Addr, Login: Login{TLS: settings}},
+	if s, err = Open(t.Context(), Options{Connection: Connection{URL: "rediss://" + server.Addr, Login: Login{TLS: settings}}},
 		slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry()); err != nil {
 		t.Fatal(err)
 	}
 	_ = s.Close()
-	if strings.Contains(log.String(), "not verified") {
+	if strings.Contains(log.String(), "verification of redis is disabled") {
 		t.Errorf("the log warns: %s", log.String())
 	}
 }
+
+func secret(text string) func() string { return func() string { return text } }

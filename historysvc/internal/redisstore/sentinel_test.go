@@ -22,15 +22,15 @@ func TestAFailoverBySentinelIsSurvived(t *testing.T) {
 	}
 	replica := redistest.Start(t, "--replicaof", host+" "+port)
 	sentinel := redistest.StartSentinel(t, "mymaster", master)
-	guard := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
-	defer func() { _ = guard.Close() }()
+	client := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addr})
+	defer func() { _ = client.Close() }()
 	eventually(t, "the Sentinel knows the replica", func() bool {
-		replicas, err := guard.Replicas(t.Context(), "mymaster").Result()
+		replicas, err := client.Replicas(t.Context(), "mymaster").Result()
 		return err == nil && len(replicas) == 1 && replicas[0]["master-link-status"] == "ok"
 	})
 
 	l := &hearing{subscribed: make(chan group.Name, 100), events: make(chan stream.Event, 100)}
-	s, g := open(t, Options{URL: "redis+sentinel://" + sentinel.Addr + "/0?master_name=mymaster"}, l), room(t)
+	s, g := open(t, Options{Connection: Connection{URL: "redis+sentinel://" + sentinel.Addr + "/0?master_name=mymaster"}}, l), room(t)
 	s.Subscribe(g)
 	wait(t, l.subscribed)
 	must(t, s, g, "a")

@@ -2,94 +2,68 @@ package redisstore
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history/historytest"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// The servers that tests share, each started when first needed.
-var (
-	realServer    = sync.OnceValues(func() (*redistest.Server, error) { return started(redistest.New()) })
-	clusterServer = sync.OnceValues(func() (*redistest.Cluster, error) { return started(redistest.NewCluster()) })
-
-	closersMu sync.Mutex
-	closers   []func()
-)
-
-func started[T interface{ Close() }](v T, err error) (T, error) {
-	if err == nil {
-		closersMu.Lock()
-		closers = append(closers, v.Close)
-		closersMu.Unlock()
-	}
-	return v, err
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	for _, c := range closers {
-		c()
-	}
-	os.Exit(code)
-}
-
-// backend is a kind of server that the store must work with.
-type backend struct {
-	name     string
-	url      func(testing.TB) string
-	embedded bool
-}
+func TestMain(m *testing.M) { redistest.Main(m) }
 
 var (
-	imitation = backend{name: "miniredis", embedded: true, url: func(tb testing.TB) string {
-		tb.Helper()
-		m := miniredis.NewMiniRedis()
-		if err := m.Start(); err != nil {
-			tb.Fatal(err)
-		}
-		tb.Cleanup(m.Close)
-		return "redis://" + m.Addr()
-	}}
-	single = backend{name: "redis", url: func(tb testing.TB) string {
-		tb.Helper()
-		s, err := realServer()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return s.SocketURL()
-	}}
-	clustered = backend{name: "cluster", url: func(tb testing.TB) string {
-		tb.Helper()
-		c, err := clusterServer()
-		if err != nil {
-			tb.Fatal(err)
-		}
-		return c.URL()
-	}}
+	backends  = redistest.Backends
+	imitation = redistest.Miniredis
+	single    = redistest.Single
+	clustered = redistest.Clustered
 )
 
-// backends are all kinds of servers.
-var backends = []backend{imitation, single, clustered}
+// registries are those of the stores under test.
+var registries sync.Map
+
+// metric returns the sum of a metric's values: of counters, gauges, and how often a
+// histogram was observed. With labels it is that of the series with one of them.
+func metric(tb testing.TB, s *Store, name string, labels ...string) float64 {
+	tb.Helper()
+	reg, _ := registries.Load(s)
+	families, err := reg.(*prometheus.Registry).Gather()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.GetMetric() {
+			matches := len(labels) == 0
+			for _, l := range m.GetLabel() {
+				matches = matches || l.GetValue() == labels[0]
+			}
+			if matches {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return sum
+}
 
 // start opens a store and runs it until cancel is called.
 func start(tb testing.TB, o Options, l history.Listener) (*Store, context.CancelFunc, *sync.WaitGroup) {
 	tb.Helper()
-	s, err := Open(context.Background(), o, quiet(tb), prometheus.NewRegistry())
+	reg := prometheus.NewRegistry()
+	s, err := Open(context.Background(), o, quiet(tb), reg)
 	if err != nil {
 		tb.Fatal(err)
 	}
+	registries.Store(s, reg)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = s.Run(ctx, l) })
@@ -121,21 +95,18 @@ func quiet(tb testing.TB) *slog.Logger {
 }
 
 // on opens a store on b.
-func on(tb testing.TB, b backend, o Options, l history.Listener) *Store {
+func on(tb testing.TB, b redistest.Backend, o Options, l history.Listener) *Store {
 	tb.Helper()
-	o.URL, o.Embedded = b.url(tb), b.embedded
+	o.Connection.URL, o.Connection.Embedded = b.URL(tb), b.Embedded
 	return open(tb, o, l)
 }
 
-// room is a group name that no other test uses.
 func room(tb testing.TB) group.Name {
 	tb.Helper()
-	return group.Name(fmt.Sprintf("/%s/%d", strings.ReplaceAll(tb.Name(), " ", "_"), time.Now().UnixNano()))
+	return historytest.Room(tb)
 }
 
-func dataPacket(uuid string) string {
-	return fmt.Sprintf(`{"type":2,"uuid":%q,"body":{"data":"hello"}}`, uuid)
-}
+func dataPacket(uuid string) string { return historytest.Text(uuid) }
 
 // submit submits one message and waits for its receipt.
 func submit(tb testing.TB, s *Store, g group.Name, uuid, text string) history.Receipt {
@@ -148,20 +119,14 @@ func submitAsync(s *Store, g group.Name, uuid, text string) <-chan history.Recei
 	s.Submit(&history.Publication{
 		Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(text),
 		Deadline: time.Now().Add(5 * time.Second),
-		Done:     func(r history.Receipt) { answer <- r },
+		From:     historytest.Receipts(answer),
 	})
 	return answer
 }
 
 func wait[T any](tb testing.TB, ch <-chan T) T {
 	tb.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(20 * time.Second):
-		tb.Fatal("waited for 20 s")
-		panic("not reached")
-	}
+	return historytest.Wait(tb, ch)
 }
 
 // must stores messages with the uuids, one by one.

@@ -3,9 +3,7 @@ package redisstore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,12 +11,14 @@ import (
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history/historytest"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
 func TestWhatOthersDoToAListChangesTheVersion(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			must(t, s, g, "a", "b", "c", "d")
 			var copies historytest.Copies
@@ -29,15 +29,15 @@ func TestWhatOthersDoToAListChangesTheVersion(t *testing.T) {
 				what string
 				does func() error
 			}{
-				{"LPUSH", func() error { return s.client.LPush(ctx, key, "pushed").Err() }},
+				{"LPUSH", func() error { return s.conn.Client().LPush(ctx, key, "pushed").Err() }},
 				{"LPUSH and RPOP, the length stays", func() error {
-					return errors.Join(s.client.LPush(ctx, key, "pushed too").Err(), s.client.RPop(ctx, key).Err())
+					return errors.Join(s.conn.Client().LPush(ctx, key, "pushed too").Err(), s.conn.Client().RPop(ctx, key).Err())
 				}},
-				{"LSET of the newest", func() error { return s.client.LSet(ctx, key, 0, "overwritten").Err() }},
-				{"LTRIM", func() error { return s.client.LTrim(ctx, key, 0, 2).Err() }},
-				{"RPUSH", func() error { return s.client.RPush(ctx, key, "at the end").Err() }},
-				{"DEL", func() error { return s.client.Del(ctx, key).Err() }},
-				{"LPUSH anew", func() error { return s.client.LPush(ctx, key, "begins").Err() }},
+				{"LSET of the newest", func() error { return s.conn.Client().LSet(ctx, key, 0, "overwritten").Err() }},
+				{"LTRIM", func() error { return s.conn.Client().LTrim(ctx, key, 0, 2).Err() }},
+				{"RPUSH", func() error { return s.conn.Client().RPush(ctx, key, "at the end").Err() }},
+				{"DEL", func() error { return s.conn.Client().Del(ctx, key).Err() }},
+				{"LPUSH anew", func() error { return s.conn.Client().LPush(ctx, key, "begins").Err() }},
 			} {
 				if err := outsider.does(); err != nil {
 					t.Fatalf("%s: %v", outsider.what, err)
@@ -61,22 +61,22 @@ func byPosition(all []history.Query) (some []history.Query) {
 
 func TestAnExpiredListChangesTheVersion(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			must(t, s, g, "a", "b")
 			var copies historytest.Copies
 			queries := byPosition(historytest.Queries())
 			copies.Check(t, s, g, queries, true, "two messages")
 			// What SetTTL does in the end, without waiting for it.
-			if err := s.client.Del(t.Context(), string(g)).Err(); err != nil {
+			if err := s.conn.Client().Del(t.Context(), string(g)).Err(); err != nil {
 				t.Fatal(err)
 			}
 			copies.Check(t, s, g, queries, true, "expired, the counters live on")
 			must(t, s, g, "c")
 			copies.Check(t, s, g, queries, true, "a message after that")
-			k := keysOf(g)
-			for _, key := range k.all() {
-				if err := s.client.Del(t.Context(), key).Err(); err != nil {
+			k := layout.KeysOf(g)
+			for _, key := range k.All() {
+				if err := s.conn.Client().Del(t.Context(), key).Err(); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -89,7 +89,7 @@ func TestAnExpiredListChangesTheVersion(t *testing.T) {
 
 func TestTheVersionOfAnOldListIsThatAfterItsAdoption(t *testing.T) {
 	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			var copies historytest.Copies
 			queries := historytest.Queries("u2")
@@ -110,37 +110,11 @@ func TestTheVersionOfAnOldListIsThatAfterItsAdoption(t *testing.T) {
 	}
 }
 
-// TestARecallHalfDoneChangesTheVersion: texts are overwritten before the recall
-// is counted where a uuid stands at more places than one script overwrites.
-func TestARecallHalfDoneChangesTheVersion(t *testing.T) {
-	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			s, g := on(t, b, Options{}, nil), room(t)
-			push(t, s, g, slices.Repeat([]string{dataPacket("often")}, recallChunk+1)...)
-			var copies historytest.Copies
-			copies.Check(t, s, g, historytest.Queries(), false, "old list")
-			l, err := s.locate(t.Context(), g, "often", nil)
-			if err != nil || len(l.places) != recallChunk+1 {
-				t.Fatalf("%d places, %v", len(l.places), err)
-			}
-			c := cancellation{group: g, uuid: "often", epoch: l.epoch, target: l.places[0].seq}
-			if ok, err := s.cancel(t.Context(), &c, l.places[:recallChunk], ""); !ok || err != nil {
-				t.Fatal(ok, err)
-			}
-			copies.Check(t, s, g, historytest.Queries(), true, "half of it")
-			if err := s.Recall(t.Context(), g, "often", history.Limit{}); err != nil {
-				t.Fatal(err)
-			}
-			copies.Check(t, s, g, historytest.Queries(), true, "all of it")
-		})
-	}
-}
-
 // TestAFutureThatAFailoverCutOffIsNotShownAgain puts a group back to where it was,
 // as a failover to a replica that is behind does.
 func TestAFutureThatAFailoverCutOffIsNotShownAgain(t *testing.T) {
-	for _, b := range []backend{single, clustered} {
-		t.Run(b.name, func(t *testing.T) {
+	for _, b := range []redistest.Backend{single, clustered} {
+		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			must(t, s, g, "a", "b")
 			var copies historytest.Copies
@@ -159,9 +133,9 @@ func TestAFutureThatAFailoverCutOffIsNotShownAgain(t *testing.T) {
 
 func dump(t *testing.T, s *Store, g group.Name) map[string]string {
 	t.Helper()
-	k, all := keysOf(g), make(map[string]string)
-	for _, key := range k.all() {
-		v, err := s.client.Dump(t.Context(), key).Result()
+	k, all := layout.KeysOf(g), make(map[string]string)
+	for _, key := range k.All() {
+		v, err := s.conn.Client().Dump(t.Context(), key).Result()
 		if err != nil && !errors.Is(err, redis.Nil) {
 			t.Fatal(err)
 		}
@@ -173,69 +147,15 @@ func dump(t *testing.T, s *Store, g group.Name) map[string]string {
 func restore(t *testing.T, s *Store, all map[string]string) {
 	t.Helper()
 	for key, v := range all {
-		if err := s.client.Del(t.Context(), key).Err(); err != nil {
+		if err := s.conn.Client().Del(t.Context(), key).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if v == "" {
 			continue
 		}
-		if err := s.client.Restore(t.Context(), key, 0, v).Err(); err != nil {
+		if err := s.conn.Client().Restore(t.Context(), key, 0, v).Err(); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// meddler does something before the nth pipeline.
-type meddler struct {
-	nth int
-	do  func()
-}
-
-func (*meddler) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) { return next(ctx, network, addr) }
-}
-
-func (*meddler) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-
-func (m *meddler) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		if m.nth--; m.nth == 0 {
-			m.do()
-		}
-		return next(ctx, cmds)
-	}
-}
-
-// TestAPageThatChangedWhileItWasReadHasNoVersion: a page around a message is read
-// in steps, and one that is of two states is of none.
-func TestAPageThatChangedWhileItWasReadHasNoVersion(t *testing.T) {
-	for _, b := range backends {
-		t.Run(b.name, func(t *testing.T) {
-			url, g := b.url(t), room(t)
-			s := open(t, Options{URL: url, Embedded: b.embedded}, nil)
-			other := open(t, Options{URL: url, Embedded: b.embedded}, nil)
-			must(t, other, g, "a", "b", "c")
-			q := history.Query{Before: "c", Size: 10, Versioned: true}
-			warm, err := s.Page(t.Context(), g, q) // the scripts are known from now on
-			if err != nil || warm.Version == "" {
-				t.Fatalf("%+v, %v", warm, err)
-			}
-			n := 0
-			for nth, want := range map[int]bool{1: true, 2: false, 3: true} {
-				done := make(chan struct{})
-				once := func() { close(done); n++; must(t, other, g, fmt.Sprintf("new %d", n)) }
-				m := &meddler{nth, once}
-				s.client.AddHook(m)
-				page, err := s.Page(t.Context(), g, q)
-				if nth < 3 {
-					wait(t, done)
-				}
-				m.nth = 0
-				if err != nil || len(page.Texts) != 2 || (page.Version != "") != want {
-					t.Errorf("changed before step %d: %d texts, version %q, %v; want one: %v", nth, len(page.Texts), page.Version, err, want)
-				}
-			}
-		})
 	}
 }
 
@@ -247,7 +167,7 @@ func TestAVersionIsCheckedWithoutReadingTheList(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.client.AddHook(&listener{&asked})
+	s.conn.Client().AddHook(&listener{&asked})
 	if p, err := s.Page(t.Context(), g, history.Query{Size: 10, Versioned: true, Known: first.Version}); err != nil || !p.Unmodified {
 		t.Fatalf("%+v, %v", p, err)
 	}

@@ -2,17 +2,24 @@ package rpc
 
 import "sync"
 
-// drain tells streams that the service goes down.
-type drain struct {
+// Drain is a signal that the service is going down. It is safe for concurrent
+// use.
+type Drain struct {
 	once sync.Once
 	done chan struct{}
 }
 
-func newDrain() drain { return drain{done: make(chan struct{})} }
+// NewDrain returns a Drain that has not begun.
+func NewDrain() *Drain { return &Drain{done: make(chan struct{})} }
 
-func (d *drain) begin() { d.once.Do(func() { close(d.done) }) }
+// Begin gives the signal.
+func (d *Drain) Begin() { d.once.Do(func() { close(d.done) }) }
 
-func (d *drain) begun() bool {
+// Done returns a channel that is closed when the drain begins.
+func (d *Drain) Done() <-chan struct{} { return d.done }
+
+// Begun reports whether the signal was given.
+func (d *Drain) Begun() bool {
 	select {
 	case <-d.done:
 		return true

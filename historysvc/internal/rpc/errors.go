@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
@@ -16,26 +17,27 @@ import (
 type errorRow struct {
 	err     error
 	code    codes.Code
+	reason  string
 	outcome relayv1.Outcome
 }
 
-// errorTable says what callers are told about each error of the store: the
-// status, the outcome of a relayed publish, and the sentinel's own text. What
-// is wrapped around a sentinel is for the log.
+// errorTable is what callers learn about each error of the store: the status, its reason, the
+// outcome of a relayed publish, and the sentinel's own text. The text around a
+// sentinel is for the log.
 var errorTable = []errorRow{
-	{history.ErrUnavailable, codes.Unavailable, relayv1.Outcome_OUTCOME_UNAVAILABLE},
-	{history.ErrUnknown, codes.DeadlineExceeded, relayv1.Outcome_OUTCOME_UNKNOWN},
-	{history.ErrBusy, codes.ResourceExhausted, relayv1.Outcome_OUTCOME_BUSY},
-	{history.ErrNotFound, codes.NotFound, relayv1.Outcome_OUTCOME_INVALID},
-	{history.ErrWrongType, codes.FailedPrecondition, relayv1.Outcome_OUTCOME_INVALID},
-	{history.ErrNotAuthor, codes.PermissionDenied, relayv1.Outcome_OUTCOME_INVALID},
-	{history.ErrTooLate, codes.PermissionDenied, relayv1.Outcome_OUTCOME_INVALID},
-	// The caller's own deadline or hang-up: nobody knows what was done.
-	{context.DeadlineExceeded, codes.DeadlineExceeded, relayv1.Outcome_OUTCOME_UNKNOWN},
-	{context.Canceled, codes.Canceled, relayv1.Outcome_OUTCOME_UNKNOWN},
+	{history.ErrUnavailable, codes.Unavailable, "STORE_UNAVAILABLE", relayv1.Outcome_OUTCOME_UNAVAILABLE},
+	{history.ErrUnknown, codes.DeadlineExceeded, "OUTCOME_UNKNOWN", relayv1.Outcome_OUTCOME_UNKNOWN},
+	{history.ErrBusy, codes.ResourceExhausted, "BUSY", relayv1.Outcome_OUTCOME_BUSY},
+	{history.ErrNotFound, codes.NotFound, "MESSAGE_NOT_FOUND", relayv1.Outcome_OUTCOME_INVALID},
+	{history.ErrWrongType, codes.FailedPrecondition, "GROUP_DAMAGED", relayv1.Outcome_OUTCOME_INVALID},
+	{history.ErrNotAuthor, codes.PermissionDenied, "NOT_THE_AUTHOR", relayv1.Outcome_OUTCOME_INVALID},
+	{history.ErrTooLate, codes.PermissionDenied, "TOO_LATE", relayv1.Outcome_OUTCOME_INVALID},
+	// The caller's own deadline or hang-up: the outcome is unknown.
+	{context.DeadlineExceeded, codes.DeadlineExceeded, "OUTCOME_UNKNOWN", relayv1.Outcome_OUTCOME_UNKNOWN},
+	{context.Canceled, codes.Canceled, "CANCELLED", relayv1.Outcome_OUTCOME_UNKNOWN},
 }
 
-// rowOf is nil for an error that nobody told us about.
+// rowOf returns nil for an error that is not in the table.
 func rowOf(err error) *errorRow {
 	for i := range errorTable {
 		if errors.Is(err, errorTable[i].err) {
@@ -48,9 +50,9 @@ func rowOf(err error) *errorRow {
 // internalText is all that a caller learns about an error that is not in the table.
 const internalText = "internal error"
 
-// statusOf returns the gRPC status of an error. One that is a status already
-// stays; one that is unknown is logged and becomes Internal.
-func statusOf(ctx context.Context, log *slog.Logger, err error) error {
+// Status returns the gRPC status of an error. A status stays as it is. An unknown
+// error is logged and becomes Internal.
+func Status(ctx context.Context, log *slog.Logger, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -58,15 +60,15 @@ func statusOf(ctx context.Context, log *slog.Logger, err error) error {
 		return err
 	}
 	if row := rowOf(err); row != nil {
-		return status.Error(row.code, row.err.Error())
+		return grpcstatus.Error(row.code, row.reason, row.err.Error())
 	}
 	log.ErrorContext(ctx, "request failed for an unexpected reason", "error", err)
-	return status.Error(codes.Internal, internalText)
+	return grpcstatus.Error(codes.Internal, "INTERNAL", internalText)
 }
 
-// outcomeOf returns what a relayed publish is answered with. Of an error that
-// is unknown it cannot be said what was done.
-func outcomeOf(log *slog.Logger, r *history.Receipt) (relayv1.Outcome, string) {
+// Outcome returns the outcome and the reason that answer a relayed publish. After an
+// unknown error, the outcome is unknown, too.
+func Outcome(log *slog.Logger, r *history.Receipt) (relayv1.Outcome, string) {
 	switch {
 	case r.Err == nil && r.Duplicate:
 		return relayv1.Outcome_OUTCOME_DUPLICATE, ""
@@ -80,26 +82,23 @@ func outcomeOf(log *slog.Logger, r *history.Receipt) (relayv1.Outcome, string) {
 	return relayv1.Outcome_OUTCOME_UNKNOWN, internalText
 }
 
-// reasonOf returns what may be said about why a group cannot be had.
-func reasonOf(err error) string {
+// Reason returns what callers may learn about an error.
+func Reason(err error) string {
 	if row := rowOf(err); row != nil {
 		return row.err.Error()
 	}
 	return internalText
 }
 
-// badField is INVALID_ARGUMENT that names a field of the request.
-func badField(field, why string) error { return violation(codes.InvalidArgument, field, why) }
+// BadField returns an INVALID_ARGUMENT that names a field of the request, in its text
+// and as a google.rpc.BadRequest: the same request can never succeed.
+func BadField(field, why string) error { return badField("INVALID_FIELD", field, why) }
 
-// violation is a status that names a field of the request, in its text and as a
-// google.rpc.BadRequest: the same request can never succeed.
-func violation(code codes.Code, field, why string) error {
-	s := status.New(code, field+": "+why)
-	detailed, err := s.WithDetails(&errdetails.BadRequest{
+// TooLarge returns the same for a field that is larger than allowed.
+func TooLarge(field, why string) error { return badField("TOO_LARGE", field, why) }
+
+func badField(reason, field, why string) error {
+	return grpcstatus.Error(codes.InvalidArgument, reason, field+": "+why, &errdetails.BadRequest{
 		FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: why}},
 	})
-	if err != nil {
-		return s.Err()
-	}
-	return detailed.Err()
 }

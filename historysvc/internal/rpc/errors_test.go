@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
@@ -34,11 +35,14 @@ func TestEveryErrorHasAStatusAndAnOutcome(t *testing.T) {
 		var logged bytes.Buffer
 		log := slog.New(slog.NewTextHandler(&logged, nil))
 		wrapped := fmt.Errorf("eval 10.0.0.1:6379: %w", tt.err)
-		got := status.Convert(statusOf(t.Context(), log, wrapped))
+		got := status.Convert(Status(t.Context(), log, wrapped))
+		if info := grpcstatus.InfoOf(got); info.GetReason() == "" {
+			t.Errorf("status of %v: no reason", tt.err)
+		}
 		if got.Code() != tt.code || got.Message() != tt.err.Error() {
 			t.Errorf("status of %v: %v, want %v with the sentinel's text", tt.err, got, tt.code)
 		}
-		outcome, reason := outcomeOf(log, &history.Receipt{Err: wrapped})
+		outcome, reason := Outcome(log, &history.Receipt{Err: wrapped})
 		if outcome != tt.outcome || reason != tt.err.Error() {
 			t.Errorf("outcome of %v: %v %q, want %v with the sentinel's text", tt.err, outcome, reason, tt.outcome)
 		}
@@ -52,11 +56,11 @@ func TestUnknownErrorIsInternalAndItsTextStaysInTheLog(t *testing.T) {
 	var logged bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&logged, nil))
 	secret := errors.New("dial 10.0.0.1:6379")
-	got := status.Convert(statusOf(t.Context(), log, secret))
+	got := status.Convert(Status(t.Context(), log, secret))
 	if got.Code() != codes.Internal || strings.Contains(got.Message(), "10.0.0.1") {
 		t.Errorf("status: %v, want Internal without the text", got)
 	}
-	outcome, reason := outcomeOf(log, &history.Receipt{Err: secret})
+	outcome, reason := Outcome(log, &history.Receipt{Err: secret})
 	if outcome != relayv1.Outcome_OUTCOME_UNKNOWN || strings.Contains(reason, "10.0.0.1") {
 		t.Errorf("outcome: %v %q, want UNKNOWN without the text", outcome, reason)
 	}
@@ -67,16 +71,16 @@ func TestUnknownErrorIsInternalAndItsTextStaysInTheLog(t *testing.T) {
 
 func TestStatusStaysAsItIs(t *testing.T) {
 	want := status.Error(codes.PermissionDenied, "no")
-	if got := statusOf(t.Context(), slog.New(slog.DiscardHandler), want); !errors.Is(got, want) {
+	if got := Status(t.Context(), slog.New(slog.DiscardHandler), want); !errors.Is(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	if got := statusOf(t.Context(), slog.New(slog.DiscardHandler), nil); got != nil {
+	if got := Status(t.Context(), slog.New(slog.DiscardHandler), nil); got != nil {
 		t.Errorf("got %v, want nil", got)
 	}
 }
 
 func TestBadFieldIsNamedInTextAndDetails(t *testing.T) {
-	got := status.Convert(badField("size", "must be 0 to 10000"))
+	got := status.Convert(BadField("size", "must be 0 to 10000"))
 	if got.Code() != codes.InvalidArgument || got.Message() != "size: must be 0 to 10000" {
 		t.Errorf("got %v", got)
 	}

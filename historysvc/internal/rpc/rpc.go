@@ -1,25 +1,94 @@
-// Package rpc serves the history service over gRPC: HistoryService to internal
-// services and the edges' REST interface, RelayService to edges. It checks what
-// comes from outside, converts, and maps errors to statuses; what a group is
-// and how its stream goes on is decided in history and feed.
+// Package rpc holds what the gRPC services of the history service share: checks
+// of request fields, the table of errors and their statuses, and deadlines of
+// publishes. Package historyapi serves internal services and the edges' REST
+// interface, package relayserver serves edges.
 package rpc
 
 import (
-	"crypto/rand"
-	"encoding/binary"
+	"fmt"
 	"time"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 const (
-	// publishTimeout bounds a publish whose caller sets no earlier deadline.
-	publishTimeout = 5 * time.Second
-	// answerMargin is what an answer may take on its way to the caller.
-	answerMargin = 250 * time.Millisecond
+	// PublishTimeout bounds a publish whose caller sets no earlier deadline.
+	PublishTimeout = 5 * time.Second
+	// MaxTTL is the longest time that a request can name: 100 years.
+	MaxTTL = 100 * 365 * 24 * time.Hour
+	// resultMargin is the time that a result may take on its way to the caller.
+	resultMargin = 250 * time.Millisecond
 )
 
-// newEdgeID draws the name of a process that publishes; 0 is nobody.
-func newEdgeID() uint64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
-	return binary.BigEndian.Uint64(b[:]) | 1
+// StoreDeadline returns when the store has to be done with a publish whose caller
+// waits for timeout. That is a little before the caller gives up: the store may know
+// that nothing was stored, and the caller alone does not.
+func StoreDeadline(now time.Time, timeout time.Duration) time.Time {
+	return now.Add(timeout - min(timeout/4, resultMargin))
+}
+
+// ParseGroup checks the name of a group that is to be read or changed. The lobby
+// and the timer keep nothing.
+func ParseGroup(name string) (group.Name, error) { return ParseGroupField("group_name", name) }
+
+// ParseGroupField does the same for another field than group_name.
+func ParseGroupField(field, name string) (group.Name, error) {
+	g, err := group.Parse(name)
+	switch {
+	case err != nil:
+		return "", BadField(field, err.Error())
+	case !g.Publishable():
+		return "", BadField(field, "this group keeps nothing")
+	}
+	return g, nil
+}
+
+// CheckUUID checks a field that must hold a uuid.
+func CheckUUID(field, uuid string) error {
+	if uuid == "" {
+		return BadField(field, uuidRule)
+	}
+	return CheckOptionalUUID(field, uuid)
+}
+
+// CheckOptionalUUID checks a field that may hold a uuid.
+func CheckOptionalUUID(field, uuid string) error {
+	if len(uuid) > packet.MaxUUID {
+		return BadField(field, uuidRule)
+	}
+	return nil
+}
+
+var uuidRule = fmt.Sprintf("must be 1 to %d bytes", packet.MaxUUID)
+
+// ParseAuthor returns nil for no bytes; ok is false unless there are 8.
+func ParseAuthor(b []byte) (a *history.Author, ok bool) {
+	switch len(b) {
+	case 0:
+		return nil, true
+	case len(history.Author{}):
+		return (*history.Author)(b), true
+	}
+	return nil, false
+}
+
+// wirePosition is what the Position messages of both services have in common.
+type wirePosition interface {
+	GetEpoch() uint64
+	GetSeq() uint64
+	GetRecalls() uint64
+	GetLink() uint32
+}
+
+// ParsePosition converts a Position of either service.
+func ParsePosition(p wirePosition) stream.Position {
+	return stream.Position{
+		Epoch:   stream.Epoch(p.GetEpoch()),
+		Seq:     p.GetSeq(),
+		Recalls: p.GetRecalls(),
+		Link:    stream.Link(p.GetLink()),
+	}
 }

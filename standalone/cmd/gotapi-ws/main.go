@@ -20,7 +20,7 @@ func main() {
 		Summary: "an edge and a history service in one process",
 		New:     func() *standalone.Config { return &standalone.Config{Out: os.Stdout} },
 		Run: func(ctx context.Context, cfg *standalone.Config, p program.Process[*standalone.Config]) error {
-			cfg.Tracing, cfg.Ready, cfg.Reloads = p.Tracing, p.Ready, p.Reloads
+			cfg.Tracing, cfg.Ready, cfg.Ops, cfg.Reloads = p.Tracing, p.Ready, p.Ops, p.Reloads
 			return standalone.Run(ctx, *cfg, p.Log, p.Metrics)
 		},
 	}.Main())

@@ -118,7 +118,12 @@ export async function newRedis(): Promise<RedisService> {
 }
 
 /** Edge and history service in one process. */
-export async function newStandalone(redisUrl?: string, ...settings: string[]): Promise<Service> {
+export function newStandalone(redisUrl?: string, ...settings: string[]): Promise<Service> {
+  return newStandaloneIn(bin, ...settings, ...(redisUrl ? ["-redis", redisUrl] : []));
+}
+
+/** The same, as it was built into a folder. */
+export async function newStandaloneIn(folder: string, ...settings: string[]): Promise<Service> {
   const [port, grpc] = [await freePort(), await freePort()];
   const args = [
     "-listen",
@@ -129,8 +134,7 @@ export async function newStandalone(redisUrl?: string, ...settings: string[]): P
     "100ms",
     ...settings,
   ];
-  if (redisUrl) args.push("-redis", redisUrl);
-  return new Service(port, join(bin, "gotapi-ws"), args, () => healthy(port));
+  return new Service(port, join(folder, "gotapi-ws"), args, () => healthy(port));
 }
 
 export async function newHistoryService(redisUrl: string): Promise<Service> {
@@ -150,8 +154,11 @@ export class Network {
   readonly #pairs = new Set<[Socket, Socket]>();
   readonly #server = createServer((client) => this.#accept(client));
   port = 0;
-  /** New connections are closed at once. */
+  /** New connections are closed as soon as they have asked for something. */
   refusing = false;
+  /** The heads of the requests that were refused. */
+  readonly refused: string[] = [];
+  readonly #refused = new Set<Socket>();
   /** Nothing gets through any more, in either direction, and nobody is told. */
   #silent = false;
 
@@ -166,7 +173,7 @@ export class Network {
 
   #accept(client: Socket): void {
     if (this.refusing) {
-      client.destroy();
+      this.#refuse(client);
       return;
     }
     const server = dial(this.target, "127.0.0.1");
@@ -182,8 +189,19 @@ export class Network {
     }
   }
 
+  #refuse(client: Socket): void {
+    this.#refused.add(client);
+    client.on("error", () => {});
+    client.on("close", () => this.#refused.delete(client));
+    client.once("data", (head) => {
+      this.refused.push(String(head));
+      client.destroy();
+    });
+  }
+
   /** Breaks all connections. */
   cut(): void {
+    for (const client of this.#refused) client.destroy();
     for (const pair of this.#pairs) for (const socket of pair) socket.destroy();
   }
 
@@ -194,6 +212,7 @@ export class Network {
   }
 
   heal(): void {
+    for (const client of this.#refused) client.destroy();
     for (const [, server] of this.#pairs) server.destroy();
     this.#silent = false;
     this.refusing = false;

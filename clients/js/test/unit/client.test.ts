@@ -1,5 +1,5 @@
+import { Client, type ClientOptions, groupPath, MsgCodec } from "gotapi-ws";
 import { describe, expect, it, vi } from "vitest";
-import { Client, type ClientOptions, groupPath, MsgCodec } from "../../src/index.js";
 import { FakeServer } from "./fake-server.js";
 import { fakeTime, GROUP, pass } from "./rig.js";
 
@@ -95,6 +95,18 @@ describe("Client", () => {
     expect(await outcome(call, 2_000)).toMatchObject({ messages: [] });
   });
 
+  it.each(["2147484", "1e300", "Infinity"])(
+    "waits long when it is asked to wait %s s",
+    async (retryAfter) => {
+      let requests = 0;
+      const headers = new Headers({ "Retry-After": retryAfter });
+      const fetch = async () => ({ ok: false, status: 503, headers, text: async () => String(++requests) });
+      const { client } = newClient({ fetch });
+      expect(await outcome(client.history(GROUP), 30_000)).toMatchObject({ code: 503 });
+      expect(requests).toBe(1);
+    },
+  );
+
   it("fails when the time is up, with what was wrong last", async () => {
     const { client, server } = newClient({ timeout: 3_000 });
     server.refusal = 503;
@@ -103,6 +115,21 @@ describe("Client", () => {
     server.latency = 60_000;
     const slow = client.publish(GROUP, "x", { timeout: 1_000 });
     expect(await outcome(slow, 1_001)).toMatchObject({ reason: "timeout" });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  it.each(["token", "fetch", "text"])("does not wait for a %s that never settles", async (what) => {
+    const never = () => new Promise<never>(() => {});
+    const stuck = async () => ({ ok: true, status: 200, headers: new Headers(), text: never });
+    const { client } = newClient({ [what]: never, ...(what === "text" && { fetch: stuck }) });
+    expect(await outcome(client.publish(GROUP, "x", { timeout: 1_000 }), 1_001)).toMatchObject({
+      reason: "timeout",
+    });
+    const abort = new AbortController();
+    const call = client.history(GROUP, {}, { signal: abort.signal });
+    await pass(100);
+    abort.abort("enough");
+    expect(await outcome(call)).toMatchObject({ reason: "aborted", cause: "enough" });
     expect(vi.getTimerCount()).toBe(0);
   });
 
@@ -140,13 +167,50 @@ describe("Client", () => {
     bus.close();
   });
 
-  it("refuses what is not the answer of a server", async () => {
-    const answers = ["<html>", "[]", "null", '{"code":200,"data":{}}'];
-    for (const text of answers) {
+  it.each(["<html>", "[]", "null", '{"code":200,"data":{}}'])(
+    "refuses %s as the answer of a server",
+    async (text) => {
       const fetch = async () => ({ ok: true, status: 200, headers: new Headers(), text: async () => text });
       const { client } = newClient({ fetch });
-      expect(await outcome(client.history(GROUP))).toMatchObject({ reason: "invalid" });
-    }
+      expect(await outcome(client.history(GROUP), 30_000)).toMatchObject({ reason: "invalid" });
+      expect(vi.getTimerCount()).toBe(0);
+    },
+  );
+
+  it.each([
+    [408, '{"code":408,"msg":"slow"}'],
+    [421, '{"code":421,"msg":"not here"}'],
+    [425, '{"code":425,"msg":"too early"}'],
+    [404, "<html>no such service</html>"],
+    [404, '{"message":"no Route matched"}'],
+    [200, "<html>we are back soon</html>"],
+    [502, ""],
+  ])("tries again after status %i with %s", async (status, text) => {
+    const { server } = newClient();
+    let tries = 0;
+    const proxy: typeof server.fetch = async (url, init) =>
+      ++tries > 1
+        ? server.fetch(url, init)
+        : { ok: false, status, headers: { get: () => null }, text: async () => text };
+    const { client } = newClient({ fetch: proxy });
+    expect(await outcome(client.publish(GROUP, "x"), 5_000)).toMatchObject({ duplicate: false });
+    expect(tries).toBe(2);
+  });
+
+  it.each([400, 401, 403, 413])("does not try again after a proxy's status %i", async (status) => {
+    let tries = 0;
+    const fetch = async () => ({
+      ok: false,
+      status,
+      headers: new Headers(),
+      text: async () => `${++tries}<html>`,
+    });
+    const { client } = newClient({ fetch });
+    expect(await outcome(client.publish(GROUP, "x"), 5_000)).toMatchObject({
+      reason: "refused",
+      code: status,
+    });
+    expect(tries).toBe(1);
   });
 
   it("shows stored texts that are no data packets", async () => {

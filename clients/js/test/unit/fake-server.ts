@@ -1,4 +1,7 @@
-import { MessageCommand, MessageType, MsgCodec, type Packet, type RawData } from "../../src/index.js";
+import { MessageCommand, MessageType, MsgCodec, type Packet, type RawData } from "gotapi-ws";
+
+// The server has them also in tests of clients that have not.
+const { TextEncoder, URL, URLSearchParams } = globalThis;
 
 /** One event of a group's stream. */
 interface Event {
@@ -31,8 +34,10 @@ const data = (text: string) => ({ data: text });
  */
 export class FakeServer {
   latency = 5;
-  /** Upgrades are refused. */
+  /** Nobody answers. */
   down = false;
+  /** Upgrades are refused with this code, 401 or 403. */
+  denial = 0;
   /** The code with which messages are refused; 0 stores them. */
   refusal = 0;
   /** Milliseconds that refusals ask to wait. */
@@ -45,6 +50,8 @@ export class FakeServer {
   readonly sockets: FakeSocket[] = [];
   readonly upgrades: string[] = [];
   readonly received: Packet[] = [];
+  /** What was asked for with GET: why an upgrade was refused. */
+  readonly knocks: { url: string; mode: string | undefined; token: string | undefined }[] = [];
   readonly requests: { url: string; body: string; headers: Record<string, string> }[] = [];
   private readonly groups = new Map<string, Group>();
 
@@ -181,11 +188,20 @@ export class FakeServer {
   /** For the clients' `fetch` option. */
   readonly fetch = async (
     url: string,
-    init: { body?: unknown; headers?: Record<string, string>; signal?: AbortSignal },
+    init: {
+      method?: string;
+      mode?: string;
+      body?: unknown;
+      headers?: Record<string, string>;
+      signal?: AbortSignal;
+    },
   ) => {
-    this.requests.push({ url, body: String(init.body), headers: init.headers ?? {} });
+    const { method, mode, body, headers = {} } = init;
+    if (method === "POST") this.requests.push({ url, body: String(body), headers });
+    else this.knocks.push({ url, mode, token: headers.Authorization });
     await this.wire(init.signal);
-    const answer = this.serve(new URL(url).pathname, String(init.body));
+    const answer =
+      method === "POST" ? this.serve(new URL(url).pathname, String(body)) : this.serveNoUpgrade();
     await this.wire(init.signal);
     const { status, json, retryAfter } = answer;
     return {
@@ -205,6 +221,12 @@ export class FakeServer {
         reject(signal.reason);
       });
     });
+  }
+
+  private serveNoUpgrade(): { status: number; json: unknown; retryAfter?: string } {
+    if (this.down) throw new TypeError("fetch failed");
+    const code = this.denial || 426;
+    return { status: code, json: { code, msg: this.denial ? "not you" : "upgrade required" } };
   }
 
   private serve(path: string, body: string): { status: number; json: unknown; retryAfter?: string } {
@@ -274,7 +296,7 @@ export class FakeSocket {
     server.sockets.push(this);
     server.upgrades.push(url);
     this.later(() => {
-      if (server.down) return this.cut(1006);
+      if (server.down || server.denial) return this.cut(1006);
       this.later(() => this.call(this.onopen, {}, 1), this.down);
       server.join(this);
     });

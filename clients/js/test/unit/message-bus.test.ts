@@ -1,5 +1,5 @@
+import { type GotapiError, SendStatus } from "gotapi-ws";
 import { describe, expect, it, vi } from "vitest";
-import { type GotapiError, SendStatus } from "../../src/index.js";
 import { FakeServer } from "./fake-server.js";
 import { fakeTime, GROUP, newRig, pass } from "./rig.js";
 
@@ -52,6 +52,55 @@ describe("publishing", () => {
     expect(server.history(GROUP)).toHaveLength(1);
   });
 
+  it.each([1, 4])(
+    "does not count the wait behind others that get through: %i on the way",
+    async (inFlight) => {
+      const server = new FakeServer();
+      server.latency = 50;
+      const { bus } = newRig({ server, inFlight, publishTimeout: 1_000 });
+      await pass(200);
+      const all = Array.from({ length: 60 * inFlight }, (_, i) => bus.publish(i));
+      await pass(100 * 60 + 1_000);
+      expect((await Promise.allSettled(all)).filter(({ status }) => status === "rejected")).toEqual([]);
+    },
+  );
+
+  it("counts the time from the sending", async () => {
+    const { bus, server } = newRig({ inFlight: 1, publishTimeout: 1_000 });
+    await pass(100);
+    const failed: string[] = [];
+    server.latency = 300;
+    for (const text of ["a", "b"]) bus.publish(text).catch(() => failed.push(text));
+    await pass(700); // "a" is acked, "b" on its way
+    server.mute = true;
+    await pass(890);
+    expect(failed).toEqual([]);
+    await pass(20);
+    expect(failed).toEqual(["b"]);
+  });
+
+  it("counts the wait behind one that does not get through", async () => {
+    const { bus, server } = newRig({ inFlight: 1, publishTimeout: 1_000 });
+    await pass(100);
+    const failed: string[] = [];
+    server.mute = true;
+    for (const text of ["a", "b", "c"]) bus.publish(text).catch(() => failed.push(text));
+    await pass(999);
+    expect(failed).toEqual([]);
+    await pass(2);
+    expect(failed).toEqual(["a", "b", "c"]);
+  });
+
+  it("counts the time without a connection", async () => {
+    const server = new FakeServer();
+    server.down = true;
+    const { bus } = newRig({ server, publishTimeout: 20_000 });
+    const failed: unknown[] = [];
+    for (let i = 0; i < 20; i++) bus.publish(i).catch(({ reason }) => failed.push(reason));
+    await pass(20_001);
+    expect(failed).toEqual(Array.from({ length: 20 }, () => "timeout"));
+  });
+
   it.each([400, 401, 403, 413])("stops on code %i and tells the caller", async (code) => {
     const { bus, server, errors } = newRig();
     await pass(100);
@@ -69,7 +118,7 @@ describe("publishing", () => {
   });
 
   it.each([503, 504, 429, 500])("tries again after code %i, with pauses, in order", async (code) => {
-    const { bus, server } = newRig();
+    const { bus, server } = newRig({ inFlight: 1 });
     await pass(100);
     server.refusal = code;
     const uuids = [1, 2, 3].map((n) => bus.pushMessage(n));
@@ -83,6 +132,55 @@ describe("publishing", () => {
     server.refusal = 0;
     await pass(20_000);
     expect(server.history(GROUP)).toEqual(uuids);
+  });
+
+  it("goes on after the WebSocket has thrown", async () => {
+    const { bus, server, screen, socket } = newRig();
+    await pass(100);
+    vi.spyOn(socket(), "send").mockImplementationOnce(() => {
+      throw new Error("not now");
+    });
+    for (const uuid of ["a", "b"]) bus.publish(uuid, { uuid }).catch(() => {});
+    server.say(GROUP, "c");
+    await pass(10_000);
+    expect([...server.history(GROUP)].sort()).toEqual(["a", "b", "c"]);
+    expect(screen).toEqual(server.history(GROUP));
+    expect(bus.all().every(({ sent }) => sent)).toBe(true);
+  });
+
+  it("has several on the way at once, in order", async () => {
+    const { bus, server } = newRig({ publishTimeout: 3_000 });
+    await pass(100);
+    server.latency = 50;
+    const uuids = Array.from({ length: 300 }, (_, i) => `m${i}`);
+    const failed = vi.fn();
+    for (const uuid of uuids) bus.publish(uuid, { uuid }).catch(failed);
+    await pass(10_000);
+    expect(server.history(GROUP)).toEqual(uuids);
+    expect(bus.all().every(({ sent }) => sent)).toBe(true);
+    expect(failed).not.toHaveBeenCalled();
+  });
+
+  it("sends one at a time after a refusal, until the refused one is stored", async () => {
+    const { bus, server, socket } = newRig();
+    await pass(100);
+    const real = server.accept.bind(server);
+    const sent: string[] = [];
+    let refusals = 2;
+    vi.spyOn(server, "accept").mockImplementation((from, frame) => {
+      const { type, uuid } = JSON.parse(frame as string);
+      if (type === 2) sent.push(uuid);
+      if (uuid === "b" && refusals-- > 0) return socket().refuse("b", 503);
+      real(from, frame);
+    });
+    for (const uuid of ["a", "b", "c"]) bus.publish(uuid, { uuid });
+    await pass(100);
+    for (const uuid of ["d", "e"]) bus.publish(uuid, { uuid });
+    await pass(10_000);
+    // c was on the way; d and e wait until b is stored.
+    expect(sent).toEqual(["a", "b", "c", "b", "b", "d", "e"]);
+    expect(server.history(GROUP)).toEqual(["a", "c", "b", "d", "e"]);
+    expect(bus.sortedHash.uuids).toEqual(server.history(GROUP));
   });
 
   it("rejects when the time is up, with the server's last word, and sends no more", async () => {
@@ -121,6 +219,29 @@ describe("publishing", () => {
     await pass(2_000);
     await publish;
     expect(attempts()).toBe(2);
+  });
+
+  it.each([2 ** 31, 2 ** 32, 1e300])("waits long when a refusal asks for %s ms", async (retryAfter) => {
+    const { bus, server } = newRig();
+    await pass(100);
+    Object.assign(server, { refusal: 429, retryAfter });
+    bus.pushMessage("a");
+    await pass(60_000);
+    expect(server.received.filter(({ type }) => type === 2)).toHaveLength(1);
+  });
+
+  it.each([2 ** 31, Infinity])("gives a message the time that it is given: %s ms", async (timeout) => {
+    const { bus, server } = newRig({ ackTimeout: timeout });
+    await pass(100);
+    server.mute = true;
+    const failed = vi.fn();
+    bus.publish("a", { timeout }).catch(failed);
+    bus.query({}, { timeout }).catch(failed);
+    bus.pullHistory({}, { timeout }).catch(failed);
+    await pass(60_000);
+    expect(failed).not.toHaveBeenCalled();
+    expect(server.received.filter(({ type }) => type === 2)).toHaveLength(1);
+    bus.close();
   });
 
   it("waits, too, when others that were on the way are acked", async () => {
@@ -216,6 +337,46 @@ describe("publishing", () => {
     expect(bus.sortedHash.uuids).toEqual([second, first]);
   });
 
+  it("sends the new text of a failed message", async () => {
+    const { bus, server } = newRig();
+    await pass(100);
+    server.refusal = 403;
+    const uuid = bus.pushMessage("typo");
+    await pass(100);
+    server.refusal = 0;
+    const done = bus.publish("corrected", { uuid });
+    expect(bus.all()).toMatchObject([{ data: "corrected", failure: undefined, own: true, uuid }]);
+    await pass(100);
+    await done;
+    expect(JSON.parse(server.group(GROUP).events[0]!.text).body).toMatchObject({
+      data: "corrected",
+      hash: bus.all()[0]!.hash,
+    });
+  });
+
+  it("discards a message that was refused", async () => {
+    const { bus, server, screen } = newRig();
+    await pass(100);
+    server.refusal = 403;
+    const uuid = bus.pushMessage("never mind");
+    await pass(100);
+    await bus.cancelMessage(uuid);
+    expect(screen).toEqual([]);
+    expect(server.requests.filter(({ url }) => url.includes("cancel"))).toEqual([]);
+  });
+
+  it("discards a message whose time is up, also when the server does not have it", async () => {
+    const { bus, server, socket, screen } = newRig();
+    await pass(100);
+    socket().dead = true;
+    const uuid = (
+      await Promise.all([bus.publish("x", { timeout: 500 }).catch((error) => error.uuid), pass(501)])
+    )[0];
+    await Promise.all([bus.cancelMessage(uuid), pass(100)]);
+    expect(server.requests).toHaveLength(2);
+    expect(screen).toEqual([]);
+  });
+
   it("reports what JSON cannot hold, and goes on", async () => {
     const { bus, errors } = newRig();
     const circle: Record<string, unknown> = {};
@@ -285,6 +446,29 @@ describe("the list", () => {
       expect(added).toBe(expected);
     }
     expect(screen).toEqual(server.history(GROUP));
+  });
+
+  it("reads one page for each of several calls at once", async () => {
+    const server = new FakeServer();
+    for (let i = 0; i < 50; i++) server.say(GROUP, `m${i}`);
+    const { bus, screen } = newRig({ server, historySize: 5 });
+    await pass(100);
+    const before = server.requests.length;
+    const abort = new AbortController();
+    const calls = [
+      bus.pullOlder(10),
+      bus.pullOlder(10, { timeout: 5 }).catch((error) => error.reason),
+      bus.pullOlder(10, { signal: abort.signal }).catch((error) => error.reason),
+      bus.pullOlder(10),
+    ];
+    abort.abort();
+    await pass(100);
+    expect(await Promise.all(calls)).toEqual([10, "timeout", "aborted", 10]);
+    expect(server.requests.length - before).toBe(2);
+    expect(screen).toEqual(server.history(GROUP).slice(-25));
+    const last = [bus.pullOlder(10), bus.pullOlder(10)].map((call) => call.catch((error) => error.reason));
+    bus.close();
+    expect(await Promise.all(last)).toEqual(["closed", "closed"]);
   });
 
   /** A group whose messages m0 to m24 are followed by as many that were recalled. */
@@ -429,6 +613,18 @@ describe("the list", () => {
     expect(bus.sortedHash.uuids).toEqual(["c", "d", "e"]);
     expect(screen).toEqual(["c", "d", "e"]);
     expect(log).toContain("removed a");
+  });
+
+  it("is as long as it may be again when a message comes after older ones were read", async () => {
+    const server = new FakeServer();
+    for (let i = 0; i < 20; i++) server.say(GROUP, `m${i}`);
+    const { bus, screen } = newRig({ server, historySize: 3, maxMessages: 3 });
+    await pass(100);
+    await Promise.all([bus.pullOlder(10), pass(100)]);
+    expect(screen).toHaveLength(13);
+    server.say(GROUP, "new");
+    await pass(100);
+    expect(screen).toEqual(["m18", "m19", "new"]);
   });
 
   it("takes messages without uuid, twice the same text too, and shows them once", async () => {
@@ -587,6 +783,65 @@ describe("resuming", () => {
     expect(errors.some(({ code }) => code === 503)).toBe(true);
   });
 
+  it("after a gap does not wait for a history that never comes", async () => {
+    const server = new FakeServer();
+    let stuck = false;
+    const fetch: typeof server.fetch = (...args) => (stuck ? new Promise(() => {}) : server.fetch(...args));
+    const { screen } = newRig({ server, historySize: 10, fetch });
+    await pass(100);
+    server.say(GROUP, "a");
+    await pass(100);
+    stuck = true;
+    server.cut();
+    server.say(GROUP, "b");
+    server.group(GROUP).trimmed = 2;
+    server.say(GROUP, "c");
+    await pass(15_000);
+    expect(screen).toEqual(["a", "c"]);
+  });
+
+  it.each([401, 403])("does not ask again for a history refused with %i", async (status) => {
+    let requests = 0;
+    const text = async () => JSON.stringify({ code: status, msg: `no: ${++requests}` });
+    const fetch = async () => ({ ok: false, status, headers: new Headers(), text });
+    const { errors } = newRig({ historySize: 10, fetch });
+    await pass(100_000);
+    expect(requests).toBe(1);
+    expect(errors).toMatchObject([{ reason: "refused", code: status }]);
+  });
+
+  it.each([
+    [401, 4, "when it has another connection, and perhaps another token"],
+    [403, 1, "only when a call asks for it"],
+  ])("asks for a history refused with %i: %i times, %s", async (status, times) => {
+    const server = new FakeServer();
+    let requests = 0;
+    const text = async () => JSON.stringify({ code: status, msg: `no: ${++requests}` });
+    const fetch = async () => ({ ok: false, status, headers: new Headers(), text });
+    const { bus, screen } = newRig({ server, historySize: 10, fetch });
+    await pass(10_000);
+    for (let i = 0; i < 3; i++) {
+      server.cut();
+      await pass(30_000);
+      server.say(GROUP, `m${i}`);
+      await pass(100);
+    }
+    expect(requests).toBe(times);
+    expect(screen).toEqual(["m0", "m1", "m2"]);
+    // A gap does not hold the stream back for it, either.
+    server.cut();
+    server.say(GROUP, "lost");
+    server.say(GROUP, "live");
+    server.group(GROUP).trimmed = 4;
+    await pass(30_000);
+    server.say(GROUP, "after the gap");
+    await pass(100);
+    expect(screen.slice(-2)).toEqual(["live", "after the gap"]);
+    const before = requests;
+    await Promise.all([bus.pullHistory().catch(() => {}), pass(1_000)]);
+    expect(requests).toBe(before + 1);
+  });
+
   it("reads the history later when it cannot be had at the start", async () => {
     const server = new FakeServer();
     server.historyDown = true;
@@ -629,6 +884,17 @@ describe("receipts, recalls and queries", () => {
     expect(bus.all()).toEqual([{ data: "a", hash: "", sent: true, status: 1, uuid: "a", kept: 1 }]);
   });
 
+  it("takes no command for a receipt that it does not know", async () => {
+    const { bus, log, socket } = newRig();
+    await pass(100);
+    const uuid = bus.pushMessage("hi");
+    await pass(100);
+    for (const command of [0, 8, 99, undefined]) socket().tell({ type: 1, command: command as number, uuid });
+    await pass(100);
+    expect(log).toEqual([`pending ${uuid}`, `ack ${uuid}`]);
+    expect(bus.all()).toMatchObject([{ status: SendStatus.ServerReceived }]);
+  });
+
   it("recalls a message for everybody", async () => {
     const server = new FakeServer();
     const ann = newRig({ server });
@@ -663,6 +929,22 @@ describe("receipts, recalls and queries", () => {
     await done;
     expect(screen).toHaveLength(1);
     expect(server.history(GROUP)).toHaveLength(1);
+  });
+
+  it("recalls what is on its way no longer than it may take", async () => {
+    const { bus, server } = newRig();
+    await pass(100);
+    server.refusal = 503;
+    const uuid = bus.pushMessage("on its way");
+    await pass(50);
+    const abort = new AbortController();
+    const reasons = [{ timeout: 1_000 }, { signal: abort.signal }, {}].map((options) =>
+      bus.cancelMessage(uuid, options).catch((error) => error.reason),
+    );
+    await pass(1_000);
+    abort.abort();
+    await pass(29_000);
+    expect(await Promise.all(reasons)).toEqual(["timeout", "aborted", "timeout"]);
   });
 
   it("asks for history over the socket, one query at a time", async () => {
@@ -724,6 +1006,17 @@ describe("closing", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it("does not wait for a fetch that never settles", async () => {
+    const fetch = () => new Promise<never>(() => {});
+    const { bus } = newRig({ fetch });
+    await pass(100);
+    const reasons = [bus.pullHistory(), bus.pullOlder(), bus.cancelMessage("x")].map((promise) =>
+      promise.then(String, (error) => error.reason),
+    );
+    bus.close();
+    expect(await Promise.all(reasons)).toEqual(["closed", "closed", "closed"]);
+  });
+
   it("leaves no timer while waiting to reconnect", async () => {
     const { bus, server } = newRig({ historySize: 10 });
     server.down = true;
@@ -747,6 +1040,15 @@ describe("closing", () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  it("tells nothing of its socket when the signal has fired before", async () => {
+    const { socketBus, states } = newRig({ signal: AbortSignal.abort() });
+    socketBus.connect();
+    await pass(100);
+    expect(socketBus.state).toBe("open");
+    expect(states).toEqual([]);
+    socketBus.close();
+  });
+
   it("keeps two buses apart", async () => {
     const server = new FakeServer();
     const [ann, bob] = [newRig({ server }), newRig({ server })];
@@ -759,5 +1061,43 @@ describe("closing", () => {
     expect(ann.screen).toEqual([uuid]);
     expect(bob.screen).toEqual([uuid, "later"]);
     expect(bob.bus.state).toBe("open");
+  });
+});
+
+describe("a runtime that lacks much", () => {
+  it("publishes, reads, recalls and aborts without TextEncoder, AbortController, URL and URLSearchParams", async () => {
+    const abort = new AbortController();
+    for (const name of [
+      "TextEncoder",
+      "TextDecoder",
+      "AbortController",
+      "AbortSignal",
+      "URL",
+      "URLSearchParams",
+    ])
+      vi.stubGlobal(name, undefined);
+    try {
+      const server = new FakeServer();
+      server.say(GROUP, "a&b=c");
+      const { bus, errors, screen } = newRig({ server, historySize: 10, signal: abort.signal });
+      await pass(1_000);
+      const published = bus.publish("h\u00e9llo \u{1f600} \ud800");
+      await pass(100);
+      const { uuid } = await published;
+      // RFC 3629: a lone surrogate is no character, and goes out as U+FFFD.
+      expect(bus.all().at(-1)).toMatchObject({ hash: "c35dad9d86377d8806101bab62475450" });
+      expect(screen).toEqual(["a&b=c", uuid]);
+      expect(decodeURIComponent(server.requests[0]!.body)).toBe(`groupName=${GROUP}&size=10&position=0`);
+      await Promise.all([bus.cancelMessage("a&b=c"), pass(100)]);
+      expect(server.history(GROUP)).toEqual([uuid]);
+      server.cut();
+      await pass(5_000);
+      expect(bus.state).toBe("open");
+      expect(errors.map(({ reason }) => reason)).toEqual(["network"]);
+      abort.abort();
+      expect(bus.state).toBe("closed");
+    } finally {
+      vi.unstubAllGlobals();
+    }
   });
 });

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { describe, expect, it } from "vitest";
-import { backoff } from "../../src/backoff.js";
-import * as api from "../../src/index.js";
-import { md5, SortedHash, UuidGenerator } from "../../src/index.js";
+import * as api from "gotapi-ws";
+import { md5, SortedHash, UuidGenerator } from "gotapi-ws";
+import { describe, expect, it, vi } from "vitest";
 
 describe("md5", () => {
   it("gives the digests of RFC 1321", () => {
@@ -26,18 +25,13 @@ describe("UuidGenerator", () => {
     expect(uuids.every((uuid) => /^0\d{19}$/.test(uuid))).toBe(true);
     expect(new Set(uuids).size).toBe(uuids.length);
   });
-});
 
-describe("backoff", () => {
-  it("is between min and a growing ceiling", () => {
-    const ceilings = [1_000, 2_000, 4_000, 8_000, 16_000, 20_000, 20_000];
-    for (const [attempt, ceiling] of ceilings.entries()) {
-      const pauses = Array.from({ length: 1_000 }, () => backoff(attempt));
-      expect(Math.min(...pauses)).toBeGreaterThanOrEqual(500);
-      expect(Math.max(...pauses)).toBeLessThanOrEqual(ceiling);
-      expect(Math.max(...pauses)).toBeGreaterThan(ceiling * 0.9);
-    }
-    expect(backoff(10_000)).toBeLessThanOrEqual(20_000);
+  it.each([undefined, {}])("makes such ones without a cryptographic source, too: %s", (crypto) => {
+    vi.stubGlobal("crypto", crypto);
+    const uuids = Array.from({ length: 10_000 }, () => UuidGenerator.generate());
+    vi.unstubAllGlobals();
+    expect(uuids.every((uuid) => /^0\d{19}$/.test(uuid))).toBe(true);
+    expect(new Set(uuids).size).toBe(uuids.length);
   });
 });
 

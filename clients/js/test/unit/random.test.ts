@@ -1,6 +1,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { FakeServer } from "./fake-server.js";
-import { fakeTime, GROUP, newRig, pass, type Rig, seeded } from "./rig.js";
+import { seeded } from "./random.js";
+import { fakeTime, GROUP, newRig, pass, type Rig } from "./rig.js";
 
 fakeTime();
 
@@ -69,17 +70,23 @@ async function adventure(
   }
 }
 
+/** Adventures; the published files, which are built from one source, have fewer each. */
+const SEEDS = Number(process.env.SEEDS ?? 150);
+
 describe("whatever happens", () => {
-  it.each(Array.from({ length: 150 }, (_, seed) => seed))(
+  it.each(Array.from({ length: SEEDS }, (_, seed) => seed))(
     "nothing is lost, doubled or out of order: seed %i",
     async (seed) => {
       const random = seeded(seed);
       vi.spyOn(Math, "random").mockImplementation(random);
       const server = new FakeServer();
+      // One at a time on the way keeps the order; with more, a refused message may come later.
+      const strict = seed % 2 === 0;
+      const inFlight = strict ? 1 : 16;
       const rigs = [
-        newRig({ server, historySize: 1_000 }),
-        newRig({ server, historySize: 1_000 }),
-        newRig({ server }),
+        newRig({ server, historySize: 1_000, inFlight }),
+        newRig({ server, historySize: 1_000, inFlight }),
+        newRig({ server, inFlight }),
       ];
       const sent: string[][] = [[], [], []];
       await pass(100);
@@ -93,7 +100,8 @@ describe("whatever happens", () => {
       for (const [i, { bus, screen, errors }] of rigs.entries()) {
         expect(bus.state).toBe("open");
         const mine = stored.map(({ uuid }) => uuid).filter((uuid) => sent[i]?.includes(uuid));
-        expect(mine).toEqual(sent[i]);
+        if (strict) expect(mine).toEqual(sent[i]);
+        else expect(new Set(mine)).toEqual(new Set(sent[i]));
         expect(bus.sortedHash.uuids).toEqual(history);
         expect(screen).toEqual(history);
         expect(bus.all().every((body) => body.sent)).toBe(true);

@@ -1,25 +1,9 @@
+import { Direction, type GotapiError, MessageBus, type MessageBusOptions, SocketBus } from "gotapi-ws";
 import { afterEach, beforeEach, vi } from "vitest";
-import {
-  Direction,
-  type GotapiError,
-  MessageBus,
-  type MessageBusOptions,
-  SocketBus,
-} from "../../src/index.js";
 import { FakeServer, type FakeSocket } from "./fake-server.js";
+import { seeded } from "./random.js";
 
 export const GROUP = "/room/1/";
-
-/** A generator of numbers in [0, 1): mulberry32. */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Time and chance are the test's, in every test of the file that calls this. */
 export function fakeTime(): void {
@@ -53,7 +37,7 @@ export function newRig(
   options: MessageBusOptions & { server?: FakeServer; historySize?: number; position?: number } = {},
 ): Rig {
   const { server = new FakeServer(), historySize = 0, position = 0, ...others } = options;
-  const socketBus = new SocketBus(`ws://fake${GROUP}`, { WebSocket: server.WebSocket });
+  const socketBus = new SocketBus(`ws://fake${GROUP}`, { WebSocket: server.WebSocket, fetch: server.fetch });
   const all = { fetch: server.fetch, ...others };
   const bus = new MessageBus(
     Direction.Customer,

@@ -1,12 +1,16 @@
-import { describe, expect, it, vi } from "vitest";
-import { bearerProtocols, SocketBus, type SocketBusOptions } from "../../src/index.js";
+import { bearerProtocols, type GotapiError, SocketBus, type SocketBusOptions } from "gotapi-ws";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { FakeServer } from "./fake-server.js";
 import { fakeTime, GROUP, pass } from "./rig.js";
 
 fakeTime();
 
 function connect(server: FakeServer, options: SocketBusOptions = {}) {
-  const bus = new SocketBus(`ws://fake${GROUP}`, { WebSocket: server.WebSocket, ...options });
+  const bus = new SocketBus(`ws://fake${GROUP}`, {
+    WebSocket: server.WebSocket,
+    fetch: server.fetch,
+    ...options,
+  });
   const states: string[] = [];
   const pauses: number[] = [];
   bus.on("state", ({ state, retryIn }) => {
@@ -71,20 +75,57 @@ describe("SocketBus", () => {
     flapping.mockRestore();
   });
 
-  it("sends a ping-pong command at once, and every 3 seconds", async () => {
+  it("pings a server that answers at once, and then only when nothing has come for 25 seconds", async () => {
     const server = new FakeServer();
     connect(server);
-    await pass(9_100);
-    expect(server.received.map(({ type, command }) => [type, command])).toEqual([
-      [1, 5],
-      [1, 5],
-      [1, 5],
-      [1, 5],
-    ]);
+    await pass(100_000);
+    expect(server.received.map(({ type, command }) => [type, command])).toEqual(
+      Array.from({ length: 4 }, () => [1, 5]),
+    );
     expect(server.received.every(({ uuid }) => uuid?.length === 20)).toBe(true);
+    // Any frame counts, as long as nothing is sent.
+    for (let i = 0; i < 20; i++) {
+      server.say(GROUP, `m${i}`);
+      await pass(10_000);
+    }
+    expect(server.received).toHaveLength(4);
   });
 
-  it("notices within 12 seconds that the peer is gone without a word", async () => {
+  it.each([
+    ["a server that never answers", {}, true],
+    ["any server, when the program says how often", { pingInterval: 3_000 }, false],
+  ])("pings %s every 3 seconds", async (_, options, old) => {
+    const server = new FakeServer();
+    const pings: unknown[] = [];
+    const accept = server.accept.bind(server);
+    vi.spyOn(server, "accept").mockImplementation((socket, frame) => {
+      pings.push(frame);
+      if (!old) accept(socket, frame);
+    });
+    connect(server, options);
+    for (let i = 0; i < 10; i++) {
+      server.say(GROUP, `m${i}`);
+      await pass(3_000);
+    }
+    await pass(100);
+    expect(pings).toHaveLength(11);
+  });
+
+  it.each([Number.NaN, -1, 0, 2 ** 31, Infinity])(
+    "does not ping without a pause: every %s ms",
+    async (pingInterval) => {
+      const server = new FakeServer();
+      const { bus } = connect(server, { pingInterval, connectTimeout: pingInterval });
+      await pass(2_000);
+      expect(server.received).toHaveLength(1);
+      expect(bus.state).toBe("open");
+    },
+  );
+
+  it.each([
+    ["12 seconds after it has sent something", 12_000, true],
+    ["35 seconds when nobody says anything", 35_000, false],
+  ])("notices that the peer is gone without a word within %s", async (_, limit, sends) => {
     const server = new FakeServer();
     const { bus, states } = connect(server);
     const errors: string[] = [];
@@ -92,19 +133,12 @@ describe("SocketBus", () => {
     await pass(60_000);
     expect(states).toEqual(["connecting", "open"]);
     server.sockets[0]!.dead = true;
-    await pass(15_000);
+    if (sends) bus.sendRaw("hello?");
+    await pass(limit);
     expect(errors).toEqual(["no answer to pings"]);
+    await pass(2_000);
     expect(bus.state).toBe("open");
     expect(server.sockets).toHaveLength(2);
-  });
-
-  it("notices it, too, when the peer went away soon after the first ping", async () => {
-    const server = new FakeServer();
-    const { states } = connect(server);
-    await pass(100);
-    server.sockets[0]!.dead = true;
-    await pass(15_000);
-    expect(states).toEqual(["connecting", "open", "waiting", "connecting", "open"]);
   });
 
   it("does not hang up on a server that never answers pings", async () => {
@@ -124,6 +158,17 @@ describe("SocketBus", () => {
     server.latency = 5;
     await pass(2_000);
     expect(states.at(-1)).toBe("open");
+  });
+
+  it("comes back soon after each of many restarts", async () => {
+    const server = new FakeServer();
+    const { pauses } = connect(server);
+    for (let i = 0; i < 10; i++) {
+      await pass(4_000);
+      server.cut(1001);
+    }
+    expect(pauses).toHaveLength(10);
+    expect(Math.max(...pauses)).toBeLessThanOrEqual(1_000);
   });
 
   it("tries again when the constructor throws", async () => {
@@ -199,29 +244,193 @@ describe("SocketBus", () => {
     expect(decodeURIComponent(bearerProtocols("~(a)?/=,")[1]!)).toBe("gotapi.bearer.~(a)?/=,");
   });
 
-  it("connects at once when the browser is online again, and probes an open connection", async () => {
-    const target = new EventTarget();
-    vi.stubGlobal("addEventListener", target.addEventListener.bind(target));
-    vi.stubGlobal("removeEventListener", target.removeEventListener.bind(target));
-    const server = new FakeServer();
-    server.down = true;
-    const { bus, states } = connect(server, { backoff: { min: 10_000 } });
-    await pass(100);
-    expect(states.at(-1)).toBe("waiting");
-    server.down = false;
-    target.dispatchEvent(new Event("online"));
-    await pass(100);
-    expect(bus.state).toBe("open");
-    await pass(4_000);
-    server.sockets[1]!.dead = true;
-    target.dispatchEvent(new Event("online"));
-    await pass(3_100);
-    expect(bus.state).toBe("waiting");
-    bus.close();
-    target.dispatchEvent(new Event("online"));
-    await pass(100_000);
-    expect(bus.state).toBe("closed");
-    vi.unstubAllGlobals();
+  describe("in a browser", () => {
+    let target: EventTarget;
+    beforeEach(() => {
+      target = new EventTarget();
+      vi.stubGlobal("addEventListener", target.addEventListener.bind(target));
+      vi.stubGlobal("removeEventListener", target.removeEventListener.bind(target));
+    });
+    afterEach(() => {
+      vi.unstubAllGlobals();
+    });
+    const fire = (name: string, more = {}) => target.dispatchEvent(Object.assign(new Event(name), more));
+
+    it.each(["online", "visibilitychange", "pageshow"])("connects at once on %s", async (name) => {
+      const server = new FakeServer();
+      server.down = true;
+      const { bus, states } = connect(server, { backoff: { min: 10_000 } });
+      await pass(100);
+      expect(states.at(-1)).toBe("waiting");
+      server.down = false;
+      fire("offline");
+      await pass(100);
+      expect(states.at(-1)).toBe("waiting");
+      fire(name);
+      await pass(100);
+      expect(bus.state).toBe("open");
+    });
+
+    it.each(["online", "offline", "visibilitychange", "pageshow"])(
+      "finds out quickly whether the connection has survived on %s",
+      async (name) => {
+        const server = new FakeServer();
+        const { bus } = connect(server);
+        await pass(10_000);
+        fire(name);
+        await pass(10_000);
+        expect(server.sockets).toHaveLength(1);
+        server.sockets[0]!.dead = true;
+        fire(name);
+        await pass(3_100);
+        expect(bus.state).not.toBe("open");
+      },
+    );
+
+    it("does nothing when the page is hidden, or when it is closed", async () => {
+      const server = new FakeServer();
+      const { bus } = connect(server);
+      await pass(100);
+      vi.stubGlobal("document", { hidden: true });
+      fire("visibilitychange");
+      fire("pagehide", { persisted: false });
+      await pass(100);
+      expect(server.received).toHaveLength(1);
+      bus.close();
+      vi.stubGlobal("document", { hidden: false });
+      for (const name of ["online", "visibilitychange", "pageshow"]) fire(name);
+      await pass(100_000);
+      expect(bus.state).toBe("closed");
+      expect(server.sockets).toHaveLength(1);
+    });
+
+    it.each([
+      ["open", 100],
+      ["connecting", 0],
+    ])("is no member while the page is kept for the way back: %s", async (state, ms) => {
+      const server = new FakeServer();
+      const { bus, states } = connect(server);
+      await pass(ms);
+      expect(bus.state).toBe(state);
+      fire("pagehide", { persisted: true });
+      expect(states.at(-1)).toBe("waiting");
+      await pass(100); // in a browser no time passes until the page is shown again
+      expect(server.group(GROUP).members.size).toBe(0);
+      fire("pageshow", { persisted: true });
+      await pass(100);
+      expect(bus.state).toBe("open");
+    });
+  });
+
+  describe("after a try that failed", () => {
+    it.each([
+      [401, undefined],
+      [403, "token"],
+    ])("tells a refusal with %i, and tries no more until it is told to", async (code, token) => {
+      const server = new FakeServer();
+      server.denial = code;
+      const changes: unknown[] = [];
+      const errors: GotapiError[] = [];
+      const { bus } = connect(server, token ? { token } : {});
+      bus.on("state", (change) => changes.push(change));
+      bus.on("error", (error) => errors.push(error));
+      await pass(100_000);
+      expect(bus.state).toBe("denied");
+      expect(changes.at(-1)).toEqual({ state: "denied", code });
+      expect(errors.at(-1)).toMatchObject({ reason: "refused", code, message: "not you" });
+      expect(server.upgrades).toHaveLength(1);
+      expect(server.knocks).toEqual([
+        { url: `http://fake${GROUP}`, mode: undefined, token: token && `Bearer ${token}` },
+      ]);
+      expect(vi.getTimerCount()).toBe(0);
+      server.denial = 0;
+      bus.connect();
+      await pass(100);
+      expect(bus.state).toBe("open");
+    });
+
+    it("takes no other answer for a refusal", async () => {
+      const server = new FakeServer();
+      server.down = true;
+      const answers = [
+        { status: 403, text: "<h1>Forbidden</h1>" },
+        { status: 401, text: '{"code":500}' },
+        { status: 502, text: '{"code":403}' },
+        { status: 400, text: '{"code":400}' },
+      ];
+      let asked = 0;
+      const fetch = async () => {
+        const { status, text } = answers[asked++ % answers.length]!;
+        return { ok: false, status, headers: new Headers(), text: async () => text };
+      };
+      const { states } = connect(server, { fetch });
+      await pass(200_000);
+      expect(asked).toBeGreaterThan(4);
+      expect(states).not.toContain("denied");
+    });
+
+    it("opens no WebSocket until the server answers HTTP, once HTTP has come through", async () => {
+      const server = new FakeServer();
+      const { bus } = connect(server);
+      bus.answered("http://fake/__/history/");
+      await pass(100);
+      server.down = true;
+      server.cut();
+      await pass(150_000);
+      expect(server.upgrades).toHaveLength(2); // the connection, and the try that failed
+      expect(server.knocks.length).toBeGreaterThan(5);
+      server.down = false;
+      await pass(20_100);
+      expect(bus.state).toBe("open");
+      expect(server.upgrades).toHaveLength(3);
+    });
+
+    it.each([
+      [
+        "policy",
+        async () => {
+          throw new TypeError("blocked");
+        },
+      ],
+      [
+        "origin",
+        async (_: string, { mode }: { mode?: string }) => {
+          if (mode !== "no-cors") throw new TypeError("blocked");
+          return { ok: false, status: 0, headers: new Headers(), text: async () => "" };
+        },
+      ],
+    ])("tries all the same where HTTP never comes through: %s", async (_, fetch) => {
+      const server = new FakeServer();
+      server.down = true;
+      const { bus } = connect(server, { fetch: fetch as never });
+      await pass(60_000);
+      server.down = false;
+      await pass(20_100);
+      expect(bus.state).toBe("open");
+    });
+
+    it("tries all the same where there is no fetch", async () => {
+      vi.stubGlobal("fetch", undefined);
+      const server = new FakeServer();
+      server.down = true;
+      const bus = new SocketBus(`ws://fake${GROUP}`, { WebSocket: server.WebSocket });
+      bus.connect();
+      await pass(60_000);
+      server.down = false;
+      await pass(20_100);
+      expect(bus.state).toBe("open");
+      vi.unstubAllGlobals();
+    });
+
+    it("does not wait for an answer that never comes", async () => {
+      const server = new FakeServer();
+      server.down = true;
+      const { bus } = connect(server, { fetch: () => new Promise(() => {}) });
+      await pass(60_000);
+      server.down = false;
+      await pass(60_000);
+      expect(bus.state).toBe("open");
+    });
   });
 
   it("can be closed at any time, by a listener too, and connected again", async () => {
@@ -263,6 +472,6 @@ describe("SocketBus", () => {
     await pass(100);
     server.cut();
     await pass(30_000);
-    expect(server.upgrades).toEqual([`ws://fake${GROUP}?after=x&a=b`, `ws://fake${GROUP}?after=y&a=b`]);
+    expect(server.upgrades).toEqual([`ws://fake${GROUP}?after=x&a=b`, `ws://fake${GROUP}?&a=b&after=y`]);
   });
 });

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
+import { groupPath, MsgCodec } from "gotapi-ws";
 import { describe, expect, it } from "vitest";
-import { groupPath, MsgCodec } from "../../src/index.js";
 
 interface Vector {
   name: string;
@@ -35,6 +35,35 @@ describe("MsgCodec reads packets as the server does", () => {
     if (kind === "data") expect(packet).toMatchObject({ type: 2 });
     if (kind in commands) expect(commands[kind]).toContain(packet?.command);
     if (kind === "data" || kind in commands) expect(packet?.uuid ?? "").toBe(uuid);
+  });
+});
+
+/** The types that a program may see in a text: it parses all of it, or line by line. */
+function typesIn(text: string): unknown[] {
+  return [text, text.trim(), ...text.split(/[\r\n\u2028\u2029]/)].flatMap((part) => {
+    try {
+      return [JSON.parse(part)?.type];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** A string is no number, whatever `==` says: the contract leaves it to the reader. */
+const isString = (value: unknown): boolean =>
+  typeof value === "string" || (Array.isArray(value) && value.length === 1 && isString(value[0]));
+
+describe("no program in JavaScript takes what is relayed for a command", () => {
+  const relayed = load("packets.json").filter(
+    (vector) => ["low", "data", "bad-uuid"].includes(vector.kind ?? "") && textOf(vector) !== undefined,
+  );
+
+  it.each(relayed.map((vector) => [vector.name, textOf(vector) as string]))("%s", (_, text) => {
+    for (const type of typesIn(text).filter((value) => !isString(value))) {
+      // biome-ignore lint/suspicious/noDoubleEquals: this is what careless programs do
+      expect(type == 1, `${type} == 1`).toBe(false);
+      expect((type as number) | 0, `${type} | 0`).not.toBe(1);
+    }
   });
 });
 

@@ -1,6 +1,6 @@
 // Package roomtest has a relay with a history service and a store behind it, in
 // memory, for the tests of rooms and sessions. It does one thing at a time, in an
-// order that a seed chooses: deliveries late, receipts before or after them, reads
+// order that a seed chooses: deliveries late, results before or after them, reads
 // that are old when they are answered.
 package roomtest
 
@@ -23,7 +23,7 @@ const (
 
 // Relay is what the rest of the edge sees of the relay, with strings attached.
 type Relay struct {
-	handler relay.Handler
+	handler relay.Handler // set by Serve
 	// Wakes Run.
 	wake chan struct{}
 
@@ -37,8 +37,10 @@ type Relay struct {
 	groups   map[group.Name]*Log
 	// What can happen next, besides deliveries.
 	pending []func()
-	// Answers to give instead of storing; see Refuse.
-	refuse  relay.Outcome
+	// The outcome of what is not stored; see Refuse.
+	refuse relay.Outcome
+	// See Distort.
+	distort func(relay.Result) relay.Result
 	attach  error
 	readErr error
 	reads   int
@@ -70,11 +72,12 @@ func New(seed uint64, page int) *Relay {
 	return &Relay{
 		wake: make(chan struct{}, 1), rand: rand.New(rand.NewPCG(seed, 1)), page: page, up: true,
 		channels: make(map[uint32]*channel), groups: make(map[group.Name]*Log),
+		distort: func(result relay.Result) relay.Result { return result },
 	}
 }
 
-// SetHandler says who hears of channels.
-func (r *Relay) SetHandler(h relay.Handler) { r.handler = h }
+// Serve gives what happens to channels to h. It is called before anything else.
+func (r *Relay) Serve(h relay.Handler) { r.handler = h }
 
 // Run lets everything happen as soon as possible, until ctx ends.
 func (r *Relay) Run(ctx context.Context) {
@@ -224,6 +227,14 @@ func (r *Relay) Refuse(o relay.Outcome) {
 	r.refuse = o
 }
 
+// Distort changes results on their way, as a relay does that lost a connection: what
+// was stored may be a duplicate, because it was sent again, or unknown.
+func (r *Relay) Distort(change func(relay.Result) relay.Result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.distort = change
+}
+
 // RefuseAttach makes channels fail; nil lets them succeed again.
 func (r *Relay) RefuseAttach(err error) {
 	r.mu.Lock()
@@ -291,33 +302,33 @@ func (r *Relay) Publish(p *relay.Publication) {
 	r.PublishFrom(Edge, p)
 }
 
-// PublishFrom publishes from an edge. p.Done may be nil.
+// PublishFrom publishes from an edge. p.From may be nil.
 func (r *Relay) PublishFrom(edge uint64, p *relay.Publication) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	receipt := r.accept(edge, p)
-	if p.Done != nil {
-		r.pending = append(r.pending, func() { p.Done(receipt) })
+	result := r.distort(r.accept(edge, p))
+	if p.From != nil {
+		r.pending = append(r.pending, func() { p.End(result) })
 	}
 	r.changed()
 }
 
-func (r *Relay) accept(edge uint64, p *relay.Publication) relay.Receipt {
+func (r *Relay) accept(edge uint64, p *relay.Publication) relay.Result {
 	if r.refuse != 0 {
-		return relay.Receipt{Outcome: r.refuse, Reason: "as the test wants it"}
+		return relay.Result{Outcome: r.refuse, Reason: "as the test wants it"}
 	}
 	l := r.log(p.Group)
 	origin := stream.Origin{Edge: edge, ID: p.ID()}
 	if p.Kind != stream.Message {
 		r.put(l, item{event: &stream.Event{Kind: p.Kind, Origin: origin, Payload: p.Payload}})
-		return relay.Receipt{Outcome: relay.Accepted}
+		return relay.Result{Outcome: relay.Accepted}
 	}
 	if seq, ok := l.seqs[p.UUID]; ok && p.UUID != "" {
-		return relay.Receipt{Outcome: relay.Duplicate, Epoch: l.epoch, Seq: seq, Recalled: l.recalled(seq)}
+		return relay.Result{Outcome: relay.Duplicate, Epoch: l.epoch, Seq: seq, Recalled: l.recalled(seq)}
 	}
 	seq := l.append(stream.Event{Kind: stream.Message, Origin: origin, UUID: p.UUID, Payload: p.Payload}, r.rand)
 	r.put(l, item{index: len(l.events) - 1})
-	return relay.Receipt{Outcome: relay.Accepted, Epoch: l.epoch, Seq: seq}
+	return relay.Result{Outcome: relay.Accepted, Epoch: l.epoch, Seq: seq}
 }
 
 // put puts something on the way to every channel of a group.

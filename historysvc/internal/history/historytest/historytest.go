@@ -22,6 +22,8 @@ type Store interface {
 	history.Log
 	history.Bus
 	history.Presence
+	history.Census
+	history.Admin
 }
 
 // Options of a store under test.
@@ -75,6 +77,11 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AnUnsubscribedGroupIsSilent", testUnsubscribe},
 		{"PresenceSumsOverEdges", testPresence},
 		{"ATTLIsTakenBeforeAndAfterTheFirstMessage", testTTL},
+		{"APurgedGroupIsEmptyAndItsUUIDsAreKnown", testPurge},
+		{"APurgeDuringPublishingLosesNoLaterMessage", testPurgeDuringPublishing},
+		{"AnInspectionTellsWhatAGroupKeeps", testInspection},
+		{"StoredGroupsAreListedPageByPage", testStoredGroups},
+		{"TheStoreTellsItsCondition", testCondition},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -83,13 +90,14 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 	}
 }
 
-// room is a group that no other test uses.
-func room(t *testing.T) group.Name {
-	t.Helper()
-	return group.Name(fmt.Sprintf("/%s/%d", t.Name(), time.Now().UnixNano()))
+// Room is a group that no other test uses.
+func Room(tb testing.TB) group.Name {
+	tb.Helper()
+	return group.Name(fmt.Sprintf("/%s/%d", strings.ReplaceAll(tb.Name(), " ", "_"), time.Now().UnixNano()))
 }
 
-func text(uuid string) string {
+// Text is a data packet with that uuid.
+func Text(uuid string) string {
 	return fmt.Sprintf(`{"type":2,"uuid":%q,"body":{"data":"hello"}}`, uuid)
 }
 
@@ -102,26 +110,33 @@ func numbered(n int) []string {
 	return uuids
 }
 
+// Receipts is a history.Sender.
+type Receipts chan<- history.Receipt
+
+// Settle implements history.Sender.
+func (c Receipts) Settle(r history.Receipt) { c <- r }
+
 // submit hands a publication in and returns where its receipt will come.
 func submit(s Store, p history.Publication) <-chan history.Receipt {
 	answer := make(chan history.Receipt, 1)
 	p.Deadline = time.Now().Add(10 * time.Second)
-	p.Done = func(r history.Receipt) { answer <- r }
+	p.From = Receipts(answer)
 	s.Submit(&p)
 	return answer
 }
 
 func message(g group.Name, uuid string) history.Publication {
-	return history.Publication{Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(text(uuid))}
+	return history.Publication{Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(Text(uuid))}
 }
 
-func wait[T any](t *testing.T, ch <-chan T) T {
-	t.Helper()
+// Wait receives from a channel, and fails if nothing comes for long.
+func Wait[T any](tb testing.TB, ch <-chan T) T {
+	tb.Helper()
 	select {
 	case v := <-ch:
 		return v
 	case <-time.After(20 * time.Second):
-		t.Fatal("waited for 20 s")
+		tb.Fatal("waited for 20 s")
 		panic("not reached")
 	}
 }
@@ -135,7 +150,7 @@ func fill(t *testing.T, s Store, g group.Name, uuids ...string) []history.Receip
 	}
 	receipts := make([]history.Receipt, len(uuids))
 	for i, a := range answers {
-		if receipts[i] = wait(t, a); receipts[i].Err != nil {
+		if receipts[i] = Wait(t, a); receipts[i].Err != nil {
 			t.Fatalf("store %q: %v", uuids[i], receipts[i].Err)
 		}
 	}
@@ -259,7 +274,7 @@ func listen(t *testing.T, open Opener, o Options, groups ...group.Name) (Store, 
 	s := open(t, o, l)
 	s.Subscribe(groups...)
 	for _, g := range groups {
-		wait(t, l.of[g].subscribed)
+		Wait(t, l.of[g].subscribed)
 	}
 	return s, l
 }
@@ -297,6 +312,6 @@ func (l *ears) heard(t *testing.T, g group.Name, n int) []stream.Event {
 		if len(events) == n {
 			return events
 		}
-		wait(t, e.more)
+		Wait(t, e.more)
 	}
 }

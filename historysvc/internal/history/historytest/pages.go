@@ -38,7 +38,7 @@ func window(list []string, position, size int) (texts []string, next int, more b
 
 func testPages(c contract) {
 	t, open := c.t, c.open
-	g := room(t)
+	g := Room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	all := numbered(300)
 	fill(t, s, g, all...)
@@ -65,7 +65,7 @@ func testPages(c contract) {
 
 func testPagesAround(c contract) {
 	t, open := c.t, c.open
-	g := room(t)
+	g := Room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	all := numbered(300)
 	fill(t, s, g, all...)
@@ -112,13 +112,13 @@ func testPagesAround(c contract) {
 
 func testLargePage(c contract) {
 	t, open := c.t, c.open
-	g := room(t)
+	g := Room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	const size, n = 1 << 20, 10
 	for _, u := range numbered(n) {
 		p := message(g, u)
-		p.Payload = []byte(text(u) + strings.Repeat(" ", size-len(text(u))))
-		if r := wait(t, submit(s, p)); r.Err != nil {
+		p.Payload = []byte(Text(u) + strings.Repeat(" ", size-len(Text(u))))
+		if r := Wait(t, submit(s, p)); r.Err != nil {
 			t.Fatal(r.Err)
 		}
 	}
@@ -152,7 +152,7 @@ func testLargePage(c contract) {
 
 func testUnknownGroup(c contract) {
 	t, open := c.t, c.open
-	g := room(t)
+	g := Room(t)
 	s := open(t, Options{Cap: bigCap}, nil)
 	for _, q := range []history.Query{{Size: 10}, {Position: -5, Size: 10}, {Size: 1000}, {Position: 7, Size: 1000}} {
 		if got, p := page(t, s, g, q); len(got) > 0 || p.More {
@@ -171,7 +171,7 @@ func testUnknownGroup(c contract) {
 func testPresence(ct contract) {
 	t, open := ct.t, ct.open
 	s := open(t, Options{Cap: bigCap}, nil)
-	g := room(t)
+	g := Room(t)
 	a, b, c := g+"/a", g+"/b", g+"/c"
 	edge1, edge2 := uint64(1<<63+7), uint64(len(g))
 	report := func(edge uint64, full bool, members map[group.Name]uint32) {
@@ -188,6 +188,26 @@ func testPresence(ct contract) {
 		}
 		if diff := cmp.Diff(want, all); diff != "" {
 			t.Fatalf("members (-want +got):\n%s", diff)
+		}
+		sum := uint64(0)
+		for name, n := range want {
+			if one, err := s.MembersOf(t.Context(), name); err != nil || one != n {
+				t.Fatalf("members of %s: %d, %v; want %d", name, one, err, n)
+			}
+			sum += uint64(n)
+		}
+		if one, err := s.MembersOf(t.Context(), g+"/nobody"); err != nil || one != 0 {
+			t.Fatalf("members of an empty group: %d, %v", one, err)
+		}
+		edges, err := s.Edges(t.Context(), 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range edges {
+			sum -= e.Members
+		}
+		if sum != 0 {
+			t.Fatalf("the edges have %+v", edges)
 		}
 	}
 	expect(map[group.Name]uint32{})
@@ -211,7 +231,9 @@ func testPresence(ct contract) {
 		many[g+"/"+group.Name(u)] = 7
 	}
 	report(edge1, true, many)
-	expect(many)
+	if all, err := s.Members(t.Context()); err != nil || !cmp.Equal(many, all) {
+		t.Fatalf("%d of %d groups, %v", len(all), len(many), err)
+	}
 	if err := s.Leave(t.Context(), edge1); err != nil {
 		t.Fatal(err)
 	}

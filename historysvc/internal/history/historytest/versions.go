@@ -52,6 +52,15 @@ func (c *Copies) Read(t *testing.T, s history.Log, g group.Name, q history.Query
 	return page, false
 }
 
+// checkPosition reads what follows a page: nothing, since nothing changes.
+func checkPosition(t *testing.T, s history.Log, g group.Name, page history.Page, what string) {
+	t.Helper()
+	rest, err := s.Read(t.Context(), g, history.Start{After: *page.At})
+	if err != nil || rest.Gap || len(rest.Events) > 0 || rest.Position != *page.At {
+		t.Errorf("%s: after the page's position %+v: %+v, %v; want nothing", what, *page.At, rest, err)
+	}
+}
+
 // Check compares what a keeper of copies shows with the page as it is, for all
 // queries; then, since nothing changes meanwhile, all must be unmodified. changed
 // says that none may be at first.
@@ -66,6 +75,9 @@ func (c *Copies) Check(t *testing.T, s history.Log, g group.Name, queries []hist
 			t.Errorf("%s: page %+v has version %q without being asked", what, q, truth.Version)
 		}
 		got, unmodified := c.Read(t, s, g, q)
+		if got.At != nil && truth.At != nil { // the group is as it was when it was copied
+			checkPosition(t, s, g, got, what)
+		}
 		version := got.Version
 		got.Version = ""
 		if diff := cmp.Diff(truth, got); diff != "" {
@@ -74,7 +86,13 @@ func (c *Copies) Check(t *testing.T, s history.Log, g group.Name, queries []hist
 		if changed && unmodified {
 			t.Errorf("%s: page %+v is unmodified", what, q)
 		}
-		if err != nil || q.Size == 0 {
+		if err != nil {
+			continue
+		}
+		if !hasVersion(q) {
+			if version != "" {
+				t.Errorf("%s: page %+v has version %q", what, q, version)
+			}
 			continue
 		}
 		if again, unmodified := c.Read(t, s, g, q); !unmodified || again.Version != version {
@@ -82,6 +100,10 @@ func (c *Copies) Check(t *testing.T, s history.Log, g group.Name, queries []hist
 		}
 	}
 }
+
+// hasVersion reports whether the page has a version: those around a message and empty
+// ones have none.
+func hasVersion(q history.Query) bool { return q.Before == "" && q.After == "" && q.Size > 0 }
 
 // Queries are of all the kinds that stores may read in ways of their own.
 func Queries(uuids ...string) []history.Query {
@@ -104,7 +126,7 @@ func Queries(uuids ...string) []history.Query {
 }
 
 func testVersions(c contract) {
-	t, g := c.t, room(c.t)
+	t, g := c.t, Room(c.t)
 	one, other := c.open(t, Options{Cap: 20}, nil), c.open(t, Options{Cap: 20}, nil)
 	all := numbered(60)
 	var copies Copies
@@ -136,12 +158,12 @@ func testVersions(c contract) {
 	check(false, "a ttl")
 	loose := message(g, "")
 	loose.Kind = stream.Text
-	wait(t, submit(one, loose))
+	Wait(t, submit(one, loose))
 	check(false, "a packet that is not stored")
 }
 
 func testVersionsAreOfOnePage(c contract) {
-	t, g := c.t, room(c.t)
+	t, g := c.t, Room(c.t)
 	s := c.open(t, Options{Cap: bigCap}, nil)
 	fill(t, s, g, numbered(10)...)
 	of := func(g group.Name, q history.Query) string {
@@ -155,7 +177,7 @@ func testVersionsAreOfOnePage(c contract) {
 	}
 	seen := make(map[string]history.Query)
 	for _, q := range Queries("u0003", "u0004") {
-		if q.Size == 0 {
+		if !hasVersion(q) {
 			continue
 		}
 		v := of(g, q)
@@ -188,7 +210,7 @@ func seenAny(m map[string]history.Query) string {
 // testCopiesAreNeverBehind has many write and read at once, with copies that all
 // of them share: who has stored a message sees it, and who has recalled it does not.
 func testCopiesAreNeverBehind(c contract) {
-	t, g := c.t, room(c.t)
+	t, g := c.t, Room(c.t)
 	stores := []Store{c.open(t, Options{Cap: bigCap}, nil), c.open(t, Options{Cap: bigCap}, nil)}
 	fill(t, stores[0], g, "first")
 	var copies Copies
@@ -198,7 +220,7 @@ func testCopiesAreNeverBehind(c contract) {
 		writers.Go(func() {
 			for i := range 20 {
 				uuid := fmt.Sprintf("w%d-%d", w, i)
-				if r := wait(t, submit(stores[i%2], message(g, uuid))); r.Err != nil {
+				if r := Wait(t, submit(stores[i%2], message(g, uuid))); r.Err != nil {
 					t.Errorf("store: %v", r.Err)
 					return
 				}

@@ -33,6 +33,8 @@ type Server struct {
 	cmd  *exec.Cmd
 	// It is a Sentinel, which has no unix socket.
 	sentinel bool
+	// Replicas that were started for it.
+	replicas int
 }
 
 // Start starts a server that ends with tb. args are further settings, such as
@@ -123,8 +125,9 @@ func StartReplica(tb testing.TB, master *Server, args ...string) *Server {
 	tb.Helper()
 	host, port, _ := net.SplitHostPort(master.Addr)
 	s := Start(tb, append([]string{"--replicaof", host + " " + port, "--repl-diskless-sync-delay", "0"}, args...)...)
+	master.replicas++
 	if err := waitFor(func() error {
-		if answer, err := master.Do("WAIT 1 1"); answer != ":1" {
+		if answer, err := master.Do(fmt.Sprintf("WAIT %d 1", master.replicas)); answer != fmt.Sprintf(":%d", master.replicas) {
 			return fmt.Errorf("the replica does not follow: %q, %w", answer, errors.Join(err))
 		}
 		return nil
@@ -182,6 +185,13 @@ func (s *Server) Restart() error {
 		}
 		return err
 	})
+}
+
+// RestartWith ends the server at once and starts it again with further settings.
+func (s *Server) RestartWith(args ...string) error {
+	s.Kill()
+	s.args = append(s.args, args...)
+	return s.Restart()
 }
 
 // Kill ends the server at once, as a crash would.
@@ -307,23 +317,32 @@ func (c *Cluster) form(replicas int, cli ...string) error {
 		return fmt.Errorf("create the cluster: %w: %s", err, out)
 	}
 	for _, n := range c.Nodes {
-		if err := waitFor(func() error { return n.clusterReady(len(c.Nodes)) }); err != nil {
+		if err := waitFor(func() error { return n.clusterReady(len(c.Nodes), len(c.Nodes)*replicas/(1+replicas)) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s *Server) clusterReady(nodes int) error {
+// clusterReady returns nil once the server knows all nodes, so many replicas among them.
+func (s *Server) clusterReady(nodes, replicas int) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "redis-cli", "-s", s.Socket, "cluster", "info").Output()
+	ask := func(what string) (string, error) {
+		out, err := exec.CommandContext(ctx, "redis-cli", "-s", s.Socket, "cluster", what).Output()
+		return string(out), err
+	}
+	info, err := ask("info")
 	if err != nil {
 		return err
 	}
-	text := string(out)
-	if !strings.Contains(text, "cluster_state:ok") || !strings.Contains(text, "cluster_slots_ok:16384") ||
-		!strings.Contains(text, fmt.Sprintf("cluster_known_nodes:%d\r", nodes)) {
+	known, err := ask("nodes")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_slots_ok:16384") ||
+		!strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", nodes)) ||
+		strings.Count(known, "slave") != replicas {
 		return errors.New("the cluster does not form")
 	}
 	return nil

@@ -29,9 +29,14 @@ type PublishRequest struct {
 	// Group name: a path such as "/room/9527/", 1 to 512 bytes.
 	GroupName string `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
 	// The packet, as a WebSocket message or an HTTP body would carry it.
-	Packet        []byte `protobuf:"bytes,2,opt,name=packet,proto3" json:"packet,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Packet []byte `protobuf:"bytes,2,opt,name=packet,proto3" json:"packet,omitempty"`
+	// Makes a data packet without uuid safe to repeat: among the publishes of one
+	// caller to one group, a second one with the same key is not stored but answered
+	// as a duplicate. 1 to 128 bytes; it holds as long as uuids do. A packet with a
+	// uuid needs no key, and ignores it. Packets that are not stored cannot have one.
+	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *PublishRequest) Reset() {
@@ -76,6 +81,13 @@ func (x *PublishRequest) GetPacket() []byte {
 		return x.Packet
 	}
 	return nil
+}
+
+func (x *PublishRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
 }
 
 type PublishResponse struct {
@@ -172,7 +184,12 @@ type GetHistoryRequest struct {
 	// The etag of an earlier response to the same request, or "". If it is there,
 	// the response has an etag; which costs the store a little. Over HTTP this is
 	// the header If-None-Match, not a parameter.
-	IfNoneMatch   *string `protobuf:"bytes,6,opt,name=if_none_match,json=ifNoneMatch,proto3,oneof" json:"if_none_match,omitempty"`
+	IfNoneMatch *string `protobuf:"bytes,6,opt,name=if_none_match,json=ifNoneMatch,proto3,oneof" json:"if_none_match,omitempty"`
+	// The page ends before its texts are larger than this together, bytes, but not
+	// before its first text; at most 8 MiB. When 0: 4 MiB less 128 KiB, so that a
+	// caller with gRPC's default limit of 4 MiB can receive it. Over HTTP pages end
+	// at 8 MiB.
+	MaxBytes      int32 `protobuf:"varint,7,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -249,6 +266,13 @@ func (x *GetHistoryRequest) GetIfNoneMatch() string {
 	return ""
 }
 
+func (x *GetHistoryRequest) GetMaxBytes() int32 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
 type GetHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Always 200: errors are statuses. Here because REST answers carry it.
@@ -261,14 +285,18 @@ type GetHistoryResponse struct {
 	// The position to go on from, when more follows.
 	Next *int32 `protobuf:"varint,5,opt,name=next,proto3,oneof" json:"next,omitempty"`
 	// Names the page as it is now: another one whenever the page could be another
-	// one. "" if if_none_match is absent, and now and then when the group changed
-	// meanwhile. Over HTTP this is the header ETag, not a key.
+	// one. "" if if_none_match is absent, with before or after, and while the store is
+	// short of memory. Over HTTP this is the header ETag, not a key.
 	Etag string `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
 	// The page is still that of if_none_match; data and next are not sent. Over
 	// HTTP this is the status 304, not a key.
-	NotModified   bool `protobuf:"varint,7,opt,name=not_modified,json=notModified,proto3" json:"not_modified,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NotModified bool `protobuf:"varint,7,opt,name=not_modified,json=notModified,proto3" json:"not_modified,omitempty"`
+	// The end of the group's stream when the page was read: a Watch after it goes on
+	// with what the newest page does not show. Absent where there is no etag, and if
+	// the group changed while the page was read. Not over HTTP.
+	StreamPosition *Position `protobuf:"bytes,8,opt,name=stream_position,json=streamPosition,proto3" json:"stream_position,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetHistoryResponse) Reset() {
@@ -348,6 +376,13 @@ func (x *GetHistoryResponse) GetNotModified() bool {
 		return x.NotModified
 	}
 	return false
+}
+
+func (x *GetHistoryResponse) GetStreamPosition() *Position {
+	if x != nil {
+		return x.StreamPosition
+	}
+	return nil
 }
 
 type CancelRequest struct {
@@ -927,6 +962,7 @@ type WatchResponse struct {
 	//	*WatchResponse_Packet
 	//	*WatchResponse_Started
 	//	*WatchResponse_Gap
+	//	*WatchResponse_Moved
 	Event         isWatchResponse_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1028,6 +1064,15 @@ func (x *WatchResponse) GetGap() *Gap {
 	return nil
 }
 
+func (x *WatchResponse) GetMoved() *Moved {
+	if x != nil {
+		if x, ok := x.Event.(*WatchResponse_Moved); ok {
+			return x.Moved
+		}
+	}
+	return nil
+}
+
 type isWatchResponse_Event interface {
 	isWatchResponse_Event()
 }
@@ -1053,9 +1098,14 @@ type WatchResponse_Started struct {
 }
 
 type WatchResponse_Gap struct {
-	// Messages were lost, trimmed or expired before they could be sent here:
-	// read the history again. The stream goes on from position.
+	// Something is missing here. The stream goes on from position.
 	Gap *Gap `protobuf:"bytes,7,opt,name=gap,proto3,oneof"`
+}
+
+type WatchResponse_Moved struct {
+	// Nothing for the caller has happened, but position is another one. Resume
+	// from it, as from any other.
+	Moved *Moved `protobuf:"bytes,8,opt,name=moved,proto3,oneof"`
 }
 
 func (*WatchResponse_Message) isWatchResponse_Event() {}
@@ -1067,6 +1117,8 @@ func (*WatchResponse_Packet) isWatchResponse_Event() {}
 func (*WatchResponse_Started) isWatchResponse_Event() {}
 
 func (*WatchResponse_Gap) isWatchResponse_Event() {}
+
+func (*WatchResponse_Moved) isWatchResponse_Event() {}
 
 type Started struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1105,10 +1157,14 @@ func (*Started) Descriptor() ([]byte, []int) {
 }
 
 type Gap struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Reason string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	// If 0, messages were lost, trimmed or expired before they could be sent: read
+	// the history again. Else only so many packets that are not stored are missing,
+	// because the caller reads too slowly.
+	DroppedPackets uint64 `protobuf:"varint,2,opt,name=dropped_packets,json=droppedPackets,proto3" json:"dropped_packets,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Gap) Reset() {
@@ -1148,15 +1204,61 @@ func (x *Gap) GetReason() string {
 	return ""
 }
 
+func (x *Gap) GetDroppedPackets() uint64 {
+	if x != nil {
+		return x.DroppedPackets
+	}
+	return 0
+}
+
+// Moved stands for events that callers need not know, such as the recall of a
+// message that was never sent to them.
+type Moved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moved) Reset() {
+	*x = Moved{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moved) ProtoMessage() {}
+
+func (x *Moved) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moved.ProtoReflect.Descriptor instead.
+func (*Moved) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
+}
+
 var File_gotapi_history_v1_history_proto protoreflect.FileDescriptor
 
 const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\n" +
-	"\x1fgotapi/history/v1/history.proto\x12\x11gotapi.history.v1\"G\n" +
+	"\x1fgotapi/history/v1/history.proto\x12\x11gotapi.history.v1\"p\n" +
 	"\x0ePublishRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x16\n" +
-	"\x06packet\x18\x02 \x01(\fR\x06packet\"\xa6\x01\n" +
+	"\x06packet\x18\x02 \x01(\fR\x06packet\x12'\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"\xa6\x01\n" +
 	"\x0fPublishResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x16\n" +
@@ -1165,7 +1267,7 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01B\a\n" +
 	"\x05_uuidB\f\n" +
 	"\n" +
-	"_duplicate\"\xd9\x01\n" +
+	"_duplicate\"\xf6\x01\n" +
 	"\x11GetHistoryRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1a\n" +
@@ -1173,9 +1275,10 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x04size\x18\x03 \x01(\x05H\x00R\x04size\x88\x01\x01\x12\x16\n" +
 	"\x06before\x18\x04 \x01(\tR\x06before\x12\x14\n" +
 	"\x05after\x18\x05 \x01(\tR\x05after\x12'\n" +
-	"\rif_none_match\x18\x06 \x01(\tH\x01R\vifNoneMatch\x88\x01\x01B\a\n" +
+	"\rif_none_match\x18\x06 \x01(\tH\x01R\vifNoneMatch\x88\x01\x01\x12\x1b\n" +
+	"\tmax_bytes\x18\a \x01(\x05R\bmaxBytesB\a\n" +
 	"\x05_sizeB\x10\n" +
-	"\x0e_if_none_match\"\xc3\x01\n" +
+	"\x0e_if_none_match\"\x89\x02\n" +
 	"\x12GetHistoryResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x05R\bposition\x12\x10\n" +
@@ -1183,7 +1286,8 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x04data\x18\x04 \x03(\tR\x04data\x12\x17\n" +
 	"\x04next\x18\x05 \x01(\x05H\x00R\x04next\x88\x01\x01\x12\x12\n" +
 	"\x04etag\x18\x06 \x01(\tR\x04etag\x12!\n" +
-	"\fnot_modified\x18\a \x01(\bR\vnotModifiedB\a\n" +
+	"\fnot_modified\x18\a \x01(\bR\vnotModified\x12D\n" +
+	"\x0fstream_position\x18\b \x01(\v2\x1b.gotapi.history.v1.PositionR\x0estreamPositionB\a\n" +
 	"\x05_next\"B\n" +
 	"\rCancelRequest\x12\x1d\n" +
 	"\n" +
@@ -1219,7 +1323,7 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
 	"\arecalls\x18\x03 \x01(\x04R\arecalls\x12\x12\n" +
-	"\x04link\x18\x04 \x01(\aR\x04link\"\xa8\x02\n" +
+	"\x04link\x18\x04 \x01(\aR\x04link\"\xda\x02\n" +
 	"\rWatchResponse\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x127\n" +
@@ -1228,11 +1332,14 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\brecalled\x18\x04 \x01(\tH\x00R\brecalled\x12\x18\n" +
 	"\x06packet\x18\x05 \x01(\fH\x00R\x06packet\x126\n" +
 	"\astarted\x18\x06 \x01(\v2\x1a.gotapi.history.v1.StartedH\x00R\astarted\x12*\n" +
-	"\x03gap\x18\a \x01(\v2\x16.gotapi.history.v1.GapH\x00R\x03gapB\a\n" +
+	"\x03gap\x18\a \x01(\v2\x16.gotapi.history.v1.GapH\x00R\x03gap\x120\n" +
+	"\x05moved\x18\b \x01(\v2\x18.gotapi.history.v1.MovedH\x00R\x05movedB\a\n" +
 	"\x05event\"\t\n" +
-	"\aStarted\"\x1d\n" +
+	"\aStarted\"F\n" +
 	"\x03Gap\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason2\x84\x04\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
+	"\x0fdropped_packets\x18\x02 \x01(\x04R\x0edroppedPackets\"\a\n" +
+	"\x05Moved2\x84\x04\n" +
 	"\x0eHistoryService\x12P\n" +
 	"\aPublish\x12!.gotapi.history.v1.PublishRequest\x1a\".gotapi.history.v1.PublishResponse\x12Y\n" +
 	"\n" +
@@ -1241,7 +1348,8 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x06SetTTL\x12 .gotapi.history.v1.SetTTLRequest\x1a!.gotapi.history.v1.SetTTLResponse\x12Y\n" +
 	"\n" +
 	"ListGroups\x12$.gotapi.history.v1.ListGroupsRequest\x1a%.gotapi.history.v1.ListGroupsResponse\x12L\n" +
-	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01BCZAgithub.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1;historyv1b\x06proto3"
+	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01B\xa8\x01\n" +
+	"\x15com.gotapi.history.v1B\fHistoryProtoP\x01ZAgithub.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1;historyv1\xaa\x02\x11Gotapi.History.V1\xca\x02\x11Gotapi\\History\\V1\xea\x02\x13Gotapi::History::V1b\x06proto3"
 
 var (
 	file_gotapi_history_v1_history_proto_rawDescOnce sync.Once
@@ -1255,7 +1363,7 @@ func file_gotapi_history_v1_history_proto_rawDescGZIP() []byte {
 	return file_gotapi_history_v1_history_proto_rawDescData
 }
 
-var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_gotapi_history_v1_history_proto_goTypes = []any{
 	(*PublishRequest)(nil),     // 0: gotapi.history.v1.PublishRequest
 	(*PublishResponse)(nil),    // 1: gotapi.history.v1.PublishResponse
@@ -1274,31 +1382,34 @@ var file_gotapi_history_v1_history_proto_goTypes = []any{
 	(*WatchResponse)(nil),      // 14: gotapi.history.v1.WatchResponse
 	(*Started)(nil),            // 15: gotapi.history.v1.Started
 	(*Gap)(nil),                // 16: gotapi.history.v1.Gap
+	(*Moved)(nil),              // 17: gotapi.history.v1.Moved
 }
 var file_gotapi_history_v1_history_proto_depIdxs = []int32{
-	10, // 0: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
-	12, // 1: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
-	13, // 2: gotapi.history.v1.WatchedGroup.after:type_name -> gotapi.history.v1.Position
-	13, // 3: gotapi.history.v1.WatchResponse.position:type_name -> gotapi.history.v1.Position
-	15, // 4: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
-	16, // 5: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
-	0,  // 6: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
-	2,  // 7: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
-	4,  // 8: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
-	6,  // 9: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
-	8,  // 10: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
-	11, // 11: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
-	1,  // 12: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
-	3,  // 13: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
-	5,  // 14: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
-	7,  // 15: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
-	9,  // 16: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
-	14, // 17: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
-	12, // [12:18] is the sub-list for method output_type
-	6,  // [6:12] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	13, // 0: gotapi.history.v1.GetHistoryResponse.stream_position:type_name -> gotapi.history.v1.Position
+	10, // 1: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
+	12, // 2: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
+	13, // 3: gotapi.history.v1.WatchedGroup.after:type_name -> gotapi.history.v1.Position
+	13, // 4: gotapi.history.v1.WatchResponse.position:type_name -> gotapi.history.v1.Position
+	15, // 5: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
+	16, // 6: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
+	17, // 7: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
+	0,  // 8: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
+	2,  // 9: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
+	4,  // 10: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
+	6,  // 11: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
+	8,  // 12: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
+	11, // 13: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
+	1,  // 14: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
+	3,  // 15: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
+	5,  // 16: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
+	7,  // 17: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
+	9,  // 18: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
+	14, // 19: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
+	14, // [14:20] is the sub-list for method output_type
+	8,  // [8:14] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_history_v1_history_proto_init() }
@@ -1319,6 +1430,7 @@ func file_gotapi_history_v1_history_proto_init() {
 		(*WatchResponse_Packet)(nil),
 		(*WatchResponse_Started)(nil),
 		(*WatchResponse_Gap)(nil),
+		(*WatchResponse_Moved)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1326,7 +1438,7 @@ func file_gotapi_history_v1_history_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_history_v1_history_proto_rawDesc), len(file_gotapi_history_v1_history_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -36,12 +36,18 @@ const (
 //
 // HistoryService publishes packets to groups and reads what the groups keep.
 //
-// Status codes: INVALID_ARGUMENT (group name, uuid, packet or number is bad),
-// PERMISSION_DENIED (the group is the server's own), NOT_FOUND (no such
-// message), FAILED_PRECONDITION (the group's Redis key is not a list),
-// RESOURCE_EXHAUSTED (too large, or too fast), UNAVAILABLE (certainly not
-// done; try again), DEADLINE_EXCEEDED (outcome unknown; try again with the
-// same uuid).
+// The server's status codes: INVALID_ARGUMENT (group name, uuid, packet or number
+// is bad, or the packet is too large), UNAUTHENTICATED and PERMISSION_DENIED (not
+// allowed), NOT_FOUND (no such message), FAILED_PRECONDITION (the group's Redis key
+// is not a list), RESOURCE_EXHAUSTED (too much or too fast), UNAVAILABLE (not done),
+// DEADLINE_EXCEEDED (outcome unknown), INTERNAL (a fault). Each of them carries a
+// google.rpc.ErrorInfo with domain "gotapi" and a reason.
+//
+// gRPC itself gives UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL,
+// RESOURCE_EXHAUSTED and UNKNOWN, too, without ErrorInfo: when a connection breaks
+// after the request has left, the outcome is unknown although the code is
+// UNAVAILABLE. So repeat Publish after these codes only if it is stored once: a
+// data packet with a uuid, or with an idempotency_key.
 type HistoryServiceClient interface {
 	// Publish treats one packet as section 2 of docs/protocol.md says: a data
 	// packet is stored before the call returns, anything else is broadcast.
@@ -56,7 +62,9 @@ type HistoryServiceClient interface {
 	ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error)
 	// Watch streams the packets of groups as their members would see them. With
 	// a starting place it sends what is stored after it first, then live
-	// packets, without gap, duplicate or reordering.
+	// packets, without gap, duplicate or reordering. Whatever is missing is told as
+	// a Gap. A Watch that is resumed between the place of a recalled message and its
+	// recall is told of the recall, although it was not sent the message.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 }
 
@@ -143,12 +151,18 @@ type HistoryService_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 //
 // HistoryService publishes packets to groups and reads what the groups keep.
 //
-// Status codes: INVALID_ARGUMENT (group name, uuid, packet or number is bad),
-// PERMISSION_DENIED (the group is the server's own), NOT_FOUND (no such
-// message), FAILED_PRECONDITION (the group's Redis key is not a list),
-// RESOURCE_EXHAUSTED (too large, or too fast), UNAVAILABLE (certainly not
-// done; try again), DEADLINE_EXCEEDED (outcome unknown; try again with the
-// same uuid).
+// The server's status codes: INVALID_ARGUMENT (group name, uuid, packet or number
+// is bad, or the packet is too large), UNAUTHENTICATED and PERMISSION_DENIED (not
+// allowed), NOT_FOUND (no such message), FAILED_PRECONDITION (the group's Redis key
+// is not a list), RESOURCE_EXHAUSTED (too much or too fast), UNAVAILABLE (not done),
+// DEADLINE_EXCEEDED (outcome unknown), INTERNAL (a fault). Each of them carries a
+// google.rpc.ErrorInfo with domain "gotapi" and a reason.
+//
+// gRPC itself gives UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL,
+// RESOURCE_EXHAUSTED and UNKNOWN, too, without ErrorInfo: when a connection breaks
+// after the request has left, the outcome is unknown although the code is
+// UNAVAILABLE. So repeat Publish after these codes only if it is stored once: a
+// data packet with a uuid, or with an idempotency_key.
 type HistoryServiceServer interface {
 	// Publish treats one packet as section 2 of docs/protocol.md says: a data
 	// packet is stored before the call returns, anything else is broadcast.
@@ -163,7 +177,9 @@ type HistoryServiceServer interface {
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
 	// Watch streams the packets of groups as their members would see them. With
 	// a starting place it sends what is stored after it first, then live
-	// packets, without gap, duplicate or reordering.
+	// packets, without gap, duplicate or reordering. Whatever is missing is told as
+	// a Gap. A Watch that is resumed between the place of a recalled message and its
+	// recall is told of the recall, although it was not sent the message.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	mustEmbedUnimplementedHistoryServiceServer()
 }

@@ -217,6 +217,7 @@ type ConnectRequest struct {
 	Publishes     []*Publish  `protobuf:"bytes,2,rep,name=publishes,proto3" json:"publishes,omitempty"`
 	Interests     []*Interest `protobuf:"bytes,3,rep,name=interests,proto3" json:"interests,omitempty"`
 	Presence      *Presence   `protobuf:"bytes,4,opt,name=presence,proto3" json:"presence,omitempty"`
+	Move          *Move       `protobuf:"bytes,5,opt,name=move,proto3" json:"move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -279,16 +280,25 @@ func (x *ConnectRequest) GetPresence() *Presence {
 	return nil
 }
 
+func (x *ConnectRequest) GetMove() *Move {
+	if x != nil {
+		return x.Move
+	}
+	return nil
+}
+
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Random, made anew by each edge process.
+	// Random, drawn by each edge process.
 	Edge uint64 `protobuf:"fixed64,1,opt,name=edge,proto3" json:"edge,omitempty"`
-	// The edge takes the delivery of a message that it has published for the
-	// result "accepted", in frames that say so (ConnectResponse.deliveries_answer).
-	// Then the service need not send that result.
-	DeliveriesAnswer bool `protobuf:"varint,2,opt,name=deliveries_answer,json=deliveriesAnswer,proto3" json:"deliveries_answer,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// For people.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The newest and the oldest protocol that the edge speaks. The service refuses a
+	// stream if it speaks none of them.
+	Protocol       uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	OldestProtocol uint32 `protobuf:"varint,4,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -328,11 +338,234 @@ func (x *Hello) GetEdge() uint64 {
 	return 0
 }
 
-func (x *Hello) GetDeliveriesAnswer() bool {
+func (x *Hello) GetVersion() string {
 	if x != nil {
-		return x.DeliveriesAnswer
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Hello) GetProtocol() uint32 {
+	if x != nil {
+		return x.Protocol
+	}
+	return 0
+}
+
+func (x *Hello) GetOldestProtocol() uint32 {
+	if x != nil {
+		return x.OldestProtocol
+	}
+	return 0
+}
+
+// Move asks whether the edge may leave for a service that has fewer streams. The answer
+// is ConnectResponse.may_move, or nothing: then the edge stays, and may ask again.
+type Move struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many streams the other service has.
+	Streams       uint32 `protobuf:"varint,1,opt,name=streams,proto3" json:"streams,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Move) Reset() {
+	*x = Move{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Move) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Move) ProtoMessage() {}
+
+func (x *Move) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Move.ProtoReflect.Descriptor instead.
+func (*Move) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Move) GetStreams() uint32 {
+	if x != nil {
+		return x.Streams
+	}
+	return 0
+}
+
+type HeartbeatRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Also name the edges.
+	Edges         bool `protobuf:"varint,1,opt,name=edges,proto3" json:"edges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeartbeatRequest) Reset() {
+	*x = HeartbeatRequest{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeartbeatRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeartbeatRequest) ProtoMessage() {}
+
+func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
+func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *HeartbeatRequest) GetEdges() bool {
+	if x != nil {
+		return x.Edges
 	}
 	return false
+}
+
+type HeartbeatResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Streams of edges now.
+	Streams uint32 `protobuf:"varint,1,opt,name=streams,proto3" json:"streams,omitempty"`
+	// For people.
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	// At most 1000.
+	Edges         []*Edge `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HeartbeatResponse) Reset() {
+	*x = HeartbeatResponse{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HeartbeatResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HeartbeatResponse) ProtoMessage() {}
+
+func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
+func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *HeartbeatResponse) GetStreams() uint32 {
+	if x != nil {
+		return x.Streams
+	}
+	return 0
+}
+
+func (x *HeartbeatResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *HeartbeatResponse) GetEdges() []*Edge {
+	if x != nil {
+		return x.Edges
+	}
+	return nil
+}
+
+// Edge is one that has a stream.
+type Edge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in its Hello.
+	Edge          uint64 `protobuf:"fixed64,1,opt,name=edge,proto3" json:"edge,omitempty"`
+	Version       string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Edge) Reset() {
+	*x = Edge{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Edge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Edge) ProtoMessage() {}
+
+func (x *Edge) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Edge.ProtoReflect.Descriptor instead.
+func (*Edge) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Edge) GetEdge() uint64 {
+	if x != nil {
+		return x.Edge
+	}
+	return 0
+}
+
+func (x *Edge) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
 }
 
 type Publish struct {
@@ -361,7 +594,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[2]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -373,7 +606,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[2]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -386,7 +619,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{2}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Publish) GetId() uint64 {
@@ -461,7 +694,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[3]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -473,7 +706,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[3]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -486,7 +719,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{3}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Result) GetId() uint64 {
@@ -547,7 +780,7 @@ type Interest struct {
 
 func (x *Interest) Reset() {
 	*x = Interest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[4]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -559,7 +792,7 @@ func (x *Interest) String() string {
 func (*Interest) ProtoMessage() {}
 
 func (x *Interest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[4]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -572,7 +805,7 @@ func (x *Interest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interest.ProtoReflect.Descriptor instead.
 func (*Interest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{4}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Interest) GetChannel() uint32 {
@@ -608,7 +841,7 @@ type Presence struct {
 
 func (x *Presence) Reset() {
 	*x = Presence{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[5]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -620,7 +853,7 @@ func (x *Presence) String() string {
 func (*Presence) ProtoMessage() {}
 
 func (x *Presence) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[5]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -633,7 +866,7 @@ func (x *Presence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Presence.ProtoReflect.Descriptor instead.
 func (*Presence) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{5}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Presence) GetFull() bool {
@@ -662,7 +895,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[6]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -674,7 +907,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[6]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -687,7 +920,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{6}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Position) GetEpoch() uint64 {
@@ -723,19 +956,19 @@ type ConnectResponse struct {
 	// Frames with publishes received on this stream so far.
 	Received uint64 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"`
 	// To be read before deliveries: a channel's first sign of life.
-	Attached   []*Attached `protobuf:"bytes,2,rep,name=attached,proto3" json:"attached,omitempty"`
-	Results    []*Result   `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
+	Attached []*Attached `protobuf:"bytes,2,rep,name=attached,proto3" json:"attached,omitempty"`
+	Results  []*Result   `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
+	// To be read before results.
 	Deliveries []*Delivery `protobuf:"bytes,4,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	// A message of this edge in deliveries is answered by that: it is stored as
-	// safely as the service promises. Its result may follow, or not.
-	DeliveriesAnswer bool `protobuf:"varint,5,opt,name=deliveries_answer,json=deliveriesAnswer,proto3" json:"deliveries_answer,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The edge may move now. After 15 s it has to ask again.
+	MayMove       bool `protobuf:"varint,5,opt,name=may_move,json=mayMove,proto3" json:"may_move,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[7]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -747,7 +980,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[7]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -760,7 +993,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{7}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConnectResponse) GetReceived() uint64 {
@@ -791,9 +1024,9 @@ func (x *ConnectResponse) GetDeliveries() []*Delivery {
 	return nil
 }
 
-func (x *ConnectResponse) GetDeliveriesAnswer() bool {
+func (x *ConnectResponse) GetMayMove() bool {
 	if x != nil {
-		return x.DeliveriesAnswer
+		return x.MayMove
 	}
 	return false
 }
@@ -813,7 +1046,7 @@ type Attached struct {
 
 func (x *Attached) Reset() {
 	*x = Attached{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[8]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +1058,7 @@ func (x *Attached) String() string {
 func (*Attached) ProtoMessage() {}
 
 func (x *Attached) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[8]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +1071,7 @@ func (x *Attached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attached.ProtoReflect.Descriptor instead.
 func (*Attached) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{8}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Attached) GetChannel() uint32 {
@@ -880,7 +1113,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[9]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +1125,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[9]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1138,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{9}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Delivery) GetChannel() uint32 {
@@ -944,8 +1177,6 @@ type Event struct {
 	OriginId   uint64 `protobuf:"fixed64,7,opt,name=origin_id,json=originId,proto3" json:"origin_id,omitempty"`
 	// Recall: seq of the message.
 	Target uint64 `protobuf:"varint,8,opt,name=target,proto3" json:"target,omitempty"`
-	// Recall: members never got the message, so they are not told.
-	Silent bool `protobuf:"varint,9,opt,name=silent,proto3" json:"silent,omitempty"`
 	// Recall: uuid of the message.
 	Uuid string `protobuf:"bytes,10,opt,name=uuid,proto3" json:"uuid,omitempty"`
 	// Message: the text. Text and binary: the packet.
@@ -956,7 +1187,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[10]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -968,7 +1199,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[10]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -981,7 +1212,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{10}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Event) GetKind() EventKind {
@@ -1040,13 +1271,6 @@ func (x *Event) GetTarget() uint64 {
 	return 0
 }
 
-func (x *Event) GetSilent() bool {
-	if x != nil {
-		return x.Silent
-	}
-	return false
-}
-
 func (x *Event) GetUuid() string {
 	if x != nil {
 		return x.Uuid
@@ -1075,7 +1299,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[11]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1311,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[11]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1324,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{11}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReadRequest) GetGroup() string {
@@ -1169,7 +1393,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[12]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1405,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[12]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1418,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{12}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReadResponse) GetEpoch() uint64 {
@@ -1246,7 +1470,7 @@ type RecallRequest struct {
 
 func (x *RecallRequest) Reset() {
 	*x = RecallRequest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1258,7 +1482,7 @@ func (x *RecallRequest) String() string {
 func (*RecallRequest) ProtoMessage() {}
 
 func (x *RecallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1271,7 +1495,7 @@ func (x *RecallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallRequest.ProtoReflect.Descriptor instead.
 func (*RecallRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{13}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RecallRequest) GetGroup() string {
@@ -1310,7 +1534,7 @@ type RecallResponse struct {
 
 func (x *RecallResponse) Reset() {
 	*x = RecallResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1322,7 +1546,7 @@ func (x *RecallResponse) String() string {
 func (*RecallResponse) ProtoMessage() {}
 
 func (x *RecallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1335,22 +1559,36 @@ func (x *RecallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallResponse.ProtoReflect.Descriptor instead.
 func (*RecallResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{14}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{18}
 }
 
 var File_gotapi_relay_v1_relay_proto protoreflect.FileDescriptor
 
 const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgotapi/relay/v1/relay.proto\x12\x0fgotapi.relay.v1\"\xe6\x01\n" +
+	"\x1bgotapi/relay/v1/relay.proto\x12\x0fgotapi.relay.v1\"\x91\x02\n" +
 	"\x0eConnectRequest\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.gotapi.relay.v1.HelloR\x05hello\x126\n" +
 	"\tpublishes\x18\x02 \x03(\v2\x18.gotapi.relay.v1.PublishR\tpublishes\x127\n" +
 	"\tinterests\x18\x03 \x03(\v2\x19.gotapi.relay.v1.InterestR\tinterests\x125\n" +
-	"\bpresence\x18\x04 \x01(\v2\x19.gotapi.relay.v1.PresenceR\bpresence\"H\n" +
+	"\bpresence\x18\x04 \x01(\v2\x19.gotapi.relay.v1.PresenceR\bpresence\x12)\n" +
+	"\x04move\x18\x05 \x01(\v2\x15.gotapi.relay.v1.MoveR\x04move\"z\n" +
 	"\x05Hello\x12\x12\n" +
-	"\x04edge\x18\x01 \x01(\x06R\x04edge\x12+\n" +
-	"\x11deliveries_answer\x18\x02 \x01(\bR\x10deliveriesAnswer\"\xdb\x01\n" +
+	"\x04edge\x18\x01 \x01(\x06R\x04edge\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
+	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12'\n" +
+	"\x0foldest_protocol\x18\x04 \x01(\rR\x0eoldestProtocol\" \n" +
+	"\x04Move\x12\x18\n" +
+	"\astreams\x18\x01 \x01(\rR\astreams\"(\n" +
+	"\x10HeartbeatRequest\x12\x14\n" +
+	"\x05edges\x18\x01 \x01(\bR\x05edges\"t\n" +
+	"\x11HeartbeatResponse\x12\x18\n" +
+	"\astreams\x18\x01 \x01(\rR\astreams\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12+\n" +
+	"\x05edges\x18\x03 \x03(\v2\x15.gotapi.relay.v1.EdgeR\x05edges\"4\n" +
+	"\x04Edge\x12\x12\n" +
+	"\x04edge\x18\x01 \x01(\x06R\x04edge\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\"\xdb\x01\n" +
 	"\aPublish\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12/\n" +
@@ -1382,15 +1620,15 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
 	"\arecalls\x18\x03 \x01(\x04R\arecalls\x12\x12\n" +
-	"\x04link\x18\x04 \x01(\aR\x04link\"\xff\x01\n" +
+	"\x04link\x18\x04 \x01(\aR\x04link\"\xed\x01\n" +
 	"\x0fConnectResponse\x12\x1a\n" +
 	"\breceived\x18\x01 \x01(\x04R\breceived\x125\n" +
 	"\battached\x18\x02 \x03(\v2\x19.gotapi.relay.v1.AttachedR\battached\x121\n" +
 	"\aresults\x18\x03 \x03(\v2\x17.gotapi.relay.v1.ResultR\aresults\x129\n" +
 	"\n" +
 	"deliveries\x18\x04 \x03(\v2\x19.gotapi.relay.v1.DeliveryR\n" +
-	"deliveries\x12+\n" +
-	"\x11deliveries_answer\x18\x05 \x01(\bR\x10deliveriesAnswer\"\x83\x01\n" +
+	"deliveries\x12\x19\n" +
+	"\bmay_move\x18\x05 \x01(\bR\amayMove\"\x83\x01\n" +
 	"\bAttached\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\rR\achannel\x125\n" +
 	"\bposition\x18\x02 \x01(\v2\x19.gotapi.relay.v1.PositionR\bposition\x12\x10\n" +
@@ -1399,7 +1637,7 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\bDelivery\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\rR\achannel\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12.\n" +
-	"\x06events\x18\x03 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\"\xa7\x02\n" +
+	"\x06events\x18\x03 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\"\x8f\x02\n" +
 	"\x05Event\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.gotapi.relay.v1.EventKindR\x04kind\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
@@ -1409,8 +1647,7 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\vorigin_edge\x18\x06 \x01(\x06R\n" +
 	"originEdge\x12\x1b\n" +
 	"\torigin_id\x18\a \x01(\x06R\boriginId\x12\x16\n" +
-	"\x06target\x18\b \x01(\x04R\x06target\x12\x16\n" +
-	"\x06silent\x18\t \x01(\bR\x06silent\x12\x12\n" +
+	"\x06target\x18\b \x01(\x04R\x06target\x12\x12\n" +
 	"\x04uuid\x18\n" +
 	" \x01(\tR\x04uuid\x12\x18\n" +
 	"\apayload\x18\v \x01(\fR\apayload\"\x80\x01\n" +
@@ -1452,11 +1689,12 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x14EVENT_KIND_TOMBSTONE\x10\x02\x12\x15\n" +
 	"\x11EVENT_KIND_RECALL\x10\x03\x12\x13\n" +
 	"\x0fEVENT_KIND_TEXT\x10\x04\x12\x15\n" +
-	"\x11EVENT_KIND_BINARY\x10\x052\xf0\x01\n" +
+	"\x11EVENT_KIND_BINARY\x10\x052\xc4\x02\n" +
 	"\fRelayService\x12P\n" +
 	"\aConnect\x12\x1f.gotapi.relay.v1.ConnectRequest\x1a .gotapi.relay.v1.ConnectResponse(\x010\x01\x12C\n" +
 	"\x04Read\x12\x1c.gotapi.relay.v1.ReadRequest\x1a\x1d.gotapi.relay.v1.ReadResponse\x12I\n" +
-	"\x06Recall\x12\x1e.gotapi.relay.v1.RecallRequest\x1a\x1f.gotapi.relay.v1.RecallResponseB?Z=github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1;relayv1b\x06proto3"
+	"\x06Recall\x12\x1e.gotapi.relay.v1.RecallRequest\x1a\x1f.gotapi.relay.v1.RecallResponse\x12R\n" +
+	"\tHeartbeat\x12!.gotapi.relay.v1.HeartbeatRequest\x1a\".gotapi.relay.v1.HeartbeatResponseB?Z=github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1;relayv1b\x06proto3"
 
 var (
 	file_gotapi_relay_v1_relay_proto_rawDescOnce sync.Once
@@ -1471,57 +1709,65 @@ func file_gotapi_relay_v1_relay_proto_rawDescGZIP() []byte {
 }
 
 var file_gotapi_relay_v1_relay_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_gotapi_relay_v1_relay_proto_goTypes = []any{
-	(PacketKind)(0),         // 0: gotapi.relay.v1.PacketKind
-	(Outcome)(0),            // 1: gotapi.relay.v1.Outcome
-	(EventKind)(0),          // 2: gotapi.relay.v1.EventKind
-	(*ConnectRequest)(nil),  // 3: gotapi.relay.v1.ConnectRequest
-	(*Hello)(nil),           // 4: gotapi.relay.v1.Hello
-	(*Publish)(nil),         // 5: gotapi.relay.v1.Publish
-	(*Result)(nil),          // 6: gotapi.relay.v1.Result
-	(*Interest)(nil),        // 7: gotapi.relay.v1.Interest
-	(*Presence)(nil),        // 8: gotapi.relay.v1.Presence
-	(*Position)(nil),        // 9: gotapi.relay.v1.Position
-	(*ConnectResponse)(nil), // 10: gotapi.relay.v1.ConnectResponse
-	(*Attached)(nil),        // 11: gotapi.relay.v1.Attached
-	(*Delivery)(nil),        // 12: gotapi.relay.v1.Delivery
-	(*Event)(nil),           // 13: gotapi.relay.v1.Event
-	(*ReadRequest)(nil),     // 14: gotapi.relay.v1.ReadRequest
-	(*ReadResponse)(nil),    // 15: gotapi.relay.v1.ReadResponse
-	(*RecallRequest)(nil),   // 16: gotapi.relay.v1.RecallRequest
-	(*RecallResponse)(nil),  // 17: gotapi.relay.v1.RecallResponse
-	nil,                     // 18: gotapi.relay.v1.Presence.MembersEntry
+	(PacketKind)(0),           // 0: gotapi.relay.v1.PacketKind
+	(Outcome)(0),              // 1: gotapi.relay.v1.Outcome
+	(EventKind)(0),            // 2: gotapi.relay.v1.EventKind
+	(*ConnectRequest)(nil),    // 3: gotapi.relay.v1.ConnectRequest
+	(*Hello)(nil),             // 4: gotapi.relay.v1.Hello
+	(*Move)(nil),              // 5: gotapi.relay.v1.Move
+	(*HeartbeatRequest)(nil),  // 6: gotapi.relay.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil), // 7: gotapi.relay.v1.HeartbeatResponse
+	(*Edge)(nil),              // 8: gotapi.relay.v1.Edge
+	(*Publish)(nil),           // 9: gotapi.relay.v1.Publish
+	(*Result)(nil),            // 10: gotapi.relay.v1.Result
+	(*Interest)(nil),          // 11: gotapi.relay.v1.Interest
+	(*Presence)(nil),          // 12: gotapi.relay.v1.Presence
+	(*Position)(nil),          // 13: gotapi.relay.v1.Position
+	(*ConnectResponse)(nil),   // 14: gotapi.relay.v1.ConnectResponse
+	(*Attached)(nil),          // 15: gotapi.relay.v1.Attached
+	(*Delivery)(nil),          // 16: gotapi.relay.v1.Delivery
+	(*Event)(nil),             // 17: gotapi.relay.v1.Event
+	(*ReadRequest)(nil),       // 18: gotapi.relay.v1.ReadRequest
+	(*ReadResponse)(nil),      // 19: gotapi.relay.v1.ReadResponse
+	(*RecallRequest)(nil),     // 20: gotapi.relay.v1.RecallRequest
+	(*RecallResponse)(nil),    // 21: gotapi.relay.v1.RecallResponse
+	nil,                       // 22: gotapi.relay.v1.Presence.MembersEntry
 }
 var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	4,  // 0: gotapi.relay.v1.ConnectRequest.hello:type_name -> gotapi.relay.v1.Hello
-	5,  // 1: gotapi.relay.v1.ConnectRequest.publishes:type_name -> gotapi.relay.v1.Publish
-	7,  // 2: gotapi.relay.v1.ConnectRequest.interests:type_name -> gotapi.relay.v1.Interest
-	8,  // 3: gotapi.relay.v1.ConnectRequest.presence:type_name -> gotapi.relay.v1.Presence
-	0,  // 4: gotapi.relay.v1.Publish.kind:type_name -> gotapi.relay.v1.PacketKind
-	1,  // 5: gotapi.relay.v1.Result.outcome:type_name -> gotapi.relay.v1.Outcome
-	9,  // 6: gotapi.relay.v1.Interest.from:type_name -> gotapi.relay.v1.Position
-	18, // 7: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
-	11, // 8: gotapi.relay.v1.ConnectResponse.attached:type_name -> gotapi.relay.v1.Attached
-	6,  // 9: gotapi.relay.v1.ConnectResponse.results:type_name -> gotapi.relay.v1.Result
-	12, // 10: gotapi.relay.v1.ConnectResponse.deliveries:type_name -> gotapi.relay.v1.Delivery
-	9,  // 11: gotapi.relay.v1.Attached.position:type_name -> gotapi.relay.v1.Position
-	13, // 12: gotapi.relay.v1.Delivery.events:type_name -> gotapi.relay.v1.Event
-	2,  // 13: gotapi.relay.v1.Event.kind:type_name -> gotapi.relay.v1.EventKind
-	9,  // 14: gotapi.relay.v1.ReadRequest.after:type_name -> gotapi.relay.v1.Position
-	13, // 15: gotapi.relay.v1.ReadResponse.events:type_name -> gotapi.relay.v1.Event
-	9,  // 16: gotapi.relay.v1.ReadResponse.position:type_name -> gotapi.relay.v1.Position
-	3,  // 17: gotapi.relay.v1.RelayService.Connect:input_type -> gotapi.relay.v1.ConnectRequest
-	14, // 18: gotapi.relay.v1.RelayService.Read:input_type -> gotapi.relay.v1.ReadRequest
-	16, // 19: gotapi.relay.v1.RelayService.Recall:input_type -> gotapi.relay.v1.RecallRequest
-	10, // 20: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
-	15, // 21: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
-	17, // 22: gotapi.relay.v1.RelayService.Recall:output_type -> gotapi.relay.v1.RecallResponse
-	20, // [20:23] is the sub-list for method output_type
-	17, // [17:20] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	9,  // 1: gotapi.relay.v1.ConnectRequest.publishes:type_name -> gotapi.relay.v1.Publish
+	11, // 2: gotapi.relay.v1.ConnectRequest.interests:type_name -> gotapi.relay.v1.Interest
+	12, // 3: gotapi.relay.v1.ConnectRequest.presence:type_name -> gotapi.relay.v1.Presence
+	5,  // 4: gotapi.relay.v1.ConnectRequest.move:type_name -> gotapi.relay.v1.Move
+	8,  // 5: gotapi.relay.v1.HeartbeatResponse.edges:type_name -> gotapi.relay.v1.Edge
+	0,  // 6: gotapi.relay.v1.Publish.kind:type_name -> gotapi.relay.v1.PacketKind
+	1,  // 7: gotapi.relay.v1.Result.outcome:type_name -> gotapi.relay.v1.Outcome
+	13, // 8: gotapi.relay.v1.Interest.from:type_name -> gotapi.relay.v1.Position
+	22, // 9: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
+	15, // 10: gotapi.relay.v1.ConnectResponse.attached:type_name -> gotapi.relay.v1.Attached
+	10, // 11: gotapi.relay.v1.ConnectResponse.results:type_name -> gotapi.relay.v1.Result
+	16, // 12: gotapi.relay.v1.ConnectResponse.deliveries:type_name -> gotapi.relay.v1.Delivery
+	13, // 13: gotapi.relay.v1.Attached.position:type_name -> gotapi.relay.v1.Position
+	17, // 14: gotapi.relay.v1.Delivery.events:type_name -> gotapi.relay.v1.Event
+	2,  // 15: gotapi.relay.v1.Event.kind:type_name -> gotapi.relay.v1.EventKind
+	13, // 16: gotapi.relay.v1.ReadRequest.after:type_name -> gotapi.relay.v1.Position
+	17, // 17: gotapi.relay.v1.ReadResponse.events:type_name -> gotapi.relay.v1.Event
+	13, // 18: gotapi.relay.v1.ReadResponse.position:type_name -> gotapi.relay.v1.Position
+	3,  // 19: gotapi.relay.v1.RelayService.Connect:input_type -> gotapi.relay.v1.ConnectRequest
+	18, // 20: gotapi.relay.v1.RelayService.Read:input_type -> gotapi.relay.v1.ReadRequest
+	20, // 21: gotapi.relay.v1.RelayService.Recall:input_type -> gotapi.relay.v1.RecallRequest
+	6,  // 22: gotapi.relay.v1.RelayService.Heartbeat:input_type -> gotapi.relay.v1.HeartbeatRequest
+	14, // 23: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
+	19, // 24: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
+	21, // 25: gotapi.relay.v1.RelayService.Recall:output_type -> gotapi.relay.v1.RecallResponse
+	7,  // 26: gotapi.relay.v1.RelayService.Heartbeat:output_type -> gotapi.relay.v1.HeartbeatResponse
+	23, // [23:27] is the sub-list for method output_type
+	19, // [19:23] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_relay_v1_relay_proto_init() }
@@ -1529,7 +1775,7 @@ func file_gotapi_relay_v1_relay_proto_init() {
 	if File_gotapi_relay_v1_relay_proto != nil {
 		return
 	}
-	file_gotapi_relay_v1_relay_proto_msgTypes[11].OneofWrappers = []any{
+	file_gotapi_relay_v1_relay_proto_msgTypes[15].OneofWrappers = []any{
 		(*ReadRequest_AfterUuid)(nil),
 		(*ReadRequest_After)(nil),
 	}
@@ -1539,7 +1785,7 @@ func file_gotapi_relay_v1_relay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_relay_v1_relay_proto_rawDesc), len(file_gotapi_relay_v1_relay_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   16,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

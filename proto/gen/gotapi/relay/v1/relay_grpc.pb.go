@@ -23,9 +23,10 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RelayService_Connect_FullMethodName = "/gotapi.relay.v1.RelayService/Connect"
-	RelayService_Read_FullMethodName    = "/gotapi.relay.v1.RelayService/Read"
-	RelayService_Recall_FullMethodName  = "/gotapi.relay.v1.RelayService/Recall"
+	RelayService_Connect_FullMethodName   = "/gotapi.relay.v1.RelayService/Connect"
+	RelayService_Read_FullMethodName      = "/gotapi.relay.v1.RelayService/Read"
+	RelayService_Recall_FullMethodName    = "/gotapi.relay.v1.RelayService/Recall"
+	RelayService_Heartbeat_FullMethodName = "/gotapi.relay.v1.RelayService/Heartbeat"
 )
 
 // RelayServiceClient is the client API for RelayService service.
@@ -41,18 +42,26 @@ type RelayServiceClient interface {
 	// puts the counter on whatever it sends, and sends it alone only when two
 	// frames are unconfirmed.
 	//
-	// A service that goes away ends the stream with OK after it has answered all
-	// publishes of the frames that it confirmed, and has taken none of the others:
+	// A service that goes away ends the stream with OK after it has sent the results
+	// of all publishes of the frames that it confirmed, and takes none of the others:
 	// those may be sent again, to another service, whatever they are.
 	//
-	// The delivery of an edge's own message can stand for its result, which saves
-	// a frame: see Hello.deliveries_answer.
+	// Every publish has a result, also one whose message is delivered to its edge. The
+	// delivery is the place of its sender's ack.
+	//
+	// An edge may have a second stream for a moment: the one that it moves to. It opens
+	// its channels there, lets the results of all publishes come, goes on publishing there,
+	// and cancels the first one (docs/adr/0022). It asks before, with Move.
+	//
+	// FAILED_PRECONDITION: the two have no protocol in common.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
 	// Read returns what is stored after a place, for a member that resumes.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
 	// Recall is HistoryService.Cancel for a user who may not recall everything.
 	// PERMISSION_DENIED: the message is not the author's, or it is too old.
 	Recall(ctx context.Context, in *RecallRequest, opts ...grpc.CallOption) (*RecallResponse, error)
+	// Heartbeat is answered from memory. Edges ask it of every history service.
+	Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatResponse, error)
 }
 
 type relayServiceClient struct {
@@ -96,6 +105,16 @@ func (c *relayServiceClient) Recall(ctx context.Context, in *RecallRequest, opts
 	return out, nil
 }
 
+func (c *relayServiceClient) Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HeartbeatResponse)
+	err := c.cc.Invoke(ctx, RelayService_Heartbeat_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // RelayServiceServer is the server API for RelayService service.
 // All implementations must embed UnimplementedRelayServiceServer
 // for forward compatibility.
@@ -109,18 +128,26 @@ type RelayServiceServer interface {
 	// puts the counter on whatever it sends, and sends it alone only when two
 	// frames are unconfirmed.
 	//
-	// A service that goes away ends the stream with OK after it has answered all
-	// publishes of the frames that it confirmed, and has taken none of the others:
+	// A service that goes away ends the stream with OK after it has sent the results
+	// of all publishes of the frames that it confirmed, and takes none of the others:
 	// those may be sent again, to another service, whatever they are.
 	//
-	// The delivery of an edge's own message can stand for its result, which saves
-	// a frame: see Hello.deliveries_answer.
+	// Every publish has a result, also one whose message is delivered to its edge. The
+	// delivery is the place of its sender's ack.
+	//
+	// An edge may have a second stream for a moment: the one that it moves to. It opens
+	// its channels there, lets the results of all publishes come, goes on publishing there,
+	// and cancels the first one (docs/adr/0022). It asks before, with Move.
+	//
+	// FAILED_PRECONDITION: the two have no protocol in common.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
 	// Read returns what is stored after a place, for a member that resumes.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
 	// Recall is HistoryService.Cancel for a user who may not recall everything.
 	// PERMISSION_DENIED: the message is not the author's, or it is too old.
 	Recall(context.Context, *RecallRequest) (*RecallResponse, error)
+	// Heartbeat is answered from memory. Edges ask it of every history service.
+	Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatResponse, error)
 	mustEmbedUnimplementedRelayServiceServer()
 }
 
@@ -139,6 +166,9 @@ func (UnimplementedRelayServiceServer) Read(context.Context, *ReadRequest) (*Rea
 }
 func (UnimplementedRelayServiceServer) Recall(context.Context, *RecallRequest) (*RecallResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Recall not implemented")
+}
+func (UnimplementedRelayServiceServer) Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Heartbeat not implemented")
 }
 func (UnimplementedRelayServiceServer) mustEmbedUnimplementedRelayServiceServer() {}
 func (UnimplementedRelayServiceServer) testEmbeddedByValue()                      {}
@@ -204,6 +234,24 @@ func _RelayService_Recall_Handler(srv interface{}, ctx context.Context, dec func
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RelayService_Heartbeat_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HeartbeatRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RelayServiceServer).Heartbeat(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RelayService_Heartbeat_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RelayServiceServer).Heartbeat(ctx, req.(*HeartbeatRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // RelayService_ServiceDesc is the grpc.ServiceDesc for RelayService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -218,6 +266,10 @@ var RelayService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Recall",
 			Handler:    _RelayService_Recall_Handler,
+		},
+		{
+			MethodName: "Heartbeat",
+			Handler:    _RelayService_Heartbeat_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -1,0 +1,432 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gotapi/gotapi-ws/cli/internal/terminal"
+	gotapi "github.com/gotapi/gotapi-ws/clients/go"
+	"github.com/gotapi/gotapi-ws/internal/backoff"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// This file has what operators ask: the calls of the admin API.
+
+func (a *app) status() *cobra.Command {
+	return &cobra.Command{
+		Use:   "status [flags]",
+		Short: "Show the store, the services and what is wrong",
+		Long: "Shows the store, the history service that answers, the edges that report members, and\n" +
+			"alarms. Their names are those of the alerts in docs/operations.md. If there is an alarm,\n" +
+			"the exit code is 1. It needs the admin secret as token.",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.withServer(cmd.Context(), func(ctx context.Context, s *server) error {
+				status, err := s.Status(ctx)
+				if err != nil {
+					return reach(err)
+				}
+				if err := a.showStatus(&status); err != nil {
+					return err
+				}
+				if len(status.Alarms) > 0 {
+					return reportedError{fmt.Errorf("%d alarms", len(status.Alarms))}
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func (a *app) showStatus(s *gotapi.Status) error {
+	p := a.printer()
+	if p.asJSON {
+		return p.json(s)
+	}
+	table := a.table()
+	store := &s.Store
+	fmt.Fprintf(table, "store\t%s %s %s, up %s\n", store.Kind, store.Version, store.Mode, seconds(store.Uptime))
+	if store.Kind != "embedded" {
+		memory := bytesOf(store.UsedBytes)
+		if store.MaxBytes > 0 {
+			memory += " of " + bytesOf(store.MaxBytes)
+		}
+		fmt.Fprintf(table, "\t%s, %s, %d keys evicted\n", memory, store.EvictionPolicy, store.EvictedKeys)
+		fmt.Fprintf(table, "\t%d masters, %d replicas, %d connections\n", store.Nodes, store.Replicas, store.Clients)
+	}
+	fmt.Fprintf(table, "history service\t%s, up %s\n", s.Service.Version, seconds(s.Service.Uptime))
+	for _, e := range s.Edges {
+		fmt.Fprintf(table, "edge %s\t%d members in %d groups\n", terminal.Printable(e.ID), e.Members, e.Groups)
+	}
+	if len(s.Edges) == 0 {
+		fmt.Fprintln(table, "edges\tnone reports members")
+	}
+	if len(s.Alarms) == 0 {
+		fmt.Fprintln(table, "alarms\tnone")
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, alarm := range s.Alarms {
+		if err := p.line(p.out.Paint(terminal.Red, alarm.Name) + "  " + terminal.Printable(alarm.Text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// table aligns columns on standard output.
+func (a *app) table() *tabwriter.Writer { return tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', 0) }
+
+// seconds is a number of seconds for people.
+func seconds(n int64) string {
+	if n >= 48*3600 {
+		return fmt.Sprintf("%dd", n/(24*3600))
+	}
+	return (time.Duration(n) * time.Second).String()
+}
+
+// bytesOf is a number of bytes for people.
+func bytesOf(n int64) string {
+	value, unit := float64(n), "B"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if value < 1024 {
+			break
+		}
+		value, unit = value/1024, next
+	}
+	if unit == "B" {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", value, unit)
+}
+
+// groupsFlags are those of `gotapi groups`.
+type groupsFlags struct {
+	sort     string
+	limit    int
+	interval time.Duration
+}
+
+// The orders of groups.
+const (
+	byName    = "name"
+	byMembers = "members"
+	byBytes   = "bytes"
+	byRate    = "rate"
+)
+
+func (f *groupsFlags) validate() error {
+	switch {
+	case !slices.Contains([]string{byName, byMembers, byBytes, byRate}, f.sort):
+		return usagef("--sort: %q is not name, members, bytes or rate", f.sort)
+	case f.limit < 0:
+		return usagef("--limit: below 0")
+	case f.interval < 100*time.Millisecond || f.interval > time.Hour:
+		return usagef("--interval: not from 100ms to 1h")
+	}
+	return nil
+}
+
+func (a *app) groups() *cobra.Command {
+	var f groupsFlags
+	c := &cobra.Command{
+		Use:   "groups [GROUP] [flags]",
+		Short: "List groups, or show what one has and costs",
+		Long: "Lists the groups that have members now, over all edges. With --sort bytes or rate it lists\n" +
+			"all groups that have messages: those that cost the store most memory, or those that get\n" +
+			"most messages in --interval. It looks at 500 groups at a time, so that others do not wait.\n" +
+			"With GROUP it shows that group. It needs the admin secret as token.",
+		Example: "  gotapi groups --sort rate --limit 10\n" +
+			"  gotapi groups /room/9527/",
+		Args: between(0, 1, groupArgument),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.validate(); err != nil {
+				return err
+			}
+			switch {
+			case len(args) == 1:
+				return a.runGroup(cmd.Context(), args[0])
+			case f.sort == byName || f.sort == byMembers:
+				return a.runGroups(cmd.Context(), f)
+			}
+			return a.runTop(cmd.Context(), f, 1)
+		},
+	}
+	c.Flags().StringVar(&f.sort, "sort", byName, "`order`: name, members, bytes or rate; the largest first")
+	c.Flags().IntVarP(&f.limit, "limit", "n", 0, "show the first so many; 0: all")
+	c.Flags().DurationVar(&f.interval, "interval", 2*time.Second, "how long messages are counted for --sort rate")
+	return c
+}
+
+func (a *app) top() *cobra.Command {
+	f := groupsFlags{sort: byRate}
+	rounds := 0
+	c := &cobra.Command{
+		Use:   "top [flags]",
+		Short: "Show which groups get most messages, again and again",
+		Long: "Shows the groups that got most messages in the last --interval, until Ctrl-C. Packets that\n" +
+			"are not stored are not counted. It needs the admin secret as token.",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if rounds < 0 {
+				return usagef("--count: below 0")
+			}
+			if err := f.validate(); err != nil {
+				return err
+			}
+			return a.runTop(cmd.Context(), f, rounds)
+		},
+	}
+	c.Flags().IntVarP(&f.limit, "limit", "n", 20, "show the first so many; 0: all")
+	c.Flags().DurationVar(&f.interval, "interval", 5*time.Second, "how long messages are counted")
+	c.Flags().IntVarP(&rounds, "count", "c", 0, "end after showing it so often; 0: never")
+	return c
+}
+
+func (a *app) runGroups(ctx context.Context, f groupsFlags) error {
+	return a.withServer(ctx, func(ctx context.Context, s *server) error {
+		groups, err := s.Groups(ctx)
+		if err != nil {
+			return reach(err)
+		}
+		if f.sort == byMembers {
+			slices.SortStableFunc(groups, func(a, b gotapi.GroupInfo) int { return cmp.Compare(b.Members, a.Members) })
+		}
+		return a.showGroups(first(groups, f.limit))
+	})
+}
+
+// first returns the first n of all, or all for 0.
+func first[T any](all []T, n int) []T {
+	if n == 0 {
+		return all
+	}
+	return all[:min(n, len(all))]
+}
+
+func (a *app) showGroups(groups []gotapi.GroupInfo) error {
+	if p := a.printer(); p.asJSON {
+		return jsonLines(p, groups)
+	}
+	table := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, g := range groups {
+		fmt.Fprintf(table, "%d\t  %s\n", g.Members, terminal.Printable(g.Name))
+	}
+	return table.Flush()
+}
+
+func (a *app) runGroup(ctx context.Context, name string) error {
+	return a.withServer(ctx, func(ctx context.Context, s *server) error {
+		g, err := s.Group(ctx, name)
+		if err != nil {
+			return reach(err)
+		}
+		p := a.printer()
+		if p.asJSON {
+			return p.json(g)
+		}
+		table := a.table()
+		fmt.Fprintf(table, "members\t%d\n", g.Members)
+		fmt.Fprintf(table, "messages\t%d\n", g.Messages)
+		fmt.Fprintf(table, "memory\t%s\n", bytesOf(g.Bytes))
+		fmt.Fprintf(table, "newest\tnumber %d, %s\n", g.Seq, age(g.NewestAt))
+		fmt.Fprintf(table, "oldest\t%s\n", age(g.OldestAt))
+		fmt.Fprintf(table, "recalled\t%d\n", g.Recalls)
+		expires := "never"
+		if g.ExpiresIn > 0 {
+			expires = "in " + seconds(g.ExpiresIn)
+		}
+		fmt.Fprintf(table, "expires\t%s\n", expires)
+		return table.Flush()
+	})
+}
+
+// age is how long ago a Unix time was.
+func age(at int64) string {
+	if at == 0 {
+		return "of unknown age"
+	}
+	return seconds(max(0, time.Now().Unix()-at)) + " old"
+}
+
+// load is a stored group with its members and its rate.
+type load struct {
+	gotapi.StoredGroup
+	Members int     `json:"members"`
+	Rate    float64 `json:"rate"`
+}
+
+// runTop shows stored groups so often; 0: until ctx ends.
+func (a *app) runTop(ctx context.Context, f groupsFlags, rounds int) error {
+	s, err := a.connect()
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	return a.watchTop(ctx, s, f, rounds)
+}
+
+func (a *app) watchTop(ctx context.Context, s requests, f groupsFlags, rounds int) error {
+	var before map[string]uint64
+	var since time.Time
+	if f.sort == byRate {
+		all, err := a.loads(ctx, s)
+		if err != nil {
+			return reach(err)
+		}
+		before, since = numbers(all), time.Now()
+	}
+	for n := 0; rounds == 0 || n < rounds; n++ {
+		if f.sort == byRate && backoff.Sleep(ctx, f.interval) != nil {
+			return errInterrupted
+		}
+		all, err := a.loads(ctx, s)
+		if err != nil {
+			return reach(err)
+		}
+		now := time.Now()
+		rate(all, before, now.Sub(since).Seconds())
+		before, since = numbers(all), now
+		sortLoads(all, f.sort)
+		if err := a.showLoads(first(all, f.limit), n > 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loads asks for all stored groups, page by page, each with a time of its own, and for
+// their members.
+func (a *app) loads(ctx context.Context, s requests) ([]load, error) {
+	limited, cancel := a.limited(ctx)
+	present, err := s.Groups(limited)
+	cancel()
+	if err != nil {
+		return nil, err
+	}
+	members := make(map[string]int, len(present))
+	for _, g := range present {
+		members[g.Name] = g.Members
+	}
+	var all []load
+	seen := make(map[string]bool)
+	for page := ""; ; {
+		limited, cancel := a.limited(ctx)
+		groups, next, err := s.StoredGroups(limited, page)
+		cancel()
+		if err != nil {
+			return nil, err
+		}
+		for _, g := range groups {
+			if !seen[g.Name] { // a page may repeat some
+				seen[g.Name] = true
+				all = append(all, load{StoredGroup: g, Members: members[g.Name]})
+			}
+		}
+		if page = next; page == "" {
+			return all, nil
+		}
+	}
+}
+
+// numbers are the newest messages' of each group.
+func numbers(all []load) map[string]uint64 {
+	seq := make(map[string]uint64, len(all))
+	for _, l := range all {
+		seq[l.Name] = l.Seq
+	}
+	return seq
+}
+
+// rate fills in the rates. A group that was not there before began meanwhile; one whose
+// numbers fell began anew.
+func rate(all []load, before map[string]uint64, seconds float64) {
+	if before == nil {
+		return
+	}
+	for i, l := range all {
+		if was := before[l.Name]; l.Seq > was {
+			all[i].Rate = float64(l.Seq-was) / seconds
+		}
+	}
+}
+
+func sortLoads(all []load, order string) {
+	slices.SortFunc(all, func(a, b load) int {
+		if order == byRate && a.Rate != b.Rate {
+			return cmp.Compare(b.Rate, a.Rate)
+		}
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), strings.Compare(a.Name, b.Name))
+	})
+}
+
+// showLoads writes a table; again says that there was one before.
+func (a *app) showLoads(all []load, again bool) error {
+	if p := a.printer(); p.asJSON {
+		return jsonLines(p, all)
+	}
+	if again {
+		if _, err := io.WriteString(a.Out, "\n"); err != nil {
+			return err
+		}
+	}
+	table := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "rate/s\tmembers\tmessages\tmemory\t  group\n")
+	for _, l := range all {
+		fmt.Fprintf(table, "%.1f\t%d\t%d\t%s\t  %s\n", l.Rate, l.Members, l.Messages, bytesOf(l.Bytes), terminal.Printable(l.Name))
+	}
+	return table.Flush()
+}
+
+func (a *app) purge() *cobra.Command {
+	yes := false
+	c := &cobra.Command{
+		Use:   "purge GROUP [flags]",
+		Short: "Delete all messages of a group",
+		Long: "Deletes all messages of a group. Its members are told (code 410) and read the history again,\n" +
+			"which is empty. Publishing goes on meanwhile. What was purged does not come back when it is\n" +
+			"sent again. Without --yes it only says what it would delete, with exit code 2. An archive keeps\n" +
+			"what it has. It needs the admin secret as token.",
+		Example: "  gotapi purge /room/9527/ --yes",
+		Args:    exactly(groupArgument),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.runPurge(cmd.Context(), args[0], yes) },
+	}
+	c.Flags().BoolVar(&yes, "yes", false, "delete them")
+	return c
+}
+
+func (a *app) runPurge(ctx context.Context, name string, yes bool) error {
+	if g := group.Name(name); !g.Publishable() {
+		return usagef("%s keeps no messages", name)
+	}
+	return a.withServer(ctx, func(ctx context.Context, s *server) error {
+		if !yes {
+			g, err := s.Group(ctx, name)
+			if err != nil {
+				return reach(err)
+			}
+			return usagef("%s has %d messages and %d members: --yes deletes the messages", name, g.Messages, g.Members)
+		}
+		n, err := s.Purge(ctx, name)
+		if err != nil {
+			return reach(err)
+		}
+		p := a.printer()
+		if p.asJSON {
+			return p.json(struct {
+				Group    string `json:"group"`
+				Messages int64  `json:"messages"`
+			}{name, n})
+		}
+		return p.line(fmt.Sprintf("%s  %d messages %s", terminal.Printable(name), n, p.out.Paint(terminal.Green, "deleted")))
+	})
+}

@@ -1,0 +1,146 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gotapi/gotapi-ws/cli"
+)
+
+// operated is an imitation of what the admin API answers.
+type operated struct {
+	asked  []string
+	alarms string
+	// Rounds in which all groups were listed, and how many messages busy gets in each.
+	rounds, busy int
+}
+
+func (o *operated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	o.asked = append(o.asked, r.Method+" "+r.URL.Path)
+	switch r.URL.Path {
+	case "/__/status":
+		_, _ = fmt.Fprintf(w, `{"code":200,"store":{"kind":"redis","version":"7.0.15","mode":"single","nodes":1,"usedBytes":3221225472,
+			"maxBytes":4294967296,"evictionPolicy":"noeviction","clients":12,"replicas":1,"uptime":200000},
+			"service":{"version":"v1.2","uptime":90},"edges":[{"id":"ab","members":3,"groups":2}],"alarms":[%s]}`, o.alarms)
+	case "/__/group":
+		_, _ = fmt.Fprintf(w, `{"code":200,"group":%q,"members":2,"messages":7,"bytes":2048,"seq":9,"recalls":1,"oldestAt":0,"newestAt":1,"expiresIn":60}`, r.FormValue("groupName"))
+	case "/__/groups":
+		_, _ = w.Write([]byte(`{"code":200,"groups":[{"name":"/busy","members":1},{"name":"/quiet","members":9}]}`))
+	case "/__/stored": // in two pages, of which the second repeats a group
+		if r.FormValue("page") == "" {
+			o.rounds++
+			_, _ = fmt.Fprintf(w, `{"code":200,"groups":[{"name":"/busy","messages":5,"bytes":100,"seq":%d}],"next":"0.7"}`, o.rounds*o.busy)
+			return
+		}
+		_, _ = w.Write([]byte(`{"code":200,"groups":[{"name":"/busy","messages":5,"bytes":100,"seq":1},{"name":"/quiet","messages":3,"bytes":5000,"seq":8}],"next":""}`))
+	case "/__/purge":
+		_, _ = w.Write([]byte(`{"code":200,"messages":7}`))
+	}
+}
+
+func TestStatusEndsWithExitCode1IfThereIsAnAlarm(t *testing.T) {
+	o := &operated{}
+	srv := httptest.NewServer(o)
+	defer srv.Close()
+	got := gotapi(t.Context(), nil, "", "status", "--url", srv.URL)
+	want := "store            redis 7.0.15 single, up 2d\n" +
+		"                 3.0 GiB of 4.0 GiB, noeviction, 0 keys evicted\n" +
+		"                 1 masters, 1 replicas, 12 connections\n" +
+		"history service  v1.2, up 1m30s\n" +
+		"edge ab          3 members in 2 groups\n" +
+		"alarms           none\n"
+	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	o.alarms = `{"name":"GotapiRedisMemory","text":"\\u001b[2Jfull"}`
+	got = gotapi(t.Context(), nil, "", "status", "--url", srv.URL)
+	if got.code != cli.ExitFailed || !strings.Contains(got.out, "GotapiRedisMemory  ") || strings.Contains(got.out, "\x1b") || got.err != "" {
+		t.Errorf("with an alarm: %+v", got)
+	}
+}
+
+func TestGroupsAreSortedByWhatTheyCost(t *testing.T) {
+	srv := httptest.NewServer(&operated{busy: 50})
+	defer srv.Close()
+	for order, want := range map[string]string{"name": "/busy", "members": "/quiet", "bytes": "/quiet", "rate": "/busy"} {
+		got := gotapi(t.Context(), nil, "", "groups", "--sort", order, "--interval", "100ms", "-n", "1", "--json", "--url", srv.URL)
+		var one struct {
+			Name string
+			Rate float64
+		}
+		if err := json.Unmarshal([]byte(got.out), &one); err != nil || one.Name != want || (one.Rate > 0) != (order == "rate") {
+			t.Errorf("--sort %s: %+v, want %s", order, got, want)
+		}
+	}
+}
+
+func TestTopShowsEachRound(t *testing.T) {
+	o := &operated{busy: 50}
+	srv := httptest.NewServer(o)
+	defer srv.Close()
+	got := gotapi(t.Context(), nil, "", "top", "--count", "2", "--interval", "100ms", "--url", srv.URL)
+	if got.code != cli.ExitOK || strings.Count(got.out, "rate/s") != 2 || strings.Count(got.out, "  /busy\n") != 2 || o.rounds != 3 {
+		t.Errorf("%d rounds: %+v", o.rounds, got)
+	}
+}
+
+func TestPurgeAsksForYes(t *testing.T) {
+	o := &operated{}
+	srv := httptest.NewServer(o)
+	defer srv.Close()
+	got := gotapi(t.Context(), nil, "", "purge", "/room", "--url", srv.URL)
+	if got.code != cli.ExitUsage || !strings.Contains(got.err, "/room has 7 messages and 2 members: --yes deletes") || !cmp.Equal(o.asked, []string{"GET /__/group"}) {
+		t.Errorf("without --yes: %+v, asked %q", got, o.asked)
+	}
+	got = gotapi(t.Context(), nil, "", "purge", "/room", "--yes", "--url", srv.URL)
+	if got.code != cli.ExitOK || got.out != "/room  7 messages deleted\n" || o.asked[1] != "POST /__/purge" {
+		t.Errorf("with --yes: %+v, asked %q", got, o.asked)
+	}
+}
+
+func TestAGroupIsShownWithItsMemoryAndAge(t *testing.T) {
+	srv := httptest.NewServer(&operated{})
+	defer srv.Close()
+	got := gotapi(t.Context(), nil, "", "groups", "/room", "--url", srv.URL)
+	for _, want := range []string{"members   2\n", "messages  7\n", "memory    2.0 KiB\n", "newest    number 9, ", "oldest    of unknown age\n", "recalled  1\n", "expires   in 1m0s\n"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("%q is missing in %+v", want, got)
+		}
+	}
+}
+
+func TestWhyAsksEveryOperationsPort(t *testing.T) {
+	edge := func(body string) string {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path != "/refusals" {
+				w.WriteHeader(http.StatusNotFound)
+			}
+			_, _ = w.Write([]byte(body))
+		}))
+		t.Cleanup(srv.Close)
+		return srv.URL
+	}
+	one := edge(`{"refusals":[{"what":"packet","code":429,"reason":"too many messages","group":"/a","user":"bob","address":"10.0.0.1","count":7,"last":"2030-01-01T00:00:01Z"}]}`)
+	two := edge(`{"refusals":[{"what":"upgrade","code":503,"reason":"\u001b[2Jfull","group":"/b","count":1,"last":"2030-01-01T00:00:02Z"}]}`)
+	got := gotapi(t.Context(), nil, "", "why", "--ops", one, "--ops", two)
+	lines := strings.Split(got.out, "\n")
+	if got.code != cli.ExitOK || len(lines) != 4 || !strings.Contains(lines[1], "503") || !strings.Contains(lines[2], "too many messages") || strings.Contains(got.out, "\x1b") {
+		t.Errorf("why: %+v", got)
+	}
+	got = gotapi(t.Context(), nil, "", "why", "--ops", one, "--ops", two, "--user", "bob", "--json")
+	if got.code != cli.ExitOK || strings.Count(got.out, "\n") != 1 || !strings.Contains(got.out, `"edge":"127.0.0.1:`) {
+		t.Errorf("why --user: %+v", got)
+	}
+	if got = gotapi(t.Context(), nil, "", "why", "--ops", one+"/elsewhere"); got.code != cli.ExitNotFound {
+		t.Errorf("a port of something else: %+v", got)
+	}
+	if got = gotapi(t.Context(), nil, "", "why", "--ops", "http://127.0.0.1:1"); got.code != cli.ExitUnreachable {
+		t.Errorf("a port where nobody listens: %+v", got)
+	}
+}

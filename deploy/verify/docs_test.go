@@ -1,0 +1,68 @@
+package verify
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	// A path of the repository, as text in backticks: a top-level folder and a slash.
+	quotedPath = regexp.MustCompile("`((?:access|cli|clients|deploy|docs|e2e|edge|examples|historysvc|hooks|internal|proto|scripts|services|standalone|testdata|wire)/[A-Za-z0-9_./-]*)`")
+	linkTarget = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+)
+
+// Decisions (docs/adr) and the changelog name what existed at their time.
+func pages(t *testing.T) []string {
+	t.Helper()
+	found := []string{"README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "examples/README.md"}
+	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() == "adr":
+			return filepath.SkipDir
+		case strings.HasSuffix(path, ".md"):
+			relative, err := filepath.Rel(root, path)
+			found = append(found, relative)
+			return err
+		}
+		return nil
+	})
+	if err != nil || len(found) < 10 {
+		t.Fatalf("found the pages %v, %v", found, err)
+	}
+	return found
+}
+
+func TestPathsAndLinksInPagesExist(t *testing.T) {
+	paths, links := 0, 0
+	for _, page := range pages(t) {
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range quotedPath.FindAllStringSubmatch(string(text), -1) {
+			paths++
+			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+				t.Errorf("%s names %s, which does not exist", page, m[1])
+			}
+		}
+		for _, m := range linkTarget.FindAllStringSubmatch(string(text), -1) {
+			target, _, _ := strings.Cut(m[1], "#")
+			if target == "" || strings.Contains(target, "://") {
+				continue
+			}
+			links++
+			if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), target)); err != nil {
+				t.Errorf("%s links to %s, which does not exist", page, target)
+			}
+		}
+	}
+	if paths < 50 || links < 50 {
+		t.Errorf("found %d paths and %d links in all pages: the patterns do not match what pages have", paths, links)
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+// reader is a client that follows the stream of its room, and may write as well. It
+// stays until all readers have everything.
+type reader interface {
+	run(ctx context.Context)
+	// awaits names the last message of all, and finished reports whether it has come.
+	awaits(marker string)
+	finished() bool
+}
+
+// writer is a client that only asks. It leaves before the last messages.
+type writer interface {
+	run(ctx context.Context)
+}
+
+// seat is what a client needs to know of the run.
+type seat struct {
+	room *room
+	name string
+	// Where the edges and the history services are.
+	edges, services []string
+	rng             *rand.Rand
+	// Mean time between two messages of a publisher.
+	pace time.Duration
+	// Closed when no new messages are wanted.
+	closing <-chan struct{}
+}
+
+// readerKinds and writerKinds are the clients of each room. A new way to read or to
+// write is a row here, a type in a file of its own that records what it sees, and
+// perhaps a check.Reader.
+var readerKinds = []struct {
+	name string
+	// How many are in a room.
+	count func(size) int
+	// present: /__/groups counts it.
+	present bool
+	sit     func(seat) reader
+}{
+	{"publisher", func(s size) int { return s.publishers }, true, func(s seat) reader {
+		m := newMember(s)
+		m.every = s.pace
+		return m
+	}},
+	{"resident", one, true, func(s seat) reader {
+		m := newMember(s)
+		m.lowEvery = time.Second
+		return m
+	}},
+	{"guest", func(s size) int { return s.listeners - 1 }, true, func(s seat) reader {
+		m := newMember(s)
+		m.stays = 8 * time.Second
+		return m
+	}},
+	{"watcher", one, false, func(s seat) reader { return newWatcher(s) }},
+}
+
+var writerKinds = []struct {
+	name  string
+	count func(size) int
+	sit   func(seat) writer
+}{
+	{"visitor", one, func(s seat) writer { return newVisitor(s) }},
+}
+
+func one(size) int { return 1 }

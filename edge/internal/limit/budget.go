@@ -1,0 +1,90 @@
+package limit
+
+import (
+	"math"
+	"runtime/debug"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/gotapi/gotapi-ws/internal/metric"
+)
+
+const (
+	// unlimited is the memory that a Budget is made for when the process has no limit.
+	unlimited = 2 << 30
+	// budgetShare is the part of the memory that a Budget has: 1/2. The other half is
+	// for the heap's own slack, publications under way and cached pages, which have
+	// bounds of their own.
+	budgetShare = 2
+)
+
+// Budget is the memory that clients together may make the process hold, in parts:
+// a flood of one kind leaves the others what is theirs.
+type Budget struct {
+	// Queues is for what waits for members beyond their own queues: 1/4.
+	Queues *Share
+	// Fetches is for pages of history until they are encoded: 1/4.
+	Fetches *Share
+	// Pages is for encoded pages that are being sent: 1/4.
+	Pages *Share
+	// Resumes is for members that catch up: 1/8.
+	Resumes *Share
+	// Inputs is for bodies of requests and messages of WebSockets that are not complete:
+	// 1/8.
+	Inputs *Share
+}
+
+// MemoryLimit returns the limit of the Go runtime (GOMEMLIMIT, or what was derived
+// from the container's), or what is assumed without one.
+func MemoryLimit() int64 {
+	if n := debug.SetMemoryLimit(-1); n != math.MaxInt64 {
+		return n
+	}
+	return unlimited
+}
+
+const (
+	// MaxPageBytes is where a page of history ends for members and over HTTP. A message
+	// is taken for one of messageBytes before its page is there.
+	MaxPageBytes = 8 << 20
+	messageBytes = 4 << 10
+	// SmallPage is up to how many bytes a page is not worth counting while it is sent:
+	// the system's own buffers take it.
+	SmallPage = 64 << 10
+	// pageCopies is how often a page is in memory while it is fetched: as it came over
+	// the wire, decoded, and encoded.
+	pageCopies = 3
+)
+
+// FetchCost returns what fetching a page of so many messages is expected to take.
+func FetchCost(messages int) int64 { return PageCost(messages * messageBytes) }
+
+// PageCost returns about what fetching a page of so many bytes takes.
+func PageCost(bytes int) int64 { return pageCopies * int64(min(bytes, MaxPageBytes)) }
+
+// NewBudget returns the Budget of a process that may use that much memory, in bytes.
+func NewBudget(memory int64, reg prometheus.Registerer) *Budget {
+	n := memory / budgetShare
+	b := &Budget{
+		Queues: NewShare(n / 4), Fetches: NewShare(n / 4), Pages: NewShare(n / 4),
+		Resumes: NewShare(n / 8), Inputs: NewShare(n / 8),
+	}
+	for part, s := range map[string]*Share{
+		"queues": b.Queues, "fetches": b.Fetches, "pages": b.Pages, "resumes": b.Resumes, "inputs": b.Inputs,
+	} {
+		in := metric.In(prometheus.WrapRegistererWith(prometheus.Labels{"part": part}, reg))
+		in.GaugeFunc("gotapi_edge_budget_used_bytes", "Bytes that clients make the edge hold, by part of the budget.",
+			func() float64 { return float64(s.Used()) })
+		in.GaugeFunc("gotapi_edge_budget_bytes", "Bytes that clients may make the edge hold, by part of the budget; half of the memory limit in all.",
+			func() float64 { return float64(s.Size()) })
+		in.CounterFunc("gotapi_edge_budget_refused_total", "What was refused or closed because its part of the budget was used up.",
+			func() float64 { return float64(s.refusals()) })
+	}
+	return b
+}
+
+func (s *Share) refusals() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
+}

@@ -1,0 +1,63 @@
+package room
+
+import (
+	"time"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+const (
+	// maxBacklog is how far the members of a room may be behind, bytes. Senders are held
+	// back from the half on. What they have under way then, a quarter of the default
+	// -publish-queue-bytes, still fits.
+	maxBacklog = 32 << 20
+	// maxHold is how long one publish is held back: a member that reads slowly does not
+	// stop its room.
+	maxHold = time.Second
+)
+
+// Publisher takes packets on their way to a group.
+type Publisher interface {
+	Publish(p *relay.Publication)
+}
+
+// Throttle holds packets back before they go to a Publisher while members of their
+// group here are far behind, so that a burst of senders does not make healthy readers
+// slow consumers. TCP passes the delay on to the senders.
+type Throttle struct {
+	next  Publisher
+	rooms *Registry
+}
+
+// NewThrottle returns a Throttle in front of next.
+func NewThrottle(next Publisher, rooms *Registry) *Throttle { return &Throttle{next, rooms} }
+
+// Publish passes p on, after up to a second.
+func (t *Throttle) Publish(p *relay.Publication) {
+	t.rooms.holdBack(p.Group)
+	t.next.Publish(p)
+}
+
+func (g *Registry) holdBack(name group.Name) {
+	if g.congested.Load() == 0 {
+		return
+	}
+	g.mu.Lock()
+	r := g.rooms[name]
+	g.mu.Unlock()
+	if r == nil {
+		return
+	}
+	relieved := r.backlog.Congested()
+	if relieved == nil {
+		return
+	}
+	g.metrics.heldBack.Inc()
+	timeout := time.NewTimer(maxHold)
+	defer timeout.Stop()
+	select {
+	case <-relieved:
+	case <-timeout.C:
+	}
+}

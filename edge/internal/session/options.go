@@ -1,0 +1,61 @@
+package session
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/refusals"
+)
+
+// Options of a Server. A zero field means the default.
+type Options struct {
+	// Origin reports whether pages of this origin may connect; any by default.
+	Origin func(origin string) bool
+	// MaxMessage is the size of the largest message, bytes; 32 KiB.
+	MaxMessage int
+	// MaxConnections at one time; 0: no limit.
+	MaxConnections int
+	// UpgradeRate is how many connections may come in a second. More wait for up to
+	// a second, then they are refused. 0: no limit.
+	UpgradeRate float64
+	// Limits of clients; nil: none.
+	Limits *limit.Limits
+	// Budget of the bytes that clients make the edge hold; nil: one for the memory that
+	// the process may use.
+	Budget *limit.Budget
+	// Queue bounds what waits for one member; 4096 frames and 1 MiB. Bytes must
+	// be at least 4 times MaxMessage.
+	Queue ws.Limits
+	// Window bounds the publishes of one member that are not settled; 128 packets and
+	// 1 MiB.
+	Window ws.Limits
+	// SettleTime is how long a leaving session waits until its publishes are settled:
+	// the publish timeout and a little more; 6 s.
+	SettleTime time.Duration
+	// LogEnds makes the end of each connection a line at level Info, not Debug. That
+	// of a slow consumer is a warning in any case.
+	LogEnds bool
+	// Refused remembers what is refused; may be nil.
+	Refused *refusals.Log
+	// Tracer makes spans of publications; nil: none.
+	Tracer trace.Tracer
+}
+
+func (o Options) withDefaults() Options {
+	o.MaxMessage = cmp.Or(o.MaxMessage, 32<<10)
+	o.Queue = cmp.Or(o.Queue, ws.Limits{Frames: 4096, Bytes: 1 << 20})
+	o.Window = cmp.Or(o.Window, ws.Limits{Frames: 128, Bytes: 1 << 20})
+	o.SettleTime = cmp.Or(o.SettleTime, 6*time.Second)
+	if o.Limits == nil {
+		o.Limits = limit.New(limit.Settings{}, nil, prometheus.NewRegistry())
+	}
+	if o.Budget == nil {
+		o.Budget = limit.NewBudget(limit.MemoryLimit(), prometheus.NewRegistry())
+	}
+	return o
+}

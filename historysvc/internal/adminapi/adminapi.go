@@ -1,0 +1,153 @@
+// Package adminapi serves gotapi.admin.v1.AdminService, what operators ask, to internal
+// services and to the edges' REST interface. It checks requests and the caller's rights,
+// converts, and leaves the rest to the store.
+package adminapi
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/access/grpcstatus"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
+	"github.com/gotapi/gotapi-ws/services/program"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// Bounds of the answers.
+const (
+	maxEdges          = 1000
+	maxStoredGroups   = 1000
+	usualStoredGroups = 500
+)
+
+// Service implements gotapi.admin.v1.AdminService.
+type Service struct {
+	adminv1.UnimplementedAdminServiceServer
+
+	store  history.Admin
+	census history.Census
+	build  program.Build
+	began  time.Time
+	log    *slog.Logger
+}
+
+// New returns a Service. Its uptime begins now.
+func New(store history.Admin, census history.Census, b program.Build, log *slog.Logger) *Service {
+	return &Service{store: store, census: census, build: b, began: time.Now(), log: log}
+}
+
+func (s *Service) status(ctx context.Context, err error) error { return rpc.Status(ctx, s.log, err) }
+
+// groupToAdminister returns the group that a request names, if the caller may administer
+// it.
+func groupToAdminister(ctx context.Context, name string) (group.Name, error) {
+	g, err := rpc.ParseGroup(name)
+	if err != nil {
+		return "", err
+	}
+	return g, grpcstatus.Of(access.FromContext(ctx).May(access.Admin, g))
+}
+
+// GetStatus implements adminv1.AdminServiceServer.
+func (s *Service) GetStatus(ctx context.Context, _ *adminv1.GetStatusRequest) (*adminv1.GetStatusResponse, error) {
+	if err := access.FromContext(ctx).MayAdminister(); err != nil {
+		return nil, grpcstatus.Of(err)
+	}
+	c, err := s.store.Condition(ctx)
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	edges, err := s.census.Edges(ctx, maxEdges)
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	response := &adminv1.GetStatusResponse{
+		Store: &adminv1.Store{
+			Kind: c.Kind, Version: c.Version, Mode: c.Mode, Nodes: int32(c.Nodes),
+			UsedBytes: c.UsedBytes, MaxBytes: c.MaxBytes, EvictionPolicy: c.EvictionPolicy, EvictedKeys: c.EvictedKeys,
+			Clients: c.Clients, Replicas: c.Replicas, UptimeSeconds: int64(c.Uptime.Seconds()),
+		},
+		Service: &adminv1.Service{Version: s.build.Version, Commit: s.build.Commit, UptimeSeconds: int64(time.Since(s.began).Seconds())},
+	}
+	for _, e := range edges {
+		response.Edges = append(response.Edges, &adminv1.Edge{Id: e.ID, Members: int64(e.Members), Groups: int32(e.Groups)})
+	}
+	for _, a := range c.Alarms {
+		response.Alarms = append(response.Alarms, &adminv1.Alarm{Name: a.Name, Text: a.Text})
+	}
+	return response, nil
+}
+
+// GetGroup implements adminv1.AdminServiceServer.
+func (s *Service) GetGroup(ctx context.Context, r *adminv1.GetGroupRequest) (*adminv1.GetGroupResponse, error) {
+	g, err := groupToAdminister(ctx, r.GetGroupName())
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.store.Inspect(ctx, g)
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	members, err := s.census.MembersOf(ctx, g)
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	return &adminv1.GetGroupResponse{
+		GroupName: string(g), Members: int64(members), Messages: int64(found.Messages), Bytes: found.Bytes,
+		Seq: found.Seq, Recalls: found.Recalls, OldestAt: seconds(found.Oldest), NewestAt: seconds(found.Newest),
+		ExpiresIn: int64(found.ExpiresIn.Seconds()),
+	}, nil
+}
+
+// seconds is the Unix time; 0 if t is unknown.
+func seconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
+}
+
+// ListStoredGroups implements adminv1.AdminServiceServer.
+func (s *Service) ListStoredGroups(ctx context.Context, r *adminv1.ListStoredGroupsRequest) (*adminv1.ListStoredGroupsResponse, error) {
+	id := access.FromContext(ctx)
+	if err := id.MayAdminister(); err != nil {
+		return nil, grpcstatus.Of(err)
+	}
+	size := int(r.GetSize())
+	switch {
+	case size == 0:
+		size = usualStoredGroups
+	case size < 0 || size > maxStoredGroups:
+		return nil, rpc.BadField("size", "must be 1 to 1000")
+	}
+	groups, next, err := s.store.StoredGroups(ctx, r.GetPage(), size)
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	response := &adminv1.ListStoredGroupsResponse{Next: next}
+	for _, g := range groups {
+		if id.May(access.Admin, g.Name) != nil {
+			continue
+		}
+		response.Groups = append(response.Groups, &adminv1.StoredGroup{Name: string(g.Name), Messages: int64(g.Messages), Bytes: g.Bytes, Seq: g.Seq})
+	}
+	return response, nil
+}
+
+// Purge implements adminv1.AdminServiceServer.
+func (s *Service) Purge(ctx context.Context, r *adminv1.PurgeRequest) (*adminv1.PurgeResponse, error) {
+	g, err := groupToAdminister(ctx, r.GetGroupName())
+	if err != nil {
+		return nil, err
+	}
+	n, err := s.store.Purge(ctx, g)
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	s.log.WarnContext(ctx, "a group was purged", "group", g, "messages", n, "caller", access.FromContext(ctx).Name())
+	return &adminv1.PurgeResponse{Messages: int64(n)}, nil
+}

@@ -1,0 +1,149 @@
+package historyapi
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/access/grpcstatus"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// Publish implements historyv1.HistoryServiceServer.
+func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*historyv1.PublishResponse, error) {
+	g, err := s.publishable(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := mayDo(ctx, access.Publish, g); err != nil {
+		return nil, err
+	}
+	author, _ := rpc.ParseAuthor(access.FromContext(ctx).Author())
+	kind, uuid, err := classify(r.GetPacket())
+	if err != nil {
+		return nil, err
+	}
+	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author}
+	if p.Origin, err = s.origin(p, r.GetIdempotencyKey()); err != nil {
+		return nil, err
+	}
+	published, err := s.askHook(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := s.submit(ctx, p)
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	if published != nil && !receipt.Duplicate {
+		s.opts.Hooks.After.Tell(published)
+	}
+	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
+	if kind == stream.Message {
+		resp.Stored, resp.Uuid, resp.Duplicate = true, &uuid, &receipt.Duplicate
+	}
+	return resp, nil
+}
+
+func (s *Service) publishable(r *historyv1.PublishRequest) (group.Name, error) {
+	g, err := group.Parse(r.GetGroupName())
+	switch {
+	case err != nil:
+		return "", rpc.BadField("group_name", err.Error())
+	case !g.Publishable():
+		return "", grpcstatus.Error(codes.PermissionDenied, "GROUP_RESERVED", "nobody can publish to this group")
+	case len(r.GetPacket()) == 0:
+		return "", rpc.BadField("packet", "must not be empty")
+	case len(r.GetPacket()) > s.opts.MaxMessageBytes:
+		return "", rpc.TooLarge("packet", fmt.Sprintf("larger than %d bytes", s.opts.MaxMessageBytes))
+	}
+	return g, nil
+}
+
+// classify returns what a packet is published as (docs/protocol.md, section 2).
+func classify(msg []byte) (kind stream.Kind, uuid string, err error) {
+	p := packet.Classify(msg)
+	if kind, uuid, ok := p.Published(utf8.Valid(msg)); ok {
+		return kind, uuid, nil
+	}
+	switch p.Kind {
+	case packet.BadUUID:
+		return 0, "", rpc.BadField("packet", "its uuid must be 1 to 128 bytes of printable text")
+	case packet.Ping, packet.Query:
+		return 0, "", rpc.BadField("packet", "this command is answered on a WebSocket only")
+	default:
+		return 0, "", rpc.BadField("packet", "commands of this kind are the server's own, or it is malformed")
+	}
+}
+
+const maxKey = 128
+
+// origin returns what makes a publish one of its own: a key that its caller has given
+// it, else the number of the call.
+func (s *Service) origin(p *history.Publication, key string) (stream.Origin, error) {
+	switch {
+	case len(key) > maxKey:
+		return stream.Origin{}, rpc.BadField("idempotency_key", fmt.Sprintf("must be 1 to %d bytes", maxKey))
+	case key != "" && p.Kind != stream.Message:
+		return stream.Origin{}, rpc.BadField("idempotency_key", "this packet is not stored, so it cannot be sent twice and arrive once")
+	case key != "":
+		return keyedOrigin(p.Author, key), nil
+	}
+	return stream.Origin{Edge: s.edge, ID: s.published.Add(1)}, nil
+}
+
+// keyedOrigin is the origin of what a caller publishes with a key: never that of
+// another caller's publish.
+func keyedOrigin(author *history.Author, key string) stream.Origin {
+	digest := sha256.New()
+	if author != nil {
+		digest.Write(author[:])
+	} else {
+		digest.Write(make([]byte, len(history.Author{})))
+	}
+	digest.Write([]byte(key))
+	sum := digest.Sum(nil)
+	return stream.Origin{Edge: binary.BigEndian.Uint64(sum), ID: binary.BigEndian.Uint64(sum[8:])}
+}
+
+// sender holds the receipt of a publication.
+type sender chan history.Receipt
+
+// Settle implements history.Sender.
+func (s sender) Settle(r history.Receipt) { s <- r }
+
+// submit stores or broadcasts p and waits for the receipt. If ctx ends first, the
+// outcome is unknown.
+func (s *Service) submit(ctx context.Context, p *history.Publication) (history.Receipt, error) {
+	timeout := rpc.PublishTimeout
+	if by, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(by))
+	}
+	p.Deadline = rpc.StoreDeadline(time.Now(), timeout)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	settled := make(sender, 1)
+	p.From = settled
+	rpc.TraceAttempts(ctx, s.opts.Tracer, p)
+	s.store.Submit(p)
+	select {
+	case r := <-settled:
+		if r.Err == nil && p.Kind == stream.Message {
+			s.hub.Expect(p.Group, r.Epoch, r.Seq)
+		}
+		return r, r.Err
+	case <-ctx.Done():
+		return history.Receipt{}, ctx.Err()
+	}
+}

@@ -1,0 +1,232 @@
+package historyapi
+
+import (
+	"sync"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+const (
+	// Bytes that may wait for one call of Watch. Beyond that, its groups' stored
+	// events wait in the store, and others are dropped.
+	maxWatchBytes = 4 << 20
+	// About what a response occupies beside its packet, bytes.
+	responseOverhead = 128
+)
+
+// watchQueue holds the responses that wait to be sent to one call of Watch, over
+// all its groups.
+type watchQueue struct {
+	// Holds a token when there may be something to send.
+	wake chan struct{}
+
+	mu        sync.Mutex
+	responses []*historyv1.WatchResponse
+	bytes     int
+	// How often take was called.
+	takes   uint64
+	refused []*watcher
+	failure *watchFailure
+}
+
+// watchFailure ends a call of Watch: one of its groups cannot be followed.
+type watchFailure struct {
+	group group.Name
+	err   error
+}
+
+func newWatchQueue() *watchQueue { return &watchQueue{wake: make(chan struct{}, 1)} }
+
+// hasRoom reports whether there is room for more events of w, or notes that w waits.
+func (q *watchQueue) hasRoom(w *watcher) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.bytes < maxWatchBytes {
+		return true
+	}
+	if !w.waits {
+		w.waits = true
+		q.refused = append(q.refused, w)
+	}
+	return false
+}
+
+// add adds responses of w whether or not there is room.
+func (q *watchQueue) add(w *watcher, responses ...*historyv1.WatchResponse) {
+	if len(responses) == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.put(w, responses...)
+}
+
+// put does the same for a caller that holds q.mu.
+func (q *watchQueue) put(w *watcher, responses ...*historyv1.WatchResponse) {
+	for _, r := range responses {
+		q.bytes += watchSize(r)
+	}
+	q.responses = append(q.responses, responses...)
+	w.gap = nil
+	q.wakeUp()
+}
+
+// drop tells of packets that are missing now. There is at most one such response
+// after each one that had room, so the queue stays bounded.
+func (q *watchQueue) drop(w *watcher, packets int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if w.gap == nil || w.gapTakes != q.takes {
+		gap := &historyv1.Gap{Reason: "packets that are not stored are missing: the caller reads too slowly"}
+		r := w.response()
+		r.Event = &historyv1.WatchResponse_Gap{Gap: gap}
+		q.put(w, r)
+		w.gap, w.gapTakes = gap, q.takes
+	}
+	w.gap.DroppedPackets += uint64(packets)
+}
+
+func (q *watchQueue) fail(g group.Name, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.failure = &watchFailure{g, err}
+	q.wakeUp()
+}
+
+func (q *watchQueue) wakeUp() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all responses. They occupy their room until sent is called.
+func (q *watchQueue) take() ([]*historyv1.WatchResponse, *watchFailure) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	responses := q.responses
+	q.responses = nil
+	q.takes++
+	return responses, q.failure
+}
+
+// sent frees the room of responses and resumes the groups that wait for it.
+func (q *watchQueue) sent(responses []*historyv1.WatchResponse) {
+	q.mu.Lock()
+	for _, r := range responses {
+		q.bytes -= watchSize(r)
+	}
+	resumed := q.refused
+	q.refused = nil
+	for _, w := range resumed {
+		w.waits = false
+	}
+	q.mu.Unlock()
+	for _, w := range resumed {
+		w.follower.Resume()
+	}
+}
+
+func watchSize(r *historyv1.WatchResponse) int {
+	return responseOverhead + len(r.GetMessage()) + len(r.GetPacket())
+}
+
+// watcher makes responses of the events of one group. It is a feed.Sink.
+type watcher struct {
+	group    group.Name
+	queue    *watchQueue
+	follower *feed.Follower
+	// After the last event. The follower calls one method at a time.
+	at stream.Position
+	// Of the last response.
+	told    stream.Position
+	changes stream.Changes
+	started bool
+	// Guarded by queue.mu: it waits for room; and its last response, if that tells of
+	// missing packets, with queue.takes of then.
+	waits    bool
+	gap      *historyv1.Gap
+	gapTakes uint64
+}
+
+var _ feed.Sink = (*watcher)(nil)
+
+// Attached implements feed.Sink.
+func (w *watcher) Attached(at stream.Position, gap bool) {
+	w.at, w.changes = at, stream.Changes{}
+	if !w.started {
+		w.started = true
+		r := w.response()
+		r.Event = &historyv1.WatchResponse_Started{Started: &historyv1.Started{}}
+		w.queue.add(w, r)
+	}
+	if gap {
+		r := w.response()
+		r.Event = &historyv1.WatchResponse_Gap{Gap: &historyv1.Gap{
+			Reason: "messages after the place asked for are lost, trimmed or expired, or the place is unknown",
+		}}
+		w.queue.add(w, r)
+	}
+}
+
+// Deliver implements feed.Sink.
+func (w *watcher) Deliver(epoch stream.Epoch, events []stream.Event) bool {
+	if !w.queue.hasRoom(w) {
+		return false
+	}
+	responses := make([]*historyv1.WatchResponse, 0, len(events)+1)
+	for i := range events {
+		if r := w.responseTo(epoch, &events[i]); r != nil {
+			responses = append(responses, r)
+		}
+	}
+	if w.at != w.told {
+		r := w.response()
+		r.Event = &historyv1.WatchResponse_Moved{Moved: &historyv1.Moved{}}
+		responses = append(responses, r)
+	}
+	w.queue.add(w, responses...)
+	return true
+}
+
+// Lost implements feed.Sink.
+func (w *watcher) Lost(packets int) { w.queue.drop(w, packets) }
+
+// responseTo moves on to the position after e. It returns nil if the caller need not
+// know of e.
+func (w *watcher) responseTo(epoch stream.Epoch, e *stream.Event) *historyv1.WatchResponse {
+	if e.Kind.Stored() {
+		w.at.Epoch, w.at.Seq, w.at.Link = epoch, e.Seq, e.Link
+	}
+	if e.Kind == stream.Recall {
+		w.at.Recalls = e.Recalls
+	}
+	if !w.changes.Show(e) {
+		return nil
+	}
+	r := w.response()
+	switch e.Kind {
+	case stream.Message:
+		r.Event = &historyv1.WatchResponse_Message{Message: e.Payload}
+	case stream.Recall:
+		r.Event = &historyv1.WatchResponse_Recalled{Recalled: e.UUID}
+	default:
+		r.Event = &historyv1.WatchResponse_Packet{Packet: e.Payload}
+	}
+	return r
+}
+
+func (w *watcher) response() *historyv1.WatchResponse {
+	w.told = w.at
+	return &historyv1.WatchResponse{GroupName: string(w.group), Position: historyPosition(w.at)}
+}
+
+// Failed implements feed.Sink.
+func (w *watcher) Failed(err error) { w.queue.fail(w.group, err) }
+
+func historyPosition(p stream.Position) *historyv1.Position {
+	return &historyv1.Position{Epoch: uint64(p.Epoch), Seq: p.Seq, Recalls: p.Recalls, Link: uint32(p.Link)}
+}

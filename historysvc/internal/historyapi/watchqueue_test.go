@@ -1,0 +1,123 @@
+package historyapi
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
+
+// said returns what waits to be sent, in short.
+func said(q *watchQueue) (all []string) {
+	responses, _ := q.take()
+	for _, r := range responses {
+		switch {
+		case r.GetStarted() != nil:
+			all = append(all, "started")
+		case r.GetGap().GetDroppedPackets() > 0:
+			all = append(all, fmt.Sprint("dropped ", r.GetGap().GetDroppedPackets()))
+		case r.GetGap() != nil:
+			all = append(all, "gap")
+		case r.GetMoved() != nil:
+			all = append(all, fmt.Sprintf("moved to %d/%d", r.GetPosition().GetSeq(), r.GetPosition().GetRecalls()))
+		case r.GetPacket() != nil:
+			all = append(all, string(r.GetPacket()))
+		case r.GetRecalled() != "":
+			all = append(all, "recall "+r.GetRecalled())
+		default:
+			all = append(all, string(r.GetMessage()))
+		}
+	}
+	q.sent(responses)
+	return all
+}
+
+func TestRecallIsSentToThoseThatWereSentTheMessage(t *testing.T) {
+	q := newWatchQueue()
+	w := &watcher{group: "/a", queue: q}
+	w.Attached(stream.Position{}, false)
+	w.Deliver(1, []stream.Event{
+		{Kind: stream.Message, Seq: 1, Payload: []byte("one")},
+		{Kind: stream.Tombstone, Seq: 2, UUID: "u2"},
+		{Kind: stream.Recall, Seq: 2, Recalls: 1, Target: 2, UUID: "u2"},
+		{Kind: stream.Recall, Seq: 2, Recalls: 2, Target: 1, UUID: "u1"},
+	})
+	if diff := cmp.Diff([]string{"started", "one", "recall u1"}, said(q)); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+func TestRefusedRecallOfATombstoneIsNotSentLater(t *testing.T) {
+	q := newWatchQueue()
+	w := &watcher{group: "/a", queue: q}
+	w.Attached(stream.Position{}, false)
+	w.Deliver(1, []stream.Event{{Kind: stream.Tombstone, Seq: 1, UUID: "u1"}})
+	full := strings.Repeat("x", maxWatchBytes)
+	w.Deliver(1, []stream.Event{{Kind: stream.Message, Seq: 2, Payload: []byte(full)}})
+	recall := []stream.Event{{Kind: stream.Recall, Seq: 2, Recalls: 1, Target: 1, UUID: "u1"}}
+	if w.Deliver(1, recall) {
+		t.Fatal("a full queue takes an event")
+	}
+	_, _ = q.take()
+	q.bytes, q.refused, w.waits = 0, nil, false // as sent does, but no follower waits here
+	if !w.Deliver(1, recall) {
+		t.Fatal("an empty queue takes nothing")
+	}
+	if diff := cmp.Diff([]string{"moved to 2/1"}, said(q)); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+func TestCallerIsGivenThePositionAfterEventsThatItIsNotSent(t *testing.T) {
+	q := newWatchQueue()
+	w := &watcher{group: "/a", queue: q}
+	w.Attached(stream.Position{}, false)
+	w.Deliver(1, []stream.Event{
+		{Kind: stream.Message, Seq: 1, Payload: []byte("one")},
+		{Kind: stream.Tombstone, Seq: 2},
+		{Kind: stream.Message, Seq: 3, Payload: []byte("three")},
+		{Kind: stream.Recall, Seq: 3, Recalls: 1, Target: 2, UUID: "u2"},
+		{Kind: stream.Tombstone, Seq: 4},
+	})
+	w.Deliver(1, []stream.Event{{Kind: stream.Text, Payload: []byte("packet")}})
+	if diff := cmp.Diff([]string{"started", "one", "three", "moved to 4/1", "packet"}, said(q)); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}
+
+func TestPacketsThatAreMissingAreToldOnceForEachTimeThatTheQueueIsSent(t *testing.T) {
+	q := newWatchQueue()
+	w, other := &watcher{group: "/a", queue: q}, &watcher{group: "/b", queue: q}
+	w.Attached(stream.Position{}, false)
+	packet := func(text string) []stream.Event { return []stream.Event{{Kind: stream.Text, Payload: []byte(text)}} }
+	w.Lost(1)
+	other.Lost(10)
+	w.Lost(2)
+	w.Deliver(1, packet("a"))
+	w.Lost(4)
+	if diff := cmp.Diff([]string{"started", "dropped 3", "dropped 10", "a", "dropped 4"}, said(q)); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+	w.Lost(5)
+	if diff := cmp.Diff([]string{"dropped 5"}, said(q)); diff != "" {
+		t.Errorf("sent later (-want +got):\n%s", diff)
+	}
+	if q.bytes != 0 {
+		t.Errorf("%d bytes are counted in an empty queue", q.bytes)
+	}
+}
+
+func TestRecallAfterAGapIsSent(t *testing.T) {
+	q := newWatchQueue()
+	w := &watcher{group: "/a", queue: q}
+	w.Attached(stream.Position{}, false)
+	w.Deliver(1, []stream.Event{{Kind: stream.Tombstone, Seq: 1, UUID: "u1"}})
+	w.Attached(stream.Position{Epoch: 1, Seq: 5}, true)
+	w.Deliver(1, []stream.Event{{Kind: stream.Recall, Seq: 5, Recalls: 1, Target: 1, UUID: "u1"}})
+	if diff := cmp.Diff([]string{"started", "moved to 1/0", "gap", "recall u1"}, said(q)); diff != "" {
+		t.Errorf("sent (-want +got):\n%s", diff)
+	}
+}

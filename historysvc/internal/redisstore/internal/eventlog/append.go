@@ -1,0 +1,210 @@
+package eventlog
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/adoption"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/groupcommit"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/redisconn"
+	"github.com/gotapi/gotapi-ws/internal/metric"
+	"github.com/gotapi/gotapi-ws/wire/group"
+)
+
+// defaultDeadline is that of publications without one.
+const defaultDeadline = 5 * time.Second
+
+// Submit implements history.Log.
+func (l *Log) Submit(p *history.Publication) {
+	if p.Deadline.IsZero() {
+		p.Deadline = time.Now().Add(defaultDeadline)
+	}
+	i := groupcommit.Item{Publication: p}
+	if i.Stored() {
+		i.Digest = layout.Identity(p)
+	}
+	l.queue.Submit(i)
+}
+
+// writer carries batches out: one call of append.lua for each with messages, one
+// PUBLISH for each with broadcasts only. It implements groupcommit.Writer.
+type writer struct {
+	conn      *redisconn.Conn
+	opts      Options
+	append    *redisconn.Script
+	adopter   *adoption.Adopter
+	announcer *announcer
+
+	appended, calls, forgotEarly prometheus.Counter
+}
+
+func newWriter(conn *redisconn.Conn, o Options, adopter *adoption.Adopter, announcer *announcer, reg prometheus.Registerer) *writer {
+	in := metric.In(reg)
+	return &writer{
+		conn: conn, opts: o, adopter: adopter, announcer: announcer,
+		append:   conn.Script(withPreamble(appendSource, appendSettings(o, conn.PublishCommand())+countersSource), redisconn.Writes|redisconn.Confirmed),
+		appended: in.Counter("gotapi_history_appended_total", "Messages stored."),
+		calls:    in.Counter("gotapi_history_append_calls_total", "Script calls that stored them: messages per call is the group commit's gain."),
+		forgotEarly: in.Counter("gotapi_history_dedupe_cut_total",
+			"Times that a flood of messages made a group forget uuids that were not yet 10 minutes old."),
+	}
+}
+
+// appendSettings are the settings of append.lua. They are constants in front of the
+// script and not arguments, since a call pays for each argument.
+func appendSettings(o Options, publish string) string {
+	return fmt.Sprintf("local cap, default_ttl, cap_adopted, ttl_adopted, index_limit, publish, archive_size = %d, '%d', %v, %v, %d, '%s', %d\n",
+		o.Cap, o.Retention.Milliseconds(), o.CapExplicit, o.RetentionExplicit, o.DedupeLimit, publish, o.Archive)
+}
+
+// withPreamble puts lines in front of a script, behind its shebang line.
+func withPreamble(source, lines string) string {
+	shebang, script, _ := strings.Cut(source, "\n")
+	return shebang + "\n" + lines + script
+}
+
+// Adopt implements groupcommit.Writer.
+func (w *writer) Adopt(ctx context.Context, g group.Name) error { return w.adopter.Adopt(ctx, g) }
+
+// Write implements groupcommit.Writer: in one pipeline, and in a second one where
+// Redis has forgotten the script.
+func (w *writer) Write(ctx context.Context, batches []*groupcommit.Batch) {
+	pending := make(map[group.Name]int64)
+	w.pipeline(ctx, batches, true, pending)
+	var again []*groupcommit.Batch
+	for _, b := range batches {
+		if b.Outcome == redisconn.NoScript {
+			again = append(again, b)
+		}
+	}
+	if len(again) > 0 {
+		w.pipeline(ctx, again, false, pending)
+	}
+	w.announcer.announce(ctx, pending)
+}
+
+// pipeline makes one attempt. It adds to pending which payloads are confirmed now.
+func (w *writer) pipeline(ctx context.Context, batches []*groupcommit.Batch, known bool, pending map[group.Name]int64) {
+	cmds := make([]redisconn.Command, len(batches))
+	w.conn.ExecEach(ctx, func(pipe redis.Pipeliner) {
+		for i, b := range batches {
+			if b.Stores() {
+				cmds[i] = w.appendCommand(ctx, b, known)
+			} else {
+				cmds[i] = w.broadcastCommand(ctx, b)
+			}
+			_ = pipe.Process(ctx, cmds[i]) // only queues
+		}
+	})
+	for i, b := range batches {
+		reply, err := cmds[i].Result()
+		b.Outcome, b.Err = redisconn.OutcomeOf(err), err
+		if b.Outcome != redisconn.Done {
+			continue
+		}
+		b.Receipts = make([]history.Receipt, len(b.Items))
+		if !b.Stores() {
+			continue
+		}
+		if err := w.readReceipts(b, redisconn.NewReply(reply), pending); err != nil {
+			// It was executed, and what it did cannot be known.
+			b.Outcome, b.Err = redisconn.Broken, err
+		}
+	}
+}
+
+// broadcastCommand publishes packets that are not stored.
+func (w *writer) broadcastCommand(ctx context.Context, b *groupcommit.Batch) redisconn.Command {
+	size := len(layout.BroadcastHead)
+	for i := range b.Items {
+		size += layout.PacketHeadSize + len(b.Items[i].Payload)
+	}
+	payload := append(make([]byte, 0, size), layout.BroadcastHead...)
+	for i := range b.Items {
+		p := b.Items[i].Publication
+		payload = layout.AppendPacketHead(payload, "", p.Kind, p.Origin, len(p.Payload))
+		payload = append(payload, p.Payload...)
+	}
+	return redisconn.NewCommand(ctx, redisconn.CallAppend, 1, w.conn.PublishCommand(), b.Keys.Channel, payload)
+}
+
+// appendCommand is a call of append.lua. Each attempt draws new links: had the
+// one before been lost in a failover, its link must not come back.
+func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, known bool) redisconn.Command {
+	keys := b.Keys.All()
+	if w.conn.Acks().Wanted() {
+		keys = append(keys, b.Keys.Pending)
+	}
+	if w.opts.Archive > 0 {
+		keys = append(keys, layout.ArchiveKey(b.Group, w.conn.Cluster()))
+	}
+	link := layout.NewLink()
+	args := w.append.Args(known, keys, 4+3*len(b.Items))
+	args = append(args, link, layout.NewEpoch(), layout.NewLink(), w.opts.Now().UnixMilli())
+	heads := make([]byte, 0, (layout.PacketHeadSize+authorSize)*len(b.Items))
+	for n := range b.Items {
+		i := &b.Items[n]
+		from := len(heads)
+		heads = layout.AppendPacketHead(heads, link, i.Kind, i.Origin, len(i.Payload))
+		heads = w.appendAuthor(heads, i)
+		args = append(args, i.Digest[:], heads[from:], i.Payload)
+	}
+	return w.conn.EvalCommand(ctx, redisconn.CallAppend, w.append, args)
+}
+
+// authorSize is what the list of links keeps of an author, beside the link and
+// the origin: history.Author, and the time in Unix seconds.
+const authorSize = 8 + 4
+
+// appendAuthor appends the author of a message and its time, if they are kept.
+func (w *writer) appendAuthor(dst []byte, i *groupcommit.Item) []byte {
+	if i.Author == nil || !i.Stored() {
+		return dst
+	}
+	return binary.BigEndian.AppendUint32(append(dst, i.Author[:]...), uint32(w.opts.Now().Unix()))
+}
+
+func (w *writer) readReceipts(b *groupcommit.Batch, r *redisconn.Reply, pending map[group.Name]int64) error {
+	epoch, err := layout.ParseEpoch(r.Text())
+	if err != nil {
+		return err
+	}
+	seq, forgotEarly := uint64(r.Int()), r.Int()
+	if w.conn.Acks().Wanted() {
+		pending[b.Group] = r.Int()
+	}
+	for r.Len() > 0 && r.Err == nil {
+		at, known := r.Int(), r.Int()
+		if at < 0 || at >= int64(len(b.Items)) {
+			return fmt.Errorf("append.lua: duplicate at %d of %d", at, len(b.Items))
+		}
+		b.Receipts[at] = history.Receipt{Duplicate: true, Seq: uint64(max(known, -known)), Recalled: known < 0}
+	}
+	if r.Err != nil {
+		return r.Err
+	}
+	stored := 0
+	for i := range b.Items {
+		if !b.Items[i].Stored() {
+			continue
+		}
+		b.Receipts[i].Epoch = epoch
+		if !b.Receipts[i].Duplicate {
+			b.Receipts[i].Seq = seq
+			seq++
+			stored++
+		}
+	}
+	w.appended.Add(float64(stored))
+	w.calls.Inc()
+	w.forgotEarly.Add(float64(forgotEarly))
+	return nil
+}

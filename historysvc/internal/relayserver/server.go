@@ -1,0 +1,137 @@
+// Package relayserver serves gotapi.relay.v1.RelayService: the streams of edges.
+// It checks and converts what edges send, bounds what waits for each of them, and
+// leaves the rest to the store and to the feed.
+package relayserver
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+)
+
+// Options are the settings of a Server.
+type Options struct {
+	// Bytes that may wait for one edge. Beyond that, stored events wait in the
+	// store and others are dropped.
+	QueueBytes int
+	// Makes spans of publications that are traced; nil: none.
+	Tracer trace.Tracer
+	// Of this program; edges are told it.
+	Version string
+}
+
+// Server implements gotapi.relay.v1.RelayService.
+type Server struct {
+	relayv1.UnimplementedRelayServiceServer
+
+	store    history.Log
+	presence history.Presence
+	hub      *feed.Hub
+	opts     Options
+	log      *slog.Logger
+	metrics  *metrics
+	drain    *rpc.Drain
+	fleet    *fleet
+	// The goroutines of streams, which may outlive their handler for a moment.
+	tasks sync.WaitGroup
+}
+
+// New returns a Server.
+func New(store history.Log, presence history.Presence, hub *feed.Hub, opts Options, log *slog.Logger, reg prometheus.Registerer) *Server {
+	f := newFleet()
+	return &Server{
+		store: store, presence: presence, hub: hub, opts: opts, log: log,
+		metrics: newMetrics(reg, f), drain: rpc.NewDrain(), fleet: f,
+	}
+}
+
+// Drain ends every stream as soon as the publishes received on it have their
+// results, and new streams at once. Edges go on elsewhere.
+func (s *Server) Drain() { s.drain.Begin() }
+
+// Wait waits for the goroutines of streams. It is called after the gRPC server has
+// stopped.
+func (s *Server) Wait() { s.tasks.Wait() }
+
+// Connect implements relayv1.RelayServiceServer.
+func (s *Server) Connect(stream relayv1.RelayService_ConnectServer) error {
+	if s.drain.Begun() {
+		// An edge in this process gets here even when the gRPC server has stopped.
+		// Wait must know every goroutine.
+		return nil
+	}
+	s.metrics.streams.Inc()
+	defer s.metrics.streams.Dec()
+	p := newPeer(s, stream)
+	s.fleet.begin(p)
+	defer s.fleet.end(p)
+	return p.serve()
+}
+
+// Heartbeat implements relayv1.RelayServiceServer.
+func (s *Server) Heartbeat(_ context.Context, r *relayv1.HeartbeatRequest) (*relayv1.HeartbeatResponse, error) {
+	answer := &relayv1.HeartbeatResponse{Streams: uint32(s.fleet.count()), Version: s.opts.Version}
+	if r.GetEdges() {
+		answer.Edges = s.fleet.edges()
+	}
+	return answer, nil
+}
+
+// Recall implements relayv1.RelayServiceServer.
+func (s *Server) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
+	g, err := rpc.ParseGroupField("group", r.GetGroup())
+	if err != nil {
+		return nil, err
+	}
+	if err := rpc.CheckUUID("uuid", r.GetUuid()); err != nil {
+		return nil, err
+	}
+	author, ok := rpc.ParseAuthor(r.GetAuthor())
+	if !ok {
+		return nil, rpc.BadField("author", "must be 8 bytes, or none")
+	}
+	if author != nil && *author == (history.Author{}) {
+		return nil, rpc.Status(ctx, s.log, history.ErrNotAuthor) // nobody has no messages
+	}
+	limit := history.Limit{Author: author, Within: milliseconds(r.GetWithinMs())}
+	if err := s.store.Recall(ctx, g, r.GetUuid(), limit); err != nil {
+		return nil, rpc.Status(ctx, s.log, err)
+	}
+	return &relayv1.RecallResponse{}, nil
+}
+
+// milliseconds returns a duration of at most rpc.MaxTTL.
+func milliseconds(n uint64) time.Duration {
+	return time.Duration(min(n, uint64(rpc.MaxTTL/time.Millisecond))) * time.Millisecond
+}
+
+// Read implements relayv1.RelayServiceServer.
+func (s *Server) Read(ctx context.Context, r *relayv1.ReadRequest) (*relayv1.ReadResponse, error) {
+	g, err := rpc.ParseGroupField("group", r.GetGroup())
+	if err != nil {
+		return nil, err
+	}
+	if err := rpc.CheckOptionalUUID("after_uuid", r.GetAfterUuid()); err != nil {
+		return nil, err
+	}
+	batch, err := s.store.Read(ctx, g, history.Start{AfterUUID: r.GetAfterUuid(), After: rpc.ParsePosition(r.GetAfter())})
+	if err != nil {
+		return nil, rpc.Status(ctx, s.log, err)
+	}
+	return &relayv1.ReadResponse{
+		Epoch:    uint64(batch.Epoch),
+		Events:   relayEvents(batch.Events),
+		Position: relayPosition(batch.Position),
+		Gap:      batch.Gap,
+		More:     batch.More,
+	}, nil
+}

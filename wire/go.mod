@@ -1,3 +1,0 @@
-module github.com/gotapi/gotapi-ws/wire
-
-go 1.26

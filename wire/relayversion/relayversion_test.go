@@ -1,0 +1,23 @@
+package relayversion
+
+import "testing"
+
+func TestProgramsMeetIfTheyHaveAProtocolInCommon(t *testing.T) {
+	for _, tt := range []struct {
+		a, b Range
+		want bool
+	}{
+		{Range{1, 1}, Range{1, 1}, true},
+		{Range{1, 2}, Range{2, 3}, true},
+		{Range{1, 2}, Range{3, 4}, false},
+		{Range{1, 5}, Range{2, 3}, true},
+		{Range{}, Range{1, 1}, false},
+	} {
+		if tt.a.Meets(tt.b) != tt.want || tt.b.Meets(tt.a) != tt.want {
+			t.Errorf("%v meets %v: %t and %t, want %t", tt.a, tt.b, tt.a.Meets(tt.b), tt.b.Meets(tt.a), tt.want)
+		}
+	}
+	if !Ours.Meets(Ours) {
+		t.Error("this program does not meet itself")
+	}
+}
