@@ -368,7 +368,7 @@ func TestTheSummaryOfTailCountsWhatItShowsOfTheHistory(t *testing.T) {
 		<-r.Context().Done() // nothing follows
 	}))
 	defer srv.Close()
-	for n, want := range map[string]string{"5": "2 packets in ", "1": "1 packets in ", "0": "0 packets in "} {
+	for n, want := range map[string]string{"5": "2 packets in ", "1": "1 packet in ", "0": "0 packets in "} {
 		got := gotapi(t.Context(), nil, "", "tail", "/r", "-f", "-n", n, "--for", "50ms", "--url", srv.URL)
 		if got.code != cli.ExitOK || !strings.HasPrefix(got.err, want) {
 			t.Errorf("tail -n %s -f: exit code %d, %q; want 0 and %q", n, got.code, got.err, want)
