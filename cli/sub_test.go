@@ -37,6 +37,8 @@ func (s stored) History(context.Context, string, gotapi.PageRequest) (gotapi.Pag
 // After a gap the server closes the connection, and the resume that follows has it again.
 func TestAGapIsToldOnceUntilAMessageComes(t *testing.T) {
 	lost := errors.New("messages were lost or trimmed")
+	const gone = "the group's history is gone: it was purged, or has expired or was lost\n"
+	const missing = "messages are missing here: messages were lost or trimmed\n"
 	closed := gotapi.Event{Kind: gotapi.Disconnected, Err: errors.New("closed by the server")}
 	connected, gap := gotapi.Event{Kind: gotapi.Connected}, gotapi.Event{Kind: gotapi.Gap, Err: lost}
 	message := gotapi.Event{Kind: gotapi.Message, UUID: "u", Data: []byte(`{"type":2,"uuid":"u","body":{"data":"hi"}}`)}
@@ -46,13 +48,10 @@ func TestAGapIsToldOnceUntilAMessageComes(t *testing.T) {
 		events []gotapi.Event
 		want   string
 	}{
-		{"purged", nil, []gotapi.Event{connected, gap, closed, connected, gap}, "connected\nthe group's history is gone: it was purged, or has expired or was lost\nconnected\n"},
-		{"trimmed", []string{"x"}, []gotapi.Event{connected, gap, closed, connected, gap}, "connected\nmessages are missing here: messages were lost or trimmed\nconnected\n"},
-		{
-			"again", []string{"x"}, []gotapi.Event{connected, gap, message, gap, message},
-			"connected\nmessages are missing here: messages were lost or trimmed\nmessages are missing here: messages were lost or trimmed\n",
-		},
-		{"and trouble", nil, []gotapi.Event{connected, gap, closed, closed}, "connected\nthe group's history is gone: it was purged, or has expired or was lost\ndisconnected: closed by the server; trying again\n"},
+		{"purged", nil, []gotapi.Event{connected, gap, closed, connected, gap}, "connected\n" + gone + "connected\n"},
+		{"trimmed", []string{"x"}, []gotapi.Event{connected, gap, closed, connected, gap}, "connected\n" + missing + "connected\n"},
+		{"again", []string{"x"}, []gotapi.Event{connected, gap, message, gap, message}, "connected\n" + missing + missing},
+		{"and trouble", nil, []gotapi.Event{connected, gap, closed, closed}, "connected\n" + gone + "disconnected: closed by the server; trying again\n"},
 	} {
 		var out, err bytes.Buffer
 		a := &app{Streams: Streams{Out: &out, Err: &err, Env: func(string) (string, bool) { return "", false }}}
