@@ -37,10 +37,7 @@ type Authorizer struct {
 
 // New reads the files. Its error is one line for the operator.
 func New(cfg Config, log *slog.Logger) (*Authorizer, error) {
-	a := &Authorizer{
-		cfg: cfg, log: log, system: System(),
-		rules: tokenRules{issuer: cfg.Issuer, audience: cfg.audiences(), leeway: cfg.Leeway, claim: cfg.Claim},
-	}
+	a := &Authorizer{cfg: cfg, log: log, system: System(), rules: cfg.rules()}
 	a.parser = a.rules.parser()
 	if !cfg.Checks() {
 		a.open = newOpen(cfg.RecallWindow)
@@ -119,7 +116,7 @@ func (a *Authorizer) Identify(ctx context.Context, credential string) (*Identity
 	case credential == "":
 		return a.state.Load().anonymous, nil
 	case len(credential) > maxTokenBytes:
-		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: BadToken, Msg: "the token is too long"}
+		return nil, errTooLong
 	case isAPIKey(credential):
 		return a.state.Load().apiKeys.identify(credential, time.Now())
 	}
@@ -158,7 +155,7 @@ func (a *Authorizer) identifyToken(ctx context.Context, token string) (*Identity
 	}
 	if id, err = a.rules.identity(claims, &a.state.Load().policy.Authenticated, a.cfg.RecallWindow); err != nil {
 		a.log.DebugContext(ctx, "a token has a valid signature, but claims that cannot be used", "error", err)
-		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: BadToken, Msg: "the token's claims cannot be used: " + err.Error()}
+		return nil, err
 	}
 	a.tokens.put(hash, id, generation)
 	return id, nil
@@ -169,14 +166,14 @@ func (a *Authorizer) verify(ctx context.Context, token string) (jwt.MapClaims, e
 	ring := a.ring()
 	claims, err := a.rules.verify(a.parser, ring, token)
 	if a.remote == nil || !errors.Is(err, errNoKey) && (err == nil || !a.namesUnknownKey(ring, token)) {
-		return claims, refusalOf(err)
+		return claims, a.rules.refusal(claims, err)
 	}
 	current := a.remote.refresh(ctx)
 	claims, err = a.rules.verify(a.parser, a.ring(), token)
 	if err != nil && !current {
 		return nil, &DeniedError{Status: http.StatusServiceUnavailable, Reason: KeysUnavailable, Msg: "the keys of tokens cannot be fetched now"}
 	}
-	return claims, refusalOf(err)
+	return claims, a.rules.refusal(claims, err)
 }
 
 // ring is all keys.

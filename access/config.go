@@ -44,6 +44,12 @@ type Config struct {
 	ServiceToken string
 }
 
+// Defaults of settings.
+const (
+	DefaultClaim  = "gotapi"
+	DefaultLeeway = 30 * time.Second
+)
+
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.SecretFile, "auth-secret-file", "", "`path` of the secret of tokens signed with HS256, at least 32 bytes;\nwhile it is replaced, the old and the new one, a line each")
@@ -56,8 +62,8 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.JWKSCA, "auth-jwks-ca", "", "`path` of the authorities for the certificate of -auth-jwks-url, PEM; none: those of this machine")
 	fs.StringVar(&c.Issuer, "auth-issuer", "", "`iss` that tokens must have; none: not checked")
 	fs.StringVar(&c.Audience, "auth-audience", "", "`aud` that tokens must have, several with commas between them: one of them; none: not checked")
-	fs.DurationVar(&c.Leeway, "auth-leeway", 30*time.Second, "how much the clocks of token issuers may differ from this one")
-	fs.StringVar(&c.Claim, "auth-claim", "gotapi", "`claim` of tokens that holds the rights")
+	fs.DurationVar(&c.Leeway, "auth-leeway", DefaultLeeway, "how much the clocks of token issuers may differ from this one")
+	fs.StringVar(&c.Claim, "auth-claim", DefaultClaim, "`claim` of tokens that holds the rights")
 	fs.StringVar(&c.APIKeysFile, "auth-api-keys-file", "", "`path` of the API keys of backends, YAML; see the command api-key")
 	fs.StringVar(&c.PolicyFile, "auth-policy-file", "", "`path` of the rights of callers without a token, or with a token without rights, YAML")
 	fs.StringVar(&c.Cookie, "auth-cookie", "", "`name` of a cookie that may carry the token; none: no cookie is read")
@@ -120,6 +126,11 @@ func (c *Config) SecretFiles() []string {
 func isURL(s string) bool {
 	u, err := url.Parse(s)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
+// rules are what a token must say.
+func (c *Config) rules() tokenRules {
+	return tokenRules{issuer: c.Issuer, audience: c.audiences(), leeway: c.Leeway, claim: c.Claim}
 }
 
 // audiences are those of Audience.

@@ -70,6 +70,15 @@ func (r *RecallGrant) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// MarshalJSON writes what UnmarshalJSON reads.
+func (r RecallGrant) MarshalJSON() ([]byte, error) {
+	if r.Short != "" {
+		return json.Marshal(r.Short)
+	}
+	type long RecallGrant
+	return json.Marshal(long(r))
+}
+
 // UnmarshalJSON reads true, false or a list of patterns.
 func (a *AdminGrant) UnmarshalJSON(b []byte) error {
 	var all bool
@@ -91,9 +100,11 @@ type Rights struct {
 	Join, Publish, Read, RecallOwn, RecallAny, Admin Patterns
 }
 
-// compile makes rights of a grant for a subject. Patterns that need another
-// subject than this one are left out.
-func (g *Grant) compile(subject string) (Rights, error) {
+// rightNames are the names of the rights, in the order of lists.
+var rightNames = [...]string{"join", "publish", "read", "recall own", "recall any", "admin"}
+
+// lists are the patterns of each right; those of the short form of recall are spelled out.
+func (g *Grant) lists() [len(rightNames)][]string {
 	own, anyone := g.Recall.Own, g.Recall.Any
 	switch g.Recall.Short {
 	case recallOwn:
@@ -101,7 +112,37 @@ func (g *Grant) compile(subject string) (Rights, error) {
 	case recallAny:
 		anyone = g.Publish
 	}
-	lists := [...][]string{g.Join, g.Publish, g.Read, own, anyone, g.Admin}
+	return [...][]string{g.Join, g.Publish, g.Read, own, anyone, g.Admin}
+}
+
+// PatternRights are the rights that a Grant gives in the groups of one pattern.
+type PatternRights struct {
+	Pattern string `json:"pattern"`
+	// Rights are of "join", "publish", "read", "recall own", "recall any" and "admin".
+	Rights []string `json:"rights"`
+}
+
+// ByPattern returns the rights of each pattern, in the order in which they are written.
+func (g *Grant) ByPattern() []PatternRights {
+	var all []PatternRights
+	for i, patterns := range g.lists() {
+		for _, pattern := range patterns {
+			at := slices.IndexFunc(all, func(p PatternRights) bool { return p.Pattern == pattern })
+			if at < 0 {
+				at, all = len(all), append(all, PatternRights{Pattern: pattern})
+			}
+			if rights := &all[at].Rights; !slices.Contains(*rights, rightNames[i]) {
+				*rights = append(*rights, rightNames[i])
+			}
+		}
+	}
+	return all
+}
+
+// compile makes rights of a grant for a subject. Patterns that need another
+// subject than this one are left out.
+func (g *Grant) compile(subject string) (Rights, error) {
+	lists := g.lists()
 	var rights Rights
 	into := [...]*Patterns{
 		&rights.Join, &rights.Publish, &rights.Read, &rights.RecallOwn, &rights.RecallAny, &rights.Admin,

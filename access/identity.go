@@ -26,7 +26,10 @@ const (
 	Admin
 )
 
-var verbs = [...]string{Join: "join", Publish: "publish to", Read: "read the history of", Admin: "administer"}
+var (
+	verbs  = [...]string{Join: "join", Publish: "publish to", Read: "read the history of", Admin: "administer"}
+	grants = [...]string{Join: "join", Publish: "publish", Read: "read", Admin: "admin"}
+)
 
 // DeniedError tells the caller why something is not allowed.
 type DeniedError struct {
@@ -124,7 +127,7 @@ func (id *Identity) May(a Action, g group.Name) error {
 	if allowed.Match(g) {
 		return nil
 	}
-	return id.refuse("you may not " + verbs[a] + " this group")
+	return id.refuse("you may not "+verbs[a]+" this group", grants[a])
 }
 
 // ReadsAny returns nil if there may be any group whose history the caller may read, or a
@@ -133,7 +136,7 @@ func (id *Identity) ReadsAny() error {
 	if len(id.rights.Read) > 0 {
 		return nil
 	}
-	return id.refuse("you may not read the history of any group")
+	return id.refuse("you may not read the history of any group", grants[Read])
 }
 
 // RecallsAny returns nil if there may be any group of which the caller may recall messages,
@@ -142,7 +145,7 @@ func (id *Identity) RecallsAny() error {
 	if len(id.rights.RecallAny) > 0 || len(id.rights.RecallOwn) > 0 && id.named() {
 		return nil
 	}
-	return id.refuse("you may not recall messages of any group")
+	return id.refuse("you may not recall messages of any group", "recall")
 }
 
 // MayAdminister returns nil if there may be any group to administer, or a *DeniedError.
@@ -150,17 +153,18 @@ func (id *Identity) MayAdminister() error {
 	if len(id.rights.Admin) > 0 {
 		return nil
 	}
-	return id.refuse("you may not administer")
+	return id.refuse("you may not administer", grants[Admin])
 }
 
 // named reports whether the caller can have messages of its own.
 func (id *Identity) named() bool { return id.known && !bytes.Equal(id.author, nobody) }
 
-func (id *Identity) refuse(msg string) error {
+// refuse says what is not allowed, and which right of docs/protocol.md, section 9, would allow it.
+func (id *Identity) refuse(msg, right string) error {
 	if !id.known {
 		return &DeniedError{Status: http.StatusUnauthorized, Reason: NoCredential, Msg: msg + " without a token"}
 	}
-	return &DeniedError{Status: http.StatusForbidden, Reason: NoRight, Msg: msg}
+	return &DeniedError{Status: http.StatusForbidden, Reason: NoRight, Msg: msg + ": the credential lacks the right " + right}
 }
 
 // Limit says which messages of a group may be recalled.
@@ -185,7 +189,10 @@ func (id *Identity) Recall(g group.Name) (Limit, error) {
 	case id.rights.RecallOwn.Match(g) && id.named():
 		return Limit{Author: id.author, Within: id.window}, nil
 	}
-	return Limit{}, id.refuse("you may not recall messages of this group")
+	if id.rights.RecallOwn.Match(g) && id.known {
+		return Limit{}, &DeniedError{Status: http.StatusForbidden, Reason: NoRight, Msg: "you may recall your own messages only, and have none: the token lacks sub"}
+	}
+	return Limit{}, id.refuse("you may not recall messages of this group", "recall")
 }
 
 // newOpen returns the identity of all callers if access is not checked.

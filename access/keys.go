@@ -103,16 +103,23 @@ func parseSecrets(b []byte) (keyring, error) {
 }
 
 // parsePEM reads public keys and certificates, one after another.
-func parsePEM(b []byte) (keyring, error) {
+func parsePEM(b []byte) (keyring, error) { return parseBlocks(b, publicKey) }
+
+// parseBlocks makes a public key of each PEM block; nil passes a block over.
+func parseBlocks(b []byte, public func(*pem.Block) (any, error)) (keyring, error) {
 	var ring keyring
 	for {
 		block, rest := pem.Decode(b)
 		if block == nil {
 			break
 		}
-		material, err := publicKey(block)
+		material, err := public(block)
 		if err != nil {
 			return nil, err
+		}
+		if material == nil {
+			b = rest
+			continue
 		}
 		k, err := newKey("", material)
 		if err != nil {

@@ -26,7 +26,9 @@ type tokenRules struct {
 	claim string
 }
 
-func (r *tokenRules) parser() *jwt.Parser {
+func (r *tokenRules) parser() *jwt.Parser { return jwt.NewParser(r.options()...) }
+
+func (r *tokenRules) options() []jwt.ParserOption {
 	opts := []jwt.ParserOption{
 		jwt.WithValidMethods(algorithms), jwt.WithExpirationRequired(), jwt.WithLeeway(r.leeway), jwt.WithStrictDecoding(),
 	}
@@ -36,7 +38,7 @@ func (r *tokenRules) parser() *jwt.Parser {
 	if len(r.audience) > 0 {
 		opts = append(opts, jwt.WithAudience(r.audience...))
 	}
-	return jwt.NewParser(opts...)
+	return opts
 }
 
 var (
@@ -45,6 +47,8 @@ var (
 	// errCritical: the token has a header that changes what it means, and must be
 	// refused by servers that do not know it (RFC 7515, section 4.1.11).
 	errCritical = errors.New("the token has critical headers")
+
+	errTooLong = denyToken(BadToken, "the token is too long")
 )
 
 // verify checks a token against keys and returns what it says.
@@ -65,8 +69,16 @@ func (r *tokenRules) verify(parser *jwt.Parser, ring keyring, token string) (jwt
 }
 
 // identity makes the caller of the claims of a verified token. A token without
-// the claim has the rights of byDefault.
+// the claim has the rights of byDefault. Its error is a *DeniedError.
 func (r *tokenRules) identity(claims jwt.MapClaims, byDefault *Grant, window time.Duration) (*Identity, error) {
+	id, err := r.use(claims, byDefault, window)
+	if err != nil {
+		return nil, denyToken(BadToken, "the token's claims cannot be used: "+err.Error())
+	}
+	return id, nil
+}
+
+func (r *tokenRules) use(claims jwt.MapClaims, byDefault *Grant, window time.Duration) (*Identity, error) {
 	subject, err := claims.GetSubject()
 	if err != nil || len(subject) > maxNameBytes {
 		return nil, errors.New("sub is not a string of at most 256 bytes")
@@ -107,28 +119,56 @@ func (r *tokenRules) grant(claims jwt.MapClaims, byDefault *Grant) (*Grant, erro
 	return grant, nil
 }
 
-// refusalOf says what is wrong with a token, without saying what would be right. It
-// returns a *DeniedError, or nil without an error.
-func refusalOf(err error) error {
-	if err == nil {
-		return nil
-	}
-	reason, msg := BadToken, "the token is not valid"
-	switch {
-	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, errNoKey):
-		reason = BadSignature
-	case errors.Is(err, errCritical):
-		msg = "the token has critical headers, none of which is supported"
-	case errors.Is(err, jwt.ErrTokenMalformed):
-		msg = "the token is neither a JSON Web Token nor an API key"
-	case errors.Is(err, jwt.ErrTokenExpired):
-		reason, msg = ExpiredToken, "the token has expired"
-	case errors.Is(err, jwt.ErrTokenNotValidYet):
-		msg = "the token is not valid yet"
-	case errors.Is(err, jwt.ErrTokenInvalidAudience), errors.Is(err, jwt.ErrTokenInvalidIssuer):
-		msg = "the token is not for this server"
-	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
-		msg = "the token lacks a claim: exp is needed, and iss and aud if they are checked"
-	}
+func denyToken(reason Reason, msg string) error {
 	return &DeniedError{Status: http.StatusUnauthorized, Reason: reason, Msg: msg}
 }
+
+// refusal says what is wrong with a token that verify has refused, and which claim it is.
+// It does not say what would be right: a token for another server may be a stranger's. It
+// returns a *DeniedError, or nil without an error.
+func (r *tokenRules) refusal(claims jwt.MapClaims, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, jwt.ErrTokenInvalidClaims): // only after the signature was found right
+		return r.wrongClaim(claims, err)
+	case errors.Is(err, errCritical):
+		return denyToken(BadToken, "the token has critical headers, none of which is supported")
+	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, errNoKey):
+		return denyToken(BadSignature, "the token's signature fits no key of this server; alg must be HS256, RS256, ES256 or EdDSA")
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return denyToken(BadToken, "the token is neither a JSON Web Token nor an API key")
+	}
+	return denyToken(BadToken, "the token is not valid")
+}
+
+// wrongClaim names the first claim that is wrong.
+func (r *tokenRules) wrongClaim(claims jwt.MapClaims, err error) error {
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return denyToken(ExpiredToken, "the token has expired: exp is "+timeOf(claims.GetExpirationTime()))
+	case errors.Is(err, jwt.ErrTokenNotValidYet):
+		return denyToken(BadToken, "the token is not valid yet: nbf is "+timeOf(claims.GetNotBefore()))
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return denyToken(BadToken, "the token is not for this server: aud does not name it")
+	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
+		return denyToken(BadToken, "the token is not for this server: iss is another issuer")
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return denyToken(BadToken, "the token lacks the claim "+r.missing(claims))
+	}
+	return denyToken(BadToken, "exp, nbf, iss or aud of the token is of a wrong type")
+}
+
+// missing names the first claim that must be there and is not.
+func (r *tokenRules) missing(claims jwt.MapClaims) string {
+	if exp, _ := claims.GetExpirationTime(); exp == nil {
+		return "exp"
+	}
+	if iss, _ := claims.GetIssuer(); iss == "" && r.issuer != "" {
+		return "iss"
+	}
+	return "aud"
+}
+
+// timeOf is a time that verify has read before.
+func timeOf(t *jwt.NumericDate, _ error) string { return t.UTC().Format(time.RFC3339) }

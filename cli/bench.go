@@ -86,7 +86,8 @@ func (a *app) writeReport(p *printer, r bench.Report) error {
 	if r.Mode == "open" {
 		mode = fmt.Sprintf("open loop: %.0f messages/s are due; latencies count from when a message was due", r.TargetRate)
 	}
-	fmt.Fprintf(a.Out, "%s\n%d groups, %d publishers, %d subscribers, %d bytes, %.1f s\n\n", mode, r.Groups, r.Publishers, r.Subscribers, r.Size, r.Seconds)
+	fmt.Fprintf(a.Out, "%s\n%s, %s, %s, %s, %.1f s\n\n", mode,
+		count(r.Groups, "group"), count(r.Publishers, "publisher"), count(r.Subscribers, "subscriber"), count(r.Size, "byte"), r.Seconds)
 	table := tabwriter.NewWriter(a.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "\tcount\tper second\tp50 ms\tp90 ms\tp99 ms\tp99.9 ms\tmax ms\t")
 	row := func(name string, n int64, ps float64, l bench.Latency) {
@@ -101,17 +102,17 @@ func (a *app) writeReport(p *printer, r bench.Report) error {
 	}
 	for _, trouble := range []struct {
 		n    int64
-		what string
+		text string
 	}{
-		{r.Refused, "refused"},
-		{r.Unanswered, "sent, with an unknown outcome"},
-		{r.Unsent, "due, but not sent in time: the server, or this machine, is slower than --rate"},
-		{max(r.Expected-r.Deliveries, 0), "deliveries did not come"},
-		{r.Disconnections, "disconnections"},
-		{r.Gaps, "gaps"},
+		{r.Refused, fmt.Sprintf("%d refused", r.Refused)},
+		{r.Unanswered, fmt.Sprintf("%d sent, with an unknown outcome", r.Unanswered)},
+		{r.Unsent, fmt.Sprintf("%d due, but not sent in time: the server, or this machine, is slower than --rate", r.Unsent)},
+		{r.Expected - r.Deliveries, fmt.Sprintf("%d of the deliveries did not come", r.Expected-r.Deliveries)},
+		{r.Disconnections, count(r.Disconnections, "disconnection")},
+		{r.Gaps, count(r.Gaps, "gap")},
 	} {
 		if trouble.n > 0 {
-			fmt.Fprintf(a.Out, "%s\n", p.out.Paint(terminal.Yellow, fmt.Sprintf("%d %s", trouble.n, trouble.what)))
+			fmt.Fprintln(a.Out, p.out.Paint(terminal.Yellow, trouble.text))
 		}
 	}
 	return nil

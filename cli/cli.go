@@ -126,12 +126,18 @@ func (a *app) command() *cobra.Command {
 	}
 	a.settings.register(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.pub(), a.sub(), a.tail(), a.history(), a.cancel(), a.groups(), a.top(), a.status(), a.who(), a.why(), a.purge(), a.ttl(), a.bench(), a.version())
-	for _, c := range root.Commands() {
+	root.AddCommand(a.pub(), a.sub(), a.tail(), a.history(), a.cancel(), a.groups(), a.top(), a.status(), a.who(), a.why(), a.purge(), a.ttl(), a.token(), a.bench(), a.version())
+	finish(root.Commands())
+	return root
+}
+
+// finish sets what all commands have in common.
+func finish(commands []*cobra.Command) {
+	for _, c := range commands {
 		c.DisableFlagsInUseLine = true
 		c.ValidArgsFunction = cobra.NoFileCompletions
+		finish(c.Commands())
 	}
-	return root
 }
 
 // groupArgument names the argument that is a group.

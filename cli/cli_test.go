@@ -71,14 +71,29 @@ func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 		"purge":                              "GROUP is missing",
 		"purge /timer --yes":                 "/timer keeps no messages",
 		"status /r":                          `too many arguments: ["/r"]`,
-		"groups --url ftp://x":               `scheme "ftp" is not http, https, ws, wss, grpc or grpcs`,
-		"groups --url 127.0.0.1":             "--url: not a URL",
-		"groups --url grpcx://h:1":           `scheme "grpcx" is not http, https, ws, wss, grpc or grpcs`,
-		"groups --url http://h/?room":        "a path if a proxy has put the server under one",
-		"groups --url grpc://h/room":         "it is grpc://host:port alone",
-		"groups --timeout 0s":                "--timeout: not above zero",
-		"groups --ca-file /nonexistent":      "--ca-file: open /nonexistent",
-		"groups --token-file /dev/null":      "--token-file: /dev/null is empty",
+		"token":                              "--secret-file or --key-file is missing",
+		"token inspekt":                      `too many arguments: ["inspekt"]`,
+		"token inspect":                      "TOKEN is missing",
+		"token inspect a b":                  `too many arguments: ["b"]`,
+		"token inspect hello":                "neither a JSON Web Token nor an API key",
+		"token inspect gotapi_x":             "this is an API key",
+		"token --secret-file /nonexistent":   "--secret-file: open /nonexistent",
+		"token --key-file /nonexistent":      "--key-file: open /nonexistent",
+		"token --key-file /dev/null":         "--key-file: /dev/null: no key that can be used",
+		"token --key-file a --secret-file b": "exclude each other",
+		"token --key-file a --for 1ms":       "--for: less than 1s",
+		"token --key-file a --claim=":        "--claim: is empty",
+		"token --key-file a --recall all":    `--recall: "all" is not own or any`,
+		"token --key-file a --recall own":    "--publish: that is missing",
+		"token --key-file a --publish /r --recall own --recall-any /r": "--recall excludes",
+		"groups --url ftp://x":          `scheme "ftp" is not http, https, ws, wss, grpc or grpcs`,
+		"groups --url 127.0.0.1":        "--url: not a URL",
+		"groups --url grpcx://h:1":      `scheme "grpcx" is not http, https, ws, wss, grpc or grpcs`,
+		"groups --url http://h/?room":   "a path if a proxy has put the server under one",
+		"groups --url grpc://h/room":    "it is grpc://host:port alone",
+		"groups --timeout 0s":           "--timeout: not above zero",
+		"groups --ca-file /nonexistent": "--ca-file: open /nonexistent",
+		"groups --token-file /dev/null": "--token-file: /dev/null is empty",
 	} {
 		// Nothing listens on port 1: whatever tries gets exit code 3.
 		args := append(strings.Fields(command), "--url=http://127.0.0.1:1")
@@ -368,7 +383,7 @@ func TestTheSummaryOfTailCountsWhatItShowsOfTheHistory(t *testing.T) {
 		<-r.Context().Done() // nothing follows
 	}))
 	defer srv.Close()
-	for n, want := range map[string]string{"5": "2 packets in ", "1": "1 packets in ", "0": "0 packets in "} {
+	for n, want := range map[string]string{"5": "2 packets in ", "1": "1 packet in ", "0": "0 packets in "} {
 		got := gotapi(t.Context(), nil, "", "tail", "/r", "-f", "-n", n, "--for", "50ms", "--url", srv.URL)
 		if got.code != cli.ExitOK || !strings.HasPrefix(got.err, want) {
 			t.Errorf("tail -n %s -f: exit code %d, %q; want 0 and %q", n, got.code, got.err, want)
@@ -397,7 +412,7 @@ func TestTheReferenceIsWhatTheCommandsSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want strings.Builder
-	for _, command := range []string{"", "pub", "sub", "tail", "history", "cancel", "groups", "top", "status", "who", "why", "purge", "ttl", "bench", "version"} {
+	for _, command := range []string{"", "pub", "sub", "tail", "history", "cancel", "groups", "top", "status", "who", "why", "purge", "ttl", "token", "token inspect", "bench", "version"} {
 		name := strings.TrimSpace("gotapi " + command)
 		want.WriteString("### " + name + "\n\n```text\n")
 		want.WriteString(gotapi(t.Context(), nil, "", strings.Fields(command+" -h")...).out)

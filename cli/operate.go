@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -20,6 +21,16 @@ import (
 
 // This file has what operators ask: the calls of the admin API.
 
+// asAdmin is reach for calls that need the admin secret: if one is refused, it says what is
+// missing.
+func asAdmin(err error) error {
+	err = reach(err)
+	if code := gotapi.CodeOf(err); code == http.StatusUnauthorized || code == http.StatusForbidden {
+		return fmt.Errorf("%w; this needs a server with -admin-secret-file F, and its secret here: --token-file F", err)
+	}
+	return err
+}
+
 func (a *app) status() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [flags]",
@@ -32,7 +43,7 @@ func (a *app) status() *cobra.Command {
 			return a.withServer(cmd.Context(), func(ctx context.Context, s *server) error {
 				status, err := s.Status(ctx)
 				if err != nil {
-					return reach(err)
+					return asAdmin(err)
 				}
 				if err := a.showStatus(&status); err != nil {
 					return err
@@ -52,19 +63,20 @@ func (a *app) showStatus(s *gotapi.Status) error {
 		return p.json(s)
 	}
 	table := a.table()
-	store := &s.Store
-	fmt.Fprintf(table, "store\t%s %s %s, up %s\n", store.Kind, store.Version, store.Mode, seconds(store.Uptime))
-	if store.Kind != "embedded" {
+	if store := &s.Store; store.Kind == "embedded" {
+		fmt.Fprintln(table, "store\tembedded, in memory: it ends with its process")
+	} else {
+		fmt.Fprintf(table, "store\t%s %s %s, up %s\n", store.Kind, store.Version, store.Mode, seconds(store.Uptime))
 		memory := bytesOf(store.UsedBytes)
 		if store.MaxBytes > 0 {
 			memory += " of " + bytesOf(store.MaxBytes)
 		}
-		fmt.Fprintf(table, "\t%s, %s, %d keys evicted\n", memory, store.EvictionPolicy, store.EvictedKeys)
-		fmt.Fprintf(table, "\t%d masters, %d replicas, %d connections\n", store.Nodes, store.Replicas, store.Clients)
+		fmt.Fprintf(table, "\t%s, %s, %s evicted\n", memory, store.EvictionPolicy, count(store.EvictedKeys, "key"))
+		fmt.Fprintf(table, "\t%s, %s, %s\n", count(store.Nodes, "master"), count(store.Replicas, "replica"), count(store.Clients, "connection"))
 	}
 	fmt.Fprintf(table, "history service\t%s, up %s\n", s.Service.Version, seconds(s.Service.Uptime))
 	for _, e := range s.Edges {
-		fmt.Fprintf(table, "edge %s\t%d members in %d groups\n", terminal.Printable(e.ID), e.Members, e.Groups)
+		fmt.Fprintf(table, "edge %s\t%s in %s\n", terminal.Printable(e.ID), count(e.Members, "member"), count(e.Groups, "group"))
 	}
 	if len(s.Edges) == 0 {
 		fmt.Fprintln(table, "edges\tnone reports members")
@@ -196,7 +208,7 @@ func (a *app) runGroups(ctx context.Context, f groupsFlags) error {
 	return a.withServer(ctx, func(ctx context.Context, s *server) error {
 		groups, err := s.Groups(ctx)
 		if err != nil {
-			return reach(err)
+			return asAdmin(err)
 		}
 		if f.sort == byMembers {
 			slices.SortStableFunc(groups, func(a, b gotapi.GroupInfo) int { return cmp.Compare(b.Members, a.Members) })
@@ -228,25 +240,35 @@ func (a *app) runGroup(ctx context.Context, name string) error {
 	return a.withServer(ctx, func(ctx context.Context, s *server) error {
 		g, err := s.Group(ctx, name)
 		if err != nil {
-			return reach(err)
+			return asAdmin(err)
 		}
 		p := a.printer()
 		if p.asJSON {
 			return p.json(g)
 		}
+		newest, oldest := "none", "none"
+		if g.Messages > 0 {
+			newest, oldest = fmt.Sprintf("number %d, %s", g.Seq, age(g.NewestAt)), age(g.OldestAt)
+		}
 		table := a.table()
 		fmt.Fprintf(table, "members\t%d\n", g.Members)
 		fmt.Fprintf(table, "messages\t%d\n", g.Messages)
 		fmt.Fprintf(table, "memory\t%s\n", bytesOf(g.Bytes))
-		fmt.Fprintf(table, "newest\tnumber %d, %s\n", g.Seq, age(g.NewestAt))
-		fmt.Fprintf(table, "oldest\t%s\n", age(g.OldestAt))
+		fmt.Fprintf(table, "newest\t%s\n", newest)
+		fmt.Fprintf(table, "oldest\t%s\n", oldest)
 		fmt.Fprintf(table, "recalled\t%d\n", g.Recalls)
 		expires := "never"
 		if g.ExpiresIn > 0 {
 			expires = "in " + seconds(g.ExpiresIn)
 		}
 		fmt.Fprintf(table, "expires\t%s\n", expires)
-		return table.Flush()
+		if err := table.Flush(); err != nil {
+			return err
+		}
+		if g.Messages > 0 && (g.NewestAt == 0 || g.OldestAt == 0) {
+			p.note(terminal.Dim, "the server keeps the times of messages only with -auth-... or -recall-window")
+		}
+		return nil
 	})
 }
 
@@ -281,7 +303,7 @@ func (a *app) watchTop(ctx context.Context, s requests, f groupsFlags, rounds in
 	if f.sort == byRate {
 		all, err := a.loads(ctx, s)
 		if err != nil {
-			return reach(err)
+			return asAdmin(err)
 		}
 		before, since = numbers(all), time.Now()
 	}
@@ -291,7 +313,7 @@ func (a *app) watchTop(ctx context.Context, s requests, f groupsFlags, rounds in
 		}
 		all, err := a.loads(ctx, s)
 		if err != nil {
-			return reach(err)
+			return asAdmin(err)
 		}
 		now := time.Now()
 		rate(all, before, now.Sub(since).Seconds())
@@ -412,13 +434,13 @@ func (a *app) runPurge(ctx context.Context, name string, yes bool) error {
 		if !yes {
 			g, err := s.Group(ctx, name)
 			if err != nil {
-				return reach(err)
+				return asAdmin(err)
 			}
-			return usagef("%s has %d messages and %d members: --yes deletes the messages", name, g.Messages, g.Members)
+			return usagef("%s has %s and %s: --yes deletes the messages", name, count(g.Messages, "message"), count(g.Members, "member"))
 		}
 		n, err := s.Purge(ctx, name)
 		if err != nil {
-			return reach(err)
+			return asAdmin(err)
 		}
 		p := a.printer()
 		if p.asJSON {
@@ -427,6 +449,6 @@ func (a *app) runPurge(ctx context.Context, name string, yes bool) error {
 				Messages int64  `json:"messages"`
 			}{name, n})
 		}
-		return p.line(fmt.Sprintf("%s  %d messages %s", terminal.Printable(name), n, p.out.Paint(terminal.Green, "deleted")))
+		return p.line(fmt.Sprintf("%s  %s %s", terminal.Printable(name), count(n, "message"), p.out.Paint(terminal.Green, "deleted")))
 	})
 }

@@ -51,7 +51,7 @@ func TestStatusEndsWithExitCode1IfThereIsAnAlarm(t *testing.T) {
 	got := gotapi(t.Context(), nil, "", "status", "--url", srv.URL)
 	want := "store            redis 7.0.15 single, up 2d\n" +
 		"                 3.0 GiB of 4.0 GiB, noeviction, 0 keys evicted\n" +
-		"                 1 masters, 1 replicas, 12 connections\n" +
+		"                 1 master, 1 replica, 12 connections\n" +
 		"history service  v1.2, up 1m30s\n" +
 		"edge ab          3 members in 2 groups\n" +
 		"alarms           none\n"
@@ -62,6 +62,51 @@ func TestStatusEndsWithExitCode1IfThereIsAnAlarm(t *testing.T) {
 	got = gotapi(t.Context(), nil, "", "status", "--url", srv.URL)
 	if got.code != cli.ExitFailed || !strings.Contains(got.out, "GotapiRedisMemory  ") || strings.Contains(got.out, "\x1b") || got.err != "" {
 		t.Errorf("with an alarm: %+v", got)
+	}
+}
+
+// embedded is what the server with the embedded store knows of it.
+const embedded = `{"code":200,"store":{"kind":"embedded","version":"","mode":"","nodes":1,"usedBytes":0,"maxBytes":0,"evictionPolicy":"",
+	"evictedKeys":0,"clients":0,"replicas":0,"uptime":0},"service":{"version":"v1.2","uptime":1},"edges":[{"id":"ab","members":1,"groups":1}],"alarms":[]}`
+
+func answering(t *testing.T, status int, body string) (url string) {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+func TestStatusOfTheEmbeddedStoreSaysOnlyWhatIsKnown(t *testing.T) {
+	got := gotapi(t.Context(), nil, "", "status", "--url", answering(t, http.StatusOK, embedded))
+	want := "store            embedded, in memory: it ends with its process\n" +
+		"history service  v1.2, up 1s\n" +
+		"edge ab          1 member in 1 group\n" +
+		"alarms           none\n"
+	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestARefusedOperatorIsToldWhatTheServerAndTheCommandNeed(t *testing.T) {
+	for status, msg := range map[int]string{401: "the admin secret is missing", 403: "the admin endpoints are off"} {
+		url := answering(t, status, fmt.Sprintf(`{"code":%d,"msg":%q}`, status, msg))
+		for _, command := range []string{"status", "groups", "groups /r", "groups --sort bytes", "top", "purge /r", "purge /r --yes", "ttl /r 1h"} {
+			got := gotapi(t.Context(), nil, "", append(strings.Fields(command), "--url", url)...)
+			if got.code != cli.ExitNotAllowed || !strings.Contains(got.err, msg) || !strings.Contains(got.err, "-admin-secret-file F") || !strings.Contains(got.err, "--token-file F") {
+				t.Errorf("%d, gotapi %s: %+v", status, command, got)
+			}
+		}
+	}
+	for _, ops := range []string{"http://127.0.0.1:1", answering(t, 404, ""), answering(t, 426, ""), answering(t, 200, "<!doctype html>")} {
+		for _, command := range []string{"who /r", "why"} {
+			got := gotapi(t.Context(), nil, "", append(strings.Fields(command), "--ops", ops)...)
+			if got.code == cli.ExitOK || !strings.Contains(got.err, "-ops-listen 127.0.0.1:9090") {
+				t.Errorf("gotapi %s --ops %s: %+v", command, ops, got)
+			}
+		}
 	}
 }
 
@@ -112,6 +157,13 @@ func TestAGroupIsShownWithItsMemoryAndAge(t *testing.T) {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("%q is missing in %+v", want, got)
 		}
+	}
+	if !strings.Contains(got.err, "only with -auth-... or -recall-window") {
+		t.Errorf("no word on why an age is unknown: %q", got.err)
+	}
+	got = gotapi(t.Context(), nil, "", "groups", "/room", "--url", answering(t, http.StatusOK, `{"code":200,"group":"/room"}`))
+	if !strings.Contains(got.out, "newest    none\noldest    none\n") || got.err != "" {
+		t.Errorf("an empty group: %+v", got)
 	}
 }
 

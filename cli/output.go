@@ -84,6 +84,14 @@ func (p *printer) note(style terminal.Style, format string, args ...any) {
 	fmt.Fprintln(p.app.Err, p.err.Paint(style, terminal.Printable(fmt.Sprintf(format, args...))))
 }
 
+// count is a number of things for people: 1 group, 2 groups. noun is the singular.
+func count[N int | int64](n N, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 // event writes what a listener hears.
 func (p *printer) event(e gotapi.Event, at time.Time) error {
 	if p.asJSON {
@@ -101,8 +109,6 @@ func (p *printer) event(e gotapi.Event, at time.Time) error {
 		p.note(terminal.Dim, "connected")
 	case gotapi.Disconnected:
 		p.note(terminal.Yellow, "disconnected: %v; trying again", e.Err)
-	case gotapi.Gap:
-		p.note(terminal.Red, "messages are missing here: %v", e.Err)
 	case gotapi.Recalled:
 		if p.raw {
 			return nil
@@ -137,7 +143,7 @@ func (p *printer) packet(data []byte, at time.Time) error {
 		return p.line(p.head(at, terminal.Dim, c.UUID) + p.out.Paint(terminal.Dim, "was received"))
 	}
 	if !utf8.Valid(data) {
-		return p.line(p.head(at, terminal.Dim, "-") + p.out.Paint(terminal.Dim, fmt.Sprintf("%d bytes", len(data))))
+		return p.line(p.head(at, terminal.Dim, "-") + p.out.Paint(terminal.Dim, count(len(data), "byte")))
 	}
 	return p.line(p.head(at, terminal.Dim, "-") + terminal.Printable(string(data)))
 }

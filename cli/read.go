@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -72,7 +71,7 @@ func (a *app) runHistory(ctx context.Context, group string, f historyFlags) erro
 			break
 		}
 		n += len(page.Packets)
-		p.progress.Show(func() string { return fmt.Sprintf("%d messages", n) })
+		p.progress.Show(func() string { return count(n, "message") })
 	}
 	p.progress.Clear()
 	return nil
@@ -175,7 +174,7 @@ func (a *app) ttl() *cobra.Command {
 func (a *app) runTTL(ctx context.Context, group string, d time.Duration) error {
 	return a.withServer(ctx, func(ctx context.Context, s *server) error {
 		if err := s.SetTTL(ctx, group, d); err != nil {
-			return reach(err)
+			return asAdmin(err)
 		}
 		p := a.printer()
 		if p.asJSON {

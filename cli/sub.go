@@ -70,10 +70,16 @@ func (a *app) listen(ctx context.Context, s *server, group string, f listenFlags
 		defer cancel()
 	}
 	h := hearing{printer: a.printer(), flags: f, began: time.Now()}
+	h.nothingLeft = func(ctx context.Context) bool {
+		limited, cancel := a.limited(ctx)
+		defer cancel()
+		page, err := s.History(limited, group, gotapi.PageRequest{Size: 1})
+		return err == nil && len(page.Packets) == 0 && page.Next == nil
+	}
 	h.printer.raw = f.raw
 	err = h.run(ctx, l)
 	if !f.raw && !a.settings.json {
-		h.printer.note(terminal.Dim, "%d packets in %v, %d reconnections", shown+h.packets, time.Since(h.began).Round(time.Millisecond), max(h.connections-1, 0))
+		h.printer.note(terminal.Dim, "%s in %v, %s", count(shown+h.packets, "packet"), time.Since(h.began).Round(time.Millisecond), count(max(h.connections-1, 0), "reconnection"))
 	}
 	return err
 }
@@ -84,6 +90,10 @@ type hearing struct {
 	flags                listenFlags
 	began                time.Time
 	packets, connections int
+	// nothingLeft reports whether the group has no history.
+	nothingLeft func(context.Context) bool
+	// A gap was told, and no message has come since; it was the last event.
+	missing, justTold bool
 }
 
 func (h *hearing) run(ctx context.Context, l listener) error {
@@ -96,7 +106,7 @@ func (h *hearing) run(ctx context.Context, l listener) error {
 		default:
 			return err
 		}
-		if err := h.take(e); err != nil {
+		if err := h.take(ctx, e); err != nil {
 			return err
 		}
 		if h.flags.count > 0 && h.packets >= h.flags.count {
@@ -105,7 +115,9 @@ func (h *hearing) run(ctx context.Context, l listener) error {
 	}
 }
 
-func (h *hearing) take(e gotapi.Event) error {
+func (h *hearing) take(ctx context.Context, e gotapi.Event) error {
+	closing := h.justTold
+	h.justTold = false
 	switch e.Kind {
 	case gotapi.Connected:
 		h.connections++
@@ -113,10 +125,33 @@ func (h *hearing) take(e gotapi.Event) error {
 		if h.connections == 0 && !h.flags.wait {
 			return fmt.Errorf("%w: %w", errUnreachable, e.Err)
 		}
+		if closing { // the server ends a connection after a gap
+			return nil
+		}
 	case gotapi.Message, gotapi.Packet, gotapi.Receipt:
 		h.packets++
+		h.missing = h.missing && e.Kind != gotapi.Message
+	case gotapi.Gap:
+		if !h.printer.asJSON {
+			h.gap(ctx, e.Err)
+			return nil
+		}
 	}
 	return h.printer.event(e, time.Now())
+}
+
+// gap says for people that messages are missing: once, although the resume that follows has
+// the same gap again.
+func (h *hearing) gap(ctx context.Context, err error) {
+	if h.missing {
+		return
+	}
+	h.missing, h.justTold = true, true
+	if h.nothingLeft(ctx) {
+		h.printer.note(terminal.Red, "the group's history is gone: it was purged, or has expired or was lost")
+		return
+	}
+	h.printer.note(terminal.Red, "messages are missing here: %v", err)
 }
 
 func (a *app) tail() *cobra.Command {

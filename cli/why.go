@@ -113,12 +113,12 @@ func askOps[T any](ctx context.Context, a *app, ops []string, path string, query
 			one := u.JoinPath(path)
 			one.Host, one.RawQuery = host, query.Encode()
 			body, err := getOps(ctx, one)
-			if err != nil {
-				return err
-			}
 			var answer T
-			if json.Unmarshal(body, &answer) != nil {
-				return errors.New(host + " is not an operations port")
+			if err == nil && json.Unmarshal(body, &answer) != nil {
+				err = errors.New(host + " is not an operations port")
+			}
+			if err != nil {
+				return fmt.Errorf("%w; an edge has an operations port with -ops-listen 127.0.0.1:9090, and --ops names it", err)
 			}
 			take(host, answer)
 		}

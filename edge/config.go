@@ -1,7 +1,10 @@
 package edge
 
 import (
+	"context"
 	"flag"
+	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -203,6 +206,34 @@ func (c *Config) CheckFiles() error {
 // SecretFiles returns the paths of the files that hold secrets.
 func (c *Config) SecretFiles() []string {
 	return slices.Concat([]string{c.AdminSecretFile, c.TLSKey, c.HistoryTLSFiles.Key}, c.Access.SecretFiles(), c.Hooks.SecretFiles())
+}
+
+// goodSecretBytes is the length below which an admin secret causes a warning: 128 bits
+// in base64 have 22. It is no error, since servers that have such a secret must start after
+// an update, too.
+const goodSecretBytes = 20
+
+// Warnings returns what is valid, but not wise.
+func (c *Config) Warnings() []string {
+	setting := "-admin-secret-file"
+	if c.AdminSecret != "" {
+		setting = "-admin-secret"
+	}
+	secrets, _ := c.secrets() // CheckFiles returns the error
+	var all []string
+	for _, secret := range secrets {
+		if len(secret) < goodSecretBytes {
+			all = append(all, fmt.Sprintf("%s: a secret of %d bytes will be guessed: use %d or more, as of openssl rand -hex 32", setting, len(secret), goodSecretBytes))
+		}
+	}
+	return all
+}
+
+// warn logs the warnings.
+func (c *Config) warn(ctx context.Context, log *slog.Logger) {
+	for _, warning := range c.Warnings() {
+		log.WarnContext(ctx, "weak setting", "warning", warning)
+	}
 }
 
 // isOrigin reports whether o is "*", or scheme://host without a path.

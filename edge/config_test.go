@@ -65,6 +65,25 @@ func TestEverythingWrongIsNamedAtOnce(t *testing.T) {
 	}
 }
 
+func TestAShortAdminSecretIsAWarningThatNamesTheSetting(t *testing.T) {
+	const good = "0123456789abcdef0123"
+	for name, tt := range map[string]struct {
+		cfg  edge.Config
+		want string
+	}{
+		"none":           {edge.Config{}, ""},
+		"long enough":    {edge.Config{AdminSecret: good}, ""},
+		"short":          {edge.Config{AdminSecret: "fourteen bytes"}, "-admin-secret: a secret of 14 bytes will be guessed: use 20 or more"},
+		"one of a file":  {edge.Config{AdminSecretFile: write(t, "secret", good+"\nshort\n")}, "-admin-secret-file: a secret of 5 bytes will be guessed"},
+		"a missing file": {edge.Config{AdminSecretFile: "/does/not/exist"}, ""},
+	} {
+		got := strings.Join(tt.cfg.Warnings(), "; ")
+		if !strings.HasPrefix(got, tt.want) || (got == "") != (tt.want == "") || strings.Contains(got, "fourteen") {
+			t.Errorf("%s: %q, want %q", name, got, tt.want)
+		}
+	}
+}
+
 func TestRunRefusesWhatItCannotUse(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -126,11 +126,7 @@ func newFrontend(
 	if err != nil {
 		return f, err
 	}
-	for _, secret := range f.secrets {
-		if len(secret) < goodSecretBytes {
-			log.WarnContext(ctx, "the admin secret is short: it can be guessed", "bytes", len(secret), "want", goodSecretBytes)
-		}
-	}
+	cfg.warn(ctx, log)
 	proxies, err := cfg.Limits.headerProxies()
 	if err != nil {
 		return f, err
@@ -217,10 +213,6 @@ func figures(rooms *room.Registry, client *relay.Client) console.Figures {
 	}
 	return f
 }
-
-// goodSecretBytes is the length below which an admin secret causes a warning: 128 bits
-// in base64 have 22.
-const goodSecretBytes = 20
 
 // drain waits until ctx ends, and then until the sessions have ended.
 func drain(ctx context.Context, sessions *session.Server, cfg *Config) error {

@@ -47,11 +47,16 @@ type runningEdge struct {
 
 func start(t *testing.T, cfg edge.Config) *runningEdge {
 	t.Helper()
+	return startLogging(t, cfg, slog.New(slog.DiscardHandler))
+}
+
+func startLogging(t *testing.T, cfg edge.Config, log *slog.Logger) *runningEdge {
+	t.Helper()
 	ready := make(chan net.Addr, 1)
 	cfg.OnReady = func(addr net.Addr) { ready <- addr }
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- edge.Run(ctx, cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry()) }()
+	go func() { ended <- edge.Run(ctx, cfg, log, prometheus.NewRegistry()) }()
 	stopped := false
 	f := &runningEdge{t: t, stop: func() error {
 		if stopped {

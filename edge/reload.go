@@ -98,7 +98,7 @@ func (r *reloader) run(ctx context.Context, reloads <-chan *Config) error {
 			r.reload(cfg)
 		case <-tick.C:
 		}
-		err := r.useSecrets()
+		err := r.useSecrets(ctx)
 		if err != nil && well {
 			r.log.ErrorContext(ctx, "reload the admin secret: keep the previous one", "error", err)
 		}
@@ -119,11 +119,12 @@ func (r *reloader) reload(cfg *Config) {
 }
 
 // useSecrets uses the admin secrets of now.
-func (r *reloader) useSecrets() error {
+func (r *reloader) useSecrets(ctx context.Context) error {
 	secrets, err := r.cfg.secrets()
 	if err == nil && !slices.EqualFunc(secrets, r.secrets, bytes.Equal) {
 		r.secrets = secrets
 		r.frontend.handler.Reconfigure(r.cfg.gatewayOptions(secrets))
+		r.cfg.warn(ctx, r.log)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package edge_test
 import (
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge"
 	"github.com/gotapi/gotapi-ws/hooks"
 	"github.com/gotapi/gotapi-ws/services/health"
+	"github.com/gotapi/gotapi-ws/services/telemetry/telemetrytest"
 )
 
 // ask sends a request with that origin and secret, and returns the status and
@@ -92,6 +94,27 @@ func TestReloadedSettingsAreUsedFromThenOn(t *testing.T) {
 	(&client{t, old}).want(websocket.TextMessage, ack)
 	if _, r, err := dial(websocket.DefaultDialer, "ws://"+f.addr+"/a", nil); err == nil || r.code != http.StatusServiceUnavailable {
 		t.Errorf("a second connection: got %v, want 503", err)
+	}
+}
+
+func TestAShortAdminSecretIsWarnedOfAtStartAndWhenItReplacesAnother(t *testing.T) {
+	t.Parallel()
+	cfg := config(newHistorysvc().start(t))
+	reloads := make(chan *edge.Config)
+	cfg.Reloads = reloads
+	cfg.AdminSecretFile = write(t, "secret", "first")
+	log := new(telemetrytest.Log)
+	startLogging(t, cfg, slog.New(slog.NewTextHandler(log, nil)))
+	if !strings.Contains(log.String(), "-admin-secret-file: a secret of 5 bytes will be guessed") {
+		t.Errorf("the start does not warn:\n%s", log)
+	}
+	if err := os.WriteFile(cfg.AdminSecretFile, []byte("second"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reloads <- &cfg
+	reloads <- &cfg // taken when the one before is in use
+	if !strings.Contains(log.String(), "-admin-secret-file: a secret of 6 bytes will be guessed") {
+		t.Errorf("the reload does not warn:\n%s", log)
 	}
 }
 

@@ -206,6 +206,9 @@ func (c *Config) SecretFiles() []string {
 		c.Access.SecretFiles(), c.Hooks.SecretFiles())
 }
 
+// Warnings returns nothing: the history service accepts no unwise setting.
+func (c *Config) Warnings() []string { return nil }
+
 // noted is a flag.Value that records whether the flag was set.
 type noted struct {
 	flag.Value

@@ -408,6 +408,13 @@ func TestWhoMayDoWhatDoesNotDependOnWhere(t *testing.T) {
 			{"recall the writer's", func(t *testing.T, c string) int {
 				return w.recall(t, c, "/room/1", stored(t, credentials[3], "/room/1"))
 			}, [9]int{401, 403, 403, 200, 200, 403, 200, 401, 401}},
+			{"recall another's that is recalled", func(t *testing.T, c string) int {
+				uuid := stored(t, author, "/room/1")
+				if code := w.recall(t, credentials[4], "/room/1", uuid); code != http.StatusOK && code != cannot {
+					t.Errorf("the moderator: %d", code)
+				}
+				return w.recall(t, c, "/room/1", uuid)
+			}, [9]int{401, 403, 403, 200, 200, 403, 200, 401, 401}},
 			{"recall elsewhere", func(t *testing.T, c string) int {
 				return w.recall(t, c, "/other", stored(t, author, "/other"))
 			}, [9]int{401, 403, 403, 403, 403, 403, 403, 401, 401}},

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -47,18 +48,24 @@ func (c *Config) Validate() error {
 		p.redis = anyRedis
 	}
 	face, history := c.edge(p), c.history(p)
-	var wrong config.Errors
-	wrong.Check(config.IsAddress(history.Listen), "-grpc-listen: %q is not an address such as 127.0.0.1:5998", history.Listen)
-	history.Listen = anyAddress
+	var wrong, ofHistory config.Errors
 	wrong.Add(face.Validate())
-	var ofHistory config.Errors
 	ofHistory.Add(history.Validate())
 	for _, problem := range ofHistory {
-		if !slices.Contains(wrong, problem) { // a setting of both
-			wrong.Add(errors.New("history service: " + problem))
-		}
+		wrong.Add(errors.New(inFlagsOfBoth(problem)))
 	}
 	return wrong.Err()
+}
+
+// inFlagsOfBoth names the flag that a problem of the history service begins with as it is
+// named here.
+func inFlagsOfBoth(problem string) string {
+	rest, ok := strings.CutPrefix(problem, "-")
+	if !ok {
+		return problem
+	}
+	end := max(strings.IndexAny(rest, ":, "), 0)
+	return "-" + historyFlag(rest[:end], flagsOf(new(edge.Config).RegisterFlags)) + rest[end:]
 }
 
 // CheckFiles returns what is wrong with the files that the settings name.
@@ -76,15 +83,14 @@ func (c *Config) SecretFiles() []string {
 	return slices.Compact(all)
 }
 
+// Warnings returns what is valid, but not wise.
+func (c *Config) Warnings() []string { return append(c.Edge.Warnings(), c.History.Warnings()...) }
+
 // anyToken is a placeholder for the service token that Run draws.
 const anyToken = "a token of the right length"
 
 // anyRedis is a placeholder for the embedded store before it runs.
 const anyRedis = "redis://127.0.0.1/0"
-
-// anyAddress is a placeholder for -grpc-listen, which the history service knows by
-// another name.
-const anyAddress = "127.0.0.1:0"
 
 // Probe asks the process that runs with these settings whether both services
 // are well.

@@ -30,12 +30,20 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		case shared(f.Name):
 		case f.Name == "redis":
 			fs.Var(f.Value, f.Name, f.Usage+";\nnone: an embedded store, which keeps nothing after exit")
-		case face.Lookup(f.Name) != nil:
-			fs.Var(f.Value, "grpc-"+f.Name, "history service: "+f.Usage)
+		case historyFlag(f.Name, face) != f.Name:
+			fs.Var(f.Value, historyFlag(f.Name, face), "history service: "+f.Usage)
 		default:
 			fs.Var(f.Value, f.Name, f.Usage)
 		}
 	})
+}
+
+// historyFlag returns the name here of a flag of the history service.
+func historyFlag(name string, face *flag.FlagSet) string {
+	if !shared(name) && face.Lookup(name) != nil {
+		return "grpc-" + name
+	}
+	return name
 }
 
 // shared reports whether one flag is for both services.

@@ -3,6 +3,7 @@ package standalone_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"log/slog"
 	"net"
@@ -12,11 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/gorilla/websocket"
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -267,6 +270,21 @@ func TestABadSettingOfBothServicesIsSaidOnce(t *testing.T) {
 		if len(wrong) != 1 || !strings.Contains(wrong[0], args[0]) {
 			t.Errorf("%q: %q, want one problem that names the setting", args, wrong)
 		}
+	}
+}
+
+func TestASettingThatTheServicesHaveInCommonByNameIsToldApart(t *testing.T) {
+	var cfg standalone.Config
+	parse(t, &cfg, "-drain", "-1s", "-grpc-drain", "-1s", "-grpc-listen", "nowhere", "-history-cap", "0")
+	err := cfg.Validate()
+	var wrong config.Errors
+	if !errors.As(err, &wrong) {
+		t.Fatal(err)
+	}
+	slices.Sort(wrong)
+	want := config.Errors{"-drain: negative", "-grpc-drain: negative", `-grpc-listen: "nowhere" is not an address such as 127.0.0.1:5998`, "-history-cap: less than 1"}
+	if diff := cmp.Diff(want, wrong); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -24,9 +24,8 @@ const (
 var ErrHelp = flag.ErrHelp
 
 // Parse fills the flags of fs. It adds the flag -config, the path of the YAML
-// file. It prints nothing: its error is Errors, all that is wrong. Of the
-// command line this is the first thing only, for what follows it may mean
-// anything.
+// file. It prints nothing: its error is Errors, all that is wrong. A flag with a
+// value that cannot be used keeps the value that it had.
 func Parse(fs *flag.FlagSet, args []string) error {
 	err := parseCommandLine(fs, args)
 	if errors.Is(err, ErrHelp) {
@@ -49,11 +48,40 @@ func parseCommandLine(fs *flag.FlagSet, args []string) error {
 	fs.Usage = func() {}
 	defer explainErrors(fs)()
 	defer endActions(fs)
-	err := fs.Parse(args)
-	if err == nil && fs.NArg() > 0 {
-		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	var wrong Errors
+	for {
+		err := fs.Parse(args)
+		if errors.Is(err, ErrHelp) {
+			return err
+		}
+		rest := fs.Args()
+		switch {
+		case err == nil && len(rest) == 0:
+			return wrong.Err()
+		case err == nil:
+			wrong.Add(fmt.Errorf("unexpected argument %q", rest[0]))
+			rest = rest[1:]
+		case len(rest) == len(args): // "---" and the like
+			wrong.Add(err)
+			rest = rest[1:]
+		default:
+			wrong.Add(err)
+			if isUnknownFlag(err) && takesNext(args[len(args)-len(rest)-1], rest) {
+				rest = rest[1:]
+			}
+		}
+		args = rest
 	}
-	return err
+}
+
+// isUnknownFlag tells it from a bad value. Package flag has no type for it.
+func isUnknownFlag(err error) bool {
+	return strings.HasPrefix(err.Error(), "flag provided but not defined")
+}
+
+// takesNext reports whether the argument after a flag looks like its value.
+func takesNext(flagArg string, rest []string) bool {
+	return !strings.Contains(flagArg, "=") && len(rest) > 0 && !strings.HasPrefix(rest[0], "-")
 }
 
 // readEnvironment sets the flags that are not chosen yet, and marks them as chosen.

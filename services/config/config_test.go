@@ -242,6 +242,52 @@ func TestAllThatIsWrongIsNamedAtOnce(t *testing.T) {
 	}
 }
 
+func TestTheCommandLineIsReadToItsEnd(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"-read-limit", "many", "-wait", "long", "-quiet=perhaps"}, []string{"read-limit", "wait", "quiet"}},
+		{[]string{"-nope", "-wait", "long"}, []string{"nope", "wait"}},
+		{[]string{"-nope", "value", "-wait", "long"}, []string{"nope", "wait"}},
+		{[]string{"-nope=value", "stray", "-wait", "long"}, []string{"nope", `"stray"`, "wait"}},
+		{[]string{"---nope", "-wait", "long"}, []string{"---nope", "wait"}},
+		{[]string{"stray", "-wait", "long"}, []string{`"stray"`, "wait"}},
+	} {
+		fs := newFlags(&settings{})
+		version := config.Action(fs, "version", "print the version")
+		err := config.Parse(fs, append(tt.args, "-version"))
+		var wrong config.Errors
+		if !errors.As(err, &wrong) || len(wrong) != len(tt.want) {
+			t.Errorf("%q: %q, want problems with %q", tt.args, wrong, tt.want)
+			continue
+		}
+		for i, want := range tt.want {
+			if !strings.Contains(wrong[i], want) {
+				t.Errorf("%q: problem %d is %q, want %q in it", tt.args, i+1, wrong[i], want)
+			}
+		}
+		if !*version {
+			t.Errorf("%q: the last flag was not read", tt.args)
+		}
+	}
+}
+
+// Otherwise the 0 that package flag leaves may be wrong once more.
+func TestABadValueLeavesTheOneBefore(t *testing.T) {
+	t.Setenv("GOTAPI_WAIT", "long")
+	want := settings{Listen: ":1", Limit: 10, Wait: time.Second}
+	for _, bad := range []string{"many", "99999999999999999999"} {
+		var got settings
+		if err := config.Parse(newFlags(&got), []string{"-read-limit", bad}); err == nil {
+			t.Fatal("no error")
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", bad, diff)
+		}
+	}
+}
+
 func TestUnknownVariablesAreFoundButThoseOfKubernetesAreNot(t *testing.T) {
 	fs := newFlags(&settings{})
 	config.Action(fs, "version", "print the version")

@@ -7,8 +7,8 @@ import (
 )
 
 // explainErrors makes the flags of fs say what they expect when they are given
-// something else; package flag says "parse error" alone. It returns what undoes
-// that.
+// something else, and keep the value that they had; package flag says "parse error"
+// alone. It returns what undoes that.
 func explainErrors(fs *flag.FlagSet) (undo func()) {
 	fs.VisitAll(func(f *flag.Flag) {
 		if _, ok := f.Value.(*action); !ok {
@@ -28,13 +28,18 @@ type explaining struct{ flag.Value }
 
 // Set implements flag.Value.
 func (e explaining) Set(s string) error {
+	before := e.Value.String()
 	err := e.Value.Set(s)
 	if err == nil {
 		return nil
 	}
+	wanted := wantedBy(e.Value)
+	if wanted != "" { // package flag has set it to 0, which may be wrong once more
+		_ = e.Value.Set(before)
+	}
 	switch err.Error() { // package flag keeps its errors to itself
 	case "parse error":
-		if wanted := wantedBy(e.Value); wanted != "" {
+		if wanted != "" {
 			return errors.New("not " + wanted)
 		}
 	case "value out of range":

@@ -47,6 +47,8 @@ type Settings interface {
 	CheckFiles() error
 	// SecretFiles returns the paths of files that hold secrets.
 	SecretFiles() []string
+	// Warnings returns what is valid, but not wise; each begins with the setting.
+	Warnings() []string
 	// Probe asks the process that runs with the same settings whether it is well.
 	Probe(ctx context.Context) error
 }
@@ -103,22 +105,21 @@ func (p Program[S]) main(ctx context.Context, s *settings[S], stdout, stderr io.
 		return exitCode(config.WriteHelp(stdout, s.flags, p.Summary))
 	case *s.checkConfig:
 		return p.check(s, stdout)
-	case s.err != nil:
-		return p.badSettings(s.err, stderr)
-	case *s.version:
+	case *s.version && s.err == nil:
 		_, err := fmt.Fprintf(stdout, "%s %s\n", p.Name, ReadBuild())
 		return exitCode(err)
 	}
-	if err := s.validate(); err != nil {
+	check := s.check
+	if *s.probe {
+		// Files do not count: while they are wrong, the process goes on with what they
+		// held before.
+		check = s.validate
+	}
+	if err := check(); err != nil {
 		return p.badSettings(err, stderr)
 	}
 	if *s.probe {
 		return p.probe(ctx, s.own, stderr)
-	}
-	// The probe does not look at them: while they are wrong, the process goes on
-	// with what they held before.
-	if err := s.own.CheckFiles(); err != nil {
-		return p.badSettings(err, stderr)
 	}
 	return p.serve(ctx, s, stderr, hangups)
 }
@@ -138,14 +139,12 @@ func (p Program[S]) badSettings(err error, stderr io.Writer) int {
 // check prints what is wrong with the settings, a line each.
 func (p Program[S]) check(s *settings[S], stdout io.Writer) int {
 	var wrong config.Errors
-	wrong.Add(s.err)
-	wrong.Add(s.validate())
-	wrong.Add(s.own.CheckFiles())
+	wrong.Add(s.check())
 	for _, problem := range wrong {
 		fmt.Fprintf(stdout, "%s: %s\n", p.Name, problem)
 	}
-	for _, name := range config.UnknownVariables(s.flags, os.Environ()) {
-		fmt.Fprintf(stdout, "%s: warning: no setting belongs to the environment variable %s\n", p.Name, name)
+	for _, warning := range s.warnings() {
+		fmt.Fprintf(stdout, "%s: warning: %s\n", p.Name, warning)
 	}
 	if len(wrong) > 0 {
 		return ExitFailed

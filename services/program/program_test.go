@@ -62,6 +62,13 @@ func (s *echoSettings) CheckFiles() error {
 
 func (s *echoSettings) SecretFiles() []string { return []string{s.file} }
 
+func (s *echoSettings) Warnings() []string {
+	if s.name == "short" {
+		return []string{"-name: is short"}
+	}
+	return nil
+}
+
 func (s *echoSettings) Probe(ctx context.Context) error { return s.probe(ctx) }
 
 type (
@@ -88,7 +95,7 @@ func mainOf(ctx context.Context, p echoProgram, args ...string) result {
 }
 
 func TestBadSettingIsOneLineAndExitCode2(t *testing.T) {
-	for _, args := range [][]string{{"-nope"}, {"-name", "bad"}, {"-file", "/does/not/exist"}, {"-log-format", "xml"}, {"extra"}} {
+	for _, args := range [][]string{{"-nope"}, {"-name", "bad"}, {"-file", "/does/not/exist"}, {"-log-format", "xml"}, {"extra"}, {"-ops-listen", "nowhere"}} {
 		got := mainOf(t.Context(), echo(), args...)
 		if got.code != ExitUsage || got.stdout != "" {
 			t.Errorf("%q: exit code %d, stdout %q, want 2 and nothing", args, got.code, got.stdout)
@@ -138,6 +145,46 @@ func TestCheckConfigSaysAllThatIsWrong(t *testing.T) {
 	}
 }
 
+func TestCheckConfigSaysEachFaultOnce(t *testing.T) {
+	for _, args := range [][]string{
+		{"-limit", "many", "-name", "bad", "-file", "/does/not/exist", "-ops-listen", "nowhere", "-nope", "-check-config"},
+		{"-check-config", "-limit", "many", "-nope", "-name", "bad", "-ops-listen", "nowhere", "-file", "/does/not/exist"},
+	} {
+		got := mainOf(t.Context(), echo(), args...)
+		if got.code != ExitFailed || strings.Count(got.stdout, "\n") != 5 {
+			t.Errorf("%q: %+v, want five lines", args, got)
+		}
+		for _, want := range []string{"-limit", "-name: is bad", "/does/not/exist", "-ops-listen", "-nope"} {
+			if strings.Count(got.stdout, want) != 1 {
+				t.Errorf("%q: %q is not there once:\n%s", args, want, got.stdout)
+			}
+		}
+	}
+	// The start says as much, in one line.
+	got := mainOf(t.Context(), echo(), "-limit", "many", "-name", "bad", "-file", "/does/not/exist")
+	for _, want := range []string{"-limit", "-name: is bad", "/does/not/exist"} {
+		if got.code != ExitUsage || strings.Count(got.stderr, want) != 1 {
+			t.Errorf("the start: %+v, want %q once", got, want)
+		}
+	}
+}
+
+func TestCheckConfigWarns(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte("a secret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, 0o644); err != nil { //nolint:gosec // that is the point
+		t.Fatal(err)
+	}
+	got := mainOf(t.Context(), echo(), "-check-config", "-name", "short", "-file", file)
+	for _, want := range []string{"warning: -name: is short\n", "warning: " + file + ": every user of this machine can read this secret", "are valid"} {
+		if got.code != ExitOK || !strings.Contains(got.stdout, want) {
+			t.Errorf("%+v, want 0 and %q", got, want)
+		}
+	}
+}
+
 func TestProbeSaysItWithTheExitCode(t *testing.T) {
 	p := echo()
 	p.Run = func(context.Context, *echoSettings, echoProcess) error {
@@ -169,8 +216,8 @@ func TestFailureIsLoggedAndExitCode1(t *testing.T) {
 			t.Errorf("%q: %+v, want 1 and the cause", args, got)
 		}
 	}
-	if got := mainOf(t.Context(), echo(), "-ops-listen", "nowhere"); got.code != ExitFailed || !strings.Contains(got.stderr, "-ops-listen") {
-		t.Errorf("bad -ops-listen: %+v, want 1 and the flag", got)
+	if got := mainOf(t.Context(), echo(), "-ops-listen", "192.0.2.1:1"); got.code != ExitFailed || !strings.Contains(got.stderr, "-ops-listen") {
+		t.Errorf("an address of another machine: %+v, want 1 and the flag", got)
 	}
 }
 

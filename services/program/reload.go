@@ -85,18 +85,13 @@ func (r *reloader[S]) read() (*settings[S], config.Changes, error) {
 // check checks the settings as they were read, and then as they would be in
 // use: with those that are fixed as they are now.
 func (r *reloader[S]) check(s *settings[S], fixed []string) error {
-	var wrong config.Errors
-	wrong.Add(s.err)
-	wrong.Add(s.validate())
-	wrong.Add(s.own.CheckFiles())
-	if len(wrong) > 0 || len(fixed) == 0 {
-		return wrong.Err()
+	if err := s.check(); err != nil || len(fixed) == 0 {
+		return err
 	}
 	for _, name := range fixed {
 		if err := s.flags.Set(name, r.inUse[name]); err != nil {
 			return err
 		}
 	}
-	wrong.Add(s.validate())
-	return wrong.Err()
+	return s.validate()
 }

@@ -97,13 +97,22 @@ func die(sig os.Signal) {
 	}
 }
 
-// warnOfReadable says which secrets everybody on the machine can read or replace.
+// warnOfReadable logs which secrets everybody on the machine can read or replace.
 func warnOfReadable(ctx context.Context, s Settings, log *slog.Logger) {
+	for _, path := range readableSecrets(s) {
+		log.WarnContext(ctx, "every user of this machine can read a secret: chmod o= FILE", "file", path)
+	}
+}
+
+// readableSecrets are the files of secrets that everybody on the machine can read or replace.
+func readableSecrets(s Settings) []string {
+	var all []string
 	for _, path := range s.SecretFiles() {
 		if info, err := os.Stat(path); err == nil && info.Mode()&0o006 != 0 { //nolint:gosec // the operator named it
-			log.WarnContext(ctx, "every user of this machine can read a secret: chmod o= FILE", "file", path, "mode", info.Mode().String())
+			all = append(all, path)
 		}
 	}
+	return all
 }
 
 // limitMemory sets GOMEMLIMIT from the container's limit, unless it is set.

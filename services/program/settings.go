@@ -2,6 +2,7 @@ package program
 
 import (
 	"flag"
+	"os"
 
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/telemetry"
@@ -66,12 +67,35 @@ func (s *settings[S]) canBeReadAgain() bool {
 	return config.CheckAgain(config.Values(s.flags)) == nil
 }
 
+// validate returns what is wrong with the values of settings.
 func (s *settings[S]) validate() error {
 	var wrong config.Errors
+	wrong.Add(s.err)
+	wrong.Check(s.opsListen == "" || config.IsAddress(s.opsListen), "-ops-listen: %q is not an address such as 127.0.0.1:9090", s.opsListen)
 	wrong.Add(s.log.Validate())
 	wrong.Add(s.tracing.Validate())
 	wrong.Add(s.own.Validate())
 	return wrong.Err()
+}
+
+// check returns what is wrong with the settings and with the files that they name.
+func (s *settings[S]) check() error {
+	var wrong config.Errors
+	wrong.Add(s.validate())
+	wrong.Add(s.own.CheckFiles())
+	return wrong.Err()
+}
+
+// warnings are what is valid, but not wise.
+func (s *settings[S]) warnings() []string {
+	var all []string
+	for _, name := range config.UnknownVariables(s.flags, os.Environ()) {
+		all = append(all, "no setting belongs to the environment variable "+name)
+	}
+	for _, path := range readableSecrets(s.own) {
+		all = append(all, path+": every user of this machine can read this secret: chmod o= "+path)
+	}
+	return append(all, s.own.Warnings()...)
 }
 
 // Flags returns all flags of p, for its reference.

@@ -56,5 +56,9 @@ func (h *Handler) serveNoUpgrade(w http.ResponseWriter, r *http.Request, g group
 		writeDenied(w, err)
 		return
 	}
-	httpjson.WriteUpgradeRequired(w, r, "a group is joined over a WebSocket; POST publishes to it")
+	msg := "this is a group: open it in a browser, or join it with a WebSocket client"
+	if g.Publishable() {
+		msg += "; POST publishes to it"
+	}
+	httpjson.WriteUpgradeRequired(w, r, msg)
 }

@@ -59,6 +59,19 @@ func TestUpgradesAreHandedOn(t *testing.T) {
 	}
 }
 
+// A person who calls the address with curl is told what it is for.
+func TestGetSaysWhatToDoWithAGroup(t *testing.T) {
+	rig := newRig(t, Options{})
+	for target, want := range map[string]string{
+		"/":     "this is a group: open it in a browser, or join it with a WebSocket client",
+		"/room": "this is a group: open it in a browser, or join it with a WebSocket client; POST publishes to it",
+	} {
+		if got := rig.do("GET", target, ""); got.code != 426 || got.body != `{"code":426,"msg":"`+want+`"}` {
+			t.Errorf("GET %s: got %d %s, want 426 %q", target, got.code, got.body, want)
+		}
+	}
+}
+
 // TestGetTellsWhyAnUpgradeIsRefused: browsers do not show that answer to their pages.
 func TestGetTellsWhyAnUpgradeIsRefused(t *testing.T) {
 	policy := filepath.Join(t.TempDir(), "policy.yaml")

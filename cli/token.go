@@ -1,0 +1,288 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/cli/internal/terminal"
+)
+
+// tokenFlags are what `gotapi token` and `gotapi token inspect` have in common: what the
+// server is set to.
+type tokenFlags struct {
+	secretFile, keyFile string
+	issuer, claim       string
+	audience            []string
+}
+
+func (f *tokenFlags) register(c *cobra.Command, secretUsage, keyUsage string) {
+	c.Flags().StringVar(&f.secretFile, "secret-file", "", secretUsage)
+	c.Flags().StringVar(&f.keyFile, "key-file", "", keyUsage)
+	c.Flags().StringVar(&f.claim, "claim", access.DefaultClaim, "`name` of the claim with the rights, the server's -auth-claim")
+}
+
+// keys reads the file of keys; nil: no flag names one.
+func (f *tokenFlags) keys() (*access.Keys, error) {
+	flag, path, parse := "--secret-file", f.secretFile, access.ParseSecret
+	switch {
+	case f.secretFile != "" && f.keyFile != "":
+		return nil, usagef("--secret-file and --key-file exclude each other")
+	case f.keyFile != "":
+		flag, path, parse = "--key-file", f.keyFile, access.ParsePEM
+	case f.secretFile == "":
+		return nil, nil
+	}
+	b, err := os.ReadFile(path) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, usagef("%s: %w", flag, err)
+	}
+	keys, err := parse(b)
+	if err != nil {
+		return nil, usagef("%s: %s: %w", flag, path, err)
+	}
+	return keys, nil
+}
+
+// newTokenFlags are those of `gotapi token`.
+type newTokenFlags struct {
+	tokenFlags
+	subject  string
+	lifetime time.Duration
+	grant    access.Grant
+}
+
+func (a *app) token() *cobra.Command {
+	var f newTokenFlags
+	c := &cobra.Command{
+		Use:   "token [flags]",
+		Short: "Make a token for a user; inspect explains one",
+		Long: "Makes a JSON Web Token with the server's secret, or a private key, and writes it, and nothing\n" +
+			"else, to standard output. It asks no server. A PATTERN is a group, in which * stands for a\n" +
+			"segment, ** at the end for all that follows, and $sub for the user; flags with one may be\n" +
+			"repeated. Without any right, the server's -auth-policy-file decides.",
+		Example: "  gotapi token --secret-file secret --sub alice --join '/room/**' --publish '/room/**' --read '/room/**'\n" +
+			"  gotapi token --key-file key.pem --sub ops --admin '/**' --for 5m >token",
+		Args: exactly(),
+		RunE: func(*cobra.Command, []string) error { return a.runToken(f) },
+	}
+	f.register(c, "`path` of the secret of HS256, the server's -auth-secret-file; the first line signs",
+		"`path` of the private key of RS256, ES256 or EdDSA, PEM; the server's -auth-keys-file has the public one")
+	c.Flags().StringVar(&f.subject, "sub", "", "`name` of the user")
+	c.Flags().DurationVar(&f.lifetime, "for", time.Hour, "how long the token holds")
+	c.Flags().StringVar(&f.issuer, "iss", "", "`issuer`, the server's -auth-issuer")
+	c.Flags().StringArrayVar(&f.audience, "aud", nil, "`audience`, one of the server's -auth-audience; may be repeated")
+	for _, right := range []struct {
+		name, usage string
+		patterns    *[]string
+	}{
+		{"join", "to become a member of groups of this `PATTERN`", &f.grant.Join},
+		{"publish", "to publish to groups of this `PATTERN`", &f.grant.Publish},
+		{"read", "to read the history of groups of this `PATTERN`", &f.grant.Read},
+		{"recall-own", "to recall one's own messages in groups of this `PATTERN`", &f.grant.Recall.Own},
+		{"recall-any", "to recall all messages in groups of this `PATTERN`", &f.grant.Recall.Any},
+		{"admin", "to administer groups of this `PATTERN`", (*[]string)(&f.grant.Admin)},
+	} {
+		c.Flags().StringArrayVar(right.patterns, right.name, nil, right.usage)
+	}
+	c.Flags().StringVar(&f.grant.Recall.Short, "recall", "", "own or any: `whose` messages may be recalled in the groups of --publish")
+	c.AddCommand(a.inspect())
+	return c
+}
+
+func (f *newTokenFlags) validate() error {
+	recall := &f.grant.Recall
+	switch {
+	case f.secretFile == "" && f.keyFile == "":
+		return usagef("--secret-file or --key-file is missing: it signs the token")
+	case f.lifetime < time.Second:
+		return usagef("--for: less than 1s")
+	case f.claim == "":
+		return usagef("--claim: is empty")
+	case !slices.Contains([]string{"", "own", "any"}, recall.Short):
+		return usagef("--recall: %q is not own or any; --recall-own and --recall-any take a PATTERN", recall.Short)
+	case recall.Short != "" && len(recall.Own)+len(recall.Any) > 0:
+		return usagef("--recall excludes --recall-own and --recall-any")
+	case recall.Short != "" && len(f.grant.Publish) == 0:
+		return usagef("--recall holds in the groups of --publish: that is missing")
+	}
+	return nil
+}
+
+func (a *app) runToken(f newTokenFlags) error {
+	if err := f.validate(); err != nil {
+		return err
+	}
+	keys, err := f.keys()
+	if err != nil {
+		return err
+	}
+	claims := &access.Claims{Subject: f.subject, Issuer: f.issuer, Audience: f.audience, Expires: time.Now().Add(f.lifetime)}
+	if len(f.grant.ByPattern()) > 0 {
+		claims.Grant = &f.grant
+	}
+	token, err := keys.Issue(claims, f.claim)
+	if err != nil {
+		return usageError{err}
+	}
+	p := a.printer()
+	if p.asJSON {
+		return p.json(struct {
+			Token   string    `json:"token"`
+			Expires time.Time `json:"expires"`
+		}{token, claims.Expires.UTC().Truncate(time.Second)})
+	}
+	return p.line(token)
+}
+
+func (a *app) inspect() *cobra.Command {
+	var f tokenFlags
+	c := &cobra.Command{
+		Use:   "inspect [TOKEN|-] [flags]",
+		Short: "Explain a token, and whether a server takes it",
+		Long: "Shows what a token says, its times in words, and its rights by pattern. With a key it checks\n" +
+			"the signature; with --iss and --aud, those claims as well. If a server refuses the token, the\n" +
+			"exit code is 1. Without TOKEN it takes GOTAPI_TOKEN or --token-file; - is standard input, which\n" +
+			"no other user of this machine can see. It asks no server.",
+		Example: "  gotapi token inspect --secret-file secret - <token",
+		Args:    between(0, 1, "TOKEN"),
+		RunE:    func(_ *cobra.Command, args []string) error { return a.runInspect(f, args) },
+	}
+	f.register(c, "`path` of the secret of HS256, the server's -auth-secret-file", "`path` of the public or private key of RS256, ES256 or EdDSA, PEM")
+	c.Flags().StringVar(&f.issuer, "iss", "", "`issuer` that the server wants: -auth-issuer")
+	c.Flags().StringArrayVar(&f.audience, "aud", nil, "`audience` that the server wants: -auth-audience; one of them, if repeated")
+	return c
+}
+
+// maxToken bounds what is read of standard input; servers take 8 KiB.
+const maxToken = 64 << 10
+
+func (a *app) tokenToInspect(args []string) (token string, err error) {
+	switch {
+	case len(args) == 0:
+		token, err = a.settings.readToken()
+	case args[0] == "-":
+		var b []byte
+		b, err = io.ReadAll(io.LimitReader(a.In, maxToken))
+		token = strings.TrimSpace(string(b))
+	default:
+		token = args[0]
+	}
+	if err == nil && token == "" {
+		err = usagef("TOKEN is missing: give it, - for standard input, GOTAPI_TOKEN or --token-file")
+	}
+	return token, err
+}
+
+func (a *app) runInspect(f tokenFlags, args []string) error {
+	token, err := a.tokenToInspect(args)
+	if err != nil {
+		return err
+	}
+	keys, err := f.keys()
+	if err != nil {
+		return err
+	}
+	server := access.Config{Issuer: f.issuer, Audience: strings.Join(f.audience, ","), Leeway: access.DefaultLeeway, Claim: f.claim}
+	said, err := server.Explain(token, keys)
+	if err != nil {
+		return usageError{err}
+	}
+	if err := a.showToken(said, f.claim); err != nil {
+		return err
+	}
+	if said.Refused != nil {
+		return reportedError{said.Refused}
+	}
+	return nil
+}
+
+// inspected is what --json writes of a token.
+type inspected struct {
+	Header    map[string]any         `json:"header"`
+	Claims    map[string]any         `json:"claims"`
+	Rights    []access.PatternRights `json:"rights"`
+	Signature access.Signature       `json:"signature"`
+	Refused   string                 `json:"refused,omitempty"`
+}
+
+func (a *app) showToken(t *access.Token, claim string) error {
+	p := a.printer()
+	rights := []access.PatternRights{}
+	if t.Grant != nil {
+		rights = append(rights, t.Grant.ByPattern()...)
+	}
+	if p.asJSON {
+		out := inspected{Header: t.Header, Claims: t.Claims, Rights: rights, Signature: t.Signature}
+		if t.Refused != nil {
+			out.Refused = t.Refused.Error()
+		}
+		return p.json(out)
+	}
+	table := a.table()
+	row := func(name, text string) {
+		fmt.Fprintf(table, "%s\t%s\n", terminal.Printable(name), terminal.Printable(text))
+	}
+	for _, name := range slices.Sorted(maps.Keys(t.Header)) {
+		row(name, plain(t.Header[name]))
+	}
+	now := time.Now()
+	for _, name := range slices.Sorted(maps.Keys(t.Claims)) {
+		at, isTime := map[string]time.Time{"iat": t.Issued, "nbf": t.NotBefore, "exp": t.Expires}[name]
+		switch {
+		case name == claim && t.Grant != nil: // below
+		case isTime && !at.IsZero():
+			row(name, when(at, now))
+		default:
+			row(name, plain(t.Claims[name]))
+		}
+	}
+	for _, r := range rights {
+		row("in "+r.Pattern, strings.Join(r.Rights, ", "))
+	}
+	if _, has := t.Claims[claim]; !has {
+		row("rights", "no claim "+claim+": the server's -auth-policy-file decides")
+	} else if len(rights) == 0 {
+		row("rights", "none")
+	}
+	row("signature", map[access.Signature]string{
+		access.Unchecked: "not checked; --secret-file or --key-file checks it", access.Valid: "valid", access.Invalid: "wrong",
+	}[t.Signature])
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if t.Refused != nil {
+		return p.line(p.out.Paint(terminal.Red, "refused") + ": " + terminal.Printable(t.Refused.Error()))
+	}
+	return nil
+}
+
+// plain is a JSON value for people: a string without its quotes.
+func plain(v any) string {
+	if text, ok := v.(string); ok {
+		return text
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprint(v)
+	}
+	return string(b)
+}
+
+// when is a time, and how far it is from now.
+func when(at, now time.Time) string {
+	distance := at.Sub(now).Round(time.Second)
+	words := "in " + seconds(int64(distance/time.Second))
+	if distance <= 0 {
+		words = seconds(int64(-distance/time.Second)) + " ago"
+	}
+	return at.UTC().Format(time.RFC3339) + ", " + words
+}
