@@ -138,7 +138,8 @@ test-browsers: redis build clients/js/node_modules/.package-lock.json clients/co
 # ---- checks and tests
 
 .PHONY: lint
-lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone
+lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, turns of phrase, unreachable code, tidy modules, modules that build alone
+	scripts/words.sh
 	$(BIN)/golangci-lint run --allow-parallel-runners $(PACKAGES)
 	scripts/deadcode.sh $(BIN)/deadcode $(MAINS) ./standalone/cmd/reference
 	scripts/modules.sh $(MODULES)
