@@ -63,7 +63,7 @@ type Held struct {
 }
 
 // TryAcquire takes n bytes if they are there at once. More than a key may hold counts
-// as all that it may hold.
+// as everything it may hold.
 func (s *Share) TryAcquire(key string, n int64) (h Held, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
