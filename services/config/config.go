@@ -24,8 +24,8 @@ const (
 var ErrHelp = flag.ErrHelp
 
 // Parse fills the flags of fs. It adds the flag -config, the path of the YAML
-// file. It prints nothing: its error is Errors, all that is wrong. A flag with a
-// value that cannot be used keeps the value that it had.
+// file. It prints nothing: its error is Errors, everything that is wrong. A flag
+// with a value that cannot be used keeps the value that it had.
 func Parse(fs *flag.FlagSet, args []string) error {
 	err := parseCommandLine(fs, args)
 	if errors.Is(err, ErrHelp) {
