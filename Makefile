@@ -147,6 +147,11 @@ lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code,
 outsider: ## prove that others can `go install` the programs and import the Go client
 	scripts/outsider.sh
 
+.PHONY: words
+words: ## refuse turns of phrase, and lines of Markdown over 100 columns (part of lint)
+	scripts/words.sh
+lint: words
+
 .PHONY: fmt
 fmt: $(golangci-lint_TOOL) $(buf_TOOL) ## format Go and proto files
 	$(BIN)/golangci-lint fmt $(FOLDERS)

@@ -332,7 +332,7 @@ func TestWithoutSettingsEverythingIsOpenButAdministration(t *testing.T) {
 			}
 		}
 		if id.MayAdminister() == nil || id.May(Admin, "/any/group/") == nil {
-			t.Error("everybody may administer")
+			t.Error("everyone may administer")
 		}
 		if id.Author() != nil {
 			t.Error("authors are kept although nobody asks for them")

@@ -200,7 +200,7 @@ func TestKeysDoNotOutliveTheirMaximalAge(t *testing.T) {
 	pair := keyPairs(t)["ES256"]
 	keys := jwksOf(t, map[string]any{"one": pair.private.Public()})
 	for name, outage := range map[string]func(from *issuer){
-		"is away":     func(from *issuer) { from.set("", 0, false) },
+		"is down":     func(from *issuer) { from.set("", 0, false) },
 		"hangs":       func(from *issuer) { from.set("", 200, true) },
 		"has no keys": func(from *issuer) { from.set(`{"keys":[]}`, 200, false) },
 	} {

@@ -21,7 +21,7 @@ import (
 	"github.com/gotapi/gotapi-ws/cli"
 )
 
-var update = flag.Bool("update", false, "write the reference of docs/cli.md anew")
+var update = flag.Bool("update", false, "write the reference of docs/cli.md again")
 
 // outcome is what a command left behind.
 type outcome struct {

@@ -348,7 +348,7 @@ func numbers(all []load) map[string]uint64 {
 }
 
 // rate fills in the rates. A group that was not there before began meanwhile; one whose
-// numbers fell began anew.
+// numbers fell began again.
 func rate(all []load, before map[string]uint64, seconds float64) {
 	if before == nil {
 		return

@@ -81,7 +81,7 @@ func (l boundedListener) Accept() (net.Conn, error) {
 
 func (b *bounds) refuse(conn *net.TCPConn, why string) {
 	b.refused.WithLabelValues(why).Inc()
-	level := slog.LevelDebug // anybody can cause it
+	level := slog.LevelDebug // any client can cause it
 	if why == tooManyFiles {
 		level = slog.LevelWarn
 	}

@@ -569,7 +569,7 @@ func TestPublishesThatCannotFinishAreCutOffAfterTheDrainTime(t *testing.T) {
 	cfg.Embedded = true
 	s := startWith(t, cfg, redis)
 	e := s.edge(t, 7)
-	redis.SetError("LOADING for ever")
+	redis.SetError("LOADING forever")
 	e.send(&relayv1.ConnectRequest{Publishes: []*relayv1.Publish{e.data(1, "u1")}})
 	e.send(&relayv1.ConnectRequest{Publishes: []*relayv1.Publish{e.data(2, "u2")}})
 	e.until(func() bool { return e.received == 2 })

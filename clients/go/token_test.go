@@ -25,7 +25,7 @@ func (i *issuer) token(_ context.Context, why gotapi.TokenReason) (string, error
 	defer i.mu.Unlock()
 	i.why = append(i.why, why.String())
 	if len(i.tokens) == 0 {
-		return "", errors.New("the identity service is away")
+		return "", errors.New("the identity service is down")
 	}
 	token := i.tokens[0]
 	i.tokens = i.tokens[1:]
@@ -104,7 +104,7 @@ func TestAMemberOutlastsASourceThatFails(t *testing.T) {
 		TokenSource: func(ctx context.Context, why gotapi.TokenReason) (string, error) {
 			if !failed {
 				failed = true
-				return "", errors.New("the identity service is away")
+				return "", errors.New("the identity service is down")
 			}
 			return i.token(ctx, why)
 		},

@@ -22,7 +22,7 @@ func checkLimits(t *testing.T, where, program string, env map[string]string) {
 	switch {
 	case program == "historysvc":
 		if d, err := time.ParseDuration(env["GOTAPI_HISTORY_RETENTION"]); err != nil || d <= 0 {
-			t.Errorf("%s: groups stay for ever: GOTAPI_HISTORY_RETENTION=%s", where, env["GOTAPI_HISTORY_RETENTION"])
+			t.Errorf("%s: groups never expire: GOTAPI_HISTORY_RETENTION=%s", where, env["GOTAPI_HISTORY_RETENTION"])
 		}
 		return
 	case env["GOTAPI_TRUSTED_PROXIES"] != "":
@@ -35,7 +35,7 @@ func checkLimits(t *testing.T, where, program string, env map[string]string) {
 	}
 }
 
-// TestShippedFilesLimitWhatOneClientMayDo: everybody can reach what they start.
+// TestShippedFilesLimitWhatOneClientMayDo: everyone can reach what they start.
 func TestShippedFilesLimitWhatOneClientMayDo(t *testing.T) {
 	checked := 0
 	for name, files := range variants {

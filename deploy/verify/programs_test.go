@@ -72,7 +72,7 @@ func need(t *testing.T, tool string) {
 	}
 }
 
-// run runs a command and returns its exit code and all that it wrote.
+// run runs a command and returns its exit code and output.
 func run(t *testing.T, env []string, name string, args ...string) (code int, out string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -189,7 +189,7 @@ func failMachine(ctx context.Context, b *bed, target int) (string, func(), []*no
 		return "", nil, nil, err
 	}
 	path, synced, err := n.appendOnlyFile(ctx)
-	if err != nil { // nothing will start it anew, with fsyncs
+	if err != nil { // nothing will restart it, with fsyncs
 		again := n.direct.ConfigSet(context.WithoutCancel(ctx), "appendfsync", "always").Err()
 		return "", nil, nil, errors.Join(err, again)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // presenceWithin is when the figures must be right again after the last fault: an
-// edge that died is forgotten after 5 s, and edges report all that they have every
+// edge that died is forgotten after 5 s, and edges report everything they have every
 // 10 s, should Redis have lost it.
 const presenceWithin = 20 * time.Second
 

@@ -214,7 +214,7 @@ func keysOf(t *testing.T, r redis.UniversalClient, group string) []string {
 	return keys
 }
 
-// contents returns all that a key holds.
+// contents returns the content of a key.
 func contents(t *testing.T, r redis.UniversalClient, key string) string {
 	t.Helper()
 	switch kind := result(t, r.Type(t.Context(), key)); kind {

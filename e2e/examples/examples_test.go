@@ -117,9 +117,9 @@ func TestWatchGoesOnWhenItsServerComesBack(t *testing.T) {
 			there.run("publish", "first")
 			here.want(lines, `"first"`)
 			watched.Kill()
-			there.run("publish", "while it is away")
+			there.run("publish", "while it is down")
 			watched.Start()
-			here.want(lines, "watching", `"while it is away"`)
+			here.want(lines, "watching", `"while it is down"`)
 			there.run("publish", "last")
 			here.want(lines, `"last"`)
 

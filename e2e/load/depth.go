@@ -176,7 +176,7 @@ func turnoverPart(ctx context.Context, d *deep, _ depthPlan) error {
 
 // ---- one list
 
-// lengthsPart makes one list after another, and measures all that is done with
+// lengthsPart makes one list after another, and measures everything that is done with
 // one of that length.
 func lengthsPart(ctx context.Context, d *deep, plan depthPlan) error {
 	for g, length := range plan.lengths {

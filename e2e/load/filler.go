@@ -73,7 +73,7 @@ func (c *historyClient) store(parent context.Context, window int, messages func(
 		cancel() // nothing more can be sent, either
 	})
 	sent := f.send(messages)
-	// All that is unanswered has a place in answers: when it is full again, nothing is.
+	// Each unanswered message has taken a token: when answers is full again, none is left.
 	for range window {
 		if sent != nil || !f.take(f.answers) {
 			break

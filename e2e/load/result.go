@@ -21,7 +21,7 @@ type figure struct {
 	value float64
 }
 
-// figures returns all that was measured, in the order of the columns of a row.
+// figures returns everything that was measured, in the order of the columns of a row.
 func (r result) figures() []figure {
 	perMillion := func(d time.Duration) float64 { return d.Seconds() / float64(r.count) * 1e6 }
 	return append([]figure{

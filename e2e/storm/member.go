@@ -37,7 +37,7 @@ type member struct {
 	fault    atomic.Pointer[string]
 
 	mu sync.Mutex
-	// The first connection after the storm began, and when it had all that had
+	// The first connection after the storm began, and when it had everything that had
 	// been acked by then.
 	backAt, wholeAt time.Time
 	owed            int64

@@ -61,7 +61,7 @@ func startBed(tb testbed.TB, cfg config) *bed {
 type report struct {
 	cfg config
 	// From the beginning of the storm until each member was connected again, and
-	// until it had all that had been acked by then.
+	// until it had everything that had been acked by then.
 	back, whole []time.Duration
 	// Connections that were refused by the rate.
 	refused int64

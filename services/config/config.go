@@ -24,7 +24,7 @@ const (
 var ErrHelp = flag.ErrHelp
 
 // Parse fills the flags of fs. It adds the flag -config, the path of the YAML
-// file. It prints nothing: its error is Errors, all that is wrong. Of the
+// file. It prints nothing: its error is Errors, everything that is wrong. Of the
 // command line this is the first thing only, for what follows it may mean
 // anything.
 func Parse(fs *flag.FlagSet, args []string) error {

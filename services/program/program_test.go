@@ -163,9 +163,9 @@ func TestProbeSaysItWithTheExitCode(t *testing.T) {
 
 func TestFailureIsLoggedAndExitCode1(t *testing.T) {
 	p := echo()
-	p.Run = func(context.Context, *echoSettings, echoProcess) error { return errors.New("redis is away") }
+	p.Run = func(context.Context, *echoSettings, echoProcess) error { return errors.New("redis is down") }
 	for _, args := range [][]string{nil, {"-ops-listen", "127.0.0.1:0"}} {
-		if got := mainOf(t.Context(), p, args...); got.code != ExitFailed || !strings.Contains(got.stderr, "redis is away") {
+		if got := mainOf(t.Context(), p, args...); got.code != ExitFailed || !strings.Contains(got.stderr, "redis is down") {
 			t.Errorf("%q: %+v, want 1 and the cause", args, got)
 		}
 	}

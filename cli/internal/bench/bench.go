@@ -10,7 +10,7 @@
 // Open loop (Rate above 0): messages are due at fixed times, whether the server
 // keeps up or not, as those of people are. Latencies are counted from when a message
 // was due, not from when it was sent: a server that hangs for a second delays
-// all that was due in that second, and the figures say so (no coordinated omission).
+// everything that was due in that second, and the figures say so (no coordinated omission).
 package bench
 
 import (

@@ -47,7 +47,7 @@ type Latency struct {
 	Max  float64 `json:"max"`
 }
 
-// Complete reports whether the measurement can be trusted: all that was due was sent and
+// Complete reports whether the measurement can be trusted: everything due was sent and
 // acked, and all deliveries came.
 func (r Report) Complete() bool {
 	return r.Refused == 0 && r.Unanswered == 0 && r.Unsent == 0 && r.Deliveries >= r.Expected && r.Gaps == 0

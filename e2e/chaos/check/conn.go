@@ -210,7 +210,7 @@ func (w *walk) forks(e *Event, rule Rule, format string, args ...any) {
 	w.violations = w.violations[:n]
 }
 
-// began checks where a stream without ?after= begins: somewhere before all that
+// began checks where a stream without ?after= begins: somewhere before everything that
 // was sent after the join. On an edge that lags behind, that may be a while before.
 func (w *walk) began(e *Event, at int) {
 	for i := at - 1; i >= 0; i-- {

@@ -92,7 +92,7 @@ func (c *checker) fresh(p *Page) {
 			continue
 		}
 		if top < 0 && c.recalledAbove(i, p) >= p.Size {
-			continue // all that the page covers was recalled
+			continue // everything that the page covers was recalled
 		}
 		c.violate(PagesAreHistory, nil, "a page asked for at %.3f s begins at place %d; %s (place %d) was acked at %.3f s", p.Asked.Seconds(), top, e.UUID, i, at.Seconds())
 		return

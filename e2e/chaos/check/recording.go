@@ -14,7 +14,7 @@ type Span struct{ From, To Time }
 
 func (s Span) holds(at Time) bool { return s.From <= at && at <= s.To }
 
-// Recording is all that happened in the groups of a run.
+// Recording is everything that happened in the groups of a run.
 type Recording struct {
 	Groups []*Group
 	// Acks waited for all replicas: nothing that was acked, or passed on, may be lost,

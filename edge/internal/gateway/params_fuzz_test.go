@@ -88,7 +88,7 @@ func faults(values url.Values) map[string]bool {
 	return bad
 }
 
-// asks says whether a number stands for the parameter: its value, or absence.
+// asks reports whether a number stands for the parameter: its value, or absence.
 func asks(values url.Values, name string, got int64, given bool) bool {
 	if !values.Has(name) {
 		return got == 0

@@ -37,7 +37,7 @@ var connectBackoff = backoff.Config{
 
 // serviceConfig spreads calls over the history services that report to be healthy and
 // that answer. A unary call that finds a service gone or without its Redis is made
-// again at once, on another one: all that an edge calls may be done twice. Throttling
+// again at once, on another one: every call of an edge may be done twice. Throttling
 // stops that while most calls fail.
 const serviceConfig = `{
 	"loadBalancingConfig": [{"` + balancerName + `": {}}],

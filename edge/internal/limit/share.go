@@ -19,7 +19,7 @@ func isStranger(key string) bool { return strings.HasPrefix(key, strangerPrefix)
 
 // Share is a bounded number of bytes, or of places, that clients hold together. One key
 // (the address or the user of a client, or a group) holds at most a quarter of it, and
-// all addresses together three quarters, as anybody may have many of them; the key "" is
+// all addresses together three quarters, as anyone may have many of them; the key "" is
 // not bounded by itself. Those that wait are served in order, but those that may not
 // have more keep no others waiting.
 type Share struct {
@@ -63,7 +63,7 @@ type Held struct {
 }
 
 // TryAcquire takes n bytes if they are there at once. More than a key may hold counts
-// as all that it may hold.
+// as everything it may hold.
 func (s *Share) TryAcquire(key string, n int64) (h Held, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

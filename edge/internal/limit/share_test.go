@@ -126,7 +126,7 @@ func TestBudgetIsHalfOfTheMemory(t *testing.T) {
 	}
 }
 
-// Anybody may have many addresses, and with them all of a budget.
+// Anyone may have many addresses, and with them all of a budget.
 func TestStrangersLeaveAQuarterToCallersThatAreKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewShare(400)

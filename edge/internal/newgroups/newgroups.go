@@ -63,7 +63,7 @@ func (p *Publisher) refusal(g group.Name, again time.Duration) relay.Result {
 	defer cancel()
 	switch exists, err := p.store.Exists(ctx, g); {
 	case err != nil:
-		return relay.Result{Outcome: relay.Unavailable, Reason: "nobody says whether the group is new"}
+		return relay.Result{Outcome: relay.Unavailable, Reason: "cannot find out whether the group is new"}
 	case !exists:
 		p.limits.Refuse()
 		return relay.Result{Outcome: relay.Busy, Reason: "too many new groups of this client", Again: again}

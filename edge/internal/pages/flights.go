@@ -14,7 +14,7 @@ import (
 const patience = 100 * time.Millisecond
 
 // flights lets requests for one page share calls. A request that comes while a call is
-// under way waits for the next one, together with all that come until that begins. A
+// under way waits for the next one, together with all others that come until that begins. A
 // call never answers a request that came after it began: each request gets a page that
 // is no older than itself, as with a call of its own. A call ends when nobody waits for
 // it any more.
@@ -123,7 +123,7 @@ func (f *flight) wait(ctx context.Context) {
 	}
 }
 
-// run makes the call for all that wait for mine.
+// run makes the call for all those that wait for mine.
 func (f *flights) run(k flightKey, mine *flight, call func(context.Context) (Page, error)) {
 	defer mine.cancel()
 	defer close(mine.done) // also when it panics

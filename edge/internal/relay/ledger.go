@@ -111,7 +111,7 @@ func (l *ledger) remove(e *entry) {
 // result.
 func (l *ledger) allAnswered() bool { return l.first == l.unsent }
 
-// mayBeRewritten reports whether all that was written to the present stream without
+// mayBeRewritten reports whether everything that was written to the present stream without
 // a result may be written again.
 func (l *ledger) mayBeRewritten() bool {
 	for e := l.first; e != l.unsent; e = e.next {

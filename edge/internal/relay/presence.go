@@ -8,7 +8,7 @@ import (
 )
 
 // refreshEvery is how often all counts are reported although few have changed:
-// the store forgets them when it is away for long, and loses some in a failover.
+// the store forgets them when it is down for long, and loses some in a failover.
 const refreshEvery = 10 * time.Second
 
 // reporter makes the member reports of one stream: all counts first, and again now

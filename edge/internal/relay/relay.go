@@ -70,7 +70,7 @@ const (
 	Unknown
 	// Denied: the application does not allow it, code 403. The relay never says so.
 	Denied
-	// Unchecked: the application did not say whether it allows it, code 503; certainly
+	// Unchecked: the application gave no verdict, code 503; certainly
 	// not stored. The relay never says so.
 	Unchecked
 )

@@ -100,7 +100,7 @@ func (c *Client) opened(l *link) {
 
 // broke closes the books of a stream: messages will be written again, other
 // packets that were written are given up. A service that ended the stream in
-// order has sent the results of all that it took, and took no more than it confirmed.
+// order has sent the results of everything it took, and took no more than it confirmed.
 func (c *Client) broke(inOrder bool) {
 	c.giveUp("the connection to the history service broke", func() []*entry {
 		taken := c.link.sent

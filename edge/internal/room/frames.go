@@ -7,7 +7,7 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// This file is all that the package knows of what members see: each thing that
+// This file is everything that the package knows of what members see: each thing that
 // happens to a member, as a frame.
 
 const (

@@ -161,7 +161,7 @@ func (w *world) act() {
 		}
 		w.broken = !w.broken
 	case n < 43:
-		w.relay.FailReads(errors.New("the store is away"))
+		w.relay.FailReads(errors.New("the store is down"))
 	case n < 45:
 		w.relay.FailReads(nil)
 	case n < 46 && w.rand.IntN(3) == 0:
@@ -360,7 +360,7 @@ func (a *actor) matchesSomewhere(events []stream.Event, got []string) error {
 	return err
 }
 
-// matches says whether got is the stream from start on.
+// matches reports whether got is the stream from start on.
 func (a *actor) matches(events []stream.Event, start int, got []string) error {
 	c := cursor{
 		got: got, dups: make(map[string]int), had: make(map[string]bool), before: make(map[string]bool),

@@ -23,7 +23,7 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// A burst of all that the senders' windows allow closes no member that reads, and
+// A burst of everything that the senders' windows allow closes no member that reads, and
 // leaves none without a message.
 func TestBurstClosesNoMemberThatReads(t *testing.T) {
 	const readers, message = 8, 32_000

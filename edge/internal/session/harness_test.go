@@ -27,7 +27,7 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// edge is a server with all that it needs, in a synctest bubble, on
+// edge is a server with everything it needs, in a synctest bubble, on
 // connections in memory.
 type edge struct {
 	*testing.T
@@ -160,7 +160,7 @@ func (e *edge) tryDial(path string, header http.Header) (*websocket.Conn, answer
 	return conn, answer{resp.StatusCode, resp.Header}, err
 }
 
-// dial connects, and reads all that comes.
+// dial connects, and reads everything that comes.
 func (e *edge) dial(path string) *client {
 	e.Helper()
 	c := e.dialDeaf(path)

@@ -4,7 +4,7 @@
 //
 // Writing is our own. A broadcast is made into a Frame once and put on the
 // Outbox of every receiver. The few workers of a Flusher write for all of them, and
-// send all that waits for a peer in one write: the system call is what a delivery
+// send everything that waits for a peer in one write: the system call is what a delivery
 // costs.
 //
 // Nothing here blocks a sender. A peer that does not read fills its Outbox and is

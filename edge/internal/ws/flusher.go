@@ -18,7 +18,7 @@ const (
 )
 
 // Flusher writes for many Outboxes with few goroutines, the workers. An Outbox waits
-// in line, and all that has come for it until its turn leaves in one write: the more
+// in line, and everything that has come for it until its turn leaves in one write: the more
 // there is to do, the less each message costs. A worker never blocks: a peer that
 // does not take all of it gets a goroutine of its own, as does one behind TLS.
 //

@@ -211,7 +211,7 @@ func (o *Outbox) Written() (frames, bytes uint64) {
 	return o.written, o.writtenBytes
 }
 
-// Wait blocks until all that could be sent has been sent. The connection must
+// Wait blocks until everything that could be sent has been sent. The connection must
 // be ending.
 func (o *Outbox) Wait() { o.writer.Wait() }
 

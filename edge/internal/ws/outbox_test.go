@@ -251,7 +251,7 @@ func TestCloseFrameIsTheLastFrame(t *testing.T) {
 			t.Errorf("written %q, want %q", w.all(), want)
 		}
 		if w.deadline.IsZero() || w.closed {
-			t.Errorf("read deadline %v, closed %v: the peer has no time to answer, or for ever", w.deadline, w.closed)
+			t.Errorf("read deadline %v, closed %v: the peer has no time to answer, or endless time", w.deadline, w.closed)
 		}
 	})
 }

@@ -44,7 +44,7 @@ func (f *Follower) asksHead() bool { return f.state == attaching || f.state == l
 
 // enqueue puts f into the queue for its next call. Heads are read for many
 // followers together, but after a failure each follower asks for itself, so that
-// a part of the store that is away does not delay others.
+// a part of the store that is down does not delay others.
 func (f *Follower) enqueue() {
 	if f.asksHead() && f.call.failures == 0 {
 		f.hub.heads.add(f)

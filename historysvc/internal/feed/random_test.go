@@ -85,7 +85,7 @@ func (c *chaos) carry(g group.Name, wr *wire, rng *rand.Rand) {
 				case 1: // twice
 					c.hub.Heard(g, h.epoch, h.events)
 					c.hub.Heard(g, h.epoch, h.events)
-				case 2: // the subscription is made anew: this is lost, something old comes once more
+				case 2: // the subscription is made again: this is lost, something old comes once more
 					c.hub.Subscribed(g)
 					if len(old) > 0 {
 						o := old[rng.IntN(len(old))]

@@ -304,7 +304,7 @@ func TestAcksAfterFsyncNeedARedisThatCanGiveThem(t *testing.T) {
 }
 
 // TestAcksOfFewerReplicasThanThereAreAreWarnedOf, and AllReplicas are counted by
-// Sentinels and Clusters, also when one is away.
+// Sentinels and Clusters, also when one is down.
 func TestAcksOfFewerReplicasThanThereAreAreWarnedOf(t *testing.T) {
 	t.Parallel()
 	master, replica := replicated(t)
@@ -352,7 +352,7 @@ func TestAcksOfFewerReplicasThanThereAreAreWarnedOf(t *testing.T) {
 		Deadline: time.Now().Add(time.Second), From: historytest.Receipts(short),
 	})
 	if r := wait(t, short); !errors.Is(r.Err, history.ErrUnknown) {
-		t.Errorf("one of two replicas is away: %+v, want an unknown outcome", r)
+		t.Errorf("one of two replicas is down: %+v, want an unknown outcome", r)
 	}
 	eventually(t, "operators are told why", func() bool { return strings.Contains(log.String(), "1 replicas are connected and acks wait for 2") })
 }

@@ -121,7 +121,7 @@ func checkCall(t *testing.T, s *Store, k *layout.Keys, what string, call func() 
 	}
 }
 
-// keysHold is all that the keys of a group hold.
+// keysHold is everything that the keys of a group hold.
 func keysHold(t *testing.T, s *Store, k *layout.Keys) map[string]any {
 	t.Helper()
 	all := make(map[string]any)

@@ -213,7 +213,7 @@ func TestTheTTLOfAGroupGoesBeforeTheDefault(t *testing.T) {
 }
 
 // What is made after the ttl was set expires as well: a key of each room that was
-// ever opened would stay for ever.
+// ever opened would stay forever.
 func TestNothingOfAGroupOutlivesATTLThatWasSetBeforeItsFirstMessage(t *testing.T) {
 	for _, b := range backends {
 		for name, begin := range map[string]func(t *testing.T, s *Store, g group.Name){

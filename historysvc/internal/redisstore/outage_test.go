@@ -375,7 +375,7 @@ func TestMemoryShortageIsRefusedAtOnceAndPasses(t *testing.T) {
 	if got := texts(t, s, g, history.Query{Size: 5}); len(got) != 1 {
 		t.Errorf("history: %q", got)
 	}
-	// Forgotten scripts are sent anew.
+	// Forgotten scripts are sent again.
 	if err := s.conn.Client().ScriptFlush(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}

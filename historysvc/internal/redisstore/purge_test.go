@@ -59,7 +59,7 @@ func TestAPurgeRepairsDamagedKeys(t *testing.T) {
 // those that go on keep all their keys as long as their list.
 func TestWhatAPurgeLeavesExpiresUnlessAMessageComes(t *testing.T) {
 	t.Parallel()
-	for name, retention := range map[string]time.Duration{"for ever": 0, "for an hour": time.Hour} {
+	for name, retention := range map[string]time.Duration{"forever": 0, "for an hour": time.Hour} {
 		s, g := open(t, Options{Connection: Connection{URL: redistest.Start(t).URL()}, History: History{Retention: retention}}, nil), room(t)
 		client := s.conn.Client()
 		k := layout.KeysOf(g)

@@ -246,7 +246,7 @@ func TestAllConnectionsFollowTheAddress(t *testing.T) {
 			if got := texts(t, s, g, history.Query{Size: 1000}); len(got) != 200 {
 				t.Errorf("a page has %d messages, want 200", len(got))
 			}
-			wait(t, l.subscribed) // anew, at the new server
+			wait(t, l.subscribed) // again, at the new server
 			direct := open(t, Options{Connection: Connection{URL: after.URL()}}, nil)
 			must(t, direct, g, "there")
 			for e := wait(t, l.events); !strings.Contains(string(e.Payload), "there"); {

@@ -37,7 +37,7 @@ func TestWhatOthersDoToAListChangesTheVersion(t *testing.T) {
 				{"LTRIM", func() error { return s.conn.Client().LTrim(ctx, key, 0, 2).Err() }},
 				{"RPUSH", func() error { return s.conn.Client().RPush(ctx, key, "at the end").Err() }},
 				{"DEL", func() error { return s.conn.Client().Del(ctx, key).Err() }},
-				{"LPUSH anew", func() error { return s.conn.Client().LPush(ctx, key, "begins").Err() }},
+				{"LPUSH again", func() error { return s.conn.Client().LPush(ctx, key, "begins").Err() }},
 			} {
 				if err := outsider.does(); err != nil {
 					t.Fatalf("%s: %v", outsider.what, err)

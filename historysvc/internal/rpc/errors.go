@@ -47,7 +47,7 @@ func rowOf(err error) *errorRow {
 	return nil
 }
 
-// internalText is all that a caller learns about an error that is not in the table.
+// internalText is everything that a caller learns about an error that is not in the table.
 const internalText = "internal error"
 
 // Status returns the gRPC status of an error. A status stays as it is. An unknown

@@ -1,6 +1,6 @@
 // Command reference writes the tables of all settings into docs/configuration.md,
-// from the flags that the programs define. `make docs` runs it; a test says
-// whether the file is current.
+// from the flags that the programs define. `make docs` runs it; a test fails
+// if the file is not current.
 package main
 
 import (

@@ -69,7 +69,7 @@ func (l *Log) recall(uuid string, r *rand.Rand) bool {
 	return false
 }
 
-// recalled says whether the message at seq is a tombstone.
+// recalled reports whether the message at seq is a tombstone.
 func (l *Log) recalled(seq uint64) bool {
 	for i := range l.events {
 		if e := &l.events[i]; e.Kind == stream.Tombstone && e.Seq == seq {

@@ -53,7 +53,7 @@ func (p *Peer) Writes() int {
 	return p.writes
 }
 
-// Closed says whether the connection was closed.
+// Closed reports whether the connection was closed.
 func (p *Peer) Closed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -120,7 +120,7 @@ func (s *Server) launch() (*Server, error) {
 }
 
 // StartReplica starts a replica of master that ends with tb, and waits until it
-// has all that the master has.
+// has everything that the master has.
 func StartReplica(tb testing.TB, master *Server, args ...string) *Server {
 	tb.Helper()
 	host, port, _ := net.SplitHostPort(master.Addr)

@@ -24,8 +24,8 @@ func newAnnouncer(conn *redisconn.Conn) *announcer {
 	return &announcer{conn, conn.Script(announceSource, 0)}
 }
 
-// announce publishes the payloads of groups up to these numbers, and with them all
-// that was stored before. What gets lost here, followers find in the store.
+// announce publishes the payloads of groups up to these numbers, and with them
+// everything stored before. What gets lost here, followers find in the store.
 func (a *announcer) announce(ctx context.Context, numbers map[group.Name]int64) {
 	if unknown := a.attempt(ctx, numbers, true); len(unknown) > 0 {
 		a.attempt(ctx, unknown, false)

@@ -55,7 +55,7 @@ func (l *Log) Page(ctx context.Context, g group.Name, q history.Query) (history.
 
 // window is a piece of a group's list, newest first.
 type window struct {
-	// Index of the first text. All that follow in the list have higher ones.
+	// Index of the first text. Later texts have higher ones.
 	start int
 	texts []string
 	// The group's state when the first part was read.

@@ -103,7 +103,7 @@ func TestARecallInOneCallDoesWhatACloserLookWouldHaveDone(t *testing.T) {
 	}
 }
 
-// recallAtRandom builds one group and tries to recall all that may be there. It
+// recallAtRandom builds one group and tries to recall everything that may be there. It
 // says how many were recalled in one call, and how many were not.
 func recallAtRandom(t *testing.T, s *Log, r *rand.Rand) (done, refused int) {
 	t.Helper()

@@ -303,7 +303,7 @@ func TestALaterMessageNeverOvertakesOneThatIsTriedAgain(t *testing.T) {
 func TestTheAnswerAtTheDeadlineSaysWhatIsKnown(t *testing.T) {
 	for _, test := range []struct {
 		name  string
-		fates []redisconn.Outcome // the last one for ever
+		fates []redisconn.Outcome // the last one forever
 		want  error
 	}{
 		{"never reached", []redisconn.Outcome{redisconn.NotDone}, history.ErrUnavailable},

@@ -73,7 +73,7 @@ func ChannelGroup(channel string) (group.Name, bool) {
 // the md5, in hex, of each text. It is in a slot of its own.
 func OldRecallsKey(g group.Name) string { return "$$/black/$$" + string(g) }
 
-// ArchivePrefix begins the names of the streams (XADD) of all that is stored and
+// ArchivePrefix begins the names of the streams (XADD) of everything that is stored and
 // recalled. The scripts that store and recall write them, so an entry exists if
 // and only if its message or recall does. Fields of an entry:
 //

@@ -41,7 +41,7 @@ const (
 // Replicas is a number of replicas, or AllReplicas.
 type Replicas int
 
-// AllReplicas are those that Sentinels or the Cluster know, also when some are away, and
+// AllReplicas are those that Sentinels or the Cluster know, also when some are down, and
 // at least one.
 const AllReplicas Replicas = -1
 

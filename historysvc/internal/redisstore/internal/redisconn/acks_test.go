@@ -72,7 +72,7 @@ func TestOperatorsAreToldWhatAcksDoNotPromise(t *testing.T) {
 	}
 }
 
-// TestAllReplicasAreThoseOfEachMaster: also when some are away, or nobody tells; and at
+// TestAllReplicasAreThoseOfEachMaster: also when some are down, or nobody tells; and at
 // least one, of a master that has just become one, too.
 func TestAllReplicasAreThoseOfEachMaster(t *testing.T) {
 	c := &confirmation{acks: Acks{Replicas: AllReplicas}}

@@ -35,7 +35,7 @@ type master struct {
 	addr string
 	// INFO.
 	info map[string]string
-	// Replicas that it, its Sentinels or its Cluster know, also those that are away.
+	// Replicas that it, its Sentinels or its Cluster know, also those that are down.
 	replicas int
 	// CONFIG GET appendfsync, if acks need it; "": it does not tell.
 	appendfsync string
@@ -86,7 +86,7 @@ func newLookout(client redis.UniversalClient, o *Options, settings dialSettings,
 			Name: "gotapi_history_redis_info", Help: "1 for each product and version that a master of the store runs; mode is single, sentinel or cluster.",
 		}, []string{"product", "version", "mode"}),
 		replicas: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gotapi_history_redis_replicas", Help: "Replicas of a master of Redis, also those that are away: the most of any master.",
+			Name: "gotapi_history_redis_replicas", Help: "Replicas of a master of Redis, also those that are down: the most of any master.",
 		}),
 		awaited: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "gotapi_history_ack_replicas", Help: "Replicas that an ack waits for (-ack-replicas): the fewest of any master.",
@@ -194,7 +194,7 @@ func (l *lookout) askSentinels(ctx context.Context) int {
 }
 
 // replicasIn counts the replicas of the node that answered CLUSTER NODES, also those that
-// are away.
+// are down.
 func replicasIn(nodes string) int {
 	self, n := "", 0
 	for line := range strings.Lines(nodes) {

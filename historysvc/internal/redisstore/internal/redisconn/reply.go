@@ -83,7 +83,7 @@ func (r *Reply) Texts() []string {
 	return texts(v)
 }
 
-// Rest reads all that is left, as strings.
+// Rest reads everything that is left, as strings.
 func (r *Reply) Rest() []string {
 	rest := texts(r.values)
 	r.values = nil
