@@ -140,6 +140,21 @@ func TestSnippetsOfTheTutorialAreTheExample(t *testing.T) {
 	}
 }
 
+func TestSettingsOfTheTutorialAreValid(t *testing.T) {
+	block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(readFile(t, "../docs/tutorials/chat-with-logins.md"))
+	if block == nil {
+		t.Fatal("the tutorial has no settings")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"gotapi.yaml": block[1], "jwt-secret": tokenSecret} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	output(t, "go", "build", "-o", dir, "./cmd/gotapi-ws")
+	output(t, "sh", "-c", "cd "+dir+" && ./gotapi-ws -config gotapi.yaml -check-config")
+}
+
 func TestChartShowsTheMeasuredFigures(t *testing.T) {
 	if output(t, "../scripts/charts.sh") != readFile(t, "../docs/images/comparison.svg") {
 		t.Error("docs/images/comparison.svg is not current: run scripts/charts.sh > docs/images/comparison.svg")
