@@ -24,13 +24,19 @@ func readFile(t *testing.T, path ...string) string {
 	return string(text)
 }
 
+// withoutComments returns code without the ends of lines that explain it: they are in the
+// language of the page.
+func withoutComments(code string) string {
+	return regexp.MustCompile(`(?m) +(//|#).*$`).ReplaceAllString(code, "")
+}
+
 func TestGoProgramsOfPagesAreTheExamplesAndRun(t *testing.T) {
 	for page, program := range map[string]string{
 		"README.md": "../examples/go/main.go", "README.zh.md": "../examples/go/main.go", "docs/grpc.md": "example/main.go",
 	} {
 		_, body, _ := strings.Cut(readFile(t, program), "func run(")
 		block := regexp.MustCompile("(?s)```go\n(.*?)```").FindStringSubmatch(readFile(t, "..", page))
-		if block == nil || block[1] != "func run("+body {
+		if block == nil || withoutComments(block[1]) != withoutComments("func run("+body) {
 			t.Errorf("the Go snippet of %s is not func run of %s", page, program)
 		}
 	}
@@ -112,11 +118,45 @@ func TestPagesInBothLanguagesShowTheSameCommands(t *testing.T) {
 		var commands [2]string
 		for i, name := range pages {
 			for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(readFile(t, "..", name), -1) {
-				commands[i] += regexp.MustCompile(`(?m) +#.*$`).ReplaceAllString(block[1], "")
+				commands[i] += withoutComments(block[1])
 			}
 		}
 		if commands[0] == "" || commands[0] != commands[1] {
 			t.Errorf("the commands of %q differ:\n%s\n---\n%s", pages, commands[0], commands[1])
 		}
+	}
+}
+
+func TestSnippetsOfTheTutorialAreTheExample(t *testing.T) {
+	example := readFile(t, "../examples/logins/server.mjs") + readFile(t, "../examples/logins/index.html")
+	blocks := regexp.MustCompile("(?s)```(?:js|html)\n(.*?)```").FindAllStringSubmatch(readFile(t, "../docs/tutorials/chat-with-logins.md"), -1)
+	if len(blocks) < 2 {
+		t.Errorf("found %d snippets in the tutorial", len(blocks))
+	}
+	for _, block := range blocks {
+		if !strings.Contains(example, block[1]) {
+			t.Errorf("not in examples/logins:\n%s", block[1])
+		}
+	}
+}
+
+func TestSettingsOfTheTutorialAreValid(t *testing.T) {
+	block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(readFile(t, "../docs/tutorials/chat-with-logins.md"))
+	if block == nil {
+		t.Fatal("the tutorial has no settings")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"gotapi.yaml": block[1], "jwt-secret": tokenSecret} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	output(t, "go", "build", "-o", dir, "./cmd/gotapi-ws")
+	output(t, "sh", "-c", "cd "+dir+" && ./gotapi-ws -config gotapi.yaml -check-config")
+}
+
+func TestChartShowsTheMeasuredFigures(t *testing.T) {
+	if output(t, "../scripts/charts.sh") != readFile(t, "../docs/images/comparison.svg") {
+		t.Error("docs/images/comparison.svg is not current: run scripts/charts.sh > docs/images/comparison.svg")
 	}
 }

@@ -1,5 +1,5 @@
-// Command go joins a room, publishes a message and prints it as it arrives. README.md
-// shows it; a test runs it.
+// Command go joins a room, publishes a message and prints the history of the room.
+// README.md shows it; a test runs it.
 package main
 
 import (

@@ -36,18 +36,33 @@ describe("the READMEs", () => {
   const [english, chinese, ...others] = [...projects, readme("node-gotapi-ws")]
     .flatMap((text) => [...text.matchAll(/```js\n(.*?)```/gs)])
     .map(([, code]) => code as string);
-  const examples = [english as string, ...others];
 
   it("of the project show the same program in both languages", () => {
     const code = (text?: string) => text?.replaceAll(/ +\/\/ .*/g, ""); // comments are in the page's language
     expect(code(chinese)).toBe(code(english));
   });
 
-  it.each(examples.map((code, i) => [i, code] as const))("have examples that run: %i", (i, code) => {
-    const file = join(folder, `example-${i}.mjs`);
-    writeFileSync(file, code.replaceAll("127.0.0.1:4998", `127.0.0.1:${server.port}`));
-    // To its own end: an example that leaves something open hangs here.
+  it.each(others.map((code, i) => [i, code] as const))(
+    "of the package have examples that run: %i",
+    (i, code) => {
+      const file = join(folder, `example-${i}.mjs`);
+      writeFileSync(file, code.replaceAll("127.0.0.1:4998", `127.0.0.1:${server.port}`));
+      // To its own end: an example that leaves something open hangs here.
+      const output = execFileSync(process.execPath, [file], { encoding: "utf8", timeout: 20_000 });
+      expect(output).not.toBe("");
+    },
+  );
+
+  it("of the project have an example that prints what it stores and what was there before", async () => {
+    const said = await fetch(`http://127.0.0.1:${server.port}/room/node/`, {
+      method: "POST",
+      body: JSON.stringify({ type: 2, uuid: "before", body: { data: "said before" } }),
+    });
+    expect(said.ok).toBe(true);
+    const file = join(folder, "chat.mjs");
+    const code = (english as string).replaceAll("127.0.0.1:4998", `127.0.0.1:${server.port}`);
+    writeFileSync(file, code.replaceAll("/room/9527/", "/room/node/"));
     const output = execFileSync(process.execPath, [file], { encoding: "utf8", timeout: 20_000 });
-    expect(output).not.toBe("");
+    expect(output).toMatch(/^stored \S+\nsaid before\nhello from Node\n$/);
   });
 });
