@@ -27,7 +27,10 @@ func (o *operated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/__/status":
 		_, _ = fmt.Fprintf(w, `{"code":200,"store":{"kind":"redis","version":"7.0.15","mode":"single","nodes":1,"usedBytes":3221225472,
 			"maxBytes":4294967296,"evictionPolicy":"noeviction","clients":12,"replicas":1,"uptime":200000},
-			"service":{"version":"v1.2","uptime":90},"edges":[{"id":"ab","members":3,"groups":2}],"alarms":[%s]}`, o.alarms)
+			"service":{"version":"v1.2","uptime":90},
+			"services":[{"address":"10.0.0.1:5998","host":"h:5998","version":"v1.2","commit":"0123456789abcdef","streams":1},
+				{"address":"10.0.0.2:5998","version":"v1.1","silent":true}],
+			"edges":[{"id":"ab","host":"e:4998","version":"v1.2","commit":"0123","members":3,"groups":2}],"alarms":[%s]}`, o.alarms)
 	case "/__/group":
 		_, _ = fmt.Fprintf(w, `{"code":200,"group":%q,"members":2,"messages":7,"bytes":2048,"seq":9,"recalls":1,"oldestAt":0,"newestAt":1,"expiresIn":60}`, r.FormValue("groupName"))
 	case "/__/groups":
@@ -52,8 +55,9 @@ func TestStatusEndsWithExitCode1IfThereIsAnAlarm(t *testing.T) {
 	want := "store            redis 7.0.15 single, up 2d\n" +
 		"                 3.0 GiB of 4.0 GiB, noeviction, 0 keys evicted\n" +
 		"                 1 masters, 1 replicas, 12 connections\n" +
-		"history service  v1.2, up 1m30s\n" +
-		"edge ab          3 members in 2 groups\n" +
+		"history service  h:5998 v1.2 (0123456789ab), 1 edges\n" +
+		"history service  10.0.0.2:5998 does not answer\n" +
+		"edge ab          e:4998 v1.2 (0123), 3 members in 2 groups\n" +
 		"alarms           none\n"
 	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
