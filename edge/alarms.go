@@ -17,7 +17,6 @@ import (
 // Alerts of docs/operations.md.
 const (
 	alertBudgetFull     = "GotapiEdgeBudgetFull"
-	alertDown           = "GotapiDown"
 	alertWithoutHistory = "GotapiEdgeWithoutHistory"
 	alertVersions       = "GotapiVersionsDiffer"
 )
@@ -61,10 +60,6 @@ func processes(client *relay.Client, own *alarms) func(context.Context) gateway.
 			all.Services = append(all.Services, gateway.ServiceProcess{
 				Address: s.Address, Host: s.Host, Version: s.Version, Commit: s.Commit, Silent: s.Silent, Streams: s.Streams,
 			})
-			if s.Silent {
-				all.Alarms = append(all.Alarms, alarm.Alarm{Name: alertDown, Text: "history service " + s.Address +
-					" does not answer: see its log, and restart it"})
-			}
 			all.Alarms = append(all.Alarms, s.Alarms...)
 			addEdges(&all, client.Edge(), s.Edges)
 		}

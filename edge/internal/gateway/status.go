@@ -15,8 +15,11 @@ import (
 	"github.com/gotapi/gotapi-ws/services/alarm"
 )
 
-// alertRedisDown is an alert of docs/operations.md.
-const alertRedisDown = "GotapiRedisDown"
+// Alerts of docs/operations.md.
+const (
+	alertDown      = "GotapiDown"
+	alertRedisDown = "GotapiRedisDown"
+)
 
 // Processes are those that the edge knows, and what is wrong with them.
 type Processes struct {
@@ -97,6 +100,7 @@ func (h *Handler) reportStatus(ctx context.Context, r *adminv1.GetStatusRequest,
 	processes := <-known
 	switch status.Code(err) {
 	case codes.OK:
+		processes.Alarms = append(processes.Alarms, silentServices(processes.Services)...)
 	case codes.Unavailable, codes.DeadlineExceeded:
 		if processes.Connected {
 			processes.Alarms = append(processes.Alarms, alarm.Alarm{Name: alertRedisDown, Text: "no history service is ready, though " +
@@ -106,6 +110,17 @@ func (h *Handler) reportStatus(ctx context.Context, r *adminv1.GetStatusRequest,
 		return nil, err
 	}
 	return newStatusReport(answer, &processes), nil
+}
+
+// silentServices says which history services are down, when another one answers. If none
+// does, they may wait for the store.
+func silentServices(all []ServiceProcess) (alarms []alarm.Alarm) {
+	for _, s := range all {
+		if s.Silent {
+			alarms = append(alarms, alarm.Alarm{Name: alertDown, Text: "history service " + s.Address + " does not answer: see its log, and restart it"})
+		}
+	}
+	return alarms
 }
 
 func newStatusReport(r *adminv1.GetStatusResponse, processes *Processes) *statusReport {
