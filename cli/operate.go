@@ -35,9 +35,9 @@ func (a *app) status() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [flags]",
 		Short: "Show the store, the services and what is wrong",
-		Long: "Shows the store, the history service that answers, the edges that report members, and\n" +
-			"alarms. Their names are those of the alerts in docs/operations.md. If there is an alarm,\n" +
-			"the exit code is 1. It needs the admin secret as token.",
+		Long: "Shows the store, the history services and the edges with their versions, and alarms: what\n" +
+			"is wrong, and what to do. Their names are those of the alerts in docs/operations.md. If\n" +
+			"there is an alarm, the exit code is 1. It needs the admin secret as token.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withServer(cmd.Context(), func(ctx context.Context, s *server) error {
@@ -63,23 +63,19 @@ func (a *app) showStatus(s *gotapi.Status) error {
 		return p.json(s)
 	}
 	table := a.table()
-	if store := &s.Store; store.Kind == "embedded" {
-		fmt.Fprintln(table, "store\tembedded, in memory: it ends with its process")
-	} else {
-		fmt.Fprintf(table, "store\t%s %s %s, up %s\n", store.Kind, store.Version, store.Mode, seconds(store.Uptime))
-		memory := bytesOf(store.UsedBytes)
-		if store.MaxBytes > 0 {
-			memory += " of " + bytesOf(store.MaxBytes)
+	showStore(table, &s.Store)
+	for _, one := range s.Services {
+		if one.Silent {
+			fmt.Fprintf(table, "history service\t%s does not answer\n", terminal.Printable(one.Address))
+			continue
 		}
-		fmt.Fprintf(table, "\t%s, %s, %s evicted\n", memory, store.EvictionPolicy, count(store.EvictedKeys, "key"))
-		fmt.Fprintf(table, "\t%s, %s, %s\n", count(store.Nodes, "master"), count(store.Replicas, "replica"), count(store.Clients, "connection"))
+		fmt.Fprintf(table, "history service\t%s, %s\n", process(one.Host, one.Version, one.Commit), count(one.Streams, "edge"))
 	}
-	fmt.Fprintf(table, "history service\t%s, up %s\n", s.Service.Version, seconds(s.Service.Uptime))
+	if one := &s.Service; len(s.Services) == 0 && one.Version != "" {
+		fmt.Fprintf(table, "history service\t%s, up %s\n", process(one.Host, one.Version, one.Commit), seconds(one.Uptime))
+	}
 	for _, e := range s.Edges {
-		fmt.Fprintf(table, "edge %s\t%s in %s\n", terminal.Printable(e.ID), count(e.Members, "member"), count(e.Groups, "group"))
-	}
-	if len(s.Edges) == 0 {
-		fmt.Fprintln(table, "edges\tnone reports members")
+		fmt.Fprintf(table, "edge %s\t%s, %s in %s\n", terminal.Printable(e.ID), process(e.Host, e.Version, e.Commit), count(e.Members, "member"), count(e.Groups, "group"))
 	}
 	if len(s.Alarms) == 0 {
 		fmt.Fprintln(table, "alarms\tnone")
@@ -93,6 +89,36 @@ func (a *app) showStatus(s *gotapi.Status) error {
 		}
 	}
 	return nil
+}
+
+func showStore(table io.Writer, store *gotapi.StoreStatus) {
+	switch store.Kind {
+	case "":
+		fmt.Fprintln(table, "store\tcannot be reached")
+		return
+	case "embedded":
+		fmt.Fprintln(table, "store\tembedded, in memory: it ends with its process")
+		return
+	}
+	fmt.Fprintf(table, "store\t%s %s %s, up %s\n", store.Kind, store.Version, store.Mode, seconds(store.Uptime))
+	memory := bytesOf(store.UsedBytes)
+	if store.MaxBytes > 0 {
+		memory += " of " + bytesOf(store.MaxBytes)
+	}
+	fmt.Fprintf(table, "\t%s, %s, %s evicted\n", memory, store.EvictionPolicy, count(store.EvictedKeys, "key"))
+	fmt.Fprintf(table, "\t%s, %s, %s\n", count(store.Nodes, "master"), count(store.Replicas, "replica"), count(store.Clients, "connection"))
+}
+
+// process names a process with its version; "unknown version" if nobody knows it.
+func process(host, version, commit string) string {
+	if version == "" {
+		return "unknown version"
+	}
+	const short = 12
+	if len(commit) > short {
+		commit = commit[:short]
+	}
+	return terminal.Printable(fmt.Sprintf("%s %s (%s)", host, version, commit))
 }
 
 // table aligns columns on standard output.

@@ -27,7 +27,10 @@ func (o *operated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/__/status":
 		_, _ = fmt.Fprintf(w, `{"code":200,"store":{"kind":"redis","version":"7.0.15","mode":"single","nodes":1,"usedBytes":3221225472,
 			"maxBytes":4294967296,"evictionPolicy":"noeviction","clients":12,"replicas":1,"uptime":200000},
-			"service":{"version":"v1.2","uptime":90},"edges":[{"id":"ab","members":3,"groups":2}],"alarms":[%s]}`, o.alarms)
+			"service":{"version":"v1.2","uptime":90},
+			"services":[{"address":"10.0.0.1:5998","host":"h:5998","version":"v1.2","commit":"0123456789abcdef","streams":1},
+				{"address":"10.0.0.2:5998","version":"v1.1","silent":true}],
+			"edges":[{"id":"ab","host":"e:4998","version":"v1.2","commit":"0123","members":3,"groups":2}],"alarms":[%s]}`, o.alarms)
 	case "/__/group":
 		_, _ = fmt.Fprintf(w, `{"code":200,"group":%q,"members":2,"messages":7,"bytes":2048,"seq":9,"recalls":1,"oldestAt":0,"newestAt":1,"expiresIn":60}`, r.FormValue("groupName"))
 	case "/__/groups":
@@ -52,8 +55,9 @@ func TestStatusEndsWithExitCode1IfThereIsAnAlarm(t *testing.T) {
 	want := "store            redis 7.0.15 single, up 2d\n" +
 		"                 3.0 GiB of 4.0 GiB, noeviction, 0 keys evicted\n" +
 		"                 1 master, 1 replica, 12 connections\n" +
-		"history service  v1.2, up 1m30s\n" +
-		"edge ab          3 members in 2 groups\n" +
+		"history service  h:5998 v1.2 (0123456789ab), 1 edge\n" +
+		"history service  10.0.0.2:5998 does not answer\n" +
+		"edge ab          e:4998 v1.2 (0123), 3 members in 2 groups\n" +
 		"alarms           none\n"
 	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -67,7 +71,7 @@ func TestStatusEndsWithExitCode1IfThereIsAnAlarm(t *testing.T) {
 
 // embedded is what the server with the embedded store knows of it.
 const embedded = `{"code":200,"store":{"kind":"embedded","version":"","mode":"","nodes":1,"usedBytes":0,"maxBytes":0,"evictionPolicy":"",
-	"evictedKeys":0,"clients":0,"replicas":0,"uptime":0},"service":{"version":"v1.2","uptime":1},"edges":[{"id":"ab","members":1,"groups":1}],"alarms":[]}`
+	"evictedKeys":0,"clients":0,"replicas":0,"uptime":0},"service":{"host":"h:5998","commit":"0123","version":"v1.2","uptime":1},"edges":[{"host":"h:4998","version":"v1.2","commit":"0123","id":"ab","members":1,"groups":1}],"alarms":[]}`
 
 func answering(t *testing.T, status int, body string) (url string) {
 	t.Helper()
@@ -82,8 +86,8 @@ func answering(t *testing.T, status int, body string) (url string) {
 func TestStatusOfTheEmbeddedStoreSaysOnlyWhatIsKnown(t *testing.T) {
 	got := gotapi(t.Context(), nil, "", "status", "--url", answering(t, http.StatusOK, embedded))
 	want := "store            embedded, in memory: it ends with its process\n" +
-		"history service  v1.2, up 1s\n" +
-		"edge ab          1 member in 1 group\n" +
+		"history service  h:5998 v1.2 (0123), up 1s\n" +
+		"edge ab          h:4998 v1.2 (0123), 1 member in 1 group\n" +
 		"alarms           none\n"
 	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -12,6 +12,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/clientaddr"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/internal/metric"
+	"github.com/gotapi/gotapi-ws/services/alarm"
 )
 
 // bounds bound the TCP connections that are open over all listeners: all of them
@@ -77,6 +78,11 @@ func (l boundedListener) Accept() (net.Conn, error) {
 		}
 		l.refuse(tcp, why)
 	}
+}
+
+// alarms says that hardly any connection is left.
+func (b *bounds) alarms() []alarm.Alarm {
+	return alarm.Files("connections that file descriptors allow", int(b.open.Load()), b.most)
 }
 
 func (b *bounds) refuse(conn *net.TCPConn, why string) {

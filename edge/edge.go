@@ -57,18 +57,17 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	defer conn.Close()
 
-	client := relay.New(conn, relay.Options{
-		PublishTimeout: cfg.PublishTimeout,
-		MaxItems:       cfg.PublishQueue,
-		MaxBytes:       cfg.PublishQueueBytes,
-		Version:        program.ReadBuild().Version,
-		Accepted:       publishhooks.Tell(hook),
-	}, log, reg)
+	bound, err := newBounds(&cfg, log, reg)
+	if err != nil {
+		return err
+	}
 	budget := limit.NewBudget(limit.MemoryLimit(), reg)
+	own := &alarms{host: program.Host(cfg.Listen), bounds: bound, certs: certs, budget: budget}
+	client := relay.New(conn, cfg.relayOptions(own, publishhooks.Tell(hook)), log, reg)
 	rooms := room.New(client, client.Edge(), budget, log, reg)
 
 	current := newReloadable(&cfg)
-	back := backend{authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, budget: budget}
+	back := backend{authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, alarms: own}
 	if hook != nil {
 		back.publisher = publishhooks.New(client, hook.Before, current.maxMessageBytes)
 	}
@@ -77,7 +76,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	servers, err := newServers(ctx, &cfg, certs.server, front.handler, log, reg)
+	servers, err := newServers(ctx, &cfg, certs.server, front.handler, bound, log)
 	if err != nil {
 		return err
 	}
@@ -108,7 +107,22 @@ type backend struct {
 	relay      *relay.Client
 	rooms      *room.Registry
 	publisher  session.Publisher
-	budget     *limit.Budget
+	alarms     *alarms
+}
+
+// relayOptions are those of a relay that says what is wrong with this edge.
+func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication)) relay.Options {
+	b := program.ReadBuild()
+	return relay.Options{
+		PublishTimeout: c.PublishTimeout,
+		MaxItems:       c.PublishQueue,
+		MaxBytes:       c.PublishQueueBytes,
+		Version:        b.Version,
+		Commit:         b.Commit,
+		Host:           own.host,
+		Alarms:         own.now,
+		Accepted:       accepted,
+	}
 }
 
 // frontend is what answers clients.
@@ -137,7 +151,7 @@ func newFrontend(
 		back.publisher = newgroups.New(back.publisher, limited, history)
 	}
 	refused := cfg.refusals()
-	sessions := cfg.sessionOptions(limits, back.budget)
+	sessions := cfg.sessionOptions(limits, back.alarms.budget)
 	sessions.Refused = refused
 	f.sessions = session.New(sessions, back.rooms, back.publisher, history, log, reg)
 	if cfg.Ops != nil {
@@ -153,7 +167,7 @@ func newFrontend(
 	}
 	f.handler, err = gateway.New(ctx, gateway.Backends{
 		Limits:    limits,
-		Budget:    back.budget,
+		Budget:    back.alarms.budget,
 		Callers:   caller.New(back.authorizer, current.mayUseCookie),
 		Publisher: back.publisher,
 		History:   history,
@@ -161,6 +175,7 @@ func newFrontend(
 		Tracer:    cfg.tracer(),
 		Version:   built,
 		Services:  services(back.relay),
+		Processes: processes(back.relay, back.alarms),
 		Sockets:   f.sessions,
 		Refused:   refused,
 	}, cfg.gatewayOptions(f.secrets), log, reg)

@@ -327,12 +327,49 @@ func TestAdministratorsSeeWhichProgramsWorkTogether(t *testing.T) {
 	if code, answer := f.getCode("/__/services"); code != 401 {
 		t.Errorf("without the secret: got %d %s, want 401", code, answer)
 	}
-	const want = `"services":[{"address":"historysvc","version":"v7.8.9","silent":false,"mine":true,"streams":1,` +
-		`"edges":[{"id":"2a","version":"v7.8.8"}]}]}`
+	const want = `"services":[{"address":"historysvc","version":"v7.8.9","commit":"c0ffee","silent":false,"mine":true,"streams":1,` +
+		`"edges":[{"id":"2a","version":"v7.6.0","commit":""}]}]}`
 	eventually(t, "the history service is listed", func() bool {
 		code, answer := f.getCode("/__/services?secret=s3cret")
 		return code == 200 && strings.HasPrefix(answer, `{"code":200,"edge":{"id":"`) && strings.HasSuffix(answer, want)
 	})
+}
+
+// TestStatusIsAboutAllProcesses also when no history service has its store, or none is
+// there.
+func TestStatusIsAboutAllProcesses(t *testing.T) {
+	t.Parallel()
+	svc := newHistorysvc()
+	cfg := config(svc.start(t))
+	cfg.AdminSecretFile = write(t, "secret", "s3cret\n")
+	f := start(t, cfg)
+	shows := func(what string, texts ...string) {
+		t.Helper()
+		eventually(t, what, func() bool {
+			code, answer := f.getCode("/__/status?secret=s3cret")
+			for _, text := range texts {
+				if code != 200 || strings.Count(answer, text) != 1 {
+					return false
+				}
+			}
+			return true
+		})
+	}
+	const (
+		others = `{"name":"GotapiEdgeBudgetFull","text":"edge e:4998: full"},{"name":"GotapiFileDescriptors","text":"history service h:5998: few"}`
+		apart  = `{"name":"GotapiVersionsDiffer","text":"edge e:4998 runs v7.6.0 and history service h:5998 runs v7.8.9, `
+	)
+	shows("all are listed", `"services":[{"address":"historysvc","host":"h:5998","version":"v7.8.9","commit":"c0ffee","silent":false,"streams":1}]`,
+		`{"id":"2a","host":"e:4998","version":"v7.6.0","commit":"","members":3,"groups":2}`,
+		`{"id":"77","host":"","version":"","commit":"","members":1,"groups":1}`,
+		`"alarms":[`+others+`,`+apart)
+	svc.mu.Lock()
+	svc.away = true
+	svc.mu.Unlock()
+	shows("the store is away", `"store":{"kind":"",`, `{"name":"GotapiRedisDown","text":"no history service is ready`, others)
+	svc.refuse(true)
+	svc.breakStreams(errors.New("gone"))
+	shows("there is no stream", `{"name":"GotapiEdgeWithoutHistory","text":"edge `, `"services":[]`)
 }
 
 // Each line of it opened the admin endpoints.

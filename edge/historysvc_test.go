@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
+	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
@@ -25,6 +26,7 @@ import (
 type historysvc struct {
 	historyv1.UnimplementedHistoryServiceServer
 	relayv1.UnimplementedRelayServiceServer
+	adminv1.UnimplementedAdminServiceServer
 
 	mu     sync.Mutex
 	groups map[string]*record
@@ -34,6 +36,8 @@ type historysvc struct {
 	waiting []func()
 	// While it holds, no stream is taken.
 	refusing bool
+	// While it holds, there is no status.
+	away bool
 	// The last report of the edge.
 	members map[string]uint32
 }
@@ -56,11 +60,29 @@ type peer struct {
 }
 
 func (*historysvc) Heartbeat(_ context.Context, r *relayv1.HeartbeatRequest) (*relayv1.HeartbeatResponse, error) {
-	answer := &relayv1.HeartbeatResponse{Streams: 1, Version: "v7.8.9"}
+	answer := &relayv1.HeartbeatResponse{Streams: 1, Version: "v7.8.9", Commit: "c0ffee", Host: "h:5998"}
 	if r.GetEdges() {
-		answer.Edges = []*relayv1.Edge{{Edge: 42, Version: "v7.8.8"}}
+		answer.Alarms = []*relayv1.Alarm{{Name: "GotapiFileDescriptors", Text: "history service h:5998: few"}}
+		answer.Edges = []*relayv1.Edge{
+			{Edge: 42, Version: "v7.6.0", Host: "e:4998", Alarms: []*relayv1.Alarm{{Name: "GotapiEdgeBudgetFull", Text: "edge e:4998: full"}}},
+		}
 	}
 	return answer, nil
+}
+
+// GetStatus tells one alarm again.
+func (s *historysvc) GetStatus(context.Context, *adminv1.GetStatusRequest) (*adminv1.GetStatusResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.away {
+		return nil, status.Error(codes.Unavailable, "not ready")
+	}
+	return &adminv1.GetStatusResponse{
+		Store:   &adminv1.Store{Kind: "redis"},
+		Service: &adminv1.Service{Host: "h:5998", Version: "v7.8.9"},
+		Edges:   []*adminv1.Edge{{Id: "2a", Members: 3, Groups: 2}, {Id: "77", Members: 1, Groups: 1}},
+		Alarms:  []*adminv1.Alarm{{Name: "GotapiFileDescriptors", Text: "history service h:5998: few"}},
+	}, nil
 }
 
 func newHistorysvc() *historysvc {
@@ -82,6 +104,7 @@ func (s *historysvc) serve(t *testing.T, listener net.Listener) {
 	server := grpc.NewServer()
 	historyv1.RegisterHistoryServiceServer(server, s)
 	relayv1.RegisterRelayServiceServer(server, s)
+	adminv1.RegisterAdminServiceServer(server, s)
 	healthv1.RegisterHealthServer(server, health.NewServer())
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/gotapi/gotapi-ws/services/httpserver"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
@@ -92,13 +90,10 @@ func (s *server) serve(ctx context.Context) error {
 
 // newServers opens the listeners: first that of the handler, then that of the
 // redirect, if there is one. On an error none is open.
-func newServers(ctx context.Context, cfg *Config, files *tlsfiles.Files, h http.Handler, log *slog.Logger, reg prometheus.Registerer) ([]*server, error) {
-	bound, err := newBounds(cfg, log, reg)
-	if err != nil {
-		return nil, err
-	}
+func newServers(ctx context.Context, cfg *Config, files *tlsfiles.Files, h http.Handler, bound *bounds, log *slog.Logger) ([]*server, error) {
 	ln := cfg.Listener
 	if ln == nil {
+		var err error
 		if ln, err = listen(ctx, "-listen", cfg.Listen); err != nil {
 			return nil, err
 		}

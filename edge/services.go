@@ -23,12 +23,14 @@ type edgeEntry struct {
 	// Random, drawn by each edge process.
 	ID      string `json:"id"`
 	Version string `json:"version"`
+	Commit  string `json:"commit"`
 }
 
 type serviceEntry struct {
 	Address string `json:"address"`
 	// Empty while it does not answer.
 	Version string `json:"version"`
+	Commit  string `json:"commit"`
 	Silent  bool   `json:"silent"`
 	// It has the stream of the edge that answers.
 	Mine bool `json:"mine"`
@@ -40,17 +42,18 @@ type serviceEntry struct {
 // services returns what serves /__/services.
 func services(client *relay.Client) func(context.Context) ([]byte, error) {
 	return func(ctx context.Context) ([]byte, error) {
+		b := program.ReadBuild()
 		list := serviceList{
 			Code:     http.StatusOK,
-			Edge:     edgeEntry{edgeID(client.Edge()), program.ReadBuild().Version},
+			Edge:     edgeEntry{edgeID(client.Edge()), b.Version, b.Commit},
 			Services: []serviceEntry{},
 		}
 		for _, s := range client.Services(ctx) {
 			entry := serviceEntry{
-				Address: s.Address, Version: s.Version, Silent: s.Silent, Mine: s.Mine, Streams: s.Streams, Edges: []edgeEntry{},
+				Address: s.Address, Version: s.Version, Commit: s.Commit, Silent: s.Silent, Mine: s.Mine, Streams: s.Streams, Edges: []edgeEntry{},
 			}
 			for _, e := range s.Edges {
-				entry.Edges = append(entry.Edges, edgeEntry{edgeID(e.ID), e.Version})
+				entry.Edges = append(entry.Edges, edgeEntry{edgeID(e.ID), e.Version, e.Commit})
 			}
 			list.Services = append(list.Services, entry)
 		}

@@ -35,7 +35,9 @@ func (s *service) edge(t *testing.T, id uint64) *edge {
 		t: t, stream: stream, results: make(map[uint64]*relayv1.Result),
 		attached: make(map[uint32][]*relayv1.Attached), events: make(map[uint32][]*relayv1.Event),
 	}
-	e.send(&relayv1.ConnectRequest{Hello: &relayv1.Hello{Edge: id, Protocol: 1, OldestProtocol: 1}})
+	e.send(&relayv1.ConnectRequest{Hello: &relayv1.Hello{
+		Edge: id, Version: "v9", Commit: "c0ffee", Host: "e:4998", Protocol: 1, OldestProtocol: 1,
+	}})
 	return e
 }
 

@@ -24,8 +24,10 @@ import (
 	"github.com/gotapi/gotapi-ws/hooks"
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/services/alarm"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/services/run"
+	"github.com/gotapi/gotapi-ws/services/runtimetuning"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
@@ -73,10 +75,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	hub := feed.New(store, store, log, reg)
 	history := historyapi.New(store, store, hub, historyapi.Options{MaxMessageBytes: cfg.MaxMessageBytes, Hooks: hook, Tracer: cfg.tracer()}, log)
-	admin := adminapi.New(store, store, program.ReadBuild(), log)
-	relay := relayserver.New(store, store, hub, relayserver.Options{
-		QueueBytes: cfg.EdgeQueueBytes, Tracer: cfg.tracer(), Version: program.ReadBuild().Version,
-	}, log, reg)
+	host := program.Host(listeners[0].Addr().String())
+	relay := relayserver.New(store, store, hub, cfg.relayOptions(host, grpcTLS, redisFiles.tls), log, reg)
+	admin := adminapi.New(store, store, relay, program.ReadBuild(), host, log)
 	callers := auth.New(authorizer, cfg.TLS.CA != "")
 	options := append(tlsOptions(grpcTLS), cfg.tracedCalls()...)
 	if cfg.Hooks.BeforeURL == "" {
@@ -104,6 +105,25 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		run.Part{Name: "local relay", Serve: func(ctx context.Context) error { return cfg.serveRelay(ctx, relay) }},
 		run.Part{Name: "grpc", Serve: srv.serve},
 	)
+}
+
+// relayOptions are those of a relay that tells what is wrong with this process.
+func (c *Config) relayOptions(host string, files ...*tlsfiles.Files) relayserver.Options {
+	b := program.ReadBuild()
+	return relayserver.Options{
+		QueueBytes: c.EdgeQueueBytes, Tracer: c.tracer(), Version: b.Version, Commit: b.Commit, Host: host,
+		Alarms: func() []alarm.Alarm { return c.alarms(files...) },
+	}
+}
+
+// alarms returns what is wrong with this process. If an edge runs in it, that one counts
+// the files.
+func (c *Config) alarms(files ...*tlsfiles.Files) []alarm.Alarm {
+	all := alarm.Certificates(time.Now(), files...)
+	if c.ServeRelay == nil {
+		all = append(all, alarm.Files("file descriptors", alarm.OpenFiles(), runtimetuning.MaxFiles())...)
+	}
+	return all
 }
 
 // serveRelay serves the edge in this process, if there is one, until ctx ends.

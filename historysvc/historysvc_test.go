@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -165,6 +166,48 @@ func TestMessagesArePublishedReadAndRecalled(t *testing.T) {
 	if status.Code(err) != codes.NotFound {
 		t.Errorf("Cancel of an unknown message: %v, want NotFound", err)
 	}
+}
+
+// TestStatusNamesTheEdgesAndWhatIsWrong also while the store is away: then it is asked for.
+func TestStatusNamesTheEdgesAndWhatIsWrong(t *testing.T) {
+	s := start(t)
+	e := s.edge(t, 0xab)
+	e.send(&relayv1.ConnectRequest{
+		Presence: &relayv1.Presence{Full: true, Members: map[string]uint32{room: 3}},
+		Health:   &relayv1.Health{Alarms: []*relayv1.Alarm{{Name: "GotapiEdgeBudgetFull", Text: "edge e:4998: full"}}},
+	})
+	var got *adminv1.GetStatusResponse
+	status := func(ok func() bool) {
+		t.Helper()
+		eventually(t, func() bool {
+			var err error
+			if got, err = s.admin.GetStatus(t.Context(), &adminv1.GetStatusRequest{}); err != nil {
+				t.Fatal(err)
+			}
+			return ok()
+		}, func() string { return got.String() })
+	}
+	hears := func(name, text string) bool {
+		return slices.ContainsFunc(got.GetAlarms(), func(a *adminv1.Alarm) bool {
+			return a.GetName() == name && strings.Contains(a.GetText(), text)
+		})
+	}
+	status(func() bool {
+		return len(got.GetEdges()) == 1 && got.GetEdges()[0].GetMembers() == 3 && hears("GotapiEdgeBudgetFull", "edge e:4998: full")
+	})
+	if edge := got.GetEdges()[0]; edge.GetId() != "ab" || edge.GetVersion() != "v9" || edge.GetHost() != "e:4998" || edge.GetCommit() != "c0ffee" {
+		t.Errorf("the edge: %v", edge)
+	}
+	if got.GetStore().GetKind() != "embedded" || hears("GotapiRedisDown", "") || got.GetService().GetHost() == "" {
+		t.Errorf("with a store: %v", got)
+	}
+	s.redis.SetError("LOADING it is away")
+	status(func() bool { return hears("GotapiRedisDown", "it is away") })
+	if got.GetStore() != nil || len(got.GetEdges()) != 1 || !hears("GotapiEdgeBudgetFull", "") {
+		t.Errorf("without a store: %v", got)
+	}
+	s.redis.SetError("")
+	status(func() bool { return got.GetStore() != nil && !hears("GotapiRedisDown", "") })
 }
 
 func TestHistoryIsReadInPages(t *testing.T) {

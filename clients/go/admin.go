@@ -16,12 +16,16 @@ const (
 
 // Status describes the store and the services that use it.
 type Status struct {
+	// Store is zero if it cannot be reached.
 	Store StoreStatus `json:"store"`
-	// Service is the history service that answered.
+	// Service is the history service that answered; zero if none did.
 	Service ServiceStatus `json:"service"`
-	// Edges are those that report members.
+	// Services are the history services that the edge is connected to; none if it is in
+	// one process with a history service.
+	Services []ServiceProcess `json:"services"`
+	// Edges are those that are known to them.
 	Edges []EdgeStatus `json:"edges"`
-	// Alarms say what is wrong with the store.
+	// Alarms say what is wrong with the store, the services and the edges.
 	Alarms []Alarm `json:"alarms"`
 }
 
@@ -46,14 +50,33 @@ type StoreStatus struct {
 
 // ServiceStatus describes a history service. Its uptime is in seconds.
 type ServiceStatus struct {
+	// Host is where it listens.
+	Host    string `json:"host"`
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
 	Uptime  int64  `json:"uptime"`
 }
 
-// EdgeStatus is what one edge has.
+// ServiceProcess is a history service as an edge knows it.
+type ServiceProcess struct {
+	// Address is where the edge reaches it, Host where it says that it listens.
+	Address string `json:"address"`
+	Host    string `json:"host"`
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	// Silent says that it does not answer.
+	Silent bool `json:"silent"`
+	// Streams is how many edges it serves.
+	Streams int `json:"streams"`
+}
+
+// EdgeStatus is one edge, and what it has.
 type EdgeStatus struct {
-	ID      string `json:"id"`
+	ID string `json:"id"`
+	// Host is where it listens. It, Version and Commit are empty if nobody knows them.
+	Host    string `json:"host"`
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
 	Members int64  `json:"members"`
 	Groups  int    `json:"groups"`
 }
@@ -62,6 +85,7 @@ type EdgeStatus struct {
 type Alarm struct {
 	// Name is that of an alert of docs/operations.md.
 	Name string `json:"name"`
+	// Text says in one line what is wrong, and what to do.
 	Text string `json:"text"`
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/gotapi/gotapi-ws/e2e/internal/client"
@@ -75,6 +76,34 @@ func (s *system) works(uuid string) {
 	testbed.Eventually(s.t, "a message is stored", func(context.Context) error {
 		if code := s.post(uuid); code != http.StatusOK {
 			return fmt.Errorf("code %d", code)
+		}
+		return nil
+	})
+}
+
+// alarms returns what GET /__/status says is wrong, as "name: text".
+func (s *system) alarms() (all []string) {
+	s.t.Helper()
+	answer := client.Do(s.t, http.MethodGet, s.addr, "/__/status", "", "Authorization: Bearer "+testbed.AdminSecret)
+	var status struct{ Alarms []struct{ Name, Text string } }
+	answer.JSON(s.t, &status)
+	for _, a := range status.Alarms {
+		all = append(all, a.Name+": "+a.Text)
+	}
+	return all
+}
+
+// wantAlarm waits until the only alarms have that name; "": there are none.
+func (s *system) wantAlarm(name string) {
+	s.t.Helper()
+	testbed.Eventually(s.t, "the alarm is "+name, func(context.Context) error {
+		all := s.alarms()
+		wrong := (name == "") != (len(all) == 0)
+		for _, a := range all {
+			wrong = wrong || !strings.HasPrefix(a, name+": ")
+		}
+		if wrong {
+			return fmt.Errorf("there are %q", all)
 		}
 		return nil
 	})

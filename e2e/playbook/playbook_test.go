@@ -25,12 +25,14 @@ func TestEdgeWithoutHistory(t *testing.T) {
 	member := client.Join(t, s.addr, s.group)
 	s.Services[0].Kill()
 	s.eventually("the edge has no stream", func() float64 { return s.edge("gotapi_edge_relay_up") }, is(0))
+	s.wantAlarm("GotapiEdgeWithoutHistory")
 	if code := s.post("refused"); code != http.StatusServiceUnavailable {
 		t.Errorf("a publish is answered with %d, want 503", code)
 	}
 	s.Services[0].Start()
 	s.works("after")
 	member.Want(client.Data("after", "hello")) // it stayed connected and missed nothing
+	s.wantAlarm("")
 }
 
 func TestRedisDown(t *testing.T) {
@@ -40,6 +42,7 @@ func TestRedisDown(t *testing.T) {
 	s.Redis.Nodes[0].Kill()
 	s.eventually("the history service has no Redis", func() float64 { return s.history("gotapi_history_redis_up") }, is(0))
 	s.eventually("it is not ready", func() float64 { return float64(ready(t, s.historyOps)) }, is(http.StatusServiceUnavailable))
+	s.wantAlarm("GotapiRedisDown")
 	if code := s.post("refused"); code != http.StatusServiceUnavailable {
 		t.Errorf("a publish is answered with %d, want 503", code)
 	}
@@ -48,6 +51,7 @@ func TestRedisDown(t *testing.T) {
 	s.Redis.Nodes[0].Start()
 	s.works("after")
 	member.Want(client.Data("after", "hello"))
+	s.wantAlarm("")
 }
 
 func TestMessagesLost(t *testing.T) {

@@ -2,6 +2,8 @@ package program
 
 import (
 	"fmt"
+	"net"
+	"os"
 	"runtime"
 	"runtime/debug"
 
@@ -53,6 +55,20 @@ func (b *Build) read(info *debug.BuildInfo) {
 
 func (b Build) String() string {
 	return fmt.Sprintf("%s (commit %s, %s, %s)", b.Version, b.Commit, b.Date, b.Go)
+}
+
+// Host names this process for people: the machine, and the port of the address where it
+// listens.
+func Host(listens string) string {
+	name, err := os.Hostname()
+	if err != nil {
+		name = "localhost"
+	}
+	_, port, err := net.SplitHostPort(listens)
+	if err != nil { // a pipe
+		return name
+	}
+	return net.JoinHostPort(name, port)
 }
 
 // register makes the build a metric: gotapi_build_info.

@@ -72,10 +72,11 @@ func announceStop(ctx context.Context, log *slog.Logger) (end func()) {
 		case <-stopped:
 			return
 		}
-		log.Info("stopping", "cause", context.Cause(ctx))
+		// From the line in the log on, a second signal has one, too.
 		again := make(chan os.Signal, 1)
 		signal.Notify(again, os.Interrupt, syscall.SIGTERM)
 		defer signal.Stop(again)
+		log.Info("stopping", "cause", context.Cause(ctx))
 		select {
 		case sig := <-again:
 			log.Warn("a second signal came: stopping at once, with what is under way", "signal", sig)

@@ -24,7 +24,7 @@ func newMetrics(f *Files, reg prometheus.Registerer) *metrics {
 		Name: "gotapi_tls_certificate_expiry_timestamp_seconds", ConstLabels: use,
 		Help: "When the certificate in use expires, Unix time; 0: there is none.",
 	}, func() float64 {
-		if expires := f.present.Load().expires(); !expires.IsZero() {
+		if expires := f.Expires(); !expires.IsZero() {
 			return float64(expires.Unix())
 		}
 		return 0

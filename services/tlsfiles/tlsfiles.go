@@ -128,6 +128,12 @@ func (f *Files) Reload() error {
 	return nil
 }
 
+// Use is what the files are for, as Open was told.
+func (f *Files) Use() string { return f.use }
+
+// Expires returns when our certificate does; the zero time without one.
+func (f *Files) Expires() time.Time { return f.present.Load().expires() }
+
 // read returns, with an error too, the sum of what it found.
 func read(p Paths) (*material, error) {
 	m := &material{}

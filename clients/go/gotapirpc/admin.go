@@ -22,11 +22,15 @@ func (c *Client) Status(ctx context.Context) (gotapi.Status, error) {
 			UsedBytes: s.GetUsedBytes(), MaxBytes: s.GetMaxBytes(), EvictionPolicy: s.GetEvictionPolicy(), EvictedKeys: s.GetEvictedKeys(),
 			Clients: s.GetClients(), Replicas: s.GetReplicas(), Uptime: s.GetUptimeSeconds(),
 		},
-		Service: gotapi.ServiceStatus{Version: r.GetService().GetVersion(), Commit: r.GetService().GetCommit(), Uptime: r.GetService().GetUptimeSeconds()},
-		Edges:   []gotapi.EdgeStatus{}, Alarms: []gotapi.Alarm{}, // in JSON: [], as over HTTP
+		Service:  gotapi.ServiceStatus{Host: r.GetService().GetHost(), Version: r.GetService().GetVersion(), Commit: r.GetService().GetCommit(), Uptime: r.GetService().GetUptimeSeconds()},
+		Services: []gotapi.ServiceProcess{},
+		Edges:    []gotapi.EdgeStatus{}, Alarms: []gotapi.Alarm{}, // in JSON: [], as over HTTP
 	}
 	for _, e := range r.GetEdges() {
-		all.Edges = append(all.Edges, gotapi.EdgeStatus{ID: e.GetId(), Members: e.GetMembers(), Groups: int(e.GetGroups())})
+		all.Edges = append(all.Edges, gotapi.EdgeStatus{
+			ID: e.GetId(), Host: e.GetHost(), Version: e.GetVersion(), Commit: e.GetCommit(),
+			Members: e.GetMembers(), Groups: int(e.GetGroups()),
+		})
 	}
 	for _, a := range r.GetAlarms() {
 		all.Alarms = append(all.Alarms, gotapi.Alarm{Name: a.GetName(), Text: a.GetText()})

@@ -91,7 +91,13 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 		Callers:   newCallers(tb, rights),
 		Sockets:   rig,
 		Services: func(context.Context) ([]byte, error) {
-			return []byte(`{"code":200,"edge":{"id":"1","version":"v1"},"services":[]}`), nil
+			return []byte(`{"code":200,"edge":{"id":"1","version":"v1","commit":"c0ffee"},"services":[]}`), nil
+		},
+		Processes: func(context.Context) Processes {
+			return Processes{
+				Connected: true, Services: []ServiceProcess{},
+				Edges: []EdgeProcess{{ID: "1", Host: "h:4998", Version: "v1", Commit: "c0ffee"}},
+			}
 		},
 	}, opts, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {

@@ -36,7 +36,7 @@ func (h *Handler) operatorEndpoints() map[string]endpoint {
 		statusReportPath: serve("status_report", reading, operatorCall(h, func(p *params) *adminv1.GetStatusRequest {
 			p.only()
 			return &adminv1.GetStatusRequest{}
-		}, admin.GetStatus, reads, viewStatus)),
+		}, h.reportStatus, reads, func(r *statusReport) any { return r })),
 		groupPath: serve("group_report", reading, operatorCall(h, func(p *params) *adminv1.GetGroupRequest {
 			p.only(groupName)
 			return &adminv1.GetGroupRequest{GroupName: p.group()}
@@ -95,63 +95,6 @@ func mayOperate(ctx context.Context, request any) error {
 		return may(ctx, access.Admin, one.GetGroupName())
 	}
 	return grpcstatus.Of(access.FromContext(ctx).MayAdminister())
-}
-
-type (
-	statusReport struct {
-		Code    int           `json:"code"`
-		Store   storeReport   `json:"store"`
-		Service serviceReport `json:"service"`
-		Edges   []edgeReport  `json:"edges"`
-		Alarms  []alarmReport `json:"alarms"`
-	}
-	storeReport struct {
-		Kind           string `json:"kind"`
-		Version        string `json:"version"`
-		Mode           string `json:"mode"`
-		Nodes          int32  `json:"nodes"`
-		UsedBytes      int64  `json:"usedBytes"`
-		MaxBytes       int64  `json:"maxBytes"`
-		EvictionPolicy string `json:"evictionPolicy"`
-		EvictedKeys    int64  `json:"evictedKeys"`
-		Clients        int64  `json:"clients"`
-		Replicas       int64  `json:"replicas"`
-		Uptime         int64  `json:"uptime"`
-	}
-	serviceReport struct {
-		Version string `json:"version"`
-		Commit  string `json:"commit"`
-		Uptime  int64  `json:"uptime"`
-	}
-	edgeReport struct {
-		ID      string `json:"id"`
-		Members int64  `json:"members"`
-		Groups  int32  `json:"groups"`
-	}
-	alarmReport struct {
-		Name string `json:"name"`
-		Text string `json:"text"`
-	}
-)
-
-func viewStatus(r *adminv1.GetStatusResponse) any {
-	s := r.GetStore()
-	report := statusReport{
-		Code: http.StatusOK,
-		Store: storeReport{
-			s.GetKind(), s.GetVersion(), s.GetMode(), s.GetNodes(), s.GetUsedBytes(), s.GetMaxBytes(),
-			s.GetEvictionPolicy(), s.GetEvictedKeys(), s.GetClients(), s.GetReplicas(), s.GetUptimeSeconds(),
-		},
-		Service: serviceReport{r.GetService().GetVersion(), r.GetService().GetCommit(), r.GetService().GetUptimeSeconds()},
-		Edges:   []edgeReport{}, Alarms: []alarmReport{},
-	}
-	for _, e := range r.GetEdges() {
-		report.Edges = append(report.Edges, edgeReport{e.GetId(), e.GetMembers(), e.GetGroups()})
-	}
-	for _, a := range r.GetAlarms() {
-		report.Alarms = append(report.Alarms, alarmReport{a.GetName(), a.GetText()})
-	}
-	return report
 }
 
 func viewGroup(r *adminv1.GetGroupResponse) any {

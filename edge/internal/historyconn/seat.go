@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/services/alarm"
 )
 
 // Seat is the place of one stream among the history services. The zero Seat is of a
@@ -76,6 +77,9 @@ type Service struct {
 	Address string
 	// Empty, if the service has not told it.
 	Version string
+	// By Ask: what the service was built from, where it listens, and what is wrong with it.
+	Commit, Host string
+	Alarms       []alarm.Alarm
 	// Streams of edges, all of them.
 	Streams int
 	// It does not answer.
@@ -91,8 +95,10 @@ type Service struct {
 // Edge is an edge that a history service serves.
 type Edge struct {
 	// As in stream.Origin.
-	ID      uint64
-	Version string
+	ID                    uint64
+	Version, Commit, Host string
+	// What is wrong with it.
+	Alarms []alarm.Alarm
 }
 
 // Ask returns all services, with what those say that answer before ctx ends.
@@ -113,9 +119,17 @@ func (s *Service) ask(ctx context.Context) {
 		return
 	}
 	s.Version, s.Streams = answer.GetVersion(), int(answer.GetStreams())
+	s.Commit, s.Host, s.Alarms = answer.GetCommit(), answer.GetHost(), alarms(answer.GetAlarms())
 	for _, e := range answer.GetEdges() {
-		s.Edges = append(s.Edges, Edge{e.GetEdge(), e.GetVersion()})
+		s.Edges = append(s.Edges, Edge{e.GetEdge(), e.GetVersion(), e.GetCommit(), e.GetHost(), alarms(e.GetAlarms())})
 	}
+}
+
+func alarms(told []*relayv1.Alarm) (all []alarm.Alarm) {
+	for _, a := range told {
+		all = append(all, alarm.Alarm{Name: a.GetName(), Text: a.GetText()})
+	}
+	return all
 }
 
 // Services returns all services that are connected and well, by address.

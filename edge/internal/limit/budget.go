@@ -3,6 +3,7 @@ package limit
 import (
 	"math"
 	"runtime/debug"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -69,9 +70,7 @@ func NewBudget(memory int64, reg prometheus.Registerer) *Budget {
 		Queues: NewShare(n / 4), Fetches: NewShare(n / 4), Pages: NewShare(n / 4),
 		Resumes: NewShare(n / 8), Inputs: NewShare(n / 8),
 	}
-	for part, s := range map[string]*Share{
-		"queues": b.Queues, "fetches": b.Fetches, "pages": b.Pages, "resumes": b.Resumes, "inputs": b.Inputs,
-	} {
+	for part, s := range b.parts() {
 		in := metric.In(prometheus.WrapRegistererWith(prometheus.Labels{"part": part}, reg))
 		in.GaugeFunc("gotapi_edge_budget_used_bytes", "Bytes that clients make the edge hold, by part of the budget.",
 			func() float64 { return float64(s.Used()) })
@@ -81,6 +80,26 @@ func NewBudget(memory int64, reg prometheus.Registerer) *Budget {
 			func() float64 { return float64(s.refusals()) })
 	}
 	return b
+}
+
+// parts are all parts, by their names.
+func (b *Budget) parts() map[string]*Share {
+	return map[string]*Share{"queues": b.Queues, "fetches": b.Fetches, "pages": b.Pages, "resumes": b.Resumes, "inputs": b.Inputs}
+}
+
+// nearlyFull is the used share from which on a part is nearly full: clients that are
+// known by their address only may hold three quarters of it.
+const nearlyFull = 0.7
+
+// NearlyFull returns the names of the parts of which little is left, in order.
+func (b *Budget) NearlyFull() (names []string) {
+	for name, s := range b.parts() {
+		if float64(s.Used()) >= nearlyFull*float64(s.Size()) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (s *Share) refusals() uint64 {

@@ -22,6 +22,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/services/alarm"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -619,6 +620,29 @@ func TestMembersAreReported(t *testing.T) {
 		conn = rig.service.next(t)
 		report(conn, map[group.Name]uint32{"/a": 1}, true, map[string]uint32{"/a": 1})
 		close(counts)
+	})
+}
+
+func TestAlarmsAreToldWithEachReport(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alarms := []alarm.Alarm{{Name: "A", Text: "full"}}
+		var mu sync.Mutex
+		opts := Options{Version: "v1", Commit: "c0ffee", Host: "h:1", Alarms: func() []alarm.Alarm {
+			mu.Lock()
+			defer mu.Unlock()
+			return alarms
+		}}
+		rig := newRig(t, opts, func() map[group.Name]uint32 { return nil })
+		conn := rig.service.next(t)
+		if got := conn.frame().GetHealth().GetAlarms(); len(got) != 1 || got[0].GetName() != "A" || got[0].GetText() != "full" {
+			t.Errorf("the first report has %v, want one alarm", got)
+		}
+		mu.Lock()
+		alarms = nil
+		mu.Unlock()
+		if got := conn.frame().GetHealth(); got == nil || len(got.GetAlarms()) != 0 {
+			t.Errorf("when nothing is wrong any more, the report has %v, want no alarms", got)
+		}
 	})
 }
 

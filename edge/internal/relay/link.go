@@ -113,7 +113,7 @@ func (c *Client) connect(opening, leaving context.Context, seat *historyconn.Sea
 
 func (c *Client) hello() *relayv1.Hello {
 	return &relayv1.Hello{
-		Edge: c.edge, Version: c.opts.Version,
+		Edge: c.edge, Version: c.opts.Version, Commit: c.opts.Commit, Host: c.opts.Host,
 		Protocol: relayversion.Ours.Newest, OldestProtocol: relayversion.Ours.Oldest,
 	}
 }

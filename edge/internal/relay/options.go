@@ -1,6 +1,10 @@
 package relay
 
-import "time"
+import (
+	"time"
+
+	"github.com/gotapi/gotapi-ws/services/alarm"
+)
 
 // Limits of the protocol (proto/gotapi/relay/v1/relay.proto).
 const (
@@ -26,8 +30,11 @@ type Options struct {
 	LastMoment time.Duration
 	// How often member counts are reported; 2 s.
 	ReportEvery time.Duration
-	// Of this program; history services are told it.
-	Version string
+	// Of this program, and where it listens; history services are told.
+	Version, Commit, Host string
+	// Alarms returns what is wrong with this process. It is called with each report of
+	// member counts; nil: it is not known.
+	Alarms func() []alarm.Alarm
 	// Called for each publication that is accepted, before its sender has the
 	// result; nil: nothing is. It must not block.
 	Accepted func(*Publication)

@@ -40,7 +40,7 @@ func (c *Client) watchOutages(ctx context.Context) {
 			since, patience, said = time.Now(), outagePatience, false
 		case down >= patience:
 			c.log.WarnContext(ctx, "no history service: members cannot join, and what is published is refused",
-				"down", down, "cause", c.cause(ctx))
+				"down", down, "cause", c.Cause(ctx))
 			said = true
 			if patience = outagePatience; down >= outagePatience {
 				patience = down + outageAgain
@@ -49,8 +49,8 @@ func (c *Client) watchOutages(ctx context.Context) {
 	}
 }
 
-// cause returns why no history service can be reached.
-func (c *Client) cause(ctx context.Context) string {
+// Cause returns why there is no stream to a history service.
+func (c *Client) Cause(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, causeTimeout)
 	defer cancel()
 	if _, err := c.rpc.Heartbeat(ctx, &relayv1.HeartbeatRequest{}); err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 // write sends what is waiting whenever the window allows, and reports member
-// counts, until the stream is over. There is no timer: a frame
+// counts and alarms, until the stream is over. There is no timer: a frame
 // holds what came while the ones before it were on the way. When leaving ends,
 // it ends the edge's half of the stream.
 func (c *Client) write(leaving context.Context, l *link, h Handler) {
@@ -16,7 +16,7 @@ func (c *Client) write(leaving context.Context, l *link, h Handler) {
 	members := reporter{handler: h}
 	tick := time.NewTicker(c.opts.ReportEvery)
 	defer tick.Stop()
-	for ok := sendReport(s, &members); ok && c.flushFrames(l); {
+	for ok := c.sendReport(s, &members); ok && c.flushFrames(l); {
 		select {
 		case <-ctx.Done():
 			return
@@ -26,19 +26,34 @@ func (c *Client) write(leaving context.Context, l *link, h Handler) {
 			return
 		case <-l.wake:
 		case <-tick.C:
-			ok = sendReport(s, &members)
+			ok = c.sendReport(s, &members)
 		}
 	}
 }
 
-// sendReport returns false when the stream is broken.
-func sendReport(s relayv1.RelayService_ConnectClient, members *reporter) bool {
+// sendReport says what is wrong and which members there are. It returns false when the
+// stream is broken.
+func (c *Client) sendReport(s relayv1.RelayService_ConnectClient, members *reporter) bool {
+	health := c.health()
 	for _, presence := range members.presence() {
-		if s.Send(&relayv1.ConnectRequest{Presence: presence}) != nil {
+		if s.Send(&relayv1.ConnectRequest{Presence: presence, Health: health}) != nil {
 			return false
 		}
+		health = nil // once is enough
 	}
 	return true
+}
+
+// health is nil if nobody knows it.
+func (c *Client) health() *relayv1.Health {
+	if c.opts.Alarms == nil {
+		return nil
+	}
+	health := &relayv1.Health{}
+	for _, a := range c.opts.Alarms() {
+		health.Alarms = append(health.Alarms, &relayv1.Alarm{Name: a.Name, Text: a.Text})
+	}
+	return health
 }
 
 // flushFrames sends frames until nothing more may be sent. It returns false

@@ -4,8 +4,13 @@
 package adminapi
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/access"
@@ -13,6 +18,8 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/services/alarm"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -24,20 +31,34 @@ const (
 	usualStoredGroups = 500
 )
 
+// alertRedisDown is an alert of docs/operations.md.
+const alertRedisDown = "GotapiRedisDown"
+
+// Fleet is this service among the edges; *relayserver.Server in production.
+type Fleet interface {
+	// Edges have streams here.
+	Edges() []*relayv1.Edge
+	// Alarms are about this service itself.
+	Alarms() []alarm.Alarm
+}
+
 // Service implements gotapi.admin.v1.AdminService.
 type Service struct {
 	adminv1.UnimplementedAdminServiceServer
 
 	store  history.Admin
 	census history.Census
+	fleet  Fleet
 	build  program.Build
-	began  time.Time
-	log    *slog.Logger
+	// Where the service listens.
+	host  string
+	began time.Time
+	log   *slog.Logger
 }
 
 // New returns a Service. Its uptime begins now.
-func New(store history.Admin, census history.Census, b program.Build, log *slog.Logger) *Service {
-	return &Service{store: store, census: census, build: b, began: time.Now(), log: log}
+func New(store history.Admin, census history.Census, fleet Fleet, b program.Build, host string, log *slog.Logger) *Service {
+	return &Service{store: store, census: census, fleet: fleet, build: b, host: host, began: time.Now(), log: log}
 }
 
 func (s *Service) status(ctx context.Context, err error) error { return rpc.Status(ctx, s.log, err) }
@@ -57,29 +78,59 @@ func (s *Service) GetStatus(ctx context.Context, _ *adminv1.GetStatusRequest) (*
 	if err := access.FromContext(ctx).MayAdminister(); err != nil {
 		return nil, grpcstatus.Of(err)
 	}
+	response := &adminv1.GetStatusResponse{Service: &adminv1.Service{
+		Version: s.build.Version, Commit: s.build.Commit, Host: s.host, UptimeSeconds: int64(time.Since(s.began).Seconds()),
+	}}
+	found := s.fleet.Alarms()
 	c, err := s.store.Condition(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, history.ErrUnavailable):
+		found = append(found, alarm.Of("history service "+s.host, alarm.Alarm{Name: alertRedisDown, Text: err.Error() +
+			": bring Redis back, or fail over; never start an empty one in its place"})...)
+	case err != nil:
 		return nil, s.status(ctx, err)
-	}
-	edges, err := s.census.Edges(ctx, maxEdges)
-	if err != nil {
-		return nil, s.status(ctx, err)
-	}
-	response := &adminv1.GetStatusResponse{
-		Store: &adminv1.Store{
+	default:
+		response.Store = &adminv1.Store{
 			Kind: c.Kind, Version: c.Version, Mode: c.Mode, Nodes: int32(c.Nodes),
 			UsedBytes: c.UsedBytes, MaxBytes: c.MaxBytes, EvictionPolicy: c.EvictionPolicy, EvictedKeys: c.EvictedKeys,
 			Clients: c.Clients, Replicas: c.Replicas, UptimeSeconds: int64(c.Uptime.Seconds()),
-		},
-		Service: &adminv1.Service{Version: s.build.Version, Commit: s.build.Commit, UptimeSeconds: int64(time.Since(s.began).Seconds())},
-	}
-	for _, e := range edges {
-		response.Edges = append(response.Edges, &adminv1.Edge{Id: e.ID, Members: int64(e.Members), Groups: int32(e.Groups)})
+		}
 	}
 	for _, a := range c.Alarms {
+		found = append(found, alarm.Alarm{Name: a.Name, Text: a.Text})
+	}
+	for _, a := range found {
 		response.Alarms = append(response.Alarms, &adminv1.Alarm{Name: a.Name, Text: a.Text})
 	}
-	return response, nil
+	return response, s.addEdges(ctx, response)
+}
+
+// addEdges adds the edges that report members, as far as the store can be reached, and
+// those that have streams here, with what these say of themselves.
+func (s *Service) addEdges(ctx context.Context, response *adminv1.GetStatusResponse) error {
+	byID := make(map[string]*adminv1.Edge)
+	if response.GetStore() != nil {
+		edges, err := s.census.Edges(ctx, maxEdges)
+		if err != nil {
+			return s.status(ctx, err)
+		}
+		for _, e := range edges {
+			byID[e.ID] = &adminv1.Edge{Id: e.ID, Members: int64(e.Members), Groups: int32(e.Groups)}
+		}
+	}
+	for _, e := range s.fleet.Edges() {
+		id := strconv.FormatUint(e.GetEdge(), 16)
+		if byID[id] == nil {
+			byID[id] = &adminv1.Edge{Id: id}
+		}
+		byID[id].Version, byID[id].Commit, byID[id].Host = e.GetVersion(), e.GetCommit(), e.GetHost()
+		for _, a := range e.GetAlarms() {
+			response.Alarms = append(response.Alarms, &adminv1.Alarm{Name: a.GetName(), Text: a.GetText()})
+		}
+	}
+	response.Edges = slices.SortedFunc(maps.Values(byID), func(a, b *adminv1.Edge) int { return cmp.Compare(a.GetId(), b.GetId()) })
+	response.Edges = response.GetEdges()[:min(len(response.GetEdges()), maxEdges)]
+	return nil
 }
 
 // GetGroup implements adminv1.AdminServiceServer.

@@ -253,7 +253,7 @@ type Admin interface {
 	// StoredGroups looks at about size groups that have messages. page is "" or the next
 	// of the call before; next is "" after the last.
 	StoredGroups(ctx context.Context, page string, size int) (groups []StoredGroup, next string, err error)
-	// Condition describes the store itself.
+	// Condition describes the store itself. It has alarms also with an error.
 	Condition(ctx context.Context) (Condition, error)
 }
 
@@ -291,5 +291,5 @@ type Condition struct {
 }
 
 // Alarm is something that is wrong: the name of an alert of docs/operations.md, and what
-// was seen.
+// was seen with what to do, in one line.
 type Alarm struct{ Name, Text string }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -210,6 +211,51 @@ func TestReadsAndSubscriptionsGoOnWhileRedisRefusesWrites(t *testing.T) {
 	must(t, s, g, "b")
 	if e := wait(t, l.events); e.Seq != 2 {
 		t.Errorf("heard %+v", e)
+	}
+}
+
+// TestConnectionsThatRedisDoesNotTakeAreCountedAndLogged: what goes over open ones goes on,
+// and all does again once Redis takes more.
+func TestConnectionsThatRedisDoesNotTakeAreCountedAndLogged(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	s, log := logged(t, Connection{URL: server.URL()})
+	g := room(t)
+	must(t, s, g, "a")
+	other := redis.NewClient(&redis.Options{Addr: server.Addr, PoolSize: 1, MaxRetries: -1})
+	defer other.Close()
+	admin := func(command ...any) {
+		t.Helper()
+		if err := other.Do(t.Context(), command...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	admin("config", "set", "maxclients", 1) // fewer than there are
+	must(t, s, g, "b")
+	admin("client", "kill", "type", "normal", "skipme", "yes")
+	refused := func() float64 { return metric(t, s, "gotapi_history_redis_errors_total", "max_clients") }
+	eventually(t, "connections are refused", func() bool {
+		_, err := s.Page(t.Context(), g, history.Query{Size: 5})
+		if err != nil && !errors.Is(err, history.ErrUnavailable) {
+			t.Errorf("page: %v", err)
+		}
+		return refused() >= 10
+	})
+	if r := submit(t, s, g, "c", dataPacket("c")); !errors.Is(r.Err, history.ErrUnavailable) {
+		t.Errorf("append: %+v", r)
+	}
+	const line = "redis gives no usable answer"
+	if n := strings.Count(log.String(), line); n == 0 || float64(n) > refused()/2 || !strings.Contains(log.String(), "max number of clients") {
+		t.Errorf("%v refusals, and %d lines in the log, want few:\n%s", refused(), n, log)
+	}
+	condition, err := s.Condition(t.Context())
+	if !errors.Is(err, history.ErrUnavailable) || !slices.ContainsFunc(condition.Alarms, func(a history.Alarm) bool { return strings.Contains(a.Text, "raise maxclients") }) {
+		t.Errorf("condition: %+v, %v, want an alarm that says what to do", condition, err)
+	}
+	admin("config", "set", "maxclients", 1000)
+	eventually(t, "the store works again", func() bool { return submit(t, s, g, "d", dataPacket("d")).Err == nil })
+	if got := texts(t, s, g, history.Query{Size: 5}); len(got) != 3 {
+		t.Errorf("history: %q, want 3 messages", got)
 	}
 }
 

@@ -8,9 +8,15 @@ import (
 	"time"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/services/alarm"
 )
 
+// alertVersions is an alert of docs/operations.md.
+const alertVersions = "GotapiVersionsDiffer"
+
 const (
+	// How long the refusal of an edge is worth an alarm.
+	refusedLately = time.Minute
 	// Of a service's streams, 1/movingShare may move to other services at once, and
 	// always movingAtLeast: each of them is open twice for about a second.
 	movingShare, movingAtLeast = 8, 2
@@ -19,8 +25,8 @@ const (
 	moveTime = 15 * time.Second
 	// Edges that are named in a heartbeat's answer.
 	maxListed = 1000
-	// Bytes of a version.
-	maxVersion = 64
+	// Bytes of what an edge says of itself, of one alarm, and alarms of one edge.
+	maxName, maxAlarm, maxAlarms = 64, 512, 16
 )
 
 // fleet is the edges that have streams. It decides which of them may leave for a service
@@ -32,6 +38,9 @@ type fleet struct {
 	streams map[*peer]*relayv1.Edge
 	// Since when a stream may leave.
 	leaving map[*peer]time.Time
+	// The last edge that was refused for its version: why, and when.
+	refused   string
+	refusedAt time.Time
 }
 
 func newFleet() *fleet {
@@ -50,9 +59,49 @@ func (f *fleet) greet(p *peer, hello *relayv1.Hello) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, open := f.streams[p]; open {
-		version := strings.ToValidUTF8(hello.GetVersion()[:min(len(hello.GetVersion()), maxVersion)], "")
-		f.streams[p] = &relayv1.Edge{Edge: hello.GetEdge(), Version: version}
+		f.streams[p] = &relayv1.Edge{
+			Edge: hello.GetEdge(), Version: clip(hello.GetVersion(), maxName),
+			Commit: clip(hello.GetCommit(), maxName), Host: clip(hello.GetHost(), maxName),
+		}
 	}
+}
+
+// clip returns the first bytes of a text from elsewhere, as valid UTF-8.
+func clip(text string, most int) string {
+	return strings.ToValidUTF8(text[:min(len(text), most)], "")
+}
+
+// note takes what an edge says is wrong with it.
+func (f *fleet) note(p *peer, health *relayv1.Health) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := f.streams[p]
+	if health == nil || before == nil {
+		return
+	}
+	// The one before may be on its way to somebody.
+	edge := &relayv1.Edge{Edge: before.GetEdge(), Version: before.GetVersion(), Commit: before.GetCommit(), Host: before.GetHost()}
+	for _, a := range health.GetAlarms()[:min(len(health.GetAlarms()), maxAlarms)] {
+		edge.Alarms = append(edge.Alarms, &relayv1.Alarm{Name: clip(a.GetName(), maxName), Text: clip(a.GetText(), maxAlarm)})
+	}
+	f.streams[p] = edge
+}
+
+// refuse notes that an edge was refused for its version, and why.
+func (f *fleet) refuse(why string, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refused, f.refusedAt = why, now
+}
+
+// alarms says that an edge was refused a moment ago: it tries again all the time.
+func (f *fleet) alarms(now time.Time) []alarm.Alarm {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.refused == "" || now.Sub(f.refusedAt) > refusedLately {
+		return nil
+	}
+	return []alarm.Alarm{{Name: alertVersions, Text: "an edge is refused: " + f.refused}}
 }
 
 // end forgets a stream.

@@ -3,8 +3,10 @@ package relayserver
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
@@ -62,6 +64,49 @@ func TestEdgesAreKnownByWhatTheyRun(t *testing.T) {
 	f.end(peers[1])
 	if got := f.versions(); len(got) != 0 {
 		t.Errorf("versions: %v, want none", got)
+	}
+}
+
+// What an edge says is for operators, and has bounds.
+func TestEdgesSayWhatIsWrongWithThem(t *testing.T) {
+	f, peers := fleetOf(1)
+	f.note(peers[0], &relayv1.Health{Alarms: []*relayv1.Alarm{{Name: "early"}}}) // it has not said who it is
+	f.greet(peers[0], &relayv1.Hello{Edge: 7, Version: "v2", Commit: "c0ffee", Host: "h:4998"})
+	flood := make([]*relayv1.Alarm, 1000)
+	for i := range flood {
+		flood[i] = &relayv1.Alarm{Name: strings.Repeat("n", 1000), Text: strings.Repeat("\xff", 1000) + "t"}
+	}
+	for _, tt := range []struct {
+		health *relayv1.Health
+		want   int
+	}{
+		{&relayv1.Health{Alarms: []*relayv1.Alarm{{Name: "a", Text: "b"}}}, 1},
+		{nil, 1}, // nothing new
+		{&relayv1.Health{Alarms: flood}, maxAlarms},
+		{&relayv1.Health{}, 0},
+	} {
+		f.note(peers[0], tt.health)
+		edge := f.edges()[0]
+		if len(edge.GetAlarms()) != tt.want || edge.GetHost() != "h:4998" || edge.GetCommit() != "c0ffee" {
+			t.Errorf("after %d alarms: %v, want %d", len(tt.health.GetAlarms()), edge, tt.want)
+		}
+		for _, a := range edge.GetAlarms() {
+			if len(a.GetName()) > maxName || len(a.GetText()) > maxAlarm || !utf8.ValidString(a.GetText()) {
+				t.Errorf("alarm %q", a)
+			}
+		}
+	}
+}
+
+func TestARefusedEdgeIsAnAlarmForAMinute(t *testing.T) {
+	f, _ := fleetOf(0)
+	now := time.Now()
+	f.refuse("update the edge", now)
+	if got := f.alarms(now.Add(refusedLately)); len(got) != 1 {
+		t.Errorf("after a minute: %v, want one", got)
+	}
+	if got := f.alarms(now.Add(refusedLately + time.Second)); len(got) != 0 {
+		t.Errorf("later: %v, want none", got)
 	}
 }
 

@@ -127,6 +127,7 @@ func (p *peer) handle(frame *relayv1.ConnectRequest) error {
 	if counts := frame.GetPresence(); counts != nil {
 		p.presence.update(p.edge, counts)
 	}
+	p.server.fleet.note(p, frame.GetHealth())
 	if m := frame.GetMove(); m != nil && p.server.fleet.allow(p, int(m.GetStreams()), time.Now()) {
 		p.out.letMove()
 	}
@@ -144,6 +145,7 @@ func (p *peer) greet(hello *relayv1.Hello) error {
 	case hello != nil:
 		if err := checkVersion(hello, p.server.opts.Version); err != nil {
 			p.server.log.Warn("edge refused: its version cannot work with this one", "version", hello.GetVersion(), "error", err)
+			p.server.fleet.refuse(clip(status.Convert(err).Message(), maxAlarm), time.Now())
 			return err
 		}
 		p.edge = hello.GetEdge()

@@ -91,6 +91,9 @@ func TestEdgesThatCannotWorkWithThisVersionAreRefused(t *testing.T) {
 		if status.Code(err) != tt.want || tt.says != "" && !strings.Contains(err.Error(), tt.says) {
 			t.Errorf("edge with protocols %d to %d: got %v, want %v with %q", tt.oldest, tt.newest, err, tt.want, tt.says)
 		}
+		if alarms := server.Alarms(); (len(alarms) == 1 && alarms[0].Name == "GotapiVersionsDiffer" && strings.Contains(alarms[0].Text, tt.says)) != (tt.says != "") {
+			t.Errorf("edge with protocols %d to %d: alarms %v, want one only of an edge that is refused", tt.oldest, tt.newest, alarms)
+		}
 		known := server.fleet.versions()["v9.8.7"]
 		if (tt.want == codes.OK) != (known == 1) {
 			t.Errorf("edge with protocols %d to %d: known %d times", tt.oldest, tt.newest, known)

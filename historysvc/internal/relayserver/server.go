@@ -16,6 +16,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
+	"github.com/gotapi/gotapi-ws/services/alarm"
 )
 
 // Options are the settings of a Server.
@@ -25,8 +26,10 @@ type Options struct {
 	QueueBytes int
 	// Makes spans of publications that are traced; nil: none.
 	Tracer trace.Tracer
-	// Of this program; edges are told it.
-	Version string
+	// Of this program, and where it listens; edges are told.
+	Version, Commit, Host string
+	// Alarms returns what is wrong with this process; nil: it is not known.
+	Alarms func() []alarm.Alarm
 }
 
 // Server implements gotapi.relay.v1.RelayService.
@@ -79,11 +82,29 @@ func (s *Server) Connect(stream relayv1.RelayService_ConnectServer) error {
 
 // Heartbeat implements relayv1.RelayServiceServer.
 func (s *Server) Heartbeat(_ context.Context, r *relayv1.HeartbeatRequest) (*relayv1.HeartbeatResponse, error) {
-	answer := &relayv1.HeartbeatResponse{Streams: uint32(s.fleet.count()), Version: s.opts.Version}
+	answer := &relayv1.HeartbeatResponse{
+		Streams: uint32(s.fleet.count()), Version: s.opts.Version, Commit: s.opts.Commit, Host: s.opts.Host,
+	}
 	if r.GetEdges() {
 		answer.Edges = s.fleet.edges()
+		for _, a := range s.Alarms() {
+			answer.Alarms = append(answer.Alarms, &relayv1.Alarm{Name: a.Name, Text: a.Text})
+		}
 	}
 	return answer, nil
+}
+
+// Edges returns the edges that have streams here, with what is wrong with each; 1000 at
+// most.
+func (s *Server) Edges() []*relayv1.Edge { return s.fleet.edges() }
+
+// Alarms returns what is wrong with this service itself.
+func (s *Server) Alarms() []alarm.Alarm {
+	all := s.fleet.alarms(time.Now())
+	if s.opts.Alarms != nil {
+		all = append(all, s.opts.Alarms()...)
+	}
+	return alarm.Of("history service "+s.opts.Host, all...)
 }
 
 // Recall implements relayv1.RelayServiceServer.

@@ -232,18 +232,24 @@ func (i *Inspector) look(ctx context.Context, names []string) ([]history.StoredG
 	})
 }
 
+// node is a master. Outside a Cluster its address is "".
+type node struct {
+	redis.Cmdable
+	addr string
+}
+
 // nodes are the masters, in the order of their addresses.
-func (i *Inspector) nodes(ctx context.Context) ([]redis.Cmdable, error) {
+func (i *Inspector) nodes(ctx context.Context) ([]node, error) {
 	cluster, ok := i.conn.Client().(*redis.ClusterClient)
 	if !ok {
-		return []redis.Cmdable{i.conn.Client()}, nil
+		return []node{{Cmdable: i.conn.Client()}}, nil
 	}
 	var mu sync.Mutex
-	var masters []*redis.Client
-	err := cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error {
+	var masters []node
+	err := cluster.ForEachMaster(ctx, func(_ context.Context, client *redis.Client) error {
 		mu.Lock()
 		defer mu.Unlock()
-		masters = append(masters, node)
+		masters = append(masters, node{client, client.Options().Addr})
 		return nil
 	})
 	if err != nil {
@@ -252,12 +258,8 @@ func (i *Inspector) nodes(ctx context.Context) ([]redis.Cmdable, error) {
 	if len(masters) == 0 {
 		return nil, fmt.Errorf("%w: no master is known", history.ErrUnavailable)
 	}
-	slices.SortFunc(masters, func(a, b *redis.Client) int { return cmp.Compare(a.Options().Addr, b.Options().Addr) })
-	nodes := make([]redis.Cmdable, len(masters))
-	for n, master := range masters {
-		nodes[n] = master
-	}
-	return nodes, nil
+	slices.SortFunc(masters, func(a, b node) int { return cmp.Compare(a.addr, b.addr) })
+	return masters, nil
 }
 
 // Condition implements history.Admin.
@@ -265,17 +267,21 @@ func (i *Inspector) Condition(ctx context.Context) (history.Condition, error) {
 	if i.conn.Embedded() { // it tells nothing about itself
 		return history.Condition{Kind: "embedded", Nodes: 1}, redisconn.ReadError(i.conn.Ping(ctx))
 	}
+	all := history.Condition{Mode: i.conn.Mode()}
+	for _, advice := range i.conn.Refusals() {
+		all.Alarms = append(all.Alarms, history.Alarm{Name: alertRefuses, Text: "redis refuses calls: " + advice})
+	}
 	nodes, err := i.nodes(ctx)
 	if err != nil {
-		return history.Condition{}, err
+		return all, err
 	}
-	all := history.Condition{Mode: i.conn.Mode(), Nodes: len(nodes)}
+	all.Nodes = len(nodes)
 	for _, node := range nodes {
 		text, err := redisconn.Retry(ctx, i.conn, func(ctx context.Context) (string, error) { return node.Info(ctx).Result() })
 		if err != nil {
-			return history.Condition{}, err
+			return all, err
 		}
-		add(&all, redisconn.ParseInfo(text))
+		add(&all, redisconn.ParseInfo(text), i.conn.Awaited(node.addr))
 	}
 	return all, nil
 }
@@ -289,18 +295,18 @@ const (
 // memoryShare of its limit is what Redis may use without an alarm.
 const memoryShare = 0.9
 
-// add adds what one node says about itself (INFO).
-func add(all *history.Condition, info map[string]string) {
+// add adds what one node says about itself (INFO). Acks wait for awaited replicas of it.
+func add(all *history.Condition, info map[string]string, awaited int) {
 	number := func(name string) int64 {
 		n, _ := strconv.ParseInt(info[name], 10, 64)
 		return n
 	}
-	used, limit := number("used_memory"), number("maxmemory")
+	used, limit, replicas := number("used_memory"), number("maxmemory"), number("connected_slaves")
 	all.UsedBytes += used
 	all.MaxBytes += limit
 	all.EvictedKeys += number("evicted_keys")
 	all.Clients += number("connected_clients")
-	all.Replicas += number("connected_slaves")
+	all.Replicas += replicas
 	all.EvictionPolicy = info["maxmemory_policy"]
 	product := redisconn.ProductOf(info)
 	all.Kind, all.Version = product.Name, product.Version
@@ -311,17 +317,19 @@ func add(all *history.Condition, info map[string]string) {
 		all.Alarms = append(all.Alarms, history.Alarm{Name: name, Text: fmt.Sprintf(format, args...)})
 	}
 	if limit > 0 && float64(used) > memoryShare*float64(limit) {
-		alarm(alertRefuses, "redis uses %d of %d bytes: when it is full, publishes are refused", used, limit)
+		alarm(alertRefuses, "redis uses %d of %d bytes, and refuses publications when it is full: see gotapi groups --sort bytes, or give it more memory", used, limit)
 	}
 	if policy := all.EvictionPolicy; policy != "" && policy != "noeviction" {
-		alarm(alertLost, "maxmemory-policy is %s: redis may evict histories; %d keys evicted", policy, all.EvictedKeys)
+		alarm(alertLost, "redis may evict histories, and has evicted %d keys: set maxmemory-policy to noeviction, not %s", all.EvictedKeys, policy)
 	}
 	for _, field := range []string{"rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status"} {
 		if status := info[field]; status != "" && status != "ok" {
-			alarm(alertRefuses, "%s is %s: redis may refuse writes (MISCONF)", field, status)
+			alarm(alertRefuses, "%s is %s, and redis may refuse writes (MISCONF): free its disk", field, status)
 		}
 	}
 	if info["role"] == "slave" {
-		alarm(alertRefuses, "the address leads to a replica: it refuses writes")
+		alarm(alertRefuses, "the address leads to a replica, which refuses writes: it must lead to the master")
+	} else if replicas < int64(awaited) {
+		alarm(alertRefuses, "redis has %d of the %d replicas that acks wait for, and nothing is acked: start them, or lower -ack-replicas", replicas, awaited)
 	}
 }

@@ -53,6 +53,7 @@ type Conn struct {
 	// The server takes the shebang line of scripts.
 	shebangs bool
 	acks     *confirmation
+	metrics  *metrics
 	// How long a call may take, beside what it waits for.
 	timeout time.Duration
 	// nil for an imitation.
@@ -79,7 +80,8 @@ func Open(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return nil, err
 	}
-	c.client.AddHook(observer{stats: newMetrics(reg), failures: &failureLog{log: log}, tracer: o.Tracer})
+	c.metrics = newMetrics(reg)
+	c.client.AddHook(observer{stats: c.metrics, failures: &failureLog{log: log}, tracer: o.Tracer})
 	registerPool(c.client, reg)
 	if c.watcher != nil {
 		c.watcher.export(reg)
@@ -250,6 +252,10 @@ func (c *Conn) Mode() string {
 	}
 	return c.lookout.mode
 }
+
+// Awaited returns how many replicas of the master at addr acks wait for. Outside a
+// Cluster, addr is "".
+func (c *Conn) Awaited(addr string) int { return c.acks.replicas(addr) }
 
 // Acks are what a write needs to be confirmed.
 func (c *Conn) Acks() Acks { return c.acks.acks }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -41,21 +43,25 @@ const (
 	reasonOther      reason = "other"       // there was no answer in time, or another one
 )
 
-// reasons are looked for in the texts of errors, as codes are.
+// reasons are looked for in the texts of errors, as codes are. Advice is what an operator
+// is to do.
 var reasons = []struct {
 	text   string
 	reason reason
+	advice string
 }{
-	{"MISCONF ", reasonMisconf},
-	{"OOM ", reasonOOM},
-	{"NOPERM ", reasonNoPerm},
-	{"ACL failure in script", reasonNoPerm},
-	{"The user executing the script", reasonNoPerm},
-	{"WRONGPASS ", reasonWrongPass},
-	{"NOAUTH ", reasonNoAuth},
-	{"READONLY ", reasonReadOnly},
-	{maxClients, reasonMaxClients},
+	{"MISCONF ", reasonMisconf, "it cannot save its file, and refuses writes (MISCONF): free its disk; the next BGSAVE that succeeds ends it"},
+	{"OOM ", reasonOOM, "it is at maxmemory, and refuses writes (OOM): see gotapi groups --sort bytes, then gotapi ttl or gotapi purge, or give it more memory"},
+	{"NOPERM ", reasonNoPerm, adviceNoPerm},
+	{"ACL failure in script", reasonNoPerm, adviceNoPerm},
+	{"The user executing the script", reasonNoPerm, adviceNoPerm},
+	{"WRONGPASS ", reasonWrongPass, "the password is wrong (WRONGPASS): correct -redis-password-file, which needs no restart"},
+	{"NOAUTH ", reasonNoAuth, "it wants a password (NOAUTH): write it into -redis-password-file"},
+	{"READONLY ", reasonReadOnly, "it is a replica (READONLY): the address must lead to the master"},
+	{maxClients, reasonMaxClients, "it takes no more connections (max number of clients): raise maxclients, or find what holds them with CLIENT LIST"},
 }
+
+const adviceNoPerm = "its user may not run a command that the service needs (NOPERM): ACL LOG names it, docs/redis.md has the rights"
 
 func reasonOf(err error) reason {
 	text := err.Error()
@@ -71,6 +77,8 @@ func reasonOf(err error) reason {
 type metrics struct {
 	seconds map[CallKind]prometheus.Observer
 	errors  map[CallKind]map[reason]prometheus.Counter
+	// When each reason was last seen, Unix nanoseconds.
+	seen map[reason]*atomic.Int64
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -78,7 +86,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	seconds := in.Histograms("gotapi_history_redis_seconds", "Round trips to Redis, by kind: append (a pipeline that stores and broadcasts), script, command.",
 		prometheus.ExponentialBuckets(0.0001, 2, 16), "kind")
 	failed := in.Counters("gotapi_history_redis_errors_total", "Round trips to Redis without a usable answer, by kind, and by Redis's error code.", "kind", "reason")
-	m := &metrics{make(map[CallKind]prometheus.Observer), make(map[CallKind]map[reason]prometheus.Counter)}
+	m := &metrics{make(map[CallKind]prometheus.Observer), make(map[CallKind]map[reason]prometheus.Counter), map[reason]*atomic.Int64{reasonOther: {}}}
+	for _, r := range reasons {
+		m.seen[r.reason] = new(atomic.Int64)
+	}
 	for _, k := range []CallKind{CallAppend, CallScript, CallCommand} {
 		m.seconds[k] = seconds.WithLabelValues(string(k))
 		m.errors[k] = map[reason]prometheus.Counter{reasonOther: failed.WithLabelValues(string(k), string(reasonOther))}
@@ -87,6 +98,27 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		}
 	}
 	return m
+}
+
+// count counts a failure.
+func (m *metrics) count(kind CallKind, err error) {
+	r := reasonOf(err)
+	m.errors[kind][r].Inc()
+	m.seen[r].Store(time.Now().UnixNano())
+}
+
+// refusedLately is how long a refusal is worth an alarm.
+const refusedLately = time.Minute
+
+// Refusals says for what reasons Redis has refused calls within the last minute, and what
+// an operator is to do about each.
+func (c *Conn) Refusals() (advice []string) {
+	for _, r := range reasons {
+		if time.Since(time.Unix(0, c.metrics.seen[r.reason].Load())) < refusedLately && !slices.Contains(advice, r.advice) {
+			advice = append(advice, r.advice)
+		}
+	}
+	return advice
 }
 
 // registerPool exports what the driver keeps.
@@ -145,7 +177,7 @@ func (o observer) watch(ctx context.Context, kind CallKind, roundTrip func() err
 	err := roundTrip()
 	o.stats.seconds[kind].Observe(time.Since(began).Seconds())
 	if err != nil && !endedByCaller(ctx) && unusable(err) {
-		o.stats.errors[kind][reasonOf(err)].Inc()
+		o.stats.count(kind, err)
 		o.failures.report(ctx, kind, err)
 	}
 	end(err)

@@ -63,12 +63,14 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Store *Store                 `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
+	// Absent if it cannot be reached.
+	Store *Store `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
 	// The history service that answers.
 	Service *Service `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
-	// The edges that report members, by their ids.
+	// The edges that report members, or have a stream to this service, by their ids.
 	Edges []*Edge `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
-	// What is wrong with the store: names of alerts, as in docs/operations.md.
+	// What is wrong with the store, with this service, and with the edges that have a
+	// stream to it: names of alerts, as in docs/operations.md.
 	Alarms        []*Alarm `protobuf:"bytes,4,rep,name=alarms,proto3" json:"alarms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -266,6 +268,8 @@ type Service struct {
 	Version       string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	Commit        string                 `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
 	UptimeSeconds int64                  `protobuf:"varint,3,opt,name=uptime_seconds,json=uptimeSeconds,proto3" json:"uptime_seconds,omitempty"`
+	// Where it listens.
+	Host          string `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -321,12 +325,24 @@ func (x *Service) GetUptimeSeconds() int64 {
 	return 0
 }
 
+func (x *Service) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
 type Edge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Random, hexadecimal: drawn by each edge process.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Members       int64  `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
-	Groups        int32  `protobuf:"varint,3,opt,name=groups,proto3" json:"groups,omitempty"`
+	Id      string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Members int64  `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
+	Groups  int32  `protobuf:"varint,3,opt,name=groups,proto3" json:"groups,omitempty"`
+	// These are known of edges that have a stream to the service that answers.
+	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Commit  string `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
+	// Where it listens.
+	Host          string `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -382,10 +398,32 @@ func (x *Edge) GetGroups() int32 {
 	return 0
 }
 
+func (x *Edge) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Edge) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *Edge) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
 type Alarm struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Text          string                 `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// One line: what is wrong, and what to do.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -886,15 +924,19 @@ const file_gotapi_admin_v1_admin_proto_rawDesc = "" +
 	"\breplicas\x18\t \x01(\x03R\breplicas\x12%\n" +
 	"\x0euptime_seconds\x18\n" +
 	" \x01(\x03R\ruptimeSeconds\x12\x14\n" +
-	"\x05nodes\x18\v \x01(\x05R\x05nodes\"b\n" +
+	"\x05nodes\x18\v \x01(\x05R\x05nodes\"v\n" +
 	"\aService\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\tR\x06commit\x12%\n" +
-	"\x0euptime_seconds\x18\x03 \x01(\x03R\ruptimeSeconds\"H\n" +
+	"\x0euptime_seconds\x18\x03 \x01(\x03R\ruptimeSeconds\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\"\x8e\x01\n" +
 	"\x04Edge\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
 	"\amembers\x18\x02 \x01(\x03R\amembers\x12\x16\n" +
-	"\x06groups\x18\x03 \x01(\x05R\x06groups\"/\n" +
+	"\x06groups\x18\x03 \x01(\x05R\x06groups\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x16\n" +
+	"\x06commit\x18\x05 \x01(\tR\x06commit\x12\x12\n" +
+	"\x04host\x18\x06 \x01(\tR\x04host\"/\n" +
 	"\x05Alarm\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\"0\n" +

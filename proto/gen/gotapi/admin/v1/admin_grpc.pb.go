@@ -37,7 +37,8 @@ const (
 // comment states. Status codes are those of gotapi.history.v1.HistoryService.
 type AdminServiceClient interface {
 	// GetStatus describes the store and the services that use it. It needs the right
-	// "admin" for some group. At most 1000 edges are listed.
+	// "admin" for some group. At most 1000 edges are listed. It answers also when the store
+	// cannot be reached: that is an alarm.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
 	// GetGroup describes one group, also one that has nothing. It reads eight keys.
 	GetGroup(ctx context.Context, in *GetGroupRequest, opts ...grpc.CallOption) (*GetGroupResponse, error)
@@ -109,7 +110,8 @@ func (c *adminServiceClient) Purge(ctx context.Context, in *PurgeRequest, opts .
 // comment states. Status codes are those of gotapi.history.v1.HistoryService.
 type AdminServiceServer interface {
 	// GetStatus describes the store and the services that use it. It needs the right
-	// "admin" for some group. At most 1000 edges are listed.
+	// "admin" for some group. At most 1000 edges are listed. It answers also when the store
+	// cannot be reached: that is an alarm.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
 	// GetGroup describes one group, also one that has nothing. It reads eight keys.
 	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)

@@ -218,6 +218,7 @@ type ConnectRequest struct {
 	Interests     []*Interest `protobuf:"bytes,3,rep,name=interests,proto3" json:"interests,omitempty"`
 	Presence      *Presence   `protobuf:"bytes,4,opt,name=presence,proto3" json:"presence,omitempty"`
 	Move          *Move       `protobuf:"bytes,5,opt,name=move,proto3" json:"move,omitempty"`
+	Health        *Health     `protobuf:"bytes,6,opt,name=health,proto3" json:"health,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -287,6 +288,13 @@ func (x *ConnectRequest) GetMove() *Move {
 	return nil
 }
 
+func (x *ConnectRequest) GetHealth() *Health {
+	if x != nil {
+		return x.Health
+	}
+	return nil
+}
+
 type Hello struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Random, drawn by each edge process.
@@ -297,8 +305,11 @@ type Hello struct {
 	// stream if it speaks none of them.
 	Protocol       uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	OldestProtocol uint32 `protobuf:"varint,4,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// For people: what it was built from, and where it listens.
+	Commit        string `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
+	Host          string `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -359,6 +370,121 @@ func (x *Hello) GetOldestProtocol() uint32 {
 	return 0
 }
 
+func (x *Hello) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *Hello) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+// Health is what is wrong with the edge now. It replaces what was sent before.
+type Health struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 16.
+	Alarms        []*Alarm `protobuf:"bytes,1,rep,name=alarms,proto3" json:"alarms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Health) Reset() {
+	*x = Health{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Health) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Health) ProtoMessage() {}
+
+func (x *Health) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Health.ProtoReflect.Descriptor instead.
+func (*Health) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Health) GetAlarms() []*Alarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
+// Alarm is something that is wrong with a process.
+type Alarm struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// An alert of docs/operations.md.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// One line: which process, what is wrong, and what to do.
+	Text          string `protobuf:"bytes,2,opt,name=text,proto3" json:"text,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alarm) Reset() {
+	*x = Alarm{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alarm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alarm) ProtoMessage() {}
+
+func (x *Alarm) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alarm.ProtoReflect.Descriptor instead.
+func (*Alarm) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Alarm) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Alarm) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
 // Move asks whether the edge may leave for a service that has fewer streams. The answer
 // is ConnectResponse.may_move, or nothing: then the edge stays, and may ask again.
 type Move struct {
@@ -371,7 +497,7 @@ type Move struct {
 
 func (x *Move) Reset() {
 	*x = Move{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[2]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +509,7 @@ func (x *Move) String() string {
 func (*Move) ProtoMessage() {}
 
 func (x *Move) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[2]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +522,7 @@ func (x *Move) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Move.ProtoReflect.Descriptor instead.
 func (*Move) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{2}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Move) GetStreams() uint32 {
@@ -408,7 +534,7 @@ func (x *Move) GetStreams() uint32 {
 
 type HeartbeatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Also name the edges.
+	// Also name the edges, and what is wrong.
 	Edges         bool `protobuf:"varint,1,opt,name=edges,proto3" json:"edges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -416,7 +542,7 @@ type HeartbeatRequest struct {
 
 func (x *HeartbeatRequest) Reset() {
 	*x = HeartbeatRequest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[3]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -428,7 +554,7 @@ func (x *HeartbeatRequest) String() string {
 func (*HeartbeatRequest) ProtoMessage() {}
 
 func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[3]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -441,7 +567,7 @@ func (x *HeartbeatRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatRequest.ProtoReflect.Descriptor instead.
 func (*HeartbeatRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{3}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *HeartbeatRequest) GetEdges() bool {
@@ -458,14 +584,19 @@ type HeartbeatResponse struct {
 	// For people.
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// At most 1000.
-	Edges         []*Edge `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
+	Edges []*Edge `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
+	// For people: what it was built from, and where it listens.
+	Commit string `protobuf:"bytes,4,opt,name=commit,proto3" json:"commit,omitempty"`
+	Host   string `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
+	// What is wrong with the service itself.
+	Alarms        []*Alarm `protobuf:"bytes,6,rep,name=alarms,proto3" json:"alarms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *HeartbeatResponse) Reset() {
 	*x = HeartbeatResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[4]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -477,7 +608,7 @@ func (x *HeartbeatResponse) String() string {
 func (*HeartbeatResponse) ProtoMessage() {}
 
 func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[4]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -490,7 +621,7 @@ func (x *HeartbeatResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HeartbeatResponse.ProtoReflect.Descriptor instead.
 func (*HeartbeatResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{4}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *HeartbeatResponse) GetStreams() uint32 {
@@ -514,19 +645,44 @@ func (x *HeartbeatResponse) GetEdges() []*Edge {
 	return nil
 }
 
+func (x *HeartbeatResponse) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *HeartbeatResponse) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *HeartbeatResponse) GetAlarms() []*Alarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
+}
+
 // Edge is one that has a stream.
 type Edge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As in its Hello.
-	Edge          uint64 `protobuf:"fixed64,1,opt,name=edge,proto3" json:"edge,omitempty"`
-	Version       string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Edge    uint64 `protobuf:"fixed64,1,opt,name=edge,proto3" json:"edge,omitempty"`
+	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
+	Commit  string `protobuf:"bytes,3,opt,name=commit,proto3" json:"commit,omitempty"`
+	Host    string `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	// As in its last Health.
+	Alarms        []*Alarm `protobuf:"bytes,5,rep,name=alarms,proto3" json:"alarms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Edge) Reset() {
 	*x = Edge{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[5]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -538,7 +694,7 @@ func (x *Edge) String() string {
 func (*Edge) ProtoMessage() {}
 
 func (x *Edge) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[5]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -551,7 +707,7 @@ func (x *Edge) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Edge.ProtoReflect.Descriptor instead.
 func (*Edge) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{5}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Edge) GetEdge() uint64 {
@@ -566,6 +722,27 @@ func (x *Edge) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *Edge) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *Edge) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Edge) GetAlarms() []*Alarm {
+	if x != nil {
+		return x.Alarms
+	}
+	return nil
 }
 
 type Publish struct {
@@ -594,7 +771,7 @@ type Publish struct {
 
 func (x *Publish) Reset() {
 	*x = Publish{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[6]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -606,7 +783,7 @@ func (x *Publish) String() string {
 func (*Publish) ProtoMessage() {}
 
 func (x *Publish) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[6]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -619,7 +796,7 @@ func (x *Publish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Publish.ProtoReflect.Descriptor instead.
 func (*Publish) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{6}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Publish) GetId() uint64 {
@@ -694,7 +871,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[7]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +883,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[7]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +896,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{7}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Result) GetId() uint64 {
@@ -780,7 +957,7 @@ type Interest struct {
 
 func (x *Interest) Reset() {
 	*x = Interest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[8]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +969,7 @@ func (x *Interest) String() string {
 func (*Interest) ProtoMessage() {}
 
 func (x *Interest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[8]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +982,7 @@ func (x *Interest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interest.ProtoReflect.Descriptor instead.
 func (*Interest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{8}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Interest) GetChannel() uint32 {
@@ -841,7 +1018,7 @@ type Presence struct {
 
 func (x *Presence) Reset() {
 	*x = Presence{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[9]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +1030,7 @@ func (x *Presence) String() string {
 func (*Presence) ProtoMessage() {}
 
 func (x *Presence) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[9]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +1043,7 @@ func (x *Presence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Presence.ProtoReflect.Descriptor instead.
 func (*Presence) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{9}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Presence) GetFull() bool {
@@ -895,7 +1072,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[10]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1084,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[10]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1097,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{10}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Position) GetEpoch() uint64 {
@@ -968,7 +1145,7 @@ type ConnectResponse struct {
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[11]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1157,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[11]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1170,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{11}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ConnectResponse) GetReceived() uint64 {
@@ -1046,7 +1223,7 @@ type Attached struct {
 
 func (x *Attached) Reset() {
 	*x = Attached{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[12]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1235,7 @@ func (x *Attached) String() string {
 func (*Attached) ProtoMessage() {}
 
 func (x *Attached) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[12]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1248,7 @@ func (x *Attached) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attached.ProtoReflect.Descriptor instead.
 func (*Attached) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{12}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Attached) GetChannel() uint32 {
@@ -1113,7 +1290,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1125,7 +1302,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[13]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1138,7 +1315,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{13}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Delivery) GetChannel() uint32 {
@@ -1187,7 +1364,7 @@ type Event struct {
 
 func (x *Event) Reset() {
 	*x = Event{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1376,7 @@ func (x *Event) String() string {
 func (*Event) ProtoMessage() {}
 
 func (x *Event) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[14]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1389,7 @@ func (x *Event) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Event.ProtoReflect.Descriptor instead.
 func (*Event) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{14}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Event) GetKind() EventKind {
@@ -1299,7 +1476,7 @@ type ReadRequest struct {
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[15]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1488,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[15]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1501,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{15}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReadRequest) GetGroup() string {
@@ -1393,7 +1570,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[16]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1405,7 +1582,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[16]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1418,7 +1595,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{16}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadResponse) GetEpoch() uint64 {
@@ -1470,7 +1647,7 @@ type RecallRequest struct {
 
 func (x *RecallRequest) Reset() {
 	*x = RecallRequest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1659,7 @@ func (x *RecallRequest) String() string {
 func (*RecallRequest) ProtoMessage() {}
 
 func (x *RecallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1672,7 @@ func (x *RecallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallRequest.ProtoReflect.Descriptor instead.
 func (*RecallRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{17}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *RecallRequest) GetGroup() string {
@@ -1534,7 +1711,7 @@ type RecallResponse struct {
 
 func (x *RecallResponse) Reset() {
 	*x = RecallResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1723,7 @@ func (x *RecallResponse) String() string {
 func (*RecallResponse) ProtoMessage() {}
 
 func (x *RecallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,36 +1736,50 @@ func (x *RecallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallResponse.ProtoReflect.Descriptor instead.
 func (*RecallResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{18}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{20}
 }
 
 var File_gotapi_relay_v1_relay_proto protoreflect.FileDescriptor
 
 const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\n" +
-	"\x1bgotapi/relay/v1/relay.proto\x12\x0fgotapi.relay.v1\"\x91\x02\n" +
+	"\x1bgotapi/relay/v1/relay.proto\x12\x0fgotapi.relay.v1\"\xc2\x02\n" +
 	"\x0eConnectRequest\x12,\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.gotapi.relay.v1.HelloR\x05hello\x126\n" +
 	"\tpublishes\x18\x02 \x03(\v2\x18.gotapi.relay.v1.PublishR\tpublishes\x127\n" +
 	"\tinterests\x18\x03 \x03(\v2\x19.gotapi.relay.v1.InterestR\tinterests\x125\n" +
 	"\bpresence\x18\x04 \x01(\v2\x19.gotapi.relay.v1.PresenceR\bpresence\x12)\n" +
-	"\x04move\x18\x05 \x01(\v2\x15.gotapi.relay.v1.MoveR\x04move\"z\n" +
+	"\x04move\x18\x05 \x01(\v2\x15.gotapi.relay.v1.MoveR\x04move\x12/\n" +
+	"\x06health\x18\x06 \x01(\v2\x17.gotapi.relay.v1.HealthR\x06health\"\xa6\x01\n" +
 	"\x05Hello\x12\x12\n" +
 	"\x04edge\x18\x01 \x01(\x06R\x04edge\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\rR\bprotocol\x12'\n" +
-	"\x0foldest_protocol\x18\x04 \x01(\rR\x0eoldestProtocol\" \n" +
+	"\x0foldest_protocol\x18\x04 \x01(\rR\x0eoldestProtocol\x12\x16\n" +
+	"\x06commit\x18\x05 \x01(\tR\x06commit\x12\x12\n" +
+	"\x04host\x18\x06 \x01(\tR\x04host\"8\n" +
+	"\x06Health\x12.\n" +
+	"\x06alarms\x18\x01 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"/\n" +
+	"\x05Alarm\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04text\x18\x02 \x01(\tR\x04text\" \n" +
 	"\x04Move\x12\x18\n" +
 	"\astreams\x18\x01 \x01(\rR\astreams\"(\n" +
 	"\x10HeartbeatRequest\x12\x14\n" +
-	"\x05edges\x18\x01 \x01(\bR\x05edges\"t\n" +
+	"\x05edges\x18\x01 \x01(\bR\x05edges\"\xd0\x01\n" +
 	"\x11HeartbeatResponse\x12\x18\n" +
 	"\astreams\x18\x01 \x01(\rR\astreams\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12+\n" +
-	"\x05edges\x18\x03 \x03(\v2\x15.gotapi.relay.v1.EdgeR\x05edges\"4\n" +
+	"\x05edges\x18\x03 \x03(\v2\x15.gotapi.relay.v1.EdgeR\x05edges\x12\x16\n" +
+	"\x06commit\x18\x04 \x01(\tR\x06commit\x12\x12\n" +
+	"\x04host\x18\x05 \x01(\tR\x04host\x12.\n" +
+	"\x06alarms\x18\x06 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\x90\x01\n" +
 	"\x04Edge\x12\x12\n" +
 	"\x04edge\x18\x01 \x01(\x06R\x04edge\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\tR\aversion\"\xdb\x01\n" +
+	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
+	"\x06commit\x18\x03 \x01(\tR\x06commit\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12.\n" +
+	"\x06alarms\x18\x05 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\xdb\x01\n" +
 	"\aPublish\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12/\n" +
@@ -1709,65 +1900,71 @@ func file_gotapi_relay_v1_relay_proto_rawDescGZIP() []byte {
 }
 
 var file_gotapi_relay_v1_relay_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_gotapi_relay_v1_relay_proto_goTypes = []any{
 	(PacketKind)(0),           // 0: gotapi.relay.v1.PacketKind
 	(Outcome)(0),              // 1: gotapi.relay.v1.Outcome
 	(EventKind)(0),            // 2: gotapi.relay.v1.EventKind
 	(*ConnectRequest)(nil),    // 3: gotapi.relay.v1.ConnectRequest
 	(*Hello)(nil),             // 4: gotapi.relay.v1.Hello
-	(*Move)(nil),              // 5: gotapi.relay.v1.Move
-	(*HeartbeatRequest)(nil),  // 6: gotapi.relay.v1.HeartbeatRequest
-	(*HeartbeatResponse)(nil), // 7: gotapi.relay.v1.HeartbeatResponse
-	(*Edge)(nil),              // 8: gotapi.relay.v1.Edge
-	(*Publish)(nil),           // 9: gotapi.relay.v1.Publish
-	(*Result)(nil),            // 10: gotapi.relay.v1.Result
-	(*Interest)(nil),          // 11: gotapi.relay.v1.Interest
-	(*Presence)(nil),          // 12: gotapi.relay.v1.Presence
-	(*Position)(nil),          // 13: gotapi.relay.v1.Position
-	(*ConnectResponse)(nil),   // 14: gotapi.relay.v1.ConnectResponse
-	(*Attached)(nil),          // 15: gotapi.relay.v1.Attached
-	(*Delivery)(nil),          // 16: gotapi.relay.v1.Delivery
-	(*Event)(nil),             // 17: gotapi.relay.v1.Event
-	(*ReadRequest)(nil),       // 18: gotapi.relay.v1.ReadRequest
-	(*ReadResponse)(nil),      // 19: gotapi.relay.v1.ReadResponse
-	(*RecallRequest)(nil),     // 20: gotapi.relay.v1.RecallRequest
-	(*RecallResponse)(nil),    // 21: gotapi.relay.v1.RecallResponse
-	nil,                       // 22: gotapi.relay.v1.Presence.MembersEntry
+	(*Health)(nil),            // 5: gotapi.relay.v1.Health
+	(*Alarm)(nil),             // 6: gotapi.relay.v1.Alarm
+	(*Move)(nil),              // 7: gotapi.relay.v1.Move
+	(*HeartbeatRequest)(nil),  // 8: gotapi.relay.v1.HeartbeatRequest
+	(*HeartbeatResponse)(nil), // 9: gotapi.relay.v1.HeartbeatResponse
+	(*Edge)(nil),              // 10: gotapi.relay.v1.Edge
+	(*Publish)(nil),           // 11: gotapi.relay.v1.Publish
+	(*Result)(nil),            // 12: gotapi.relay.v1.Result
+	(*Interest)(nil),          // 13: gotapi.relay.v1.Interest
+	(*Presence)(nil),          // 14: gotapi.relay.v1.Presence
+	(*Position)(nil),          // 15: gotapi.relay.v1.Position
+	(*ConnectResponse)(nil),   // 16: gotapi.relay.v1.ConnectResponse
+	(*Attached)(nil),          // 17: gotapi.relay.v1.Attached
+	(*Delivery)(nil),          // 18: gotapi.relay.v1.Delivery
+	(*Event)(nil),             // 19: gotapi.relay.v1.Event
+	(*ReadRequest)(nil),       // 20: gotapi.relay.v1.ReadRequest
+	(*ReadResponse)(nil),      // 21: gotapi.relay.v1.ReadResponse
+	(*RecallRequest)(nil),     // 22: gotapi.relay.v1.RecallRequest
+	(*RecallResponse)(nil),    // 23: gotapi.relay.v1.RecallResponse
+	nil,                       // 24: gotapi.relay.v1.Presence.MembersEntry
 }
 var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	4,  // 0: gotapi.relay.v1.ConnectRequest.hello:type_name -> gotapi.relay.v1.Hello
-	9,  // 1: gotapi.relay.v1.ConnectRequest.publishes:type_name -> gotapi.relay.v1.Publish
-	11, // 2: gotapi.relay.v1.ConnectRequest.interests:type_name -> gotapi.relay.v1.Interest
-	12, // 3: gotapi.relay.v1.ConnectRequest.presence:type_name -> gotapi.relay.v1.Presence
-	5,  // 4: gotapi.relay.v1.ConnectRequest.move:type_name -> gotapi.relay.v1.Move
-	8,  // 5: gotapi.relay.v1.HeartbeatResponse.edges:type_name -> gotapi.relay.v1.Edge
-	0,  // 6: gotapi.relay.v1.Publish.kind:type_name -> gotapi.relay.v1.PacketKind
-	1,  // 7: gotapi.relay.v1.Result.outcome:type_name -> gotapi.relay.v1.Outcome
-	13, // 8: gotapi.relay.v1.Interest.from:type_name -> gotapi.relay.v1.Position
-	22, // 9: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
-	15, // 10: gotapi.relay.v1.ConnectResponse.attached:type_name -> gotapi.relay.v1.Attached
-	10, // 11: gotapi.relay.v1.ConnectResponse.results:type_name -> gotapi.relay.v1.Result
-	16, // 12: gotapi.relay.v1.ConnectResponse.deliveries:type_name -> gotapi.relay.v1.Delivery
-	13, // 13: gotapi.relay.v1.Attached.position:type_name -> gotapi.relay.v1.Position
-	17, // 14: gotapi.relay.v1.Delivery.events:type_name -> gotapi.relay.v1.Event
-	2,  // 15: gotapi.relay.v1.Event.kind:type_name -> gotapi.relay.v1.EventKind
-	13, // 16: gotapi.relay.v1.ReadRequest.after:type_name -> gotapi.relay.v1.Position
-	17, // 17: gotapi.relay.v1.ReadResponse.events:type_name -> gotapi.relay.v1.Event
-	13, // 18: gotapi.relay.v1.ReadResponse.position:type_name -> gotapi.relay.v1.Position
-	3,  // 19: gotapi.relay.v1.RelayService.Connect:input_type -> gotapi.relay.v1.ConnectRequest
-	18, // 20: gotapi.relay.v1.RelayService.Read:input_type -> gotapi.relay.v1.ReadRequest
-	20, // 21: gotapi.relay.v1.RelayService.Recall:input_type -> gotapi.relay.v1.RecallRequest
-	6,  // 22: gotapi.relay.v1.RelayService.Heartbeat:input_type -> gotapi.relay.v1.HeartbeatRequest
-	14, // 23: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
-	19, // 24: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
-	21, // 25: gotapi.relay.v1.RelayService.Recall:output_type -> gotapi.relay.v1.RecallResponse
-	7,  // 26: gotapi.relay.v1.RelayService.Heartbeat:output_type -> gotapi.relay.v1.HeartbeatResponse
-	23, // [23:27] is the sub-list for method output_type
-	19, // [19:23] is the sub-list for method input_type
-	19, // [19:19] is the sub-list for extension type_name
-	19, // [19:19] is the sub-list for extension extendee
-	0,  // [0:19] is the sub-list for field type_name
+	11, // 1: gotapi.relay.v1.ConnectRequest.publishes:type_name -> gotapi.relay.v1.Publish
+	13, // 2: gotapi.relay.v1.ConnectRequest.interests:type_name -> gotapi.relay.v1.Interest
+	14, // 3: gotapi.relay.v1.ConnectRequest.presence:type_name -> gotapi.relay.v1.Presence
+	7,  // 4: gotapi.relay.v1.ConnectRequest.move:type_name -> gotapi.relay.v1.Move
+	5,  // 5: gotapi.relay.v1.ConnectRequest.health:type_name -> gotapi.relay.v1.Health
+	6,  // 6: gotapi.relay.v1.Health.alarms:type_name -> gotapi.relay.v1.Alarm
+	10, // 7: gotapi.relay.v1.HeartbeatResponse.edges:type_name -> gotapi.relay.v1.Edge
+	6,  // 8: gotapi.relay.v1.HeartbeatResponse.alarms:type_name -> gotapi.relay.v1.Alarm
+	6,  // 9: gotapi.relay.v1.Edge.alarms:type_name -> gotapi.relay.v1.Alarm
+	0,  // 10: gotapi.relay.v1.Publish.kind:type_name -> gotapi.relay.v1.PacketKind
+	1,  // 11: gotapi.relay.v1.Result.outcome:type_name -> gotapi.relay.v1.Outcome
+	15, // 12: gotapi.relay.v1.Interest.from:type_name -> gotapi.relay.v1.Position
+	24, // 13: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
+	17, // 14: gotapi.relay.v1.ConnectResponse.attached:type_name -> gotapi.relay.v1.Attached
+	12, // 15: gotapi.relay.v1.ConnectResponse.results:type_name -> gotapi.relay.v1.Result
+	18, // 16: gotapi.relay.v1.ConnectResponse.deliveries:type_name -> gotapi.relay.v1.Delivery
+	15, // 17: gotapi.relay.v1.Attached.position:type_name -> gotapi.relay.v1.Position
+	19, // 18: gotapi.relay.v1.Delivery.events:type_name -> gotapi.relay.v1.Event
+	2,  // 19: gotapi.relay.v1.Event.kind:type_name -> gotapi.relay.v1.EventKind
+	15, // 20: gotapi.relay.v1.ReadRequest.after:type_name -> gotapi.relay.v1.Position
+	19, // 21: gotapi.relay.v1.ReadResponse.events:type_name -> gotapi.relay.v1.Event
+	15, // 22: gotapi.relay.v1.ReadResponse.position:type_name -> gotapi.relay.v1.Position
+	3,  // 23: gotapi.relay.v1.RelayService.Connect:input_type -> gotapi.relay.v1.ConnectRequest
+	20, // 24: gotapi.relay.v1.RelayService.Read:input_type -> gotapi.relay.v1.ReadRequest
+	22, // 25: gotapi.relay.v1.RelayService.Recall:input_type -> gotapi.relay.v1.RecallRequest
+	8,  // 26: gotapi.relay.v1.RelayService.Heartbeat:input_type -> gotapi.relay.v1.HeartbeatRequest
+	16, // 27: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
+	21, // 28: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
+	23, // 29: gotapi.relay.v1.RelayService.Recall:output_type -> gotapi.relay.v1.RecallResponse
+	9,  // 30: gotapi.relay.v1.RelayService.Heartbeat:output_type -> gotapi.relay.v1.HeartbeatResponse
+	27, // [27:31] is the sub-list for method output_type
+	23, // [23:27] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_relay_v1_relay_proto_init() }
@@ -1775,7 +1972,7 @@ func file_gotapi_relay_v1_relay_proto_init() {
 	if File_gotapi_relay_v1_relay_proto != nil {
 		return
 	}
-	file_gotapi_relay_v1_relay_proto_msgTypes[15].OneofWrappers = []any{
+	file_gotapi_relay_v1_relay_proto_msgTypes[17].OneofWrappers = []any{
 		(*ReadRequest_AfterUuid)(nil),
 		(*ReadRequest_After)(nil),
 	}
@@ -1785,7 +1982,7 @@ func file_gotapi_relay_v1_relay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_relay_v1_relay_proto_rawDesc), len(file_gotapi_relay_v1_relay_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   20,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

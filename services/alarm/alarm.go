@@ -1,0 +1,78 @@
+// Package alarm says what is wrong with a process, in lines for its operator.
+package alarm
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/gotapi/gotapi-ws/services/tlsfiles"
+)
+
+// Alarm is one thing that is wrong.
+type Alarm struct {
+	// Name is that of an alert. docs/operations.md has a section of that name.
+	Name string `json:"name"`
+	// Text is one line: what is wrong, and what to do.
+	Text string `json:"text"`
+}
+
+// Names of alerts that any process may raise.
+const (
+	certificateExpires = "GotapiCertificateExpires"
+	fileDescriptors    = "GotapiFileDescriptors"
+)
+
+const (
+	// expiresSoon is how long before its end a certificate is an alarm.
+	expiresSoon = 14 * 24 * time.Hour
+	// filesShare is the part of its file descriptors that a process may use without an
+	// alarm.
+	filesShare = 0.8
+)
+
+// Of returns all, each with the name of its process in front.
+func Of(process string, all ...Alarm) []Alarm {
+	named := make([]Alarm, len(all))
+	for i, a := range all {
+		named[i] = Alarm{a.Name, process + ": " + a.Text}
+	}
+	return named
+}
+
+// Certificates returns an alarm for each certificate that ends within 14 days of now. Nil
+// files have none.
+func Certificates(now time.Time, files ...*tlsfiles.Files) (all []Alarm) {
+	for _, f := range files {
+		if f == nil {
+			continue
+		}
+		ends := f.Expires()
+		if ends.IsZero() || ends.Sub(now) > expiresSoon {
+			continue
+		}
+		all = append(all, Alarm{certificateExpires, fmt.Sprintf(
+			"the certificate for %s ends at %s: write the new one and its key over the old files, which needs no restart",
+			f.Use(), ends.UTC().Format(time.RFC3339))})
+	}
+	return all
+}
+
+// Files returns an alarm if more than four fifths of most are open; what names them. most
+// is 0 if there is no limit.
+func Files(what string, open, most int) []Alarm {
+	if most == 0 || float64(open) <= filesShare*float64(most) {
+		return nil
+	}
+	return []Alarm{{fileDescriptors, fmt.Sprintf("%d of %d %s are open: raise LimitNOFILE (ulimit -n), or add a process", open, most, what)}}
+}
+
+// OpenFiles returns how many file descriptors the process has open; 0: the system does
+// not tell. It takes as long as there are many.
+func OpenFiles() int {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	return len(open)
+}
