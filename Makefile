@@ -49,12 +49,7 @@ $(eval $(call tool,gotestsum,gotest.tools/gotestsum,$(GOTESTSUM_VERSION)))
 $(eval $(call tool,benchstat,golang.org/x/perf/cmd/benchstat,$(BENCHSTAT_VERSION)))
 $(eval $(call tool,deadcode,golang.org/x/tools/cmd/deadcode,$(DEADCODE_VERSION)))
 $(eval $(call tool,govulncheck,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK_VERSION)))
-# Builds for minutes: `make release` alone needs it.
-goreleaser_TOOL := $(BIN)/.goreleaser-$(GORELEASER_VERSION)
-$(goreleaser_TOOL):
-	@mkdir -p $(BIN); rm -f $(BIN)/.goreleaser-*
-	GOBIN=$(BIN) GOFLAGS= go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
-	@touch $@
+$(eval $(call tool,goreleaser,github.com/goreleaser/goreleaser/v2,$(GORELEASER_VERSION)))
 $(eval $(call tool,grpcurl,github.com/fullstorydev/grpcurl/cmd/grpcurl,$(GRPCURL_VERSION)))
 GENERATORS := $(protoc-gen-go_TOOL) $(protoc-gen-go-grpc_TOOL) $(protoc-gen-grpc-gateway_TOOL)
 
@@ -63,7 +58,7 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: $(TOOLS) ## install all pinned tools into .bin
+tools: $(filter-out $(goreleaser_TOOL),$(TOOLS)) ## install all pinned tools into .bin, but goreleaser, which builds for minutes
 
 # ---- build and run
 
