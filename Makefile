@@ -192,9 +192,13 @@ docs: redis build ## write the tables of docs/configuration.md from the flags, t
 	go run ./standalone/cmd/reference docs/configuration.md
 	E2E_BIN=$(CURDIR)/bin go test -count=1 -run Reference ./e2e/operations -update
 
+.PHONY: manifests
+manifests: ## write deploy/kubernetes from the chart deploy/helm/gotapi-ws
+	cd deploy/verify && go test -count=1 -run PlainManifests . -update
+
 # A module of its own: nothing else depends on Kubernetes.
 .PHONY: test-deploy
-test-deploy: build $(gotestsum_TOOL) $(golangci-lint_TOOL) ## what is in deploy/: manifests, units, compose files, rules and dashboard
+test-deploy: build $(gotestsum_TOOL) $(golangci-lint_TOOL) ## what is in deploy/: chart, manifests, units, compose files, rules and dashboard
 	@scripts/ensure-deploy-tools.sh
 	cd deploy/verify && $(BIN)/golangci-lint run --allow-parallel-runners ./...
 	cd deploy/verify && E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 5m ./...
