@@ -133,8 +133,9 @@ test-browsers: redis build clients/js/node_modules/.package-lock.json clients/co
 # ---- checks and tests
 
 .PHONY: lint
-lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone
+lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone, subjects of commits
 	$(BIN)/golangci-lint run --allow-parallel-runners $(PACKAGES)
+	scripts/commit-subjects.sh
 	scripts/deadcode.sh $(BIN)/deadcode $(MAINS) ./standalone/cmd/reference
 	scripts/modules.sh $(MODULES)
 
