@@ -19,7 +19,7 @@ for unit in deploy/systemd/*.service; do
 done
 
 make sbom VERSION="$tag"
-cp bin/sbom.cdx.json "$out/gotapi-ws_${tag#v}.cdx.json"
+install -m 0644 bin/sbom.cdx.json "$out/gotapi-ws_${tag#v}.cdx.json"
 
 # As `helm package` does; npm has the name gotapi-ws-VERSION.tgz.
 tar --create --use-compress-program="gzip -9n" --file "$out/gotapi-ws-chart-$version.tgz" --directory "$(dirname $chart)" \
