@@ -49,12 +49,7 @@ $(eval $(call tool,gotestsum,gotest.tools/gotestsum,$(GOTESTSUM_VERSION)))
 $(eval $(call tool,benchstat,golang.org/x/perf/cmd/benchstat,$(BENCHSTAT_VERSION)))
 $(eval $(call tool,deadcode,golang.org/x/tools/cmd/deadcode,$(DEADCODE_VERSION)))
 $(eval $(call tool,govulncheck,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK_VERSION)))
-# Builds for minutes: `make release` alone needs it.
-goreleaser_TOOL := $(BIN)/.goreleaser-$(GORELEASER_VERSION)
-$(goreleaser_TOOL):
-	@mkdir -p $(BIN); rm -f $(BIN)/.goreleaser-*
-	GOBIN=$(BIN) GOFLAGS= go install github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION)
-	@touch $@
+$(eval $(call tool,goreleaser,github.com/goreleaser/goreleaser/v2,$(GORELEASER_VERSION)))
 $(eval $(call tool,grpcurl,github.com/fullstorydev/grpcurl/cmd/grpcurl,$(GRPCURL_VERSION)))
 GENERATORS := $(protoc-gen-go_TOOL) $(protoc-gen-go-grpc_TOOL) $(protoc-gen-grpc-gateway_TOOL)
 
@@ -63,7 +58,7 @@ help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: tools
-tools: $(TOOLS) ## install all pinned tools into .bin
+tools: $(filter-out $(goreleaser_TOOL),$(TOOLS)) ## install all pinned tools into .bin, but goreleaser, which builds for minutes
 
 # ---- build and run
 
@@ -138,8 +133,9 @@ test-browsers: redis build clients/js/node_modules/.package-lock.json clients/co
 # ---- checks and tests
 
 .PHONY: lint
-lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone
+lint: $(golangci-lint_TOOL) $(deadcode_TOOL) ## golangci-lint, unreachable code, tidy modules, modules that build alone, subjects of commits
 	$(BIN)/golangci-lint run --allow-parallel-runners $(PACKAGES)
+	scripts/commit-subjects.sh
 	scripts/deadcode.sh $(BIN)/deadcode $(MAINS) ./standalone/cmd/reference
 	scripts/modules.sh $(MODULES)
 
@@ -202,9 +198,13 @@ docs: redis build ## write the tables of docs/configuration.md from the flags, t
 	go run ./standalone/cmd/reference docs/configuration.md
 	E2E_BIN=$(CURDIR)/bin go test -count=1 -run Reference ./e2e/operations -update
 
+.PHONY: manifests
+manifests: ## write deploy/kubernetes from the chart deploy/helm/gotapi-ws
+	cd deploy/verify && go test -count=1 -run PlainManifests . -update
+
 # A module of its own: nothing else depends on Kubernetes.
 .PHONY: test-deploy
-test-deploy: build $(gotestsum_TOOL) $(golangci-lint_TOOL) ## what is in deploy/: manifests, units, compose files, rules and dashboard
+test-deploy: build $(gotestsum_TOOL) $(golangci-lint_TOOL) ## what is in deploy/: chart, manifests, units, compose files, rules and dashboard
 	@scripts/ensure-deploy-tools.sh
 	cd deploy/verify && $(BIN)/golangci-lint run --allow-parallel-runners ./...
 	cd deploy/verify && E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 5m ./...

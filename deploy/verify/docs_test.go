@@ -18,7 +18,9 @@ var (
 // Decisions (docs/adr) and the changelog name what existed at their time.
 func pages(t *testing.T) []string {
 	t.Helper()
-	found := []string{"README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "examples/README.md"}
+	found := []string{
+		"README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "examples/README.md", "deploy/helm/gotapi-ws/README.md",
+	}
 	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:

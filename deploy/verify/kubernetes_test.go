@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	monitoringv1 "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +32,7 @@ var decoder = func() runtime.Decoder {
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{
 		appsv1.AddToScheme, autoscalingv2.AddToScheme, corev1.AddToScheme, networkingv1.AddToScheme, policyv1.AddToScheme,
+		monitoringv1.AddToScheme,
 	} {
 		if err := add(scheme); err != nil {
 			panic(err)
@@ -65,24 +68,6 @@ func decode(t *testing.T, what string, text []byte) runtime.Object {
 	return object
 }
 
-// with renders the base with components.
-func with(t *testing.T, components ...string) map[string]runtime.Object {
-	t.Helper()
-	// Kustomize reads nothing above the folder that it is given: a copy in a folder of its own.
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(manifests)); err != nil {
-		t.Fatal(err)
-	}
-	text := "resources: [base]\ncomponents:\n"
-	for _, c := range components {
-		text += "  - components/" + c + "\n"
-	}
-	if err := os.WriteFile(filepath.Join(dir, "kustomization.yaml"), []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return render(t, dir)
-}
-
 func find[T runtime.Object](t *testing.T, all map[string]runtime.Object, name string) T {
 	t.Helper()
 	object, ok := all[name].(T)
@@ -107,26 +92,14 @@ func TestTheStrictDecoderFindsMistakes(t *testing.T) {
 	}
 }
 
-func TestEveryCombinationOfComponentsRenders(t *testing.T) {
-	render(t, manifests)
-	for _, components := range [][]string{{}, {"mutual-tls"}, {"scale-on-connections"}, {"mutual-tls", "scale-on-connections"}} {
-		with(t, components...)
-	}
-	text, err := os.ReadFile(filepath.Join(manifests, "secret.example.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	decode(t, "secret.example.yaml", text)
-}
-
 func TestPartsFindEachOther(t *testing.T) {
 	all := with(t)
 	for _, name := range services {
-		d := find[*appsv1.Deployment](t, all, "Deployment "+name)
+		d := find[*appsv1.Deployment](t, all, "Deployment gotapi-"+name)
 		pods := labels.Set(d.Spec.Template.Labels)
-		service := find[*corev1.Service](t, all, "Service "+name)
-		budget := find[*policyv1.PodDisruptionBudget](t, all, "PodDisruptionBudget "+name)
-		policy := find[*networkingv1.NetworkPolicy](t, all, "NetworkPolicy "+name)
+		service := find[*corev1.Service](t, all, "Service gotapi-"+name)
+		budget := find[*policyv1.PodDisruptionBudget](t, all, "PodDisruptionBudget gotapi-"+name)
+		policy := find[*networkingv1.NetworkPolicy](t, all, "NetworkPolicy gotapi-"+name)
 		selects := map[string]*metav1.LabelSelector{
 			"Deployment": d.Spec.Selector, "PodDisruptionBudget": budget.Spec.Selector, "NetworkPolicy": &policy.Spec.PodSelector,
 			"Service": {MatchLabels: service.Spec.Selector},
@@ -148,8 +121,8 @@ func TestPartsFindEachOther(t *testing.T) {
 				wantPort(t, "NetworkPolicy "+name, d, *p.Port)
 			}
 		}
-		scaler := find[*autoscalingv2.HorizontalPodAutoscaler](t, all, "HorizontalPodAutoscaler "+name)
-		if ref := scaler.Spec.ScaleTargetRef; ref.Kind != "Deployment" || ref.Name != name || ref.APIVersion != "apps/v1" {
+		scaler := find[*autoscalingv2.HorizontalPodAutoscaler](t, all, "HorizontalPodAutoscaler gotapi-"+name)
+		if ref := scaler.Spec.ScaleTargetRef; ref.Kind != "Deployment" || ref.Name != "gotapi-"+name || ref.APIVersion != "apps/v1" {
 			t.Errorf("the HorizontalPodAutoscaler %s scales %+v", name, ref)
 		}
 		// A budget that allows no eviction blocks every drain of a node.
@@ -158,11 +131,11 @@ func TestPartsFindEachOther(t *testing.T) {
 			t.Errorf("PodDisruptionBudget %s: at least %v of %d", name, b, replicas)
 		}
 	}
-	history := find[*corev1.Service](t, all, "Service historysvc")
+	history := find[*corev1.Service](t, all, "Service gotapi-historysvc")
 	if history.Spec.ClusterIP != corev1.ClusterIPNone {
 		t.Errorf("Service historysvc has clusterIP %q: edges would see one address instead of all pods", history.Spec.ClusterIP)
 	}
-	if got, want := environment(t, all, "edge")["GOTAPI_HISTORY"], "dns:///historysvc:5998"; got != want {
+	if got, want := environment(t, all, "edge")["GOTAPI_HISTORY"], "dns:///gotapi-historysvc:5998"; got != want {
 		t.Errorf("edges look for history services at %q, want %q", got, want)
 	}
 }
@@ -186,8 +159,8 @@ func wantPort(t *testing.T, where string, d *appsv1.Deployment, port intstr.IntO
 	t.Errorf("%s: the container of %s has no port %s", where, d.Name, port.String())
 }
 
-// environment is that of a deployment's container, secrets as the example has them.
-func environment(t *testing.T, all map[string]runtime.Object, name string) map[string]string {
+// exampleSecret is the Secret of secret.example.yaml.
+func exampleSecret(t *testing.T) *corev1.Secret {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(manifests, "secret.example.yaml"))
 	if err != nil {
@@ -197,8 +170,23 @@ func environment(t *testing.T, all map[string]runtime.Object, name string) map[s
 	if !ok {
 		t.Fatal("secret.example.yaml is no Secret")
 	}
+	return secret
+}
+
+// environment is that of a deployment's container, secrets as the example has them.
+func environment(t *testing.T, all map[string]runtime.Object, name string) map[string]string {
+	t.Helper()
+	return environmentOf(t, all, releaseName, name)
+}
+
+func environmentOf(t *testing.T, all map[string]runtime.Object, release, name string) map[string]string {
+	t.Helper()
+	secret := exampleSecret(t)
 	env := map[string]string{}
-	for _, e := range container(t, find[*appsv1.Deployment](t, all, "Deployment "+name)).Env {
+	for _, e := range container(t, find[*appsv1.Deployment](t, all, "Deployment "+release+"-"+name)).Env {
+		if _, twice := env[e.Name]; twice {
+			t.Errorf("%s: %s is set twice", name, e.Name)
+		}
 		env[e.Name] = e.Value
 		if e.ValueFrom != nil {
 			ref := e.ValueFrom.SecretKeyRef
@@ -210,57 +198,75 @@ func environment(t *testing.T, all map[string]runtime.Object, name string) map[s
 	return env
 }
 
-func TestTheProgramsKnowTheirSettings(t *testing.T) {
-	for _, components := range [][]string{nil, {"mutual-tls"}} {
-		all := with(t, components...)
-		for _, name := range services {
-			env := environment(t, all, name)
-			for k, v := range env {
-				// Files are there in the pod only.
-				if strings.HasPrefix(v, "/etc/gotapi/") {
-					if !variables(t, name)[k] {
-						t.Errorf("%s does not know %s", name, k)
-					}
-					delete(env, k)
-				}
-			}
-			checkSettings(t, "deploy/kubernetes", name, env)
+// mounted puts files of this machine in place of those that pods have from Secrets.
+func mounted(t *testing.T, env map[string]string) {
+	t.Helper()
+	dir := t.TempDir()
+	cert, key, err := selfSigned(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	apiKeys, secret := filepath.Join(dir, "api-keys"), filepath.Join(dir, "secret")
+	_, entry := run(t, nil, program(t, "edge"), "api-key", "backend")
+	if err := errors.Join(os.WriteFile(apiKeys, []byte(entry), 0o600), os.WriteFile(secret, []byte(strings.Repeat("s", 64)), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for name, path := range env {
+		switch {
+		case !strings.HasPrefix(path, "/etc/gotapi/"):
+		case strings.HasSuffix(name, "_CERT"), strings.HasSuffix(name, "_CA"):
+			env[name] = cert
+		case strings.HasSuffix(name, "_KEY"):
+			env[name] = key
+		case name == "GOTAPI_AUTH_API_KEYS_FILE":
+			env[name] = apiKeys
+		default:
+			env[name] = secret
 		}
 	}
 }
 
-func TestEveryMountedFileComesFromAVolume(t *testing.T) {
-	all := with(t, "mutual-tls")
-	text, err := os.ReadFile(filepath.Join(manifests, "secret.example.yaml"))
-	if err != nil {
-		t.Fatal(err)
+func TestTheProgramsKnowTheirSettings(t *testing.T) {
+	for _, example := range append(examples(t), "") {
+		all := with(t, strings.Fields(example)...)
+		for _, name := range services {
+			env := environment(t, all, name)
+			mounted(t, env)
+			checkSettings(t, "deploy/helm, example "+example, name, env)
+		}
 	}
-	example := find[*corev1.Secret](t, map[string]runtime.Object{"example": decode(t, "secret.example.yaml", text)}, "example")
-	for _, name := range services {
-		d := find[*appsv1.Deployment](t, all, "Deployment "+name)
-		c := container(t, d)
-		for _, e := range c.Env {
-			if !strings.HasPrefix(e.Value, "/") {
-				continue
-			}
-			if !slices.ContainsFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return filepath.Dir(e.Value) == m.MountPath }) {
-				t.Errorf("%s: %s=%s is not in a mounted folder", name, e.Name, e.Value)
-			}
-		}
-		for _, v := range d.Spec.Template.Spec.Volumes {
-			for _, item := range v.Secret.Items {
-				path := "/etc/gotapi/" + v.Name + "/" + item.Path
-				if !slices.ContainsFunc(c.Env, func(e corev1.EnvVar) bool { return e.Value == path }) {
-					t.Errorf("%s: nothing reads %s", name, path)
+}
+
+func TestEveryMountedFileComesFromASecret(t *testing.T) {
+	example := exampleSecret(t)
+	for _, values := range append(examples(t), "") {
+		all := with(t, strings.Fields(values)...)
+		for _, name := range services {
+			d := find[*appsv1.Deployment](t, all, "Deployment gotapi-"+name)
+			c := container(t, d)
+			files := map[string]bool{}
+			for _, m := range c.VolumeMounts {
+				i := slices.IndexFunc(d.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name })
+				if !m.ReadOnly || i < 0 {
+					t.Fatalf("%s: mount %s is writable, or of no volume", name, m.Name)
 				}
-				if v.Secret.SecretName == example.Name && example.StringData[item.Key] == "" {
-					t.Errorf("%s: the example of secret %s lacks %s", name, example.Name, item.Key)
+				for _, source := range d.Spec.Template.Spec.Volumes[i].Projected.Sources {
+					for _, item := range source.Secret.Items {
+						files[filepath.Join(m.MountPath, item.Path)] = true
+						if source.Secret.Name == example.Name && example.StringData[item.Key] == "" {
+							t.Errorf("%s: the example of secret %s lacks %s", name, example.Name, item.Key)
+						}
+					}
 				}
 			}
-		}
-		for _, m := range c.VolumeMounts {
-			if !m.ReadOnly || !slices.ContainsFunc(d.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool { return v.Name == m.Name }) {
-				t.Errorf("%s: mount %s is writable, or of no volume", name, m.Name)
+			for _, e := range c.Env {
+				if strings.HasPrefix(e.Value, "/") && !files[e.Value] {
+					t.Errorf("%s: %s=%s is not mounted", name, e.Name, e.Value)
+				}
+				delete(files, e.Value)
+			}
+			if len(files) > 0 {
+				t.Errorf("%s: nothing reads %v", name, files)
 			}
 		}
 	}
@@ -275,7 +281,7 @@ func TestPodsStopInTheTimeTheyHave(t *testing.T) {
 		// server.go: what is left after the drain is cut off at once.
 		"historysvc": 5 * time.Second,
 	} {
-		d := find[*appsv1.Deployment](t, all, "Deployment "+name)
+		d := find[*appsv1.Deployment](t, all, "Deployment gotapi-"+name)
 		drain, err := time.ParseDuration(environment(t, all, name)["GOTAPI_DRAIN"])
 		if err != nil {
 			t.Errorf("%s: GOTAPI_DRAIN: %v", name, err)
@@ -289,10 +295,10 @@ func TestPodsStopInTheTimeTheyHave(t *testing.T) {
 }
 
 func TestProbesAskWhatTheProcessServes(t *testing.T) {
-	for _, components := range [][]string{nil, {"mutual-tls"}} {
-		all := with(t, components...)
+	for _, example := range [][]string{nil, {"tls"}} {
+		all := with(t, example...)
 		for _, name := range services {
-			d := find[*appsv1.Deployment](t, all, "Deployment "+name)
+			d := find[*appsv1.Deployment](t, all, "Deployment gotapi-"+name)
 			c := container(t, d)
 			for what, probe := range map[string]*corev1.Probe{"startup": c.StartupProbe, "liveness": c.LivenessProbe, "readiness": c.ReadinessProbe} {
 				switch {
@@ -302,7 +308,7 @@ func TestProbesAskWhatTheProcessServes(t *testing.T) {
 					t.Errorf("%s: the %s probe asks in two ways", name, what)
 				case probe.GRPC != nil:
 					wantPort(t, what+" probe", d, intstr.FromInt32(probe.GRPC.Port))
-					if components != nil {
+					if example != nil {
 						t.Errorf("%s: the kubelet speaks no TLS with gRPC", name)
 					}
 				default:
@@ -317,26 +323,28 @@ func TestProbesAskWhatTheProcessServes(t *testing.T) {
 }
 
 func TestPodsMeetTheRestrictedPodSecurityStandard(t *testing.T) {
-	all := with(t)
-	namespace := find[*corev1.Namespace](t, all, "Namespace gotapi")
+	all := with(t, examples(t)...)
+	namespace := find[*corev1.Namespace](t, render(t, manifests), "Namespace gotapi")
 	if namespace.Labels["pod-security.kubernetes.io/enforce"] != "restricted" {
 		t.Error("the namespace does not enforce the restricted standard")
 	}
 	for _, name := range services {
-		pod := find[*appsv1.Deployment](t, all, "Deployment "+name).Spec.Template.Spec
-		c := container(t, find[*appsv1.Deployment](t, all, "Deployment "+name))
+		pod := find[*appsv1.Deployment](t, all, "Deployment gotapi-"+name).Spec.Template.Spec
+		c := container(t, find[*appsv1.Deployment](t, all, "Deployment gotapi-"+name))
 		s, p := c.SecurityContext, pod.SecurityContext
 		for what, ok := range map[string]bool{
-			"runAsNonRoot":                     *p.RunAsNonRoot && *p.RunAsUser > 0,
-			"seccomp profile":                  p.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault,
-			"no privilege escalation":          !*s.AllowPrivilegeEscalation,
-			"read-only root":                   *s.ReadOnlyRootFilesystem,
-			"no capabilities":                  slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(s.Capabilities.Add) == 0,
-			"no service account token":         !*pod.AutomountServiceAccountToken,
-			"no host namespaces":               !pod.HostNetwork && !pod.HostPID && !pod.HostIPC,
-			"memory limit and requests":        !c.Resources.Limits.Memory().IsZero() && !c.Resources.Requests.Cpu().IsZero() && !c.Resources.Requests.Memory().IsZero(),
-			"only volumes of secrets":          !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Secret == nil }),
-			"secrets that only the group read": !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool { return *v.Secret.DefaultMode != 0o440 }),
+			"runAsNonRoot":              *p.RunAsNonRoot && *p.RunAsUser > 0,
+			"seccomp profile":           p.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault,
+			"no privilege escalation":   !*s.AllowPrivilegeEscalation,
+			"read-only root":            *s.ReadOnlyRootFilesystem,
+			"no capabilities":           slices.Equal(s.Capabilities.Drop, []corev1.Capability{"ALL"}) && len(s.Capabilities.Add) == 0,
+			"no service account token":  !*pod.AutomountServiceAccountToken,
+			"no host namespaces":        !pod.HostNetwork && !pod.HostPID && !pod.HostIPC,
+			"memory limit and requests": !c.Resources.Limits.Memory().IsZero() && !c.Resources.Requests.Cpu().IsZero() && !c.Resources.Requests.Memory().IsZero(),
+			"only volumes of secrets that only the group reads": !slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
+				return v.Projected == nil || *v.Projected.DefaultMode != 0o440 ||
+					slices.ContainsFunc(v.Projected.Sources, func(s corev1.VolumeProjection) bool { return s.Secret == nil })
+			}),
 		} {
 			if !ok {
 				t.Errorf("%s lacks: %s", name, what)
@@ -347,16 +355,16 @@ func TestPodsMeetTheRestrictedPodSecurityStandard(t *testing.T) {
 
 func TestTrafficIsDeniedUnlessAPolicyAllowsIt(t *testing.T) {
 	all := with(t)
-	deny := find[*networkingv1.NetworkPolicy](t, all, "NetworkPolicy deny-all")
+	deny := find[*networkingv1.NetworkPolicy](t, render(t, manifests), "NetworkPolicy deny-all")
 	if len(deny.Spec.PodSelector.MatchLabels)+len(deny.Spec.PodSelector.MatchExpressions)+len(deny.Spec.Ingress)+len(deny.Spec.Egress) > 0 || len(deny.Spec.PolicyTypes) != 2 {
 		t.Errorf("deny-all is %+v", deny.Spec)
 	}
 	// Only edges and chosen namespaces reach the history services.
-	egress := find[*networkingv1.NetworkPolicy](t, all, "NetworkPolicy edge").Spec.Egress
+	egress := find[*networkingv1.NetworkPolicy](t, all, "NetworkPolicy gotapi-edge").Spec.Egress
 	if len(egress) == 0 || slices.ContainsFunc(egress, func(r networkingv1.NetworkPolicyEgressRule) bool { return len(r.To) == 0 }) {
 		t.Errorf("edges may connect to %+v, want only what is named", egress)
 	}
-	ingress := find[*networkingv1.NetworkPolicy](t, all, "NetworkPolicy historysvc").Spec.Ingress
+	ingress := find[*networkingv1.NetworkPolicy](t, all, "NetworkPolicy gotapi-historysvc").Spec.Ingress
 	if len(ingress) == 0 || slices.ContainsFunc(ingress, func(r networkingv1.NetworkPolicyIngressRule) bool { return len(r.From) == 0 }) {
 		t.Errorf("history services accept connections from %+v, want only what is named", ingress)
 	}

@@ -59,9 +59,9 @@ func TestShippedFilesLimitWhatOneClientMayDo(t *testing.T) {
 	}
 	for _, name := range services {
 		env := environment(t, with(t), name)
-		checkLimits(t, "deploy/kubernetes, "+name, name, env)
+		checkLimits(t, "deploy/helm, "+name, name, env)
 		if name == "edge" && env["GOTAPI_MAX_CONNECTIONS"] == "" {
-			t.Error("deploy/kubernetes: the edge takes any number of connections")
+			t.Error("deploy/helm: the edge takes any number of connections")
 		}
 		_, unitEnv := unit(t, filepath.Join(units, "gotapi-"+name+".service"))
 		if name == "historysvc" {
