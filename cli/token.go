@@ -67,7 +67,7 @@ func (a *app) token() *cobra.Command {
 		Short: "Make a token for a user; inspect explains one",
 		Long: "Makes a JSON Web Token with the server's secret, or a private key, and writes it, and nothing\n" +
 			"else, to standard output. It asks no server. A PATTERN is a group, in which * stands for a\n" +
-			"segment, ** at the end for all that follows, and $sub for the user; flags with one may be\n" +
+			"segment, ** at the end for everything that follows, and $sub for the user; flags with one may be\n" +
 			"repeated. Without any right, the server's -auth-policy-file decides.",
 		Example: "  gotapi token --secret-file secret --sub alice --join '/room/**' --publish '/room/**' --read '/room/**'\n" +
 			"  gotapi token --key-file key.pem --sub ops --admin '/**' --for 5m >token",

@@ -366,7 +366,7 @@ func TestStatusIsAboutAllProcesses(t *testing.T) {
 	svc.mu.Lock()
 	svc.away = true
 	svc.mu.Unlock()
-	shows("the store is away", `"store":{"kind":"",`, `{"name":"GotapiRedisDown","text":"no history service is ready`, others)
+	shows("the store is down", `"store":{"kind":"",`, `{"name":"GotapiRedisDown","text":"no history service is ready`, others)
 	svc.refuse(true)
 	svc.breakStreams(errors.New("gone"))
 	shows("there is no stream", `{"name":"GotapiEdgeWithoutHistory","text":"edge `, `"services":[]`)

@@ -168,7 +168,7 @@ func TestMessagesArePublishedReadAndRecalled(t *testing.T) {
 	}
 }
 
-// TestStatusNamesTheEdgesAndWhatIsWrong also while the store is away: then it is asked for.
+// TestStatusNamesTheEdgesAndWhatIsWrong also while the store is down: then it is asked for.
 func TestStatusNamesTheEdgesAndWhatIsWrong(t *testing.T) {
 	s := start(t)
 	e := s.edge(t, 0xab)
@@ -201,8 +201,8 @@ func TestStatusNamesTheEdgesAndWhatIsWrong(t *testing.T) {
 	if got.GetStore().GetKind() != "embedded" || hears("GotapiRedisDown", "") || got.GetService().GetHost() == "" {
 		t.Errorf("with a store: %v", got)
 	}
-	s.redis.SetError("LOADING it is away")
-	status(func() bool { return hears("GotapiRedisDown", "it is away") })
+	s.redis.SetError("LOADING it is down")
+	status(func() bool { return hears("GotapiRedisDown", "it is down") })
 	if got.GetStore() != nil || len(got.GetEdges()) != 1 || !hears("GotapiEdgeBudgetFull", "") {
 		t.Errorf("without a store: %v", got)
 	}

@@ -141,7 +141,7 @@ func TestThePlainManifestsAreThoseOfTheChart(t *testing.T) {
 		text = "# Generated from deploy/helm/gotapi-ws by `make manifests`: change the chart, not this.\n" + text
 		path := filepath.Join(manifests, name)
 		if *update {
-			if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // everybody may read it
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil { //nolint:gosec // it is public
 				t.Fatal(err)
 			}
 		}

@@ -73,7 +73,7 @@ type Backends struct {
 	Sockets Sockets
 	// Services says which programs work together, as a JSON object.
 	Services func(context.Context) ([]byte, error)
-	// Processes are all that the edge knows.
+	// Processes says what the edge knows of all processes.
 	Processes func(context.Context) Processes
 	// Refused remembers what is refused; may be nil.
 	Refused *refusals.Log
