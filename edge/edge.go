@@ -26,6 +26,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/services/run"
@@ -64,7 +65,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		Version:        program.ReadBuild().Version,
 		Accepted:       publishhooks.Tell(hook),
 	}, log, reg)
-	budget := limit.NewBudget(limit.MemoryLimit(), reg)
+	budget := limit.NewBudget(quota.MemoryLimit(), reg)
 	rooms := room.New(client, client.Edge(), budget, log, reg)
 
 	current := newReloadable(&cfg)
