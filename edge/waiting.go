@@ -13,9 +13,10 @@ import (
 const (
 	// headerShare is the part of the memory limit for headers that have begun: 1/8.
 	headerShare = 8
-	// headerCost is what a header can take in memory while net/http reads it. It reads 4 KiB
-	// more than maxHeaderBytes, and a field of 5 bytes takes about 200.
-	headerCost = (maxHeaderBytes + 4<<10) * 40
+	// headerCost is what a header can take in memory while net/http reads it, which reads
+	// 4 KiB more than maxHeaderBytes: 20 KiB of fields of 5 bytes took 285 kB, and with
+	// what is garbage 458 kB.
+	headerCost = (maxHeaderBytes + 4<<10) * 22
 	// minHeaders is how many may have begun in any case.
 	minHeaders = 16
 	// freeHeader is how many bytes of a header are not worth counting.

@@ -86,7 +86,7 @@ func TestConnectionsThatSendNothingGiveWayToOthers(t *testing.T) {
 	}
 }
 
-// Headers of many small fields take 40 times their bytes while they are read.
+// Headers of many small fields take many times their bytes while they are read.
 func TestHeadersThatHaveBegunGiveWayToOthers(t *testing.T) {
 	t.Parallel()
 	for name, secure := range map[string]*tls.Config{"plain": nil, "TLS": serverTLS(t)} {
