@@ -3,6 +3,7 @@ package edge
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -41,7 +42,12 @@ func boundedServer(t *testing.T, most, headers int, secure *tls.Config) (addr st
 	b.watch(s.http)
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.listener) }()
-	t.Cleanup(func() { _ = s.http.Close(); <-served })
+	t.Cleanup(func() {
+		_ = s.http.Close()
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("the server ended with %v", err)
+		}
+	})
 	return ln.Addr().String()
 }
 

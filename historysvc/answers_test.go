@@ -49,7 +49,7 @@ func (p pipes) Addr() net.Addr { return &net.UnixAddr{} }
 // and of each update, and returns the server's end.
 func callPages(t *testing.T, window uint32, test func(p *pages, framer *http2.Framer, closed *atomic.Bool)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
+	synctest.Test(t, func(*testing.T) {
 		p, conns := new(pages), make(pipes, 1)
 		ln := newBoundedListener(conns, 1, 1)
 		pass := func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
@@ -82,9 +82,12 @@ func callPages(t *testing.T, window uint32, test func(p *pages, framer *http2.Fr
 			var head bytes.Buffer
 			headers := hpack.NewEncoder(&head)
 			for _, f := range []hpack.HeaderField{
-				{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "history"},
+				{Name: ":method", Value: "POST"},
+				{Name: ":scheme", Value: "http"},
+				{Name: ":authority", Value: "history"},
 				{Name: ":path", Value: historyv1.HistoryService_GetHistory_FullMethodName},
-				{Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
+				{Name: "content-type", Value: "application/grpc"},
+				{Name: "te", Value: "trailers"},
 			} {
 				_ = headers.WriteField(f)
 			}
@@ -117,7 +120,7 @@ func TestAnswersAreHeldUntilTheyAreTaken(t *testing.T) {
 	})
 	callPages(t, 1<<10, func(p *pages, framer *http2.Framer, closed *atomic.Bool) {
 		if p.held.Load() != 1 {
-			t.Errorf("%d answers are held, want the one that was not taken", p.held)
+			t.Errorf("%d answers are held, want the one that was not taken", p.held.Load())
 		}
 		if err := framer.WriteRSTStream(1, http2.ErrCodeCancel); err != nil {
 			t.Fatal(err)

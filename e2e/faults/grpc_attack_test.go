@@ -73,9 +73,12 @@ func callAndTakeNothing(conn net.Conn, calls int, request []byte, ended func(cod
 	for n := range calls {
 		head.Reset()
 		for _, f := range []hpack.HeaderField{
-			{Name: ":method", Value: "POST"}, {Name: ":scheme", Value: "http"}, {Name: ":authority", Value: "history"},
+			{Name: ":method", Value: "POST"},
+			{Name: ":scheme", Value: "http"},
+			{Name: ":authority", Value: "history"},
 			{Name: ":path", Value: historyv1.HistoryService_GetHistory_FullMethodName},
-			{Name: "content-type", Value: "application/grpc"}, {Name: "te", Value: "trailers"},
+			{Name: "content-type", Value: "application/grpc"},
+			{Name: "te", Value: "trailers"},
 		} {
 			_ = headers.WriteField(f)
 		}
