@@ -14,11 +14,13 @@ import (
 const (
 	// pagesPart is the part of the memory limit for pages until they are taken: 1/4.
 	pagesPart = 4
+	// watchesPart is the part for what waits for watches: 1/8.
+	watchesPart = 8
 	// pagePatience is how long a call waits for bytes of that part.
 	pagePatience = 5 * time.Second
 	// A message is taken for one of messageBytes before its page is there.
 	messageBytes = 4 << 10
-	// callBytes is what a call costs beside its page: a goroutine with buffers.
+	// callBytes is what a call costs beside its page or events: a goroutine with buffers.
 	callBytes = 8 << 10
 	// pageCopies is how often a page is in memory while it is read: as texts, and encoded.
 	pageCopies = 2
