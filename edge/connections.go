@@ -12,12 +12,14 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/clientaddr"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/internal/metric"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/services/alarm"
 )
 
 // bounds bound the TCP connections that are open over all listeners: all of them
 // together, so that file descriptors are left for operations, and those of one address.
-// Connections that are too many are closed at once.
+// Connections that are too many of an address are closed at once. When there are too many
+// together, one that serves no request gives way.
 type bounds struct {
 	// 0: no limit.
 	most int
@@ -28,6 +30,7 @@ type bounds struct {
 
 	open      atomic.Int64
 	ofAddress *limit.KeyedCounter
+	waiting   *waiting
 }
 
 func newBounds(cfg *Config, log *slog.Logger, reg prometheus.Registerer) (*bounds, error) {
@@ -36,12 +39,14 @@ func newBounds(cfg *Config, log *slog.Logger, reg prometheus.Registerer) (*bound
 		return nil, err
 	}
 	refused := metric.In(reg).Counters("gotapi_edge_refused_tcp_connections_total",
-		"TCP connections that were closed at once because there were too many, by what was too much.", "limit")
+		"TCP connections that were closed by what was too much: connections, headers that have begun, or requests that were reset.", "limit")
 	refused.WithLabelValues(tooManyFiles)
 	refused.WithLabelValues(tooManyOfAddress)
+	refused.WithLabelValues(tooManyHeaders)
+	refused.WithLabelValues(tooManyResets)
 	return &bounds{
 		most: maxTCPConnections(), proxies: proxies, log: log, refused: refused,
-		ofAddress: limit.NewKeyedCounter(cfg.Limits.AddressTCP),
+		ofAddress: limit.NewKeyedCounter(cfg.Limits.AddressTCP), waiting: newWaiting(quota.MemoryLimit()),
 	}, nil
 }
 
@@ -49,12 +54,16 @@ func newBounds(cfg *Config, log *slog.Logger, reg prometheus.Registerer) (*bound
 type boundedListener struct {
 	net.Listener
 	*bounds
+	// TLS is spoken over its connections.
+	secure bool
 }
 
 // Values of the label limit.
 const (
 	tooManyFiles     = "files"
 	tooManyOfAddress = "address"
+	tooManyHeaders   = "headers"
+	tooManyResets    = "resets"
 )
 
 // Accept implements net.Listener.
@@ -71,10 +80,14 @@ func (l boundedListener) Accept() (net.Conn, error) {
 		if !ok { // pipes of tests have no address and cost no file
 			return conn, nil
 		}
-		address := l.keyOf(tcp)
+		proxy := l.isProxy(tcp)
+		address := l.keyOf(tcp, proxy)
 		why := l.add(address)
+		if why == tooManyFiles && l.giveWay(l.waiting.longest(), why) {
+			why = l.add(address)
+		}
 		if why == "" {
-			return &boundedConn{TCPConn: tcp, bounds: l.bounds, address: address}, nil
+			return l.newConn(tcp, address, proxy), nil
 		}
 		l.refuse(tcp, why)
 	}
@@ -84,6 +97,29 @@ func (l boundedListener) Accept() (net.Conn, error) {
 func (b *bounds) alarms() []alarm.Alarm {
 	return alarm.Files("connections that file descriptors allow", int(b.open.Load()), b.most)
 }
+
+func (l boundedListener) newConn(tcp *net.TCPConn, address string, proxy bool) *boundedConn {
+	c := &boundedConn{TCPConn: tcp, bounds: l.bounds, address: address, proxy: proxy}
+	if l.secure && !proxy {
+		c.records = new(records)
+	}
+	return c
+}
+
+// giveWay closes a connection because something is too much, and reports whether there is
+// one to close.
+func (b *bounds) giveWay(c *boundedConn, why string) bool {
+	if c == nil || c.left.Load() {
+		return false
+	}
+	b.refused.WithLabelValues(why).Inc()
+	b.log.Debug("tcp connection closed", "limit", why, "peer", c.RemoteAddr().String())
+	_ = c.Close() // its reader notices
+	return true
+}
+
+// beginHeader notes that the header of c comes in pieces.
+func (b *bounds) beginHeader(c *boundedConn) { b.giveWay(b.waiting.begin(c), tooManyHeaders) }
 
 func (b *bounds) refuse(conn *net.TCPConn, why string) {
 	b.refused.WithLabelValues(why).Inc()
@@ -95,17 +131,19 @@ func (b *bounds) refuse(conn *net.TCPConn, why string) {
 	_ = conn.Close()
 }
 
-// keyOf returns "" for what has no bound, as proxies.
-func (b *bounds) keyOf(conn *net.TCPConn) string {
+// isProxy reports whether the connection is a trusted proxy's.
+func (b *bounds) isProxy(conn *net.TCPConn) bool {
 	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
-	if !ok || !b.ofAddress.IsBounded() {
+	return ok && b.proxies.Trusts(tcp.AddrPort().Addr())
+}
+
+// keyOf returns "" for what has no bound, as proxies.
+func (b *bounds) keyOf(conn *net.TCPConn, proxy bool) string {
+	tcp, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok || proxy || !b.ofAddress.IsBounded() {
 		return ""
 	}
-	from := tcp.AddrPort().Addr()
-	if b.proxies.Trusts(from) {
-		return ""
-	}
-	return clientaddr.KeyOf(from.Unmap())
+	return clientaddr.KeyOf(tcp.AddrPort().Addr().Unmap())
 }
 
 // add counts a connection, or returns what is too much.
@@ -132,7 +170,10 @@ type boundedConn struct {
 	*net.TCPConn
 	bounds  *bounds
 	address string
+	proxy   bool
 	left    atomic.Bool
+	headerProgress
+	resets resets
 }
 
 // Close implements net.Conn.

@@ -29,7 +29,7 @@ func bounded(t *testing.T, limits Limits, most int) (dial func() net.Conn, accep
 	go func() {
 		defer close(all)
 		for {
-			conn, err := boundedListener{ln, b}.Accept()
+			conn, err := boundedListener{Listener: ln, bounds: b}.Accept()
 			if err != nil {
 				return
 			}
@@ -107,7 +107,7 @@ func TestFailuresToAcceptAreWarnings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (boundedListener{failing{}, b}).Accept(); err == nil {
+	if _, err := (boundedListener{Listener: failing{}, bounds: b}).Accept(); err == nil {
 		t.Error("no error")
 	}
 	if text := log.String(); !strings.Contains(text, "level=WARN") || !strings.Contains(text, "too many open files") {

@@ -26,6 +26,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/services/run"
@@ -61,7 +62,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	budget := limit.NewBudget(limit.MemoryLimit(), reg)
+	budget := limit.NewBudget(quota.MemoryLimit(), reg)
 	own := &alarms{host: program.Host(cfg.Listen), bounds: bound, certs: certs, budget: budget}
 	client := relay.New(conn, cfg.relayOptions(own, publishhooks.Tell(hook)), log, reg)
 	rooms := room.New(client, client.Edge(), budget, log, reg)

@@ -103,24 +103,27 @@ func newServers(ctx context.Context, cfg *Config, files *tlsfiles.Files, h http.
 		// WebSockets are HTTP/1.1; their clients do not offer h2.
 		secure = files.Server("h2", "http/1.1")
 	}
-	proxied, err := cfg.Limits.withProxyProtocol(boundedListener{ln, bound})
+	proxied, err := cfg.Limits.withProxyProtocol(boundedListener{Listener: ln, bounds: bound, secure: secure != nil})
 	if err != nil {
 		_ = ln.Close()
 		return nil, err
 	}
-	servers := []*server{newServer("http", withHSTS(withBasePath(h, cfg.basePath()), cfg.HSTS), proxied, secure, cfg.IdleTimeout, cfg.settleTime(), log)}
+	main := newServer("http", bound.withResetLimit(withHSTS(withBasePath(h, cfg.basePath()), cfg.HSTS)), proxied, secure, cfg.IdleTimeout, cfg.settleTime(), log)
+	bound.watch(main.http)
 	if cfg.RedirectHTTP == "" {
-		return servers, nil
+		return []*server{main}, nil
 	}
 	plain, err := listen(ctx, "-redirect-http", cfg.RedirectHTTP)
 	if err == nil {
-		plain, err = cfg.Limits.withProxyProtocol(boundedListener{plain, bound})
+		plain, err = cfg.Limits.withProxyProtocol(boundedListener{Listener: plain, bounds: bound})
 	}
 	if err != nil {
 		_ = ln.Close()
 		return nil, err
 	}
-	return append(servers, newServer("redirect", redirect(ln.Addr()), plain, nil, cfg.IdleTimeout, time.Second, log)), nil
+	other := newServer("redirect", redirect(ln.Addr()), plain, nil, cfg.IdleTimeout, time.Second, log)
+	bound.watch(other.http)
+	return []*server{main, other}, nil
 }
 
 func listen(ctx context.Context, flag, address string) (net.Listener, error) {

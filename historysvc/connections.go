@@ -17,13 +17,14 @@ type boundedListener struct {
 	net.Listener
 	total, each int
 
-	mu   sync.Mutex
-	open int
+	mu sync.Mutex
+	// By the address of the peer, with the port.
+	open map[string]net.Conn
 	from map[string]int
 }
 
 func newBoundedListener(ln net.Listener, total, each int) *boundedListener {
-	return &boundedListener{Listener: ln, total: total, each: each, from: make(map[string]int)}
+	return &boundedListener{Listener: ln, total: total, each: each, open: make(map[string]net.Conn), from: make(map[string]int)}
 }
 
 // Accept implements net.Listener.
@@ -33,34 +34,48 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
-		if err != nil {
-			host = "" // no TCP
-		}
-		if l.add(host) {
-			return &countedConn{Conn: conn, release: sync.OnceFunc(func() { l.remove(host) })}, nil
+		if l.add(conn) {
+			return &countedConn{Conn: conn, release: sync.OnceFunc(func() { l.remove(conn) })}, nil
 		}
 		_ = conn.Close() // nobody to tell
 	}
 }
 
-func (l *boundedListener) add(host string) bool {
+func (l *boundedListener) add(conn net.Conn) bool {
+	peer, host := peerOf(conn)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open >= l.total || l.from[host] >= l.each {
+	if len(l.open) >= l.total || l.from[host] >= l.each {
 		return false
 	}
-	l.open++
+	l.open[peer] = conn
 	l.from[host]++
 	return true
 }
 
-func (l *boundedListener) remove(host string) {
+func (l *boundedListener) remove(conn net.Conn) {
+	peer, host := peerOf(conn)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open--
+	delete(l.open, peer)
 	if l.from[host]--; l.from[host] == 0 {
 		delete(l.from, host)
+	}
+}
+
+func peerOf(conn net.Conn) (peer, host string) {
+	peer = conn.RemoteAddr().String()
+	host, _, _ = net.SplitHostPort(peer)
+	return peer, host
+}
+
+// hangUp closes the connection of a peer, if it is open.
+func (l *boundedListener) hangUp(peer net.Addr) {
+	l.mu.Lock()
+	conn := l.open[peer.String()]
+	l.mu.Unlock()
+	if conn != nil {
+		_ = conn.Close() // gRPC notices, and closes it, too
 	}
 }
 

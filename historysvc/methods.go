@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/tap"
 
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 )
 
 // methods are unary methods that are served as streams of one message each way, which
@@ -21,11 +23,13 @@ type methods struct {
 	before grpc.StreamServerInterceptor
 	// Comes when the request has been read.
 	after grpc.UnaryServerInterceptor
-	names map[string]bool
+	// Closes the connection of a caller that does not take its answer.
+	hangUp func(net.Addr)
+	names  map[string]bool
 }
 
-func newMethods(before grpc.StreamServerInterceptor, after grpc.UnaryServerInterceptor) *methods {
-	return &methods{before: before, after: after, names: make(map[string]bool)}
+func newMethods(before grpc.StreamServerInterceptor, after grpc.UnaryServerInterceptor, hangUp func(net.Addr)) *methods {
+	return &methods{before: before, after: after, hangUp: hangUp, names: make(map[string]bool)}
 }
 
 // of returns the description of a service without unary methods.
@@ -45,15 +49,26 @@ func (m *methods) of(service *grpc.ServiceDesc) *grpc.ServiceDesc {
 
 func (m *methods) handler(name string, method grpc.MethodDesc) grpc.StreamHandler {
 	info := &grpc.StreamServerInfo{FullMethod: name}
-	answer := func(srv any, stream grpc.ServerStream) error {
-		request := func(v any) error { return receive(stream, v) }
-		response, err := method.Handler(srv, stream.Context(), request, m.after)
-		if err != nil {
-			return err
-		}
+	return func(srv any, stream grpc.ServerStream) error {
+		call := stream.Context() // that of callers may end earlier, with their credential
+		return m.before(srv, stream, info, func(srv any, stream grpc.ServerStream) error {
+			return m.serve(call, srv, stream, method)
+		})
+	}
+}
+
+func (m *methods) serve(call context.Context, srv any, stream grpc.ServerStream, method grpc.MethodDesc) error {
+	request := func(v any) error { return receive(stream, v) }
+	ctx, answer := rpc.WithAnswer(stream.Context())
+	defer answer.Release()
+	response, err := method.Handler(srv, ctx, request, m.after)
+	if err != nil {
+		return err
+	}
+	if !answer.Occupies() {
 		return stream.SendMsg(response)
 	}
-	return func(srv any, stream grpc.ServerStream) error { return m.before(srv, stream, info, answer) }
+	return sendAndWait(call, stream, response, m.hangUp)
 }
 
 func receive(stream grpc.ServerStream, request any) error {
@@ -70,7 +85,7 @@ func (m *methods) limitTime(ctx context.Context, call *tap.Info) (context.Contex
 	if !m.names[call.FullMethodName] {
 		return ctx, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, maxCallTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, maxCallTime, errCallTime)
 	context.AfterFunc(ctx, cancel) // with the stream
 	return ctx, nil
 }

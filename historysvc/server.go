@@ -77,9 +77,10 @@ func newServer(h *historyapi.Service, a *adminapi.Service, r *relayserver.Server
 			prometheus.ExponentialBuckets(0.0005, 4, 8), "method", "code"),
 		redisUp: in.Gauge("gotapi_history_redis_up", "1 while Redis answers the ping of each second."),
 	}
-	unary := newMethods(callers.Stream, chain(s.observe, auditLog.Unary))
+	unary := newMethods(callers.Stream, chain(s.observe, auditLog.Unary), s.hangUp)
 	s.grpc = grpc.NewServer(append(options,
 		grpc.NumStreamWorkers(streamWorkers),
+		grpc.ForceServerCodecV2(newAnswerCodec()),
 		grpc.MaxRecvMsgSize(maxRequestBytes),
 		grpc.MaxSendMsgSize(maxResponseBytes),
 		grpc.InitialWindowSize(streamWindow),
@@ -98,6 +99,16 @@ func newServer(h *historyapi.Service, a *adminapi.Service, r *relayserver.Server
 	reflection.Register(s.grpc)
 	s.setServing(healthv1.HealthCheckResponse_SERVING) // the store was just opened
 	return s
+}
+
+// hangUp closes the connection of a caller, unless it does not leave this process.
+func (s *server) hangUp(caller net.Addr) {
+	s.log.Warn("connection closed: an answer was not taken in time", "peer", caller.String())
+	for _, ln := range s.listeners {
+		if bounded, ok := ln.(*boundedListener); ok {
+			bounded.hangUp(caller)
+		}
+	}
 }
 
 // observe measures a unary call.

@@ -47,10 +47,19 @@ func withMemory(t *testing.T, container int64) {
 // much, and one caller has a credential.
 type target struct {
 	*testbed.System
+	// What begins the URLs of the edge.
+	scheme    string
 	addr, ops string
 }
 
 func newTarget(t *testing.T, edgeArgs ...string) *target {
+	t.Helper()
+	return newTargetOf(t, "http://", func(services []*testbed.Process, args ...string) *testbed.Process {
+		return testbed.StartEdge(t, services, args...)
+	}, edgeArgs...)
+}
+
+func newTargetOf(t *testing.T, scheme string, startEdge func(services []*testbed.Process, args ...string) *testbed.Process, edgeArgs ...string) *target {
 	t.Helper()
 	dir, sum := t.TempDir(), sha256.Sum256([]byte(victimKey))
 	file := func(name, text string) string {
@@ -71,9 +80,9 @@ func newTarget(t *testing.T, edgeArgs ...string) *target {
 	s.Services = append(s.Services, testbed.StartService(t, s.Redis, args...))
 	withMemory(t, edgeMemory)
 	ops := testbed.FreeAddr(t)
-	edge := testbed.StartEdge(t, s.Services, slices.Concat(args, []string{"-ops-listen", ops}, edgeArgs)...)
+	edge := startEdge(s.Services, slices.Concat(args, []string{"-ops-listen", ops}, edgeArgs)...)
 	s.Edges = append(s.Edges, edge)
-	return &target{s, edge.Addr, ops}
+	return &target{s, scheme, edge.Addr, ops}
 }
 
 // metric returns a metric of the edge; 0 if there is none.
@@ -113,7 +122,7 @@ func stranger(ctx context.Context, addr string, i int) (net.Conn, error) {
 
 // asVictim sends a request with the credential, and returns the status; 0: no answer.
 func (g *target) asVictim(ctx context.Context, method, path, body string) int {
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+g.addr+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, g.scheme+g.addr+path, strings.NewReader(body))
 	if err != nil {
 		return 0
 	}
@@ -438,4 +447,39 @@ func Test2_2_StrangersMakeFewGroups(t *testing.T) {
 		t.Errorf("a new group over a WebSocket: %s is refused with %d, want 429", uuid, code)
 	}
 	g.wantService(t)
+}
+
+// Many begin a header of many small fields, and never end it.
+func Test2_6_HeadersThatNeverEndCostNobodyElse(t *testing.T) {
+	const strangers, each = 100, 50
+	g := newTarget(t)
+	var header strings.Builder
+	header.WriteString("GET / HTTP/1.1\r\nHost: edge\r\n")
+	for i := 0; header.Len() < 15<<10; i++ {
+		fmt.Fprintf(&header, "%x:\r\n", i)
+	}
+	var begun, ended atomic.Int64
+	end := attack(t, strangers, func(ctx context.Context, i int) {
+		var all sync.WaitGroup
+		defer all.Wait()
+		for range each {
+			conn, err := stranger(ctx, g.addr, i)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+			_, _ = io.WriteString(conn, header.String()) // it may be cut off
+			begun.Add(1)
+			all.Go(func() {
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+				ended.Add(1)
+			})
+		}
+	})
+	awaitCount(t, "the headers have begun", &begun, strangers*each)
+	g.wantService(t)
+	awaitCount(t, "the connections end", &ended, strangers*each)
+	end()
 }

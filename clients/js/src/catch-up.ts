@@ -26,9 +26,9 @@ export function read(state: State, id: number, read: Read): void {
 }
 
 /** Begins to read history that no call has asked for. */
-function readOwn(state: State, kind: Read["kind"], wanted: SizedRange): void {
+function readOwn(state: State, kind: Read["kind"], wanted: SizedRange, size = wanted.size): void {
   const at = state.timeline.place(wanted.position === 0);
-  read(state, --state.ownReads, { ...wanted, kind, at, wanted });
+  read(state, --state.ownReads, { ...wanted, size, kind, at, wanted });
 }
 
 /** There is a connection. */
@@ -53,6 +53,7 @@ function findPlace(state: State): void {
   const { historySize } = state.settings;
   if (state.opened) {
     state.timeline.restart();
+    doubtPlaces(state);
     const size = state.empty ? Math.max(historySize, CATCH_UP_PAGE) : historySize;
     if (size > 0) state.wanted = { size, position: 0 };
   } else if (!state.unreadable && state.wanted?.position !== 0)
@@ -77,15 +78,58 @@ export function pull(state: State): void {
   const { wanted } = state;
   if (!wanted || state.pulling || !state.open || state.unreadable) return;
   state.pulling = true;
-  readOwn(state, "catchUp", wanted);
+  readOwn(
+    state,
+    "catchUp",
+    wanted,
+    state.unplaced.size > 0 ? Math.max(wanted.size, CATCH_UP_PAGE) : wanted.size,
+  );
+}
+
+/** What was on the way may be stored before the place where the stream begins again. */
+function doubtPlaces({ list, messages, unplaced }: State): void {
+  for (const uuid of list.uuids) {
+    const item = messages.get(uuid);
+    const isNew = item && !item.tried;
+    if (!list.isStored(uuid) && !isNew && !unplaced.has(uuid)) unplaced.set(uuid, false);
+  }
+}
+
+/** Whether the ack of a message does not tell its place. Then the history is read, from there on at least. */
+function isSought(state: State, uuid: string): boolean {
+  const known = state.unplaced.get(uuid);
+  if (known === undefined || state.unreadable) return false;
+  state.unplaced.set(uuid, true);
+  state.timeline.skip(uuid);
+  if (!known) {
+    state.wanted = { size: state.wanted?.size ?? state.settings.historySize, position: 0 };
+    pull(state);
+  }
+  return true;
+}
+
+/**
+ * The history is here, or cannot be had. What all of it does not have was recalled; otherwise it stays where the
+ * stream is now.
+ */
+function sought(state: State, isAll: boolean): void {
+  for (const [uuid, stored] of state.unplaced) {
+    if (stored && isAll) recall(state, uuid);
+    else if (stored) state.timeline.settle(uuid);
+  }
+  told(state);
 }
 
 /** The wanted history is here, newest message first. */
-export function pulled(state: State, { wanted, at }: Read, messages: HistoryMessage[]): void {
+export function pulled(state: State, { wanted, at }: Read, messages: HistoryMessage[], next?: number): void {
   state.pulling = false;
   if (state.wanted === wanted) state.wanted = undefined;
-  merge(state, messages.slice(0, wanted!.size), at);
-  if (!state.wanted) release(state);
+  const oldest = messages.reduce((oldest, { uuid }, i) => (state.unplaced.has(uuid ?? "") ? i : oldest), -1);
+  merge(state, messages.slice(0, Math.max(wanted!.size, oldest + 1)), at);
+  if (!state.wanted) {
+    sought(state, next === undefined);
+    release(state);
+  }
   state.attempt = 0;
   pull(state);
 }
@@ -95,7 +139,8 @@ export function notPulled(state: State, error: GotapiError): void {
   state.pulling = false;
   release(state);
   cause(state, "emit", "error", error);
-  if (!isFinal(error.code)) cause(state, "wait", "history", "", 0, state.attempt++);
+  if (isFinal(error.code)) sought(state, false);
+  else cause(state, "wait", "history", "", 0, state.attempt++);
 }
 
 /** A packet of the stream. */
@@ -112,7 +157,7 @@ function apply(state: State, streamed: Streamed): void {
     told(state);
     trim(state);
     reached(state, uuid);
-  } else if (command === MessageCommand.RECALL) recall(state, uuid ?? "");
+  } else if (command === MessageCommand.RECALL) recalled(state, uuid ?? "");
   else acked(state, uuid ?? "");
 }
 
@@ -127,14 +172,29 @@ function arrived(state: State, { packet, text }: Streamed): Entry | undefined {
 function acked(state: State, uuid: string): void {
   const waiting = state.messages.get(uuid);
   state.messages.answered(uuid);
-  if (state.timeline.settle(uuid) || waiting) reached(state, uuid);
+  if (isSought(state, uuid)) return;
+  const { lastUuid } = state;
+  if (state.timeline.settle(uuid) || waiting) {
+    reached(state, uuid);
+    state.beforeAck = lastUuid;
+  }
   told(state);
+}
+
+/**
+ * A message was recalled. When its ack has come just before, it may have been stored and recalled long ago, unheard:
+ * that is no place to resume from.
+ */
+function recalled(state: State, uuid: string): void {
+  if (uuid === state.lastUuid) state.lastUuid = state.beforeAck ?? uuid;
+  recall(state, uuid);
 }
 
 /** A message was delivered or, at its place in the stream, acked. */
 function reached(state: State, uuid: string | null | undefined): void {
   if (!uuid) return;
   state.lastUuid = uuid;
+  state.beforeAck = undefined;
   state.nameless.passed();
 }
 

@@ -24,7 +24,10 @@ export function told(state: State, source: "live" | "history" = "live"): void {
     const { uuid, index } = event;
     if (name === "removed") forget(state, uuid, index);
     else {
-      if (name === "ack") state.messages.answered(uuid);
+      if (name === "ack") {
+        state.unplaced.delete(uuid);
+        state.messages.answered(uuid);
+      }
       if (name === "message" && source === "live") state.recalled.delete(uuid);
       cause(state, "emit", name, { ...event, ...(name === "message" && { source }) } as never);
     }
@@ -38,6 +41,7 @@ export function recall(state: State, uuid: string): void {
 
 function forget(state: State, uuid: string, index: number): void {
   addBounded(state.recalled, uuid);
+  state.unplaced.delete(uuid);
   state.messages.answered(uuid); // what is recalled was stored
   if (index >= 0) cause(state, "emit", "removed", { uuid, index, reason: "recalled" });
 }

@@ -89,6 +89,12 @@ const transitions: { [Name in keyof Inputs]: (state: State, ...args: Parameters<
       catchUp.read(state, id, { ...read, at: state.timeline.place(read.position === 0, read.before) });
       return;
     }
+    // Asked for by what is before the stream's place, the page has a place.
+    if (state.timeline.isAdrift() && read.position === 0 && read.kind !== "place") {
+      const at = state.timeline.place(false);
+      catchUp.read(state, id, { ...read, position: undefined, before: state.lastUuid, at });
+      return;
+    }
     const own = id < 0;
     const found = own ? messages.length : merge(state, messages, read.at);
     // Nothing follows a page without next. It must go forward, or a server that answers oddly is asked for ever.
@@ -99,7 +105,7 @@ const transitions: { [Name in keyof Inputs]: (state: State, ...args: Parameters<
       return;
     }
     state.reads.delete(id);
-    if (read.kind === "catchUp") catchUp.pulled(state, read, messages);
+    if (read.kind === "catchUp") catchUp.pulled(state, read, messages, next);
     // The newest message tells where the stream begins. Should it be unknown, the first one of the stream will do.
     if (read.kind === "place" && state.lastUuid === undefined) startAfter(state, messages);
     readEnded(state, id, found);

@@ -62,8 +62,15 @@ export interface State {
   /** Reads that no call asked for; they are numbered downwards from -1. */
   ownReads: number;
   readonly nameless: Nameless;
+  /**
+   * Own messages that were on the way before the stream began again, nobody knows where: their acks do not tell their
+   * place, the history does. True: they are stored.
+   */
+  readonly unplaced: Map<string, boolean>;
   /** The last message delivered or acked: the place to resume from. */
   lastUuid?: string | undefined;
+  /** The one before, if lastUuid was acked and nothing has come since. */
+  beforeAck?: string | undefined;
   closed?: boolean;
   /** There is a connection. */
   open?: boolean;
@@ -110,6 +117,7 @@ export function newState(settings: Settings): State {
     ownReads: 0,
     connections: 0,
     nameless: newNameless(),
+    unplaced: new Map(),
     lastUuid: after,
     wanted: size > 0 ? { size, position } : undefined,
     attempt: 0,

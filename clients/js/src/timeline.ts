@@ -37,6 +37,10 @@ export function newTimeline(list: SortedHash, changes: Change[]) {
   let cursor: string | undefined;
   /** Whether the stream itself brought the cursor where it is. */
   let streaming = false;
+  /** The oldest message from which on everything is known, up to the cursor. */
+  let first: string | undefined;
+  /** What the stream has passed without telling the place. */
+  const skipped = new Set<string>();
 
   /** The stream goes on after this message, unless it has begun. */
   function begin(uuid: string | undefined): void {
@@ -47,7 +51,17 @@ export function newTimeline(list: SortedHash, changes: Change[]) {
   function restart(): void {
     cursor = undefined;
     streaming = false;
+    first = undefined;
   }
+
+  /** The stream has passed a message, nobody knows when. A page of history will tell its place. */
+  function skip(uuid: string): void {
+    first = undefined;
+    skipped.add(uuid);
+  }
+
+  /** Whether the stream has begun, but all up to its place was recalled: no page can tell where that is. */
+  const isAdrift = () => cursor === "";
 
   /** The place of the page that is asked for now. */
   function place(newest: boolean, before?: string): Place {
@@ -89,8 +103,12 @@ export function newTimeline(list: SortedHash, changes: Change[]) {
     while (begun && known > 0 && !hasPassed(page[known - 1]!.uuid, streamed)) known--;
     if (known === 0 && !newest) known = page.length;
     weave(page.slice(0, known), list.indexOf(after ?? "") + 1);
+    for (const uuid of skipped) {
+      if (list.isStored(uuid) && list.indexOf(uuid) >= next()) reach(uuid);
+    }
     const reached = cursor === undefined || page.some(({ uuid }) => uuid === cursor);
     const starts = !begun && newest && reached;
+    if (page.slice(0, known).some(({ uuid }) => uuid === cursor)) extend(page[0]!.uuid);
     if (starts || (cursor === "" && !newest)) {
       cursor = page.at(-1)?.uuid ?? cursor; // an older page is before what was recalled
       streaming = false;
@@ -100,7 +118,9 @@ export function newTimeline(list: SortedHash, changes: Change[]) {
 
   /** A contiguous part of the stream, which need not follow what came before it. */
   function replay(part: Entry[]): void {
+    first = undefined;
     weave(part, end());
+    first = part[0]?.uuid;
     if (part.length > 0) reach(part.at(-1)!.uuid);
   }
 
@@ -115,6 +135,7 @@ export function newTimeline(list: SortedHash, changes: Change[]) {
   /** Returns the place where it was, or -1. */
   function remove(uuid: string): number {
     const index = list.remove(uuid);
+    if (first === uuid) first = cursor === uuid ? undefined : list.uuids[index];
     if (cursor === uuid) cursor = list.uuids[index - 1] ?? "";
     return index;
   }
@@ -122,6 +143,12 @@ export function newTimeline(list: SortedHash, changes: Change[]) {
   function reach(uuid: string): void {
     cursor = uuid;
     streaming = true;
+    first ??= uuid;
+  }
+
+  /** All from this message up to the cursor is known. */
+  function extend(uuid: string): void {
+    if (first === undefined || list.indexOf(uuid) < list.indexOf(first)) first = uuid;
   }
 
   /** The place after all that the server has. */
@@ -139,7 +166,7 @@ export function newTimeline(list: SortedHash, changes: Change[]) {
   }
 
   function hasPassed(uuid: string, next: number): boolean {
-    return uuid === cursor || (list.isStored(uuid) && list.indexOf(uuid) < next);
+    return uuid === cursor || skipped.has(uuid) || (list.isStored(uuid) && list.indexOf(uuid) < next);
   }
 
   /**
@@ -149,8 +176,10 @@ export function newTimeline(list: SortedHash, changes: Change[]) {
   function weave(part: Entry[], otherwise: number): void {
     const names = new Set(part.map(({ uuid }) => uuid));
     const anchor = list.uuids.findIndex((uuid) => names.has(uuid) && list.isStored(uuid));
-    let next = anchor < 0 ? otherwise : anchor;
-    let anchored = false;
+    // What is new before the anchor is older than all that is known without a hole.
+    const streamed = list.uuids[anchor] === part[0]?.uuid ? -1 : list.indexOf(first ?? "");
+    let anchored = streamed >= 0 && streamed < anchor;
+    let next = anchor < 0 ? otherwise : anchored ? streamed : anchor;
     for (const entry of part) {
       const { uuid } = entry;
       if (!list.has(uuid)) {
@@ -191,7 +220,7 @@ export function newTimeline(list: SortedHash, changes: Change[]) {
     move(uuid, list.indexOf(uuid) < index ? index - 1 : index);
   }
 
-  return { begin, restart, place, append, settle, merge, replay, move, remove };
+  return { begin, restart, skip, isAdrift, place, append, settle, merge, replay, move, remove };
 }
 
 /** What newTimeline makes. */

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 )
 
 // bodyTimeout is how long a body may take. It bounds how long a client that sends
@@ -30,13 +31,13 @@ type awaitedBody struct {
 	io.ReadCloser
 	w        http.ResponseWriter
 	requests limit.Semaphore
-	inputs   *limit.Share
+	inputs   *quota.Share
 	key      string
 	// Bytes still to come; -1: not known.
 	left int64
 
 	state bodyState
-	held  limit.Held
+	held  quota.Held
 	// The error of every further Read.
 	err error
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 )
 
 // begin sends a request whose body does not come, and returns its connection.
@@ -35,7 +36,7 @@ func (r *rig) begin(target string) net.Conn {
 }
 
 // awaitBodies waits until so many bytes are held for bodies.
-func awaitBodies(t *testing.T, s *limit.Share, bytes int64) {
+func awaitBodies(t *testing.T, s *quota.Share, bytes int64) {
 	t.Helper()
 	awaitCount(t, "bytes are held for bodies", s.Used, bytes)
 }

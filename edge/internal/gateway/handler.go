@@ -14,6 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/pages"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 )
 
 // Handler serves everything that comes over HTTP.
@@ -37,7 +38,7 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 		b.Limits = limit.New(limit.Settings{}, nil, prometheus.NewRegistry())
 	}
 	if b.Budget == nil {
-		b.Budget = limit.NewBudget(limit.MemoryLimit(), prometheus.NewRegistry())
+		b.Budget = limit.NewBudget(quota.MemoryLimit(), prometheus.NewRegistry())
 	}
 	mapped, err := newMapped(ctx, b.History, log)
 	if err != nil {

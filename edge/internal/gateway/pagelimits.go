@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 )
 
 const (
@@ -27,14 +28,14 @@ const (
 // pageLimits bound the pages of history under way, in number and by the budget of
 // bytes.
 type pageLimits struct {
-	queued, fetching, waiting, sending *limit.Share
+	queued, fetching, waiting, sending *quota.Share
 	budget                             *limit.Budget
 }
 
 func newPageLimits(b *limit.Budget) *pageLimits {
 	return &pageLimits{
-		queued: limit.NewShare(maxQueued), fetching: limit.NewShare(maxFetching),
-		waiting: limit.NewShare(maxWaiting), sending: limit.NewShare(maxSending), budget: b,
+		queued: quota.NewShare(maxQueued), fetching: quota.NewShare(maxFetching),
+		waiting: quota.NewShare(maxWaiting), sending: quota.NewShare(maxSending), budget: b,
 	}
 }
 
@@ -42,7 +43,7 @@ func newPageLimits(b *limit.Budget) *pageLimits {
 func (l *pageLimits) inUse() int { return int(l.fetching.Used() + l.sending.Used()) }
 
 // acquireSending waits to be one of those that send.
-func (l *pageLimits) acquireSending(ctx context.Context, client string) (place limit.Held, ok bool) {
+func (l *pageLimits) acquireSending(ctx context.Context, client string) (place quota.Held, ok bool) {
 	if place, ok = l.sending.TryAcquire(client, 1); ok {
 		return place, true
 	}
@@ -59,8 +60,8 @@ type pagePermit struct {
 	limits *pageLimits
 	// Whose part of the budget it uses.
 	client string
-	place  limit.Held // of fetching or sending
-	bytes  limit.Held
+	place  quota.Held // of fetching or sending
+	bytes  quota.Held
 }
 
 // toFetch waits until a page that takes that many bytes may be fetched, and reports

@@ -1,47 +1,33 @@
 package limit
 
 import (
-	"math"
-	"runtime/debug"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/internal/metric"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 )
 
-const (
-	// unlimited is the memory that a Budget is made for when the process has no limit.
-	unlimited = 2 << 30
-	// budgetShare is the part of the memory that a Budget has: 1/2. The other half is
-	// for the heap's own slack, publications under way and cached pages, which have
-	// bounds of their own.
-	budgetShare = 2
-)
+// budgetShare is the part of the memory that a Budget has: 1/2. The other half is for the
+// heap's own slack, publications under way and cached pages, which have bounds of their
+// own.
+const budgetShare = 2
 
 // Budget is the memory that clients together may make the process hold, in parts:
 // a flood of one kind leaves the others what is theirs.
 type Budget struct {
 	// Queues is for what waits for members beyond their own queues: 1/4.
-	Queues *Share
+	Queues *quota.Share
 	// Fetches is for pages of history until they are encoded: 1/4.
-	Fetches *Share
+	Fetches *quota.Share
 	// Pages is for encoded pages that are being sent: 1/4.
-	Pages *Share
+	Pages *quota.Share
 	// Resumes is for members that catch up: 1/8.
-	Resumes *Share
+	Resumes *quota.Share
 	// Inputs is for bodies of requests and messages of WebSockets that are not complete:
 	// 1/8.
-	Inputs *Share
-}
-
-// MemoryLimit returns the limit of the Go runtime (GOMEMLIMIT, or what was derived
-// from the container's), or what is assumed without one.
-func MemoryLimit() int64 {
-	if n := debug.SetMemoryLimit(-1); n != math.MaxInt64 {
-		return n
-	}
-	return unlimited
+	Inputs *quota.Share
 }
 
 const (
@@ -67,8 +53,8 @@ func PageCost(bytes int) int64 { return pageCopies * int64(min(bytes, MaxPageByt
 func NewBudget(memory int64, reg prometheus.Registerer) *Budget {
 	n := memory / budgetShare
 	b := &Budget{
-		Queues: NewShare(n / 4), Fetches: NewShare(n / 4), Pages: NewShare(n / 4),
-		Resumes: NewShare(n / 8), Inputs: NewShare(n / 8),
+		Queues: quota.NewShare(n / 4), Fetches: quota.NewShare(n / 4), Pages: quota.NewShare(n / 4),
+		Resumes: quota.NewShare(n / 8), Inputs: quota.NewShare(n / 8),
 	}
 	for part, s := range b.parts() {
 		in := metric.In(prometheus.WrapRegistererWith(prometheus.Labels{"part": part}, reg))
@@ -77,14 +63,14 @@ func NewBudget(memory int64, reg prometheus.Registerer) *Budget {
 		in.GaugeFunc("gotapi_edge_budget_bytes", "Bytes that clients may make the edge hold, by part of the budget; half of the memory limit in all.",
 			func() float64 { return float64(s.Size()) })
 		in.CounterFunc("gotapi_edge_budget_refused_total", "What was refused or closed because its part of the budget was used up.",
-			func() float64 { return float64(s.refusals()) })
+			func() float64 { return float64(s.Refusals()) })
 	}
 	return b
 }
 
 // parts are all parts, by their names.
-func (b *Budget) parts() map[string]*Share {
-	return map[string]*Share{"queues": b.Queues, "fetches": b.Fetches, "pages": b.Pages, "resumes": b.Resumes, "inputs": b.Inputs}
+func (b *Budget) parts() map[string]*quota.Share {
+	return map[string]*quota.Share{"queues": b.Queues, "fetches": b.Fetches, "pages": b.Pages, "resumes": b.Resumes, "inputs": b.Inputs}
 }
 
 // nearlyFull is the used share from which on a part is nearly full: clients that are
@@ -100,10 +86,4 @@ func (b *Budget) NearlyFull() (names []string) {
 	}
 	slices.Sort(names)
 	return names
-}
-
-func (s *Share) refusals() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.refused
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge/internal/clientaddr"
 	"github.com/gotapi/gotapi-ws/internal/metric"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -81,13 +82,7 @@ func New(s Settings, proxies clientaddr.Proxies, reg prometheus.Registerer) *Lim
 // Key returns whose part of a budget a request of that user uses: the user's, or, if it
 // is unknown, the address's.
 func (l *Limits) Key(r *http.Request, userName string) string {
-	if userName != "" {
-		return "user " + userName
-	}
-	if address := l.proxies.Key(r); address != "" {
-		return strangerPrefix + address
-	}
-	return ""
+	return quota.Key(userName, l.proxies.Key(r))
 }
 
 // NewGroups returns what bounds the groups that clients make; nil: nothing does.

@@ -16,6 +16,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
@@ -71,7 +72,7 @@ type audience struct {
 func newAudience(tb testing.TB, members int) *audience {
 	tb.Helper()
 	r := roomtest.New(1, 10)
-	g := room.New(r, roomtest.Edge, limit.NewBudget(limit.MemoryLimit(), prometheus.NewRegistry()), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	g := room.New(r, roomtest.Edge, limit.NewBudget(quota.MemoryLimit(), prometheus.NewRegistry()), slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	r.Serve(g)
 	go r.Run(tb.Context())
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)

@@ -19,6 +19,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -57,7 +58,7 @@ func inBubble(t *testing.T, test func(b *bench)) {
 func newBench(t *testing.T, seed uint64) *bench {
 	t.Helper()
 	r, log := roomtest.New(seed, 3), new(bytes.Buffer)
-	g := room.New(r, roomtest.Edge, limit.NewBudget(limit.MemoryLimit(), prometheus.NewRegistry()), slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+	g := room.New(r, roomtest.Edge, limit.NewBudget(quota.MemoryLimit(), prometheus.NewRegistry()), slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
 	r.Serve(g)
 	return &bench{T: t, log: log, relay: r, registry: g, flusher: ws.NewFlusher(prometheus.NewRegistry())}
 }

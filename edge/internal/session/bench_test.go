@@ -19,6 +19,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -59,7 +60,7 @@ func talkTo(b *testing.B, p session.Publisher) net.Conn {
 	b.Helper()
 	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	r := roomtest.New(1, 10)
-	rooms := room.New(r, roomtest.Edge, limit.NewBudget(limit.MemoryLimit(), reg), log, reg)
+	rooms := room.New(r, roomtest.Edge, limit.NewBudget(quota.MemoryLimit(), reg), log, reg)
 	r.Serve(rooms)
 	server := session.New(session.Options{}, rooms, p, &fakeHistory{}, log, reg)
 	l := &listener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}

@@ -22,6 +22,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/services/telemetry/telemetrytest"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -110,7 +111,7 @@ func newEdge(t *testing.T, opts session.Options) *edge {
 	lines := new(telemetrytest.Log)
 	log := slog.New(slog.NewTextHandler(lines, nil))
 	reg := prometheus.NewRegistry()
-	rooms := room.New(r, roomtest.Edge, limit.NewBudget(limit.MemoryLimit(), reg), log, reg)
+	rooms := room.New(r, roomtest.Edge, limit.NewBudget(quota.MemoryLimit(), reg), log, reg)
 	r.Serve(rooms)
 	h := &fakeHistory{}
 	return &edge{

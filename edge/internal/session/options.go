@@ -9,6 +9,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 )
 
@@ -55,7 +56,7 @@ func (o Options) withDefaults() Options {
 		o.Limits = limit.New(limit.Settings{}, nil, prometheus.NewRegistry())
 	}
 	if o.Budget == nil {
-		o.Budget = limit.NewBudget(limit.MemoryLimit(), prometheus.NewRegistry())
+		o.Budget = limit.NewBudget(quota.MemoryLimit(), prometheus.NewRegistry())
 	}
 	return o
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
@@ -87,7 +88,7 @@ func sizeOf(texts []string) int {
 
 // fetch gets the page once few enough others are being fetched. held is what must be
 // released when it has been sent.
-func (c *session) fetch(ctx context.Context, p packet.Packet) (page ws.Frame, held limit.Held, err error) {
+func (c *session) fetch(ctx context.Context, p packet.Packet) (page ws.Frame, held quota.Held, err error) {
 	ctx, cancel := context.WithTimeout(access.NewContext(ctx, c.by), queryTimeout)
 	defer cancel()
 	client, budget := c.permit.limits.Key(), c.server.opts.Budget

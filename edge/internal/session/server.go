@@ -10,10 +10,10 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
-	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -46,7 +46,7 @@ type Server struct {
 	log       *slog.Logger
 	metrics   *metrics
 	// Bounds the pages of history that are fetched at one time.
-	queries *limit.Share
+	queries *quota.Share
 	// Ends what sessions wait for, when their time to end well is over.
 	base   context.Context //nolint:containedctx // the lifetime of sessions, not of a call
 	cancel context.CancelFunc
@@ -66,7 +66,7 @@ func New(opts Options, rooms *room.Registry, p Publisher, h History, log *slog.L
 		history:   h,
 		log:       log,
 		metrics:   m,
-		queries:   limit.NewShare(maxQueries),
+		queries:   quota.NewShare(maxQueries),
 	}
 	s.base, s.cancel = context.WithCancel(context.Background())
 	registerGauges(reg, s)

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 )
 
 const (
@@ -27,7 +27,7 @@ const (
 //
 // A nil Backlog lets nobody lag.
 type Backlog struct {
-	share *limit.Share
+	share *quota.Share
 	most  int64
 	// Rooms whose senders are to be held back.
 	congested *atomic.Int64
@@ -36,14 +36,14 @@ type Backlog struct {
 	lagging int
 	// Frames that members share, and what each of them needs for itself.
 	shared, own int64
-	held        limit.Held
+	held        quota.Held
 	// Closed when senders need not wait any more; nil while they need not.
 	relieved chan struct{}
 }
 
 // NewBacklog returns a Backlog of at most that many bytes, which it takes from share.
 // It counts itself in congested while senders are to be held back.
-func NewBacklog(share *limit.Share, most int64, congested *atomic.Int64) *Backlog {
+func NewBacklog(share *quota.Share, most int64, congested *atomic.Int64) *Backlog {
 	return &Backlog{share: share, most: min(most, share.Size()/4), congested: congested}
 }
 

@@ -9,15 +9,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 )
 
 // lagging is a box whose peer may be behind by up to most bytes, of a share of size.
-func lagging(t *testing.T, size, most int64, test func(b *box, backlog *Backlog, share *limit.Share)) {
+func lagging(t *testing.T, size, most int64, test func(b *box, backlog *Backlog, share *quota.Share)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		o := NewOutbox(limits, NewFlusher(prometheus.NewRegistry()))
-		share := limit.NewShare(size)
+		share := quota.NewShare(size)
 		backlog := NewBacklog(share, most, new(atomic.Int64))
 		o.SetBacklog(backlog)
 		x := &box{T: t, o: o, w: newWire()}
@@ -42,7 +42,7 @@ func (x *box) fill(n int) (sent int) {
 
 // 59 messages at once overran a queue of 1 MiB before its writer had a turn.
 func TestBurstBeyondTheQueueIsWritten(t *testing.T) {
-	lagging(t, 256<<20, 32<<20, func(x *box, _ *Backlog, share *limit.Share) {
+	lagging(t, 256<<20, 32<<20, func(x *box, _ *Backlog, share *quota.Share) {
 		x.o.Start(x.w)
 		if n := x.fill(500); n != 500 {
 			x.Fatalf("ended after %d", n)
@@ -58,7 +58,7 @@ func TestBurstBeyondTheQueueIsWritten(t *testing.T) {
 }
 
 func TestPeerThatTakesNothingIsSlow(t *testing.T) {
-	lagging(t, 256<<20, 32<<20, func(x *box, _ *Backlog, _ *limit.Share) {
+	lagging(t, 256<<20, 32<<20, func(x *box, _ *Backlog, _ *quota.Share) {
 		x.o.Start(x.w)
 		resume := x.w.stall()
 		defer resume()
@@ -72,7 +72,7 @@ func TestPeerThatTakesNothingIsSlow(t *testing.T) {
 }
 
 func TestPeerThatStaysBehindIsSlow(t *testing.T) {
-	lagging(t, 256<<20, 32<<20, func(x *box, _ *Backlog, _ *limit.Share) {
+	lagging(t, 256<<20, 32<<20, func(x *box, _ *Backlog, _ *quota.Share) {
 		x.o.Start(x.w)
 		resume := x.w.stall()
 		x.fill(100)
@@ -100,7 +100,7 @@ func TestBacklogIsBounded(t *testing.T) {
 		{256 << 20, 8 << 20, 8 << 20},
 		{16 << 20, 32 << 20, 4 << 20}, // a room has a quarter of the budget
 	} {
-		lagging(t, tt.size, tt.most, func(x *box, _ *Backlog, _ *limit.Share) {
+		lagging(t, tt.size, tt.most, func(x *box, _ *Backlog, _ *quota.Share) {
 			x.o.Start(x.w)
 			resume := x.w.stall()
 			defer resume()
@@ -114,7 +114,7 @@ func TestBacklogIsBounded(t *testing.T) {
 
 // Members of a room share frames, but not those that each is sent alone.
 func TestOwnFramesCountForEachPeer(t *testing.T) {
-	lagging(t, 64<<20, 8<<20, func(x *box, _ *Backlog, share *limit.Share) {
+	lagging(t, 64<<20, 8<<20, func(x *box, _ *Backlog, share *quota.Share) {
 		resume := x.w.stall()
 		defer resume()
 		x.o.Start(x.w)
@@ -130,7 +130,7 @@ func TestOwnFramesCountForEachPeer(t *testing.T) {
 }
 
 func TestSendersWaitWhileABacklogIsHalfFull(t *testing.T) {
-	lagging(t, 256<<20, 8<<20, func(x *box, backlog *Backlog, _ *limit.Share) {
+	lagging(t, 256<<20, 8<<20, func(x *box, backlog *Backlog, _ *quota.Share) {
 		x.o.Start(x.w)
 		resume := x.w.stall()
 		x.fill(100)

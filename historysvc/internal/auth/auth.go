@@ -16,6 +16,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
@@ -65,7 +66,7 @@ func (a *Authenticator) Stream(srv any, stream grpc.ServerStream, info *grpc.Str
 	}
 	ctx := access.NewContext(stream.Context(), id)
 	if !id.Service() {
-		caller := callerOf(ctx, id)
+		caller := Caller(ctx)
 		if !a.requests.add(caller) {
 			return grpcstatus.Busy("TOO_MANY_REQUESTS", "too many requests of this caller are unfinished")
 		}
@@ -98,12 +99,13 @@ func (a *Authenticator) checkHealth(srv any, stream grpc.ServerStream, id *acces
 	return handler(srv, stream)
 }
 
-// callerOf names a caller for a bound.
-func callerOf(ctx context.Context, id *access.Identity) string {
-	if id.Known() {
-		return "user " + id.Name()
+// Caller returns the key of the caller of ctx for quotas; "" for a service of ours.
+func Caller(ctx context.Context) string {
+	id := access.FromContext(ctx)
+	if id.Service() {
+		return ""
 	}
-	return "host " + hostOf(ctx)
+	return quota.Key(id.Name(), hostOf(ctx))
 }
 
 func hostOf(ctx context.Context) string {

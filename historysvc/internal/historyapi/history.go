@@ -23,11 +23,7 @@ func (s *Service) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest
 	if err != nil {
 		return nil, err
 	}
-	if err := s.pageReads.Acquire(ctx, string(g)); err != nil {
-		return nil, s.status(ctx, err)
-	}
-	defer s.pageReads.Release()
-	page, err := s.store.Page(ctx, g, q)
+	page, err := s.readPage(ctx, g, q)
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/semaphore"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -53,6 +54,11 @@ type Service struct {
 	drain    *rpc.Drain
 	// Bounds the pages that are being read.
 	pageReads *semaphore.Fair
+	// Bounds the bytes of pages until their callers have taken them, and the calls that
+	// wait for some of these bytes.
+	pages, pageQueue *quota.Share
+	// Bounds the bytes of watches.
+	watches *quota.Share
 
 	// This process as a publisher, and the number of its last publish.
 	edge      uint64
@@ -63,7 +69,9 @@ type Service struct {
 func New(store history.Log, presence history.Presence, hub *feed.Hub, opts Options, log *slog.Logger) *Service {
 	return &Service{
 		store: store, presence: presence, hub: hub, opts: opts, log: log,
-		drain: rpc.NewDrain(), pageReads: semaphore.New(maxPageReads, maxWaitingPages, maxGroupPages, history.ErrBusy), edge: newEdgeID(),
+		drain: rpc.NewDrain(), pageReads: semaphore.New(maxPageReads, maxWaitingPages, maxGroupPages, history.ErrBusy),
+		pages: quota.NewShare(quota.MemoryLimit() / pagesPart), pageQueue: quota.NewShare(maxWaitingPages),
+		watches: quota.NewShare(quota.MemoryLimit() / watchesPart), edge: newEdgeID(),
 	}
 }
 

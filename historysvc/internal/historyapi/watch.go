@@ -8,7 +8,9 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/auth"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -35,7 +37,12 @@ func (s *Service) Watch(r *historyv1.WatchRequest, out historyv1.HistoryService_
 			return grpcstatus.InGroup(err, string(w.group))
 		}
 	}
-	q := newWatchQueue()
+	held, ok := s.watches.TryAcquire(auth.Caller(out.Context()), callBytes)
+	if !ok {
+		return s.status(out.Context(), history.ErrBusy)
+	}
+	q := newWatchQueue(held)
+	defer q.end() // after the followers
 	for _, w := range groups {
 		f := s.hub.NewFollower(w.group, w.start)
 		f.Begin(&watcher{group: w.group, queue: q, follower: f})

@@ -4,14 +4,15 @@ import (
 	"sync"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 const (
-	// Bytes that may wait for one call of Watch. Beyond that, its groups' stored
-	// events wait in the store, and others are dropped.
+	// Bytes that may wait for one call of Watch, if its caller may hold as many. Beyond
+	// that, its groups' stored events wait in the store, and others are dropped.
 	maxWatchBytes = 4 << 20
 	// About what a response occupies beside its packet, bytes.
 	responseOverhead = 128
@@ -26,6 +27,8 @@ type watchQueue struct {
 	mu        sync.Mutex
 	responses []*historyv1.WatchResponse
 	bytes     int
+	// What the caller holds: callBytes and, but for what came last, bytes.
+	held quota.Held
 	// How often take was called.
 	takes   uint64
 	refused []*watcher
@@ -38,13 +41,24 @@ type watchFailure struct {
 	err   error
 }
 
-func newWatchQueue() *watchQueue { return &watchQueue{wake: make(chan struct{}, 1)} }
+// newWatchQueue returns a queue that releases held when it ends.
+func newWatchQueue(held quota.Held) *watchQueue {
+	return &watchQueue{wake: make(chan struct{}, 1), held: held}
+}
+
+// end releases what the caller holds. Nothing is delivered any more.
+func (q *watchQueue) end() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.held.Release()
+}
 
 // hasRoom reports whether there is room for more events of w, or notes that w waits.
 func (q *watchQueue) hasRoom(w *watcher) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.bytes < maxWatchBytes {
+	// One that holds nothing has room, or nobody would tell when there is some.
+	if q.bytes == 0 || q.bytes < maxWatchBytes && q.held.Grow(callBytes+int64(q.bytes)) {
 		return true
 	}
 	if !w.waits {
@@ -119,6 +133,7 @@ func (q *watchQueue) sent(responses []*historyv1.WatchResponse) {
 	for _, r := range responses {
 		q.bytes -= watchSize(r)
 	}
+	q.held.Shrink(callBytes + int64(q.bytes))
 	resumed := q.refused
 	q.refused = nil
 	for _, w := range resumed {

@@ -7,8 +7,41 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
+
+// newQueue returns the queue of a call whose caller holds callBytes of share.
+func newQueue(share *quota.Share) *watchQueue {
+	held, _ := share.TryAcquire("", callBytes)
+	return newWatchQueue(held)
+}
+
+func TestWatchesThatTakeNothingShareABudget(t *testing.T) {
+	share := quota.NewShare(1 << 20)
+	event := []stream.Event{{Kind: stream.Text, Payload: []byte(strings.Repeat("x", 100<<10))}}
+	idle, other := newQueue(share), newQueue(share)
+	w := &watcher{group: "/a", queue: idle}
+	taken := 0
+	for w.Deliver(1, event) {
+		if taken++; taken > 20 {
+			t.Fatalf("a watch that takes nothing got %d events of 100 KiB from a budget of 1 MiB", taken)
+		}
+	}
+	// One at a time is delivered all the same.
+	next := &watcher{group: "/a", queue: other}
+	if !next.Deliver(1, event) || next.Deliver(1, event) {
+		t.Error("another watch does not get one event, or two although the budget is used up")
+	}
+	idle.end()
+	if !next.Deliver(1, event) {
+		t.Error("another watch is refused although the budget is free again")
+	}
+	other.end()
+	if share.Used() != 0 {
+		t.Errorf("%d bytes are still held", share.Used())
+	}
+}
 
 // said returns what waits to be sent, in short.
 func said(q *watchQueue) (all []string) {
@@ -36,7 +69,7 @@ func said(q *watchQueue) (all []string) {
 }
 
 func TestRecallIsSentToThoseThatWereSentTheMessage(t *testing.T) {
-	q := newWatchQueue()
+	q := newQueue(quota.NewShare(64 << 20))
 	w := &watcher{group: "/a", queue: q}
 	w.Attached(stream.Position{}, false)
 	w.Deliver(1, []stream.Event{
@@ -51,7 +84,7 @@ func TestRecallIsSentToThoseThatWereSentTheMessage(t *testing.T) {
 }
 
 func TestRefusedRecallOfATombstoneIsNotSentLater(t *testing.T) {
-	q := newWatchQueue()
+	q := newQueue(quota.NewShare(64 << 20))
 	w := &watcher{group: "/a", queue: q}
 	w.Attached(stream.Position{}, false)
 	w.Deliver(1, []stream.Event{{Kind: stream.Tombstone, Seq: 1, UUID: "u1"}})
@@ -72,7 +105,7 @@ func TestRefusedRecallOfATombstoneIsNotSentLater(t *testing.T) {
 }
 
 func TestCallerIsGivenThePositionAfterEventsThatItIsNotSent(t *testing.T) {
-	q := newWatchQueue()
+	q := newQueue(quota.NewShare(64 << 20))
 	w := &watcher{group: "/a", queue: q}
 	w.Attached(stream.Position{}, false)
 	w.Deliver(1, []stream.Event{
@@ -89,7 +122,7 @@ func TestCallerIsGivenThePositionAfterEventsThatItIsNotSent(t *testing.T) {
 }
 
 func TestPacketsThatAreMissingAreToldOnceForEachTimeThatTheQueueIsSent(t *testing.T) {
-	q := newWatchQueue()
+	q := newQueue(quota.NewShare(64 << 20))
 	w, other := &watcher{group: "/a", queue: q}, &watcher{group: "/b", queue: q}
 	w.Attached(stream.Position{}, false)
 	packet := func(text string) []stream.Event { return []stream.Event{{Kind: stream.Text, Payload: []byte(text)}} }
@@ -111,7 +144,7 @@ func TestPacketsThatAreMissingAreToldOnceForEachTimeThatTheQueueIsSent(t *testin
 }
 
 func TestRecallAfterAGapIsSent(t *testing.T) {
-	q := newWatchQueue()
+	q := newQueue(quota.NewShare(64 << 20))
 	w := &watcher{group: "/a", queue: q}
 	w.Attached(stream.Position{}, false)
 	w.Deliver(1, []stream.Event{{Kind: stream.Tombstone, Seq: 1, UUID: "u1"}})

@@ -91,7 +91,9 @@ export class FakeServer {
   store(name: string, text: string, uuid: string, origin?: FakeSocket): void {
     const group = this.group(name);
     if (uuid && group.known.has(uuid)) {
-      if (!this.mute) origin?.tell({ type: 1, command: MessageCommand.SERVER_ACK, uuid });
+      if (this.mute) return;
+      origin?.tell({ type: 1, command: MessageCommand.SERVER_ACK, uuid });
+      if (group.recalled.has(uuid)) origin?.tell({ type: 1, command: MessageCommand.RECALL, uuid });
       return;
     }
     if (uuid) group.known.add(uuid);

@@ -1,8 +1,12 @@
-package limit
+// Package quota bounds the bytes, or places, that clients hold together, and shares
+// them fairly.
+package quota
 
 import (
 	"container/list"
 	"context"
+	"math"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +18,18 @@ const keyShare = 4
 
 // strangerPrefix begins the keys of clients that are known by their address only.
 const strangerPrefix = "address "
+
+// Key returns the key of a client: its user, or, if that is unknown, its address. "" is
+// the key of one without either.
+func Key(user, address string) string {
+	switch {
+	case user != "":
+		return "user " + user
+	case address != "":
+		return strangerPrefix + address
+	}
+	return ""
+}
 
 func isStranger(key string) bool { return strings.HasPrefix(key, strangerPrefix) }
 
@@ -46,6 +62,13 @@ func NewShare(size int64) *Share { return &Share{size: size, byKey: make(map[str
 
 // Size returns the number of bytes.
 func (s *Share) Size() int64 { return s.size }
+
+// Refusals returns how often bytes were refused.
+func (s *Share) Refusals() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refused
+}
 
 // Used returns how many bytes are held.
 func (s *Share) Used() int64 {
@@ -207,4 +230,16 @@ func (s *Share) serve() {
 		}
 		at = next
 	}
+}
+
+// unlimited is what MemoryLimit returns when the process has no limit.
+const unlimited = 2 << 30
+
+// MemoryLimit returns the limit of the Go runtime (GOMEMLIMIT, or what was derived from
+// the container's), or what is assumed without one.
+func MemoryLimit() int64 {
+	if n := debug.SetMemoryLimit(-1); n != math.MaxInt64 {
+		return n
+	}
+	return unlimited
 }

@@ -1,4 +1,4 @@
-package limit
+package quota
 
 import (
 	"context"
@@ -6,8 +6,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 func TestOneKeyHoldsAQuarter(t *testing.T) {
@@ -28,8 +26,8 @@ func TestOneKeyHoldsAQuarter(t *testing.T) {
 		t.Error("more than all was given")
 	}
 	a.Release()
-	if _, ok := s.TryAcquire("e", 100); !ok || s.Used() != 400 || s.refusals() != 2 {
-		t.Errorf("%t, %d used, %d refused", ok, s.Used(), s.refusals())
+	if _, ok := s.TryAcquire("e", 100); !ok || s.Used() != 400 || s.Refusals() != 2 {
+		t.Errorf("%t, %d used, %d refused", ok, s.Used(), s.Refusals())
 	}
 }
 
@@ -119,32 +117,25 @@ func TestWaitingEnds(t *testing.T) {
 	})
 }
 
-func TestBudgetIsHalfOfTheMemory(t *testing.T) {
-	b := NewBudget(1<<30, prometheus.NewRegistry())
-	if n := b.Queues.Size() + b.Fetches.Size() + b.Pages.Size() + b.Resumes.Size() + b.Inputs.Size(); n != 512<<20 {
-		t.Errorf("%d bytes, want half", n)
-	}
-}
-
 // Anyone may have many addresses, and with them all of a budget.
 func TestStrangersLeaveAQuarterToCallersThatAreKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := NewShare(400)
 		for i := range 30 {
-			if _, ok := s.TryAcquire(fmt.Sprint(strangerPrefix, i), 10); !ok {
+			if _, ok := s.TryAcquire(Key("", fmt.Sprint(i)), 10); !ok {
 				t.Fatalf("stranger %d got nothing", i)
 			}
 		}
-		if _, ok := s.TryAcquire(strangerPrefix+"more", 10); ok {
+		if _, ok := s.TryAcquire(Key("", "more"), 10); ok {
 			t.Error("strangers got more than three quarters")
 		}
 		waits := make(chan bool)
 		go func() {
-			_, ok := s.Acquire(t.Context(), strangerPrefix+"waits", 100, time.Minute)
+			_, ok := s.Acquire(t.Context(), Key("", "waits"), 100, time.Minute)
 			waits <- ok
 		}()
 		synctest.Wait()
-		known, ok := s.TryAcquire("user alice", 100)
+		known, ok := s.TryAcquire(Key("alice", ""), 100)
 		if !ok {
 			t.Error("a known caller is refused because strangers wait")
 		}
