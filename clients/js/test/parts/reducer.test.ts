@@ -263,7 +263,7 @@ class World {
       const isNew = !this.history.includes(text);
       if (isNew) this.history.push(text);
       this.wire.push(command(1, text));
-      // Who sends a recalled message again gets its ack, and then is told.
+      // A recalled message that is sent again is acked, and then recalled.
       if (!isNew && this.recalled.has(text)) this.wire.push(command(6, text));
     }
   }
