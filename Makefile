@@ -124,11 +124,12 @@ test-js: redis build web-check clients/js/node_modules/.package-lock.json client
 	cd clients/console && npm test
 	cd clients/openapi && npm test
 
+BROWSERS ?= chromium firefox webkit
 .PHONY: test-browsers
-test-browsers: redis build clients/js/node_modules/.package-lock.json clients/console/node_modules/.package-lock.json ## the pages and the client in Chromium, Firefox and WebKit
-	@scripts/ensure-browsers.sh chromium firefox webkit
+test-browsers: redis build clients/js/node_modules/.package-lock.json clients/console/node_modules/.package-lock.json ## the pages and the client in BROWSERS: chromium, firefox and webkit
+	@scripts/ensure-browsers.sh $(BROWSERS)
 	cd clients/js && npm run build
-	cd clients/console && npm run test:engines
+	cd clients/console && BROWSERS='$(BROWSERS)' npm run test:engines
 
 # ---- checks and tests
 

@@ -24,7 +24,7 @@ const (
 )
 
 // waiting holds the connections that serve no request: those that are new, and those that
-// are kept alive. Anybody can open many of them, so they give way to others, the one that
+// are kept alive. Any client can open many of them, so they give way to others, the one that
 // has waited longest first. A client that means it sends its request at once.
 //
 // Of those whose header comes in several pieces, as it need not, only so many are held.

@@ -58,11 +58,15 @@ const marks = (tab: Tab) =>
 const members = async () =>
   (await (await fetch(`http://127.0.0.1:${server.port}/__/stats`)).json()).members as number;
 
-describe.each([
+const engines = [
   ["Chromium", newChromium],
   ["Firefox", newFirefox],
   ["WebKit", newWebKit],
-])("in %s", { timeout: 300_000 }, (name, launch) => {
+] as const;
+/** As `make test-browsers BROWSERS="firefox webkit"` names them. */
+const wanted = process.env.BROWSERS?.toLowerCase().split(/\s+/);
+
+describe.each(engines.filter(([name]) => !wanted || wanted.includes(name.toLowerCase())))("in %s", { timeout: 300_000 }, (name, launch) => {
   let engine: Engine;
   let rooms = 0;
   let room: string;
