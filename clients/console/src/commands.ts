@@ -44,7 +44,7 @@ export function showCommands(place: HTMLElement): void {
     ["commandHistory", `curl -X POST -d 'groupName=/room/9527/&size=50' ${server}/__/history`],
     ["commandRecall", `curl -X POST -d 'groupName=/room/9527/&uuid=thisisuuid' ${server}/__/cancel`],
     ["commandSocket", `npx wscat -c ${server.replace(/^http/, "ws")}/room/9527/`],
-    ["commandInstall", "npm install gotapi-ws"],
+    ["commandScript", `<script src="${server}/__/client.js"></script>`],
   ];
   for (const [word, command] of commands) {
     const title = make("h3");
