@@ -75,9 +75,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	hub := feed.New(store, store, log, reg)
 	history := historyapi.New(store, store, hub, historyapi.Options{MaxMessageBytes: cfg.MaxMessageBytes, Hooks: hook, Tracer: cfg.tracer()}, log)
-	host := program.Host(listeners[0].Addr().String())
-	relay := relayserver.New(store, store, hub, cfg.relayOptions(host, grpcTLS, redisFiles.tls), log, reg)
-	admin := adminapi.New(store, store, relay, program.ReadBuild(), host, log)
+	relay := relayserver.New(store, store, hub, cfg.relayOptions(listeners[0].Addr(), grpcTLS, redisFiles.tls), log, reg)
+	admin := adminapi.New(store, store, relay, program.ReadBuild(), log)
 	callers := auth.New(authorizer, cfg.TLS.CA != "")
 	options := append(tlsOptions(grpcTLS), cfg.tracedCalls()...)
 	if cfg.Hooks.BeforeURL == "" {
@@ -108,10 +107,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 }
 
 // relayOptions are those of a relay that tells what is wrong with this process.
-func (c *Config) relayOptions(host string, files ...*tlsfiles.Files) relayserver.Options {
+func (c *Config) relayOptions(listens net.Addr, files ...*tlsfiles.Files) relayserver.Options {
 	b := program.ReadBuild()
 	return relayserver.Options{
-		QueueBytes: c.EdgeQueueBytes, Tracer: c.tracer(), Version: b.Version, Commit: b.Commit, Host: host,
+		QueueBytes: c.EdgeQueueBytes, Tracer: c.tracer(), Version: b.Version, Commit: b.Commit, Host: program.Host(listens.String()),
 		Alarms: func() []alarm.Alarm { return c.alarms(files...) },
 	}
 }

@@ -36,6 +36,8 @@ const alertRedisDown = "GotapiRedisDown"
 
 // Fleet is this service among the edges; *relayserver.Server in production.
 type Fleet interface {
+	// Host is where this service listens, for people.
+	Host() string
 	// Edges have streams here.
 	Edges() []*relayv1.Edge
 	// Alarms are about this service itself.
@@ -50,15 +52,13 @@ type Service struct {
 	census history.Census
 	fleet  Fleet
 	build  program.Build
-	// Where the service listens.
-	host  string
-	began time.Time
-	log   *slog.Logger
+	began  time.Time
+	log    *slog.Logger
 }
 
 // New returns a Service. Its uptime begins now.
-func New(store history.Admin, census history.Census, fleet Fleet, b program.Build, host string, log *slog.Logger) *Service {
-	return &Service{store: store, census: census, fleet: fleet, build: b, host: host, began: time.Now(), log: log}
+func New(store history.Admin, census history.Census, fleet Fleet, b program.Build, log *slog.Logger) *Service {
+	return &Service{store: store, census: census, fleet: fleet, build: b, began: time.Now(), log: log}
 }
 
 func (s *Service) status(ctx context.Context, err error) error { return rpc.Status(ctx, s.log, err) }
@@ -79,13 +79,13 @@ func (s *Service) GetStatus(ctx context.Context, _ *adminv1.GetStatusRequest) (*
 		return nil, grpcstatus.Of(err)
 	}
 	response := &adminv1.GetStatusResponse{Service: &adminv1.Service{
-		Version: s.build.Version, Commit: s.build.Commit, Host: s.host, UptimeSeconds: int64(time.Since(s.began).Seconds()),
+		Version: s.build.Version, Commit: s.build.Commit, Host: s.fleet.Host(), UptimeSeconds: int64(time.Since(s.began).Seconds()),
 	}}
 	found := s.fleet.Alarms()
 	c, err := s.store.Condition(ctx)
 	switch {
 	case errors.Is(err, history.ErrUnavailable):
-		found = append(found, alarm.Of("history service "+s.host, alarm.Alarm{Name: alertRedisDown, Text: err.Error() +
+		found = append(found, alarm.Of("history service "+s.fleet.Host(), alarm.Alarm{Name: alertRedisDown, Text: err.Error() +
 			": bring Redis back, or fail over; never start an empty one in its place"})...)
 	case err != nil:
 		return nil, s.status(ctx, err)

@@ -94,6 +94,9 @@ func (s *Server) Heartbeat(_ context.Context, r *relayv1.HeartbeatRequest) (*rel
 	return answer, nil
 }
 
+// Host is where this service listens, for people.
+func (s *Server) Host() string { return s.opts.Host }
+
 // Edges returns the edges that have streams here, with what is wrong with each; 1000 at
 // most.
 func (s *Server) Edges() []*relayv1.Edge { return s.fleet.edges() }
