@@ -78,11 +78,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	relay := relayserver.New(store, store, hub, cfg.relayOptions(listeners[0].Addr(), grpcTLS, redisFiles.tls), log, reg)
 	admin := adminapi.New(store, store, relay, program.ReadBuild(), log)
 	callers := auth.New(authorizer, cfg.TLS.CA != "")
-	options := append(tlsOptions(grpcTLS), cfg.tracedCalls()...)
-	if cfg.Hooks.BeforeURL == "" {
-		options = append(options, grpc.ChainStreamInterceptor(warnUnmoderated(log)))
-	}
-	srv := newServer(history, admin, relay, callers, auditLog, listeners, options, cfg.Drain, log, reg)
+	srv := newServer(history, admin, relay, callers, auditLog, listeners, cfg.serverOptions(grpcTLS, log), cfg.Drain, log, reg)
 
 	addr := listeners[0].Addr()
 	log.InfoContext(ctx, "history service listens", "address", addr.String())
@@ -104,6 +100,15 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		run.Part{Name: "local relay", Serve: func(ctx context.Context) error { return cfg.serveRelay(ctx, relay) }},
 		run.Part{Name: "grpc", Serve: srv.serve},
 	)
+}
+
+// serverOptions are those of the gRPC server.
+func (c *Config) serverOptions(files *tlsfiles.Files, log *slog.Logger) []grpc.ServerOption {
+	options := append(tlsOptions(files), c.tracedCalls()...)
+	if c.Hooks.BeforeURL == "" {
+		options = append(options, grpc.ChainStreamInterceptor(warnUnmoderated(log)))
+	}
+	return options
 }
 
 // relayOptions are those of a relay that tells what is wrong with this process.
