@@ -153,6 +153,9 @@ func TestRefusedRequestsAreRemembered(t *testing.T) {
 		return nil, status.Error(codes.NotFound, "no such message")
 	}
 	rig.do("POST", "/__/cancel", "groupName=/room/3&uuid=u", form)
+	rig.history.page = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+		return nil, status.Error(codes.Canceled, "it may be asked before the client has left")
+	}
 	gone, leave := context.WithCancel(t.Context())
 	leave() // nobody reads the answer, so nothing is refused
 	rig.handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(gone, "GET", "/__/history?groupName=/room/4", http.NoBody))
