@@ -72,7 +72,7 @@ func (l boundedListener) Accept() (net.Conn, error) {
 		conn, err := l.Listener.Accept()
 		if err != nil {
 			if !errors.Is(err, net.ErrClosed) {
-				l.log.Warn("connections cannot be accepted", "error", err)
+				l.log.Warn("cannot accept connections", "error", err)
 			}
 			return nil, err
 		}

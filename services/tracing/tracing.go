@@ -66,7 +66,7 @@ func Start(ctx context.Context, c Config, service, version string, log *slog.Log
 		return nil, nil, fmt.Errorf("-trace-endpoint: %w", err)
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
-		log.Warn("spans cannot be sent", "error", err)
+		log.Warn("cannot send spans", "error", err)
 	}))
 	provider := sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(exporter),

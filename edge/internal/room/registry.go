@@ -34,7 +34,7 @@ type Relay interface {
 }
 
 // ErrUnavailable means that the group's traffic cannot be had now.
-var ErrUnavailable = errors.New("the group cannot be had now")
+var ErrUnavailable = errors.New("the group is unavailable now")
 
 // Registry owns the rooms of this edge. It is the relay's Handler.
 //

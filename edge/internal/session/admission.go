@@ -77,7 +77,7 @@ const (
 	refusedDraining refusal = "the server is going down"
 	refusedFull     refusal = "too many connections"
 	refusedRate     refusal = "too many connections at once"
-	refusedGroup    refusal = "the group cannot be had now"
+	refusedGroup    refusal = "the group is unavailable now"
 )
 
 // retryConnections is the Retry-After of a client that has too many connections,

@@ -23,7 +23,7 @@ func TestEveryEndHasItsReason(t *testing.T) {
 		{&ws.PeerClosedError{Code: 1001}, endPeerClosed, 1001},
 		{&ws.CloseError{Code: packet.CloseTooBig}, endTooBig, 1009},
 		{&ws.CloseError{Code: packet.CloseServiceRestart}, endLost, 1012},
-		{&ws.CloseError{Code: packet.CloseTryAgainLater, Reason: "the group cannot be had now"}, endTryAgain, 1013},
+		{&ws.CloseError{Code: packet.CloseTryAgainLater, Reason: "the group is unavailable now"}, endTryAgain, 1013},
 		{errExpired, endExpired, errExpired.Code},
 		{&ws.CloseError{Code: 4000}, endOther, 4000},
 	} {

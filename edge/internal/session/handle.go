@@ -53,7 +53,7 @@ func (c *session) handleInLobby(op ws.Opcode, message []byte) {
 		return
 	}
 	if err := c.join(c.server.base, g); err != nil {
-		c.out.Close(&ws.CloseError{Code: packet.CloseTryAgainLater, Reason: "the group cannot be had now"})
+		c.out.Close(&ws.CloseError{Code: packet.CloseTryAgainLater, Reason: "the group is unavailable now"})
 		return
 	}
 	c.resume()
