@@ -135,7 +135,7 @@ func (r *tokenRules) refusal(claims jwt.MapClaims, err error) error {
 	case errors.Is(err, errCritical):
 		return denyToken(BadToken, "the token has critical headers, none of which is supported")
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid), errors.Is(err, errNoKey):
-		return denyToken(BadSignature, "the token's signature fits no key of this server; alg must be HS256, RS256, ES256 or EdDSA")
+		return denyToken(BadSignature, "the token is signed with another key, or its alg is none of HS256, RS256, ES256 and EdDSA")
 	case errors.Is(err, jwt.ErrTokenMalformed):
 		return denyToken(BadToken, "the token is neither a JSON Web Token nor an API key")
 	}

@@ -254,7 +254,7 @@ func (a *app) showToken(t *access.Token, claim string) error {
 		row("rights", "none")
 	}
 	row("signature", map[access.Signature]string{
-		access.Unchecked: "not checked; --secret-file or --key-file checks it", access.Valid: "valid", access.Invalid: "wrong",
+		access.Unchecked: "not checked; --secret-file or --key-file checks it", access.Valid: "valid", access.Invalid: "invalid",
 	}[t.Signature])
 	if err := table.Flush(); err != nil {
 		return err

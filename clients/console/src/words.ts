@@ -44,7 +44,7 @@ const en = {
 
   lead: "A chat server. A room is a URL: whoever opens a WebSocket there is a member. What members write is stored, comes to everybody in one order, and can be recalled.",
   openTitle: "Open a room",
-  openNote: "Open it in two windows, or on your phone, and write.",
+  openNote: "Open it in two windows, one of them private, and write.",
   roomName: "Name of the room",
   openRoom: "Open",
   badName: "No browser can open a room of this name.",
@@ -122,7 +122,7 @@ const zh: Record<Word, string> = {
 
   lead: "一个聊天服务器。房间就是一个 URL：在这个地址上打开 WebSocket 的就是成员。成员发送的消息会保存下来，按同一顺序送达所有人，也可以撤回。",
   openTitle: "打开一个房间",
-  openNote: "在两个窗口或手机上打开同一个房间，开始聊天。",
+  openNote: "在两个窗口（其中一个用隐私模式）里打开同一个房间，开始聊天。",
   roomName: "房间名",
   openRoom: "打开",
   badName: "浏览器无法打开这个名字的房间。",
