@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -52,7 +53,9 @@ func (c *Config) Explain(token string, keys *Keys) (*Token, error) {
 	}
 	said.Grant, _ = rules.grant(claims, nil) // identity says what is wrong with it
 	if keys == nil {
-		err = rules.checkClaims(parsed, claims)
+		if err = rules.checkClaims(parsed, claims); errors.Is(err, jwt.ErrTokenSignatureInvalid) {
+			said.Signature = Invalid
+		}
 	} else {
 		_, err = rules.verify(parser, keys.ring, token)
 		said.Signature = signatureOf(err)
@@ -76,6 +79,9 @@ func signatureOf(err error) Signature {
 
 // checkClaims is verify without keys.
 func (r *tokenRules) checkClaims(token *jwt.Token, claims jwt.MapClaims) error {
+	if !slices.Contains(algorithms, token.Method.Alg()) {
+		return jwt.ErrTokenSignatureInvalid // whatever the keys are
+	}
 	if _, ok := token.Header["crit"]; ok {
 		return errCritical
 	}

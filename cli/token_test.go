@@ -102,6 +102,7 @@ func TestATokenThatNoServerWouldTakeIsNotMade(t *testing.T) {
 		{"--secret-file " + secret + " --join /user/$sub", "$sub needs a subject"},
 		{"--secret-file " + secret + " --join /user/$sub --sub a/b", "$sub needs a subject"},
 		{"--secret-file " + secret + " --sub " + strings.Repeat("x", 257), "sub is not a string of at most 256 bytes"},
+		{"--secret-file " + secret + " --sub a\xff", "sub is not valid UTF-8"},
 		{"--secret-file " + secret + " --iss " + strings.Repeat("x", 8000), "servers take 8192"},
 	} {
 		got := gotapi(t.Context(), nil, "", append([]string{"token"}, strings.Fields(tt.args)...)...)
