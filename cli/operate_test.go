@@ -94,6 +94,25 @@ func TestStatusOfTheEmbeddedStoreSaysOnlyWhatIsKnown(t *testing.T) {
 	}
 }
 
+// Nobody knows the members while the store is down: 0 would say that all have left.
+func TestStatusWithoutAStoreDoesNotCountMembers(t *testing.T) {
+	const body = `{"code":200,"store":{"kind":""},"services":[],"edges":[{"id":"ab","host":"h:4998","version":"v1.2","commit":"0123"}],
+		"alarms":[{"name":"GotapiRedisDown","text":"down"}]}`
+	got := gotapi(t.Context(), nil, "", "status", "--url", answering(t, http.StatusOK, body))
+	want := "store    cannot be reached\nedge ab  h:4998 v1.2 (0123)\nGotapiRedisDown  down\n"
+	if diff := cmp.Diff(outcome{cli.ExitFailed, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatAStoreSaysCannotMoveTheCursor(t *testing.T) {
+	const body = `{"code":200,"store":{"kind":"redis\u001b[2J","version":"\u001b[3J","mode":"\u001b[4J","evictionPolicy":"\u001b[5J"}}`
+	got := gotapi(t.Context(), nil, "", "status", "--url", answering(t, http.StatusOK, body))
+	if strings.Contains(got.out, "\x1b") || !strings.Contains(got.out, "[5J") {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestARefusedOperatorIsToldWhatTheServerAndTheCommandNeed(t *testing.T) {
 	for status, msg := range map[int]string{401: "the admin secret is missing", 403: "the admin endpoints are off"} {
 		url := answering(t, status, fmt.Sprintf(`{"code":%d,"msg":%q}`, status, msg))
