@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -86,7 +87,7 @@ func versionAlarms(all *gateway.Processes) []alarm.Alarm {
 			if !relayversion.MayMeet(e.Version, s.Version) {
 				return []alarm.Alarm{{Name: alertVersions, Text: fmt.Sprintf(
 					"edge %s runs %s and history service %s runs %s, which are more than one minor apart: update the older one",
-					e.Host, e.Version, s.Host, s.Version)}}
+					cmp.Or(e.Host, e.ID), e.Version, cmp.Or(s.Host, s.Address), s.Version)}}
 			}
 		}
 	}
