@@ -42,8 +42,8 @@ func (a *alarms) now() []alarm.Alarm {
 	return alarm.Of("edge "+a.host, all...)
 }
 
-// processes returns what serves /__/status: this edge, the history services that it is
-// connected to, and the edges that those serve.
+// processes returns what serves /__/status: this edge, the history services whose
+// addresses it knows, and the edges that those serve.
 func processes(client *relay.Client, own *alarms) func(context.Context) gateway.Processes {
 	return func(ctx context.Context) gateway.Processes {
 		b := program.ReadBuild()
