@@ -20,6 +20,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
 	appsv1 "k8s.io/api/apps/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -236,7 +237,7 @@ func TestTheSchemaRefusesMistakes(t *testing.T) {
 		"files: {GOTAPI_AUTH_SECRET_FILE: {secret: jwt, key: text}}":       "/files/GOTAPI_AUTH_SECRET_FILE",
 		"redis: {url: \"redis://:password@redis:6379/0\"}":                 "/redis/url",
 		"redis: {url: \"http://redis:6379\"}":                              "/redis/url",
-		"historysvc: {podDisruptionBudget: {spec: {maxUnavailable: 1}}}":   "/historysvc/podDisruptionBudget/spec",
+		"historysvc: {podDisruptionBudget: {spec: {minAvailable: 1}}}":     "/historysvc/podDisruptionBudget/spec",
 		"historysvc: {autoscaling: {connections: 30000}}":                  "connections",
 	} {
 		given, err := common.ReadValues([]byte(wrong))
@@ -293,6 +294,17 @@ edge:
 	}
 	if got := environment(t, all, "historysvc")["GOTAPI_ALLOWED_ORIGINS"]; got != "https://example.com" {
 		t.Errorf("the common env does not reach historysvc: %q", got)
+	}
+}
+
+// TestOneReplicaLetsItsNodeBeDrained: a budget that keeps the last pod keeps its node, too.
+func TestOneReplicaLetsItsNodeBeDrained(t *testing.T) {
+	all := with(t)
+	for _, name := range services {
+		spec := find[*policyv1.PodDisruptionBudget](t, all, "PodDisruptionBudget gotapi-"+name).Spec
+		if spec.MinAvailable != nil || spec.MaxUnavailable == nil || spec.MaxUnavailable.IntValue() < 1 {
+			t.Errorf("%s: %v", name, spec)
+		}
 	}
 }
 
