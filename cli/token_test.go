@@ -1,10 +1,10 @@
 package cli_test
 
 import (
-	"encoding/base64"
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"log/slog"
