@@ -66,7 +66,7 @@ func (a *app) showStatus(s *gotapi.Status) error {
 	showStore(table, &s.Store)
 	for _, one := range s.Services {
 		if one.Silent {
-			fmt.Fprintf(table, "history service\t%s does not answer\n", terminal.Printable(one.Address))
+			fmt.Fprintf(table, "history service\t%s does not answer, or is not ready\n", terminal.Printable(one.Address))
 			continue
 		}
 		fmt.Fprintf(table, "history service\t%s, %s\n", process(one.Host, one.Version, one.Commit), count(one.Streams, "edge"))

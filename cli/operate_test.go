@@ -56,7 +56,7 @@ func TestStatusEndsWithExitCode1IfThereIsAnAlarm(t *testing.T) {
 		"                 3.0 GiB of 4.0 GiB, noeviction, 0 keys evicted\n" +
 		"                 1 master, 1 replica, 12 connections\n" +
 		"history service  h:5998 v1.2 (0123456789ab), 1 edge\n" +
-		"history service  10.0.0.2:5998 does not answer\n" +
+		"history service  10.0.0.2:5998 does not answer, or is not ready\n" +
 		"edge ab          e:4998 v1.2 (0123), 3 members in 2 groups\n" +
 		"alarms           none\n"
 	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
