@@ -3,6 +3,7 @@ package access
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -13,7 +14,7 @@ type Token struct {
 	Header, Claims map[string]any
 	// Zero if the token does not say it.
 	Issued, NotBefore, Expires time.Time
-	// Grant has the rights; nil: the token says nothing of them, or nothing that a server
+	// Grant says the rights; nil: the token says nothing of them, or nothing that a server
 	// understands.
 	Grant     *Grant
 	Signature Signature
@@ -52,7 +53,9 @@ func (c *Config) Explain(token string, keys *Keys) (*Token, error) {
 	}
 	said.Grant, _ = rules.grant(claims, nil) // identity says what is wrong with it
 	if keys == nil {
-		err = rules.checkClaims(parsed, claims)
+		if err = rules.checkClaims(parsed, claims); errors.Is(err, jwt.ErrTokenSignatureInvalid) {
+			said.Signature = Invalid
+		}
 	} else {
 		_, err = rules.verify(parser, keys.ring, token)
 		said.Signature = signatureOf(err)
@@ -61,6 +64,19 @@ func (c *Config) Explain(token string, keys *Keys) (*Token, error) {
 		_, said.Refused = rules.identity(claims, &Grant{}, 0)
 	}
 	return said, nil
+}
+
+// Rights are those of Grant by pattern, and none for a pattern with $sub if the token's
+// subject cannot take its place.
+func (t *Token) Rights() []PatternRights {
+	all := t.Grant.ByPattern()
+	subject, _ := jwt.MapClaims(t.Claims).GetSubject()
+	for i := range all {
+		if _, err := compile(all[i].Pattern, subject); errors.Is(err, errNobody) {
+			all[i].Rights = []string{}
+		}
+	}
+	return all
 }
 
 // signatureOf is what the error of verify tells of the signature.
@@ -76,6 +92,9 @@ func signatureOf(err error) Signature {
 
 // checkClaims is verify without keys.
 func (r *tokenRules) checkClaims(token *jwt.Token, claims jwt.MapClaims) error {
+	if !slices.Contains(algorithms, token.Method.Alg()) {
+		return jwt.ErrTokenSignatureInvalid // whatever the keys are
+	}
 	if _, ok := token.Header["crit"]; ok {
 		return errCritical
 	}

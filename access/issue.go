@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -101,6 +102,9 @@ func (k *Keys) Issue(c *Claims, claim string) (string, error) {
 	if k.signer.material == nil {
 		return "", errors.New("public keys do not sign: a private key is needed")
 	}
+	if err := c.areText(); err != nil {
+		return "", err
+	}
 	if err := c.Grant.fits(c.Subject); err != nil {
 		return "", err
 	}
@@ -133,6 +137,18 @@ func (k *Keys) Issue(c *Claims, claim string) (string, error) {
 		return "", err
 	}
 	return token, said.Refused
+}
+
+// areText returns an error for a claim that JSON would change, so that it names another.
+func (c *Claims) areText() error {
+	for name, texts := range map[string][]string{"sub": {c.Subject}, "iss": {c.Issuer}, "aud": c.Audience} {
+		for _, text := range texts {
+			if !utf8.ValidString(text) {
+				return fmt.Errorf("%s is not valid UTF-8", name)
+			}
+		}
+	}
+	return nil
 }
 
 // fits returns an error if a pattern is wrong, or matches nothing for a subject.

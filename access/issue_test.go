@@ -170,6 +170,8 @@ func TestCriticalHeadersAndForgedSignaturesAreExplained(t *testing.T) {
 		"critical":              {signedCritical, keys, Unchecked},
 		"critical, without key": {signedCritical, nil, Unchecked},
 		"forged":                {signed(t, jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)), "", nil), keys, Invalid},
+		"alg none, without key": {signed(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "", nil), nil, Invalid},
+		"HS512, without key":    {signed(t, jwt.SigningMethodHS512, []byte(secret), "", nil), nil, Invalid},
 		"alg none":              {signed(t, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "", nil), keys, Invalid},
 	} {
 		said, err := new(Config).Explain(tt.token, tt.keys)

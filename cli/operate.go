@@ -66,7 +66,7 @@ func (a *app) showStatus(s *gotapi.Status) error {
 	showStore(table, &s.Store)
 	for _, one := range s.Services {
 		if one.Silent {
-			fmt.Fprintf(table, "history service\t%s does not answer\n", terminal.Printable(one.Address))
+			fmt.Fprintf(table, "history service\t%s does not answer, or is not ready\n", terminal.Printable(one.Address))
 			continue
 		}
 		fmt.Fprintf(table, "history service\t%s, %s\n", process(one.Host, one.Version, one.Commit), count(one.Streams, "edge"))
@@ -75,7 +75,11 @@ func (a *app) showStatus(s *gotapi.Status) error {
 		fmt.Fprintf(table, "history service\t%s, up %s\n", process(one.Host, one.Version, one.Commit), seconds(one.Uptime))
 	}
 	for _, e := range s.Edges {
-		fmt.Fprintf(table, "edge %s\t%s, %s in %s\n", terminal.Printable(e.ID), process(e.Host, e.Version, e.Commit), count(e.Members, "member"), count(e.Groups, "group"))
+		about := process(e.Host, e.Version, e.Commit)
+		if s.Store.Kind != "" { // it has the numbers
+			about += ", " + count(e.Members, "member") + " in " + count(e.Groups, "group")
+		}
+		fmt.Fprintf(table, "edge %s\t%s\n", terminal.Printable(e.ID), about)
 	}
 	if len(s.Alarms) == 0 {
 		fmt.Fprintln(table, "alarms\tnone")
@@ -100,12 +104,12 @@ func showStore(table io.Writer, store *gotapi.StoreStatus) {
 		fmt.Fprintln(table, "store\tembedded, in memory: it ends with its process")
 		return
 	}
-	fmt.Fprintf(table, "store\t%s %s %s, up %s\n", store.Kind, store.Version, store.Mode, seconds(store.Uptime))
+	fmt.Fprintf(table, "store\t%s, up %s\n", terminal.Printable(store.Kind+" "+store.Version+" "+store.Mode), seconds(store.Uptime))
 	memory := bytesOf(store.UsedBytes)
 	if store.MaxBytes > 0 {
 		memory += " of " + bytesOf(store.MaxBytes)
 	}
-	fmt.Fprintf(table, "\t%s, %s, %s evicted\n", memory, store.EvictionPolicy, count(store.EvictedKeys, "key"))
+	fmt.Fprintf(table, "\t%s, %s, %s evicted\n", memory, terminal.Printable(store.EvictionPolicy), count(store.EvictedKeys, "key"))
 	fmt.Fprintf(table, "\t%s, %s, %s\n", count(store.Nodes, "master"), count(store.Replicas, "replica"), count(store.Clients, "connection"))
 }
 

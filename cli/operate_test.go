@@ -56,7 +56,7 @@ func TestStatusEndsWithExitCode1IfThereIsAnAlarm(t *testing.T) {
 		"                 3.0 GiB of 4.0 GiB, noeviction, 0 keys evicted\n" +
 		"                 1 master, 1 replica, 12 connections\n" +
 		"history service  h:5998 v1.2 (0123456789ab), 1 edge\n" +
-		"history service  10.0.0.2:5998 does not answer\n" +
+		"history service  10.0.0.2:5998 does not answer, or is not ready\n" +
 		"edge ab          e:4998 v1.2 (0123), 3 members in 2 groups\n" +
 		"alarms           none\n"
 	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
@@ -91,6 +91,25 @@ func TestStatusOfTheEmbeddedStoreSaysOnlyWhatIsKnown(t *testing.T) {
 		"alarms           none\n"
 	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// Nobody knows the members while the store is down: 0 would say that all have left.
+func TestStatusWithoutAStoreDoesNotCountMembers(t *testing.T) {
+	const body = `{"code":200,"store":{"kind":""},"services":[],"edges":[{"id":"ab","host":"h:4998","version":"v1.2","commit":"0123"}],
+		"alarms":[{"name":"GotapiRedisDown","text":"down"}]}`
+	got := gotapi(t.Context(), nil, "", "status", "--url", answering(t, http.StatusOK, body))
+	want := "store    cannot be reached\nedge ab  h:4998 v1.2 (0123)\nGotapiRedisDown  down\n"
+	if diff := cmp.Diff(outcome{cli.ExitFailed, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestWhatAStoreSaysCannotMoveTheCursor(t *testing.T) {
+	const body = `{"code":200,"store":{"kind":"redis\u001b[2J","version":"\u001b[3J","mode":"\u001b[4J","evictionPolicy":"\u001b[5J"}}`
+	got := gotapi(t.Context(), nil, "", "status", "--url", answering(t, http.StatusOK, body))
+	if strings.Contains(got.out, "\x1b") || !strings.Contains(got.out, "[5J") {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -218,7 +218,7 @@ func (a *app) showToken(t *access.Token, claim string) error {
 	p := a.printer()
 	rights := []access.PatternRights{}
 	if t.Grant != nil {
-		rights = append(rights, t.Grant.ByPattern()...)
+		rights = append(rights, t.Rights()...)
 	}
 	if p.asJSON {
 		out := inspected{Header: t.Header, Claims: t.Claims, Rights: rights, Signature: t.Signature}
@@ -246,6 +246,10 @@ func (a *app) showToken(t *access.Token, claim string) error {
 		}
 	}
 	for _, r := range rights {
+		if len(r.Rights) == 0 {
+			row("in "+r.Pattern, "nothing: sub is missing, or has a slash")
+			continue
+		}
 		row("in "+r.Pattern, strings.Join(r.Rights, ", "))
 	}
 	if _, has := t.Claims[claim]; !has {
@@ -279,10 +283,10 @@ func plain(v any) string {
 
 // when is a time, and how far it is from now.
 func when(at, now time.Time) string {
-	distance := at.Sub(now).Round(time.Second)
-	words := "in " + seconds(int64(distance/time.Second))
-	if distance <= 0 {
-		words = seconds(int64(-distance/time.Second)) + " ago"
+	whole := func(d time.Duration) string { return seconds(int64(d.Round(time.Second) / time.Second)) }
+	words := whole(now.Sub(at)) + " ago"
+	if at.After(now) {
+		words = "in " + whole(at.Sub(now))
 	}
 	return at.UTC().Format(time.RFC3339) + ", " + words
 }

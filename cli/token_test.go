@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"log/slog"
@@ -102,6 +103,7 @@ func TestATokenThatNoServerWouldTakeIsNotMade(t *testing.T) {
 		{"--secret-file " + secret + " --join /user/$sub", "$sub needs a subject"},
 		{"--secret-file " + secret + " --join /user/$sub --sub a/b", "$sub needs a subject"},
 		{"--secret-file " + secret + " --sub " + strings.Repeat("x", 257), "sub is not a string of at most 256 bytes"},
+		{"--secret-file " + secret + " --sub a\xff", "sub is not valid UTF-8"},
 		{"--secret-file " + secret + " --iss " + strings.Repeat("x", 8000), "servers take 8192"},
 	} {
 		got := gotapi(t.Context(), nil, "", append([]string{"token"}, strings.Fields(tt.args)...)...)
@@ -181,4 +183,26 @@ func TestATokensTextsCannotMoveTheCursor(t *testing.T) {
 	if got.code != cli.ExitOK || strings.Contains(got.out, "\x1b") || !strings.Contains(got.out, `\u001b[2J`) {
 		t.Errorf("%+v", got)
 	}
+}
+
+func TestAPatternForNobodyGivesNoRights(t *testing.T) {
+	token := signed(t, `{"exp":4000000000,"gotapi":{"join":["/user/$sub/","/room/*"]}}`)
+	got := gotapi(t.Context(), nil, "", "token", "inspect", token)
+	if got.code != cli.ExitOK || !strings.Contains(got.out, "in /user/$sub/  nothing: sub is missing, or has a slash\n") || !strings.Contains(got.out, "in /room/*      join\n") {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestATimeBeyondAllClocksIsPast(t *testing.T) {
+	got := gotapi(t.Context(), nil, "", "token", "inspect", signed(t, `{"exp":1e300}`))
+	if got.code != cli.ExitFailed || !strings.Contains(got.out, "d ago\n") || strings.Contains(got.out, ", -") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// signed is a token with these claims and some signature.
+func signed(t *testing.T, claims string) string {
+	t.Helper()
+	part := base64.RawURLEncoding.EncodeToString
+	return part([]byte(`{"alg":"HS256"}`)) + "." + part([]byte(claims)) + ".AAAA"
 }

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -41,8 +42,8 @@ func (a *alarms) now() []alarm.Alarm {
 	return alarm.Of("edge "+a.host, all...)
 }
 
-// processes returns what serves /__/status: this edge, the history services that it is
-// connected to, and the edges that those serve.
+// processes returns what serves /__/status: this edge, the history services whose
+// addresses it knows, and the edges that those serve.
 func processes(client *relay.Client, own *alarms) func(context.Context) gateway.Processes {
 	return func(ctx context.Context) gateway.Processes {
 		b := program.ReadBuild()
@@ -86,7 +87,7 @@ func versionAlarms(all *gateway.Processes) []alarm.Alarm {
 			if !relayversion.MayMeet(e.Version, s.Version) {
 				return []alarm.Alarm{{Name: alertVersions, Text: fmt.Sprintf(
 					"edge %s runs %s and history service %s runs %s, which are more than one minor apart: update the older one",
-					e.Host, e.Version, s.Host, s.Version)}}
+					cmp.Or(e.Host, e.ID), e.Version, cmp.Or(s.Host, s.Address), s.Version)}}
 			}
 		}
 	}

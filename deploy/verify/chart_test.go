@@ -20,6 +20,7 @@ import (
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
 	"helm.sh/helm/v4/pkg/engine"
 	appsv1 "k8s.io/api/apps/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -200,16 +201,44 @@ func TestTwoReleasesShareANamespace(t *testing.T) {
 	}
 }
 
+// TestNamesThatYAMLTakesForSomethingElse are text, as Kubernetes wants them.
+func TestNamesThatYAMLTakesForSomethingElse(t *testing.T) {
+	given, err := common.ReadValues([]byte(`
+fullnameOverride: chat
+image: {pullSecrets: ["8"]}
+files: {GOTAPI_SERVICE_TOKEN_FILE: {secretName: "1", key: "on"}}
+redis: {urlFrom: {secretName: "2", key: "3"}}
+networkPolicy: {monitoringNamespace: "4", dnsNamespace: "5"}
+serviceMonitor: {enabled: true}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, release := range []string{"true", "20261201", "1e3", "null"} {
+		files, err := template(t, release, given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		edge := find[*appsv1.Deployment](t, objects(t, files), "Deployment chat-edge")
+		if got := edge.Spec.Selector.MatchLabels["app.kubernetes.io/instance"]; got != release {
+			t.Errorf("release %s: the label is %q", release, got)
+		}
+	}
+}
+
 func TestTheSchemaRefusesMistakes(t *testing.T) {
 	for wrong, want := range map[string]string{
-		"edge: {env: {GOTAPI_MAX_CONNECTIONS: 1048576}}":                 "/edge/env/GOTAPI_MAX_CONNECTIONS",
-		"edge: {env: {LOG_LEVEL: debug}}":                                "LOG_LEVEL",
-		"edge: {replicaCount: 3}":                                        "replicaCount",
-		"files: {GOTAPI_AUTH_SECRET_FILE: {secret: jwt, key: text}}":     "/files/GOTAPI_AUTH_SECRET_FILE",
-		"redis: {url: \"redis://:password@redis:6379/0\"}":               "/redis/url",
-		"redis: {url: \"http://redis:6379\"}":                            "/redis/url",
-		"historysvc: {podDisruptionBudget: {spec: {maxUnavailable: 1}}}": "/historysvc/podDisruptionBudget/spec",
-		"historysvc: {autoscaling: {connections: 30000}}":                "connections",
+		"edge: {env: {GOTAPI_MAX_CONNECTIONS: 1048576}}":                   "/edge/env/GOTAPI_MAX_CONNECTIONS",
+		"edge: {env: {LOG_LEVEL: debug}}":                                  "LOG_LEVEL",
+		"edge: {env: {GOTAPI_ADMIN_SECRET: s3cret}}":                       "GOTAPI_ADMIN_SECRET",
+		"historysvc: {env: {GOTAPI_REDIS: \"redis://:password@redis/0\"}}": "GOTAPI_REDIS",
+		"edge: {env: {GOTAPI_OPS_LISTEN: \":1\"}}":                         "GOTAPI_OPS_LISTEN",
+		"edge: {replicaCount: 3}":                                          "replicaCount",
+		"files: {GOTAPI_AUTH_SECRET_FILE: {secret: jwt, key: text}}":       "/files/GOTAPI_AUTH_SECRET_FILE",
+		"redis: {url: \"redis://:password@redis:6379/0\"}":                 "/redis/url",
+		"redis: {url: \"http://redis:6379\"}":                              "/redis/url",
+		"historysvc: {podDisruptionBudget: {spec: {minAvailable: 1}}}":     "/historysvc/podDisruptionBudget/spec",
+		"historysvc: {autoscaling: {connections: 30000}}":                  "connections",
 	} {
 		given, err := common.ReadValues([]byte(wrong))
 		if err != nil {
@@ -229,7 +258,7 @@ edge:
   replicas: 3
   autoscaling: {enabled: false}
   env: {GOTAPI_LIMIT_NEW_GROUPS: null, GOTAPI_ALLOWED_ORIGINS: ""}
-  podAnnotations: {example.com/team: chat}
+  podAnnotations: {example.com/team: chat, prometheus.io/scrape: "false"}
   nodeSelector: {example.com/pool: sockets}
 `))
 	if err != nil {
@@ -255,7 +284,7 @@ edge:
 	if len(pod.ImagePullSecrets) != 1 || pod.ImagePullSecrets[0].Name != "registry" || pod.NodeSelector["example.com/pool"] != "sockets" {
 		t.Errorf("the pod is %+v", pod)
 	}
-	if a := edge.Template.Annotations; a["example.com/team"] != "chat" || a["prometheus.io/port"] != "9090" {
+	if a := edge.Template.Annotations; a["example.com/team"] != "chat" || a["prometheus.io/port"] != "9090" || a["prometheus.io/scrape"] != "false" {
 		t.Errorf("the annotations are %v", a)
 	}
 	env := environment(t, all, "edge")
@@ -265,6 +294,17 @@ edge:
 	}
 	if got := environment(t, all, "historysvc")["GOTAPI_ALLOWED_ORIGINS"]; got != "https://example.com" {
 		t.Errorf("the common env does not reach historysvc: %q", got)
+	}
+}
+
+// TestOneReplicaLetsItsNodeBeDrained: a budget that keeps the last pod keeps its node, too.
+func TestOneReplicaLetsItsNodeBeDrained(t *testing.T) {
+	all := with(t)
+	for _, name := range services {
+		spec := find[*policyv1.PodDisruptionBudget](t, all, "PodDisruptionBudget gotapi-"+name).Spec
+		if spec.MinAvailable != nil || spec.MaxUnavailable == nil || spec.MaxUnavailable.IntValue() < 1 {
+			t.Errorf("%s: %v", name, spec)
+		}
 	}
 }
 

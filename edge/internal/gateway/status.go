@@ -117,7 +117,7 @@ func (h *Handler) reportStatus(ctx context.Context, r *adminv1.GetStatusRequest,
 func silentServices(all []ServiceProcess) (alarms []alarm.Alarm) {
 	for _, s := range all {
 		if s.Silent {
-			alarms = append(alarms, alarm.Alarm{Name: alertDown, Text: "history service " + s.Address + " does not answer: see its log, and restart it"})
+			alarms = append(alarms, alarm.Alarm{Name: alertDown, Text: "history service " + s.Address + " does not answer, or is not ready: see its log, and restart it, or take its address out of -history"})
 		}
 	}
 	return alarms

@@ -60,6 +60,12 @@ type closingBalancer struct {
 	cancel    context.CancelFunc
 }
 
+// UpdateClientConnState implements balancer.Balancer.
+func (b *closingBalancer) UpdateClientConnState(state balancer.ClientConnState) error {
+	b.services.setFound(state.ResolverState)
+	return b.Balancer.UpdateClientConnState(state)
+}
+
 // Close implements balancer.Balancer: it ends the heartbeats and waits for them.
 func (b *closingBalancer) Close() {
 	b.cancel()
@@ -77,6 +83,8 @@ type services struct {
 
 	mu    sync.Mutex
 	ready []*service
+	// All addresses that the resolver has found.
+	found []string
 	next  int
 }
 
@@ -166,6 +174,18 @@ func (all *services) replace(addresses map[balancer.SubConn]string) {
 	lost := all.takeFromSilent()
 	all.mu.Unlock()
 	cancelAll(lost)
+}
+
+// setFound notes the addresses that the resolver has found.
+func (all *services) setFound(state resolver.State) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.found = nil
+	for _, e := range state.Endpoints {
+		for _, a := range e.Addresses {
+			all.found = append(all.found, a.Addr)
+		}
+	}
 }
 
 // setSilent notes whether s is silent.

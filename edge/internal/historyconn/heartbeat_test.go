@@ -28,6 +28,8 @@ type server struct {
 	listener *bufconn.Listener
 	// How long an answer takes.
 	work time.Duration
+	// It ends the server.
+	stop func()
 
 	mu   sync.Mutex
 	hung chan struct{} // nil: it does not hang
@@ -104,7 +106,8 @@ func dial(t *testing.T, servers ...*server) historyv1.HistoryServiceClient {
 		healthv1.RegisterHealthServer(g, health.NewServer())
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = g.Serve(s.listener) })
-		t.Cleanup(func() { g.Stop(); serving.Wait() })
+		s.stop = func() { g.Stop(); serving.Wait() }
+		t.Cleanup(s.stop)
 	}
 	list := manual.NewBuilderWithScheme("list")
 	list.InitialState(state)
@@ -266,6 +269,27 @@ func TestTheCallersOwnEndIsNotSilence(t *testing.T) {
 		defer cancel()
 		if _, err := c.GetHistory(ctx, &historyv1.GetHistoryRequest{}); err == nil || errors.Is(err, ErrSilent) {
 			t.Errorf("got error %v, want the deadline's", err)
+		}
+	})
+}
+
+// A service that is gone is missed, as long as its address is known.
+func TestAServiceThatIsGoneIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := &server{name: "a"}, &server{name: "b"}
+		c := dial(t, a, b)
+		b.stop()
+		time.Sleep(time.Second) // of the bubble's time: it is missed
+		var seat Seat
+		if _, err := c.Watch(seat.With(t.Context()), &historyv1.WatchRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		all := seat.Services()
+		if len(all) != 2 || all[0].Address != "a" || all[0].Silent || all[1].Address != "b" || !all[1].Silent {
+			t.Fatalf("services %+v, want a, and b silent", all)
+		}
+		if asked := seat.Ask(t.Context()); !asked[1].Silent {
+			t.Errorf("asked: %+v, want b silent", asked)
 		}
 	})
 }

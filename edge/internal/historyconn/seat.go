@@ -113,6 +113,9 @@ func (s *Seat) Ask(ctx context.Context) []Service {
 }
 
 func (s *Service) ask(ctx context.Context) {
+	if s.client == nil {
+		return
+	}
 	answer, err := s.client.Heartbeat(ctx, &relayv1.HeartbeatRequest{Edges: true})
 	if err != nil {
 		s.Silent = true
@@ -132,7 +135,8 @@ func alarms(told []*relayv1.Alarm) (all []alarm.Alarm) {
 	return all
 }
 
-// Services returns all services that are connected and well, by address.
+// Services returns all services that the resolver has found, by address. One without a
+// connection, or that is not well, is silent.
 func (s *Seat) Services() []Service {
 	at := s.place.Load()
 	if at == nil {
@@ -140,11 +144,16 @@ func (s *Seat) Services() []Service {
 	}
 	at.all.mu.Lock()
 	defer at.all.mu.Unlock()
-	known := make([]Service, 0, len(at.all.ready))
+	known := make([]Service, 0, len(at.all.found))
 	for _, one := range at.all.ready {
 		known = append(known, Service{
 			Address: one.address, Version: one.version, Streams: one.streams, Silent: one.silent, Mine: one == at.service, client: one.client,
 		})
+	}
+	for _, address := range at.all.found {
+		if !slices.ContainsFunc(known, func(s Service) bool { return s.Address == address }) {
+			known = append(known, Service{Address: address, Silent: true})
+		}
 	}
 	slices.SortFunc(known, func(a, b Service) int { return cmp.Compare(a.Address, b.Address) })
 	return known

@@ -18,6 +18,9 @@ func (c *Client) Services(ctx context.Context) []historyconn.Service {
 func (c *Client) versions() map[string]int {
 	counts := make(map[string]int)
 	for _, s := range c.seat().Services() {
+		if s.Silent && s.Version == "" { // it runs none
+			continue
+		}
 		counts[cmp.Or(s.Version, "unknown")]++
 	}
 	return counts

@@ -81,42 +81,52 @@ func (s *Service) GetStatus(ctx context.Context, _ *adminv1.GetStatusRequest) (*
 	response := &adminv1.GetStatusResponse{Service: &adminv1.Service{
 		Version: s.build.Version, Commit: s.build.Commit, Host: s.fleet.Host(), UptimeSeconds: int64(time.Since(s.began).Seconds()),
 	}}
-	found := s.fleet.Alarms()
-	c, err := s.store.Condition(ctx)
+	for _, a := range s.fleet.Alarms() {
+		raise(response, a)
+	}
+	edges, err := s.addStore(ctx, response)
 	switch {
 	case errors.Is(err, history.ErrUnavailable):
-		found = append(found, alarm.Of("history service "+s.fleet.Host(), alarm.Alarm{Name: alertRedisDown, Text: err.Error() +
-			": bring Redis back, or fail over; never start an empty one in its place"})...)
+		response.Store = nil
+		for _, a := range alarm.Of("history service "+s.fleet.Host(), alarm.Alarm{Name: alertRedisDown, Text: err.Error() +
+			": bring Redis back, or fail over; never start an empty one in its place"}) {
+			raise(response, a)
+		}
 	case err != nil:
 		return nil, s.status(ctx, err)
-	default:
-		response.Store = &adminv1.Store{
-			Kind: c.Kind, Version: c.Version, Mode: c.Mode, Nodes: int32(c.Nodes),
-			UsedBytes: c.UsedBytes, MaxBytes: c.MaxBytes, EvictionPolicy: c.EvictionPolicy, EvictedKeys: c.EvictedKeys,
-			Clients: c.Clients, Replicas: c.Replicas, UptimeSeconds: int64(c.Uptime.Seconds()),
-		}
 	}
-	for _, a := range c.Alarms {
-		found = append(found, alarm.Alarm{Name: a.Name, Text: a.Text})
-	}
-	for _, a := range found {
-		response.Alarms = append(response.Alarms, &adminv1.Alarm{Name: a.Name, Text: a.Text})
-	}
-	return response, s.addEdges(ctx, response)
+	s.addEdges(response, edges)
+	return response, nil
 }
 
-// addEdges adds the edges that report members, as far as the store can be reached, and
-// those that have streams here, with what these say of themselves.
-func (s *Service) addEdges(ctx context.Context, response *adminv1.GetStatusResponse) error {
+func raise(response *adminv1.GetStatusResponse, a alarm.Alarm) {
+	response.Alarms = append(response.Alarms, &adminv1.Alarm{Name: a.Name, Text: a.Text})
+}
+
+// addStore adds the store, and what is wrong with it also if it returns an error. It
+// returns the edges that report members.
+func (s *Service) addStore(ctx context.Context, response *adminv1.GetStatusResponse) ([]history.Edge, error) {
+	c, err := s.store.Condition(ctx)
+	for _, a := range c.Alarms {
+		raise(response, alarm.Alarm{Name: a.Name, Text: a.Text})
+	}
+	if err != nil {
+		return nil, err
+	}
+	response.Store = &adminv1.Store{
+		Kind: c.Kind, Version: c.Version, Mode: c.Mode, Nodes: int32(c.Nodes),
+		UsedBytes: c.UsedBytes, MaxBytes: c.MaxBytes, EvictionPolicy: c.EvictionPolicy, EvictedKeys: c.EvictedKeys,
+		Clients: c.Clients, Replicas: c.Replicas, UptimeSeconds: int64(c.Uptime.Seconds()),
+	}
+	return s.census.Edges(ctx, maxEdges)
+}
+
+// addEdges adds the edges that report members, and those that have streams here, with what
+// these say of themselves.
+func (s *Service) addEdges(response *adminv1.GetStatusResponse, reporting []history.Edge) {
 	byID := make(map[string]*adminv1.Edge)
-	if response.GetStore() != nil {
-		edges, err := s.census.Edges(ctx, maxEdges)
-		if err != nil {
-			return s.status(ctx, err)
-		}
-		for _, e := range edges {
-			byID[e.ID] = &adminv1.Edge{Id: e.ID, Members: int64(e.Members), Groups: int32(e.Groups)}
-		}
+	for _, e := range reporting {
+		byID[e.ID] = &adminv1.Edge{Id: e.ID, Members: int64(e.Members), Groups: int32(e.Groups)}
 	}
 	for _, e := range s.fleet.Edges() {
 		id := strconv.FormatUint(e.GetEdge(), 16)
@@ -125,12 +135,11 @@ func (s *Service) addEdges(ctx context.Context, response *adminv1.GetStatusRespo
 		}
 		byID[id].Version, byID[id].Commit, byID[id].Host = e.GetVersion(), e.GetCommit(), e.GetHost()
 		for _, a := range e.GetAlarms() {
-			response.Alarms = append(response.Alarms, &adminv1.Alarm{Name: a.GetName(), Text: a.GetText()})
+			raise(response, alarm.Alarm{Name: a.GetName(), Text: a.GetText()})
 		}
 	}
 	response.Edges = slices.SortedFunc(maps.Values(byID), func(a, b *adminv1.Edge) int { return cmp.Compare(a.GetId(), b.GetId()) })
 	response.Edges = response.GetEdges()[:min(len(response.GetEdges()), maxEdges)]
-	return nil
 }
 
 // GetGroup implements adminv1.AdminServiceServer.

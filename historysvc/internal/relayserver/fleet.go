@@ -66,17 +66,21 @@ func (f *fleet) greet(p *peer, hello *relayv1.Hello) {
 	}
 }
 
-// clip returns the first bytes of a text from elsewhere, as valid UTF-8.
+// clip returns a copy of the first bytes of a text from elsewhere, as valid UTF-8: the
+// frame that it came in may be large.
 func clip(text string, most int) string {
-	return strings.ToValidUTF8(text[:min(len(text), most)], "")
+	return strings.Clone(strings.ToValidUTF8(text[:min(len(text), most)], ""))
 }
 
-// note takes what an edge says is wrong with it.
+// note takes what an edge says is wrong with it; nil: this frame says nothing of it.
 func (f *fleet) note(p *peer, health *relayv1.Health) {
+	if health == nil { // most frames: they must not wait for those of all edges
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := f.streams[p]
-	if health == nil || before == nil {
+	if before == nil {
 		return
 	}
 	// The one before may be on its way to somebody.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
@@ -94,6 +95,16 @@ func TestEdgesSayWhatIsWrongWithThem(t *testing.T) {
 			if len(a.GetName()) > maxName || len(a.GetText()) > maxAlarm || !utf8.ValidString(a.GetText()) {
 				t.Errorf("alarm %q", a)
 			}
+		}
+	}
+}
+
+// A stream may be open for months: the frames that it began with must not be.
+func TestWhatAnEdgeSaysHoldsNoFrame(t *testing.T) {
+	frame := strings.Repeat("x", 1<<20)
+	for _, text := range []string{frame, frame[:3]} {
+		if got := clip(text, maxName); unsafe.StringData(got) == unsafe.StringData(frame) {
+			t.Errorf("%d bytes hold the frame that they came in", len(got))
 		}
 	}
 }

@@ -10,16 +10,18 @@
 
 {{- define "gotapi-ws.selector" -}}
 app.kubernetes.io/name: {{ .name }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ toYaml .root.Release.Name }}
 {{- end -}}
 
 {{- define "gotapi-ws.metadata" -}}
 name: {{ include "gotapi-ws.fullname" . }}
-namespace: {{ .root.Release.Namespace }}
+namespace: {{ toYaml .root.Release.Namespace }}
 labels:
   {{- include "gotapi-ws.selector" . | nindent 2 }}
   app.kubernetes.io/part-of: gotapi-ws
 {{- end -}}
+
+{{/* Names go through toYaml, which quotes those that YAML takes for a number, a boolean or null. */}}
 
 {{/* One map of a list of maps: the later ones win, also with an empty value, which sprig's merge would pass over. */}}
 {{- define "gotapi-ws.overlay" -}}
@@ -68,7 +70,7 @@ spec:
         app.kubernetes.io/part-of: gotapi-ws
       {{- $annotations := $values.podAnnotations }}
       {{- if not $root.Values.serviceMonitor.enabled }}
-      {{- $annotations = merge (dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090") $annotations }}
+      {{- $annotations = merge (dict) $annotations (dict "prometheus.io/scrape" "true" "prometheus.io/port" "9090") }}
       {{- end }}
       {{- with $annotations }}
       annotations:
@@ -81,7 +83,7 @@ spec:
       {{- with $root.Values.image.pullSecrets }}
       imagePullSecrets:
         {{- range . }}
-        - name: {{ . }}
+        - name: {{ toYaml . }}
         {{- end }}
       {{- end }}
       securityContext:
@@ -120,8 +122,8 @@ spec:
             - name: GOTAPI_REDIS
               valueFrom:
                 secretKeyRef:
-                  name: {{ .secretName }}
-                  key: {{ .key }}
+                  name: {{ toYaml .secretName }}
+                  key: {{ toYaml .key }}
             {{- end }}
             {{- range $key, $_ := $files }}
             - name: {{ $key }}
@@ -163,9 +165,9 @@ spec:
             sources:
               {{- range $key, $file := $files }}
               - secret:
-                  name: {{ $file.secretName }}
+                  name: {{ toYaml $file.secretName }}
                   items:
-                    - key: {{ $file.key }}
+                    - key: {{ toYaml $file.key }}
                       path: {{ include "gotapi-ws.file" $key }}
               {{- end }}
 {{- with $values.podDisruptionBudget }}

@@ -269,7 +269,7 @@ func (i *Inspector) Condition(ctx context.Context) (history.Condition, error) {
 	}
 	all := history.Condition{Mode: i.conn.Mode()}
 	for _, advice := range i.conn.Refusals() {
-		all.Alarms = append(all.Alarms, history.Alarm{Name: alertRefuses, Text: "redis refuses calls: " + advice})
+		all.Alarms = append(all.Alarms, history.Alarm{Name: alertRefuses, Text: "redis refused calls within the last minute: " + advice})
 	}
 	nodes, err := i.nodes(ctx)
 	if err != nil {
