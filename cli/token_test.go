@@ -137,7 +137,7 @@ func TestInspectExplainsAToken(t *testing.T) {
 		}, []string{"refused", "gotapi "}},
 		{[]string{"-", "--secret-file", secret}, cli.ExitOK, []string{"signature    valid\n"}, []string{"refused"}},
 		{[]string{"--secret-file", secret, "--aud", "chat"}, cli.ExitOK, []string{"signature    valid\n"}, []string{"refused"}},
-		{[]string{token, "--secret-file", wrong}, cli.ExitFailed, []string{"signature    wrong\n", "refused: the token's signature"}, nil},
+		{[]string{token, "--secret-file", wrong}, cli.ExitFailed, []string{"signature    invalid\n", "refused: the token is signed with another key"}, nil},
 		{[]string{token, "--aud", "mail"}, cli.ExitFailed, []string{"signature    not checked", "refused: the token is not for this server: aud does not name it\n"}, nil},
 		{[]string{token, "--iss", "https://id.example"}, cli.ExitFailed, []string{"refused: the token lacks the claim iss\n"}, nil},
 		{[]string{token, "--claim", "rights"}, cli.ExitOK, []string{"rights     no claim rights: the server's -auth-policy-file decides\n"}, nil},
