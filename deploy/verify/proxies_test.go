@@ -17,9 +17,9 @@ import (
 )
 
 var (
-	block     = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
-	edgeFlags = regexp.MustCompile("with `(-trusted-proxies [^`]*)`")
-	replacement  = regexp.MustCompile("(?m)^\\| ([^|]*) \\| `([^`]*)` \\| `([^`]*)` \\|$")
+	block       = regexp.MustCompile("(?ms)^```([a-z]+)\n(.*?)^```$")
+	edgeFlags   = regexp.MustCompile("with `(-trusted-proxies [^`]*)`")
+	replacement = regexp.MustCompile("(?m)^\\| ([^|]*) \\| `([^`]*)` \\| `([^`]*)` \\|$")
 )
 
 // TestServerWorksBehindProxies runs each file of docs/howto/behind-a-proxy.md as the page has it,
