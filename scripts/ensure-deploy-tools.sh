@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes sure that there are promtool, haproxy, nginx, docker-compose and the like for the tests of deploy/:
+# Makes sure that there are promtool, haproxy, nginx, caddy, docker-compose and the like for the tests of deploy/:
 # as root on Debian they are installed; elsewhere what is missing is skipped by
 # the tests, which say so. In CI (the environment has CI) they fail instead.
 set -euo pipefail
 . "$(dirname "$0")/packages.sh"
 
 missing=()
-for need in promtool:prometheus haproxy:haproxy docker-compose:docker-compose systemd-analyze:systemd openssl:openssl nginx:nginx-light; do
+for need in promtool:prometheus haproxy:haproxy docker-compose:docker-compose systemd-analyze:systemd openssl:openssl nginx:nginx-light caddy:caddy curl:curl; do
 	command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
 done
 if [ ${#missing[@]} -eq 0 ]; then

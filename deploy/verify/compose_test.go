@@ -159,18 +159,8 @@ func TestHAProxyUnderstandsItsConfigurations(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pem := filepath.Join(dir, "server.pem") // HAProxy wants both in one file
-	var both []byte
-	for _, file := range []string{cert, key} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		both = append(both, text...)
-	}
-	if err := os.WriteFile(pem, both, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	pem := filepath.Join(dir, "server.pem")
+	writeBoth(t, pem, cert, key)
 	for _, file := range []string{"deploy/haproxy.cfg", "deploy/compose/haproxy-tls.cfg"} {
 		text, err := os.ReadFile(filepath.Join(root, file))
 		if err != nil {

@@ -7,6 +7,7 @@ exclude github.com/gorilla/websocket v1.5.4-0.20250319132907-e064f32e3674
 
 require (
 	github.com/compose-spec/compose-go/v2 v2.16.2
+	github.com/gorilla/websocket v1.5.3
 	github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring v0.95.2
 	helm.sh/helm/v4 v4.3.1
 	k8s.io/api v0.37.2

@@ -31,7 +31,7 @@ func TestServerWorksUnderAPathOfNginx(t *testing.T) {
 	host := strings.NewReplacer("127.0.0.1:4998", under, "listen 80", "listen "+front).Replace(string(shipped))
 	_, location, _ := strings.Cut(host, "    location /chat/ {")
 	location = strings.Replace("    location /stripped/ {"+location, "http://gotapi;", "http://"+plain+"/;", 1)
-	startNginx(t, front, strings.TrimSuffix(strings.TrimSpace(host), "}")+location)
+	startNginx(t, "http://"+front+"/chat/__status", strings.TrimSuffix(strings.TrimSpace(host), "}")+location)
 
 	for path, groups := range map[string][]string{
 		// Only a proxy that leaves the path alone can carry every group name.
@@ -99,7 +99,7 @@ func visit(t *testing.T, target string) (code int, body string) {
 		t.Fatal(err)
 	}
 	r.Header.Set("Accept", "text/html")
-	answer, err := http.DefaultClient.Do(r)
+	answer, err := insecure.Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,8 +137,8 @@ func startServer(t *testing.T, addr, status string, args ...string) {
 		append([]string{"-listen", addr, "-grpc-listen", unused(t), "-ops-listen", "", "-drain", "0s"}, args...)...)
 }
 
-// startNginx runs nginx with the content of its block http.
-func startNginx(t *testing.T, addr, http string) {
+// startNginx runs nginx with the content of its block http until the test ends.
+func startNginx(t *testing.T, status, http string) {
 	t.Helper()
 	dir := t.TempDir()
 	config := fmt.Sprintf("daemon off;\npid %s/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n", dir)
@@ -149,7 +149,7 @@ func startNginx(t *testing.T, addr, http string) {
 	if err := os.WriteFile(file, []byte(config+http+"}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	start(t, "http://"+addr+"/chat/__status", "nginx", "-p", dir, "-e", "stderr", "-c", file)
+	start(t, status, "nginx", "-p", dir, "-e", "stderr", "-c", file)
 }
 
 // start runs a program until the test ends, and waits until a URL answers.
@@ -169,14 +169,17 @@ func start(t *testing.T, status, name string, args ...string) {
 			t.Logf("%s: %v\n%s", name, err, out.String())
 		}
 	})
+	deadline := time.After(30 * time.Second)
 	for {
 		select {
+		case <-deadline:
+			t.Fatalf("%s %q: no answer of %s", name, args, status)
 		case err := <-ended:
 			ended <- errors.New("it has ended before")
 			t.Fatalf("%s %q: %v\n%s", name, args, err, out.String())
 		case <-time.After(50 * time.Millisecond): // until it listens
 		}
-		if r, err := http.Get(status); err == nil {
+		if r, err := insecure.Get(status); err == nil {
 			_ = r.Body.Close()
 			if r.StatusCode == http.StatusOK {
 				return

@@ -278,6 +278,54 @@ func TestPromtoolAgrees(t *testing.T) {
 	}
 }
 
+var grouping = regexp.MustCompile(`\bby \(([^)]*)\)`)
+
+// TestQueriesOfThePageUseMetricsThatExist checks docs/howto/prometheus-queries.md.
+func TestQueriesOfThePageUseMetricsThatExist(t *testing.T) {
+	need(t, "promtool")
+	page, err := os.ReadFile(root + "/docs/howto/prometheus-queries.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	existing, err := exported()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := block.FindAllStringSubmatch(string(page), -1)
+	if len(found) != 10 {
+		t.Errorf("found %d queries", len(found))
+	}
+	for _, m := range found {
+		expr := strings.TrimSpace(m[2])
+		checkExpression(t, "docs/howto/prometheus-queries.md", expr, nil)
+		metric := selector.FindStringSubmatch(expr)
+		if metric == nil {
+			continue // checkExpression has complained
+		}
+		for _, by := range grouping.FindAllStringSubmatch(expr, -1) {
+			for label := range strings.SplitSeq(by[1], ", ") {
+				// Codes come to be when they happen.
+				if !given[label] && label != "code" && existing[metric[1]][label] == nil {
+					t.Errorf("%s: %s has no label %s", expr, metric[1], label)
+				}
+			}
+		}
+		rules, err := yaml.Marshal(map[string]any{"groups": []any{
+			map[string]any{"name": "page", "rules": []any{map[string]any{"record": "page:query", "expr": expr}}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "query.yml")
+		if err := os.WriteFile(file, rules, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, out := run(t, os.Environ(), "promtool", "check", "rules", file); code != 0 {
+			t.Errorf("%s: %s", expr, out)
+		}
+	}
+}
+
 // dashboard is what of a Grafana dashboard is checked here.
 type dashboard struct {
 	UID, Title    string
