@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -75,12 +76,18 @@ var exported = sync.OnceValues(func() (series, error) {
 	}
 })
 
+// freeAddr returns an address to listen on. Systems give ports from 32768 on to connections and
+// to listeners that name none: one of those could be taken before a process listens on it.
 func freeAddr() (string, error) {
-	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
+	var ln net.Listener
+	var err error
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		if ln, err = new(net.ListenConfig).Listen(context.Background(), "tcp", addr); err == nil {
+			return addr, ln.Close()
+		}
 	}
-	return ln.Addr().String(), ln.Close()
+	return "", err
 }
 
 // insecure trusts the certificate that the test made itself.
