@@ -65,7 +65,7 @@ const en = {
   moreTitle: "Go on",
   docsLink: "Reference of the HTTP interface",
   openapiLink: "The same as OpenAPI document",
-  timerLink: "The clock, a group in which only the server speaks",
+  timerLink: "The clock, a room where only the server writes",
 
   docsTitle: "HTTP interface",
   contents: "Contents",
@@ -143,7 +143,7 @@ const zh: Record<Word, string> = {
   moreTitle: "更多",
   docsLink: "HTTP 接口参考",
   openapiLink: "同一内容的 OpenAPI 文档",
-  timerLink: "时钟：一个只有服务器发言的群组",
+  timerLink: "时钟：一个只有服务器发言的房间",
 
   docsTitle: "HTTP 接口",
   contents: "目录",

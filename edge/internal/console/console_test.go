@@ -70,6 +70,9 @@ func TestPagesReferToOtherPathsFromWhereTheyAre(t *testing.T) {
 			t.Errorf("page of %s, want references that begin with %s: %.900s", path, want, body)
 		}
 	}
+	if home := get(c.page(group.Lobby)).Body.String(); !strings.Contains(home, `value="/room/9527/"`) {
+		t.Errorf("the name of a group is taken for a reference: %.1200s", home)
+	}
 	deep, flat := httptest.NewRecorder(), httptest.NewRecorder()
 	c.ServePage(deep, httptest.NewRequest(http.MethodGet, "/a/b", http.NoBody), "/a/b")
 	c.ServePage(flat, httptest.NewRequest(http.MethodGet, "/a", http.NoBody), "/a")

@@ -119,14 +119,15 @@ func (d document) write(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(d.body))
 }
 
-// rootReference begins a reference to another path of the server in a page's source.
-var rootReference = []byte(`="/`)
+// rootReference begins a reference to another path of the server in a page's source. The
+// value of an input is none: it may be the name of a group.
+var rootReference = regexp.MustCompile(`\b(href|src)="/`)
 
 // from returns the page as one at that path: references lead from there to the server's
 // other paths, wherever a proxy has put the server as a whole.
 func (d document) from(path string) document {
 	up := strings.Repeat("../", max(0, strings.Count(path, "/")-1))
-	d.body = bytes.ReplaceAll(d.body, rootReference, []byte(`="`+cmp.Or(up, "./")))
+	d.body = rootReference.ReplaceAll(d.body, []byte(`$1="`+cmp.Or(up, "./")))
 	d.etag = fmt.Sprintf(`%s-%d"`, strings.TrimSuffix(d.etag, `"`), len(up))
 	return d
 }
