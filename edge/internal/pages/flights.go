@@ -63,6 +63,9 @@ func (f *flights) do(ctx context.Context, k flightKey, call func(context.Context
 		case <-mine.done:
 			return mine.page, true, mine.err
 		case <-ctx.Done():
+			if stop() { // a context ends before its functions are started
+				f.leave(k, mine)
+			}
 			return Page{}, true, status.FromContextError(ctx.Err()).Err()
 		}
 	}

@@ -234,3 +234,36 @@ func TestACallThatNobodyWaitsForDoesNotBegin(t *testing.T) {
 		}
 	})
 }
+
+// lateContext has ended, and has not started yet what waits for its end.
+type lateContext struct{ context.Context }
+
+func (lateContext) Done() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+func (lateContext) Err() error { return context.Canceled }
+
+// AfterFunc is what package context calls.
+func (lateContext) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
+
+func TestAFollowerLeavesWhateverEndsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &caller{f: newFlights(), end: make(chan struct{})}
+		first := c.ask()
+		synctest.Wait()
+		ctx, cancel := context.WithCancel(t.Context())
+		leader := c.askUntil(ctx)
+		synctest.Wait()
+		<-c.askUntil(lateContext{t.Context()})
+		cancel()
+		<-leader
+		c.end <- struct{}{}
+		<-first
+		if n := c.began.Load(); n != 1 {
+			t.Errorf("%d calls have begun, want 1: nobody waits for the second", n)
+		}
+	})
+}

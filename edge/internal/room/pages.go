@@ -67,6 +67,9 @@ func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*pag
 		case <-r.done:
 			return r.page, r.err
 		case <-ctx.Done():
+			if stop() { // a context ends before its functions are started
+				p.leave(k, r)
+			}
 			return nil, context.Cause(ctx)
 		}
 	}

@@ -104,3 +104,33 @@ func TestAReadGoesOnForThoseThatStay(t *testing.T) {
 		})
 	}
 }
+
+// lateContext has ended, and has not started yet what waits for its end.
+type lateContext struct{ context.Context }
+
+func (lateContext) Done() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+func (lateContext) Err() error { return context.Canceled }
+
+// AfterFunc is what package context calls.
+func (lateContext) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
+
+func TestAMemberLeavesAReadWhateverEndsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := &hanging{end: make(chan struct{})}
+		p := newPages(h, 1, newMetrics(prometheus.NewRegistry(), new(Registry)))
+		ctx, cancel := context.WithCancel(t.Context())
+		first := reading(ctx, p)
+		if err := <-reading(lateContext{t.Context()}, p); !errors.Is(err, context.Canceled) {
+			t.Errorf("the member that leaves: %v", err)
+		}
+		cancel()
+		if err := <-first; !errors.Is(err, context.Canceled) {
+			t.Errorf("the last: %v", err)
+		}
+	})
+}
