@@ -235,16 +235,22 @@ func TestACallThatNobodyWaitsForDoesNotBegin(t *testing.T) {
 	})
 }
 
-// lateContext has ended, and has not started yet what waits for its end.
-type lateContext struct{ context.Context }
-
-func (lateContext) Done() <-chan struct{} {
-	done := make(chan struct{})
-	close(done)
-	return done
+// lateContext ends without having started what waits for its end.
+type lateContext struct {
+	context.Context
+	done chan struct{}
 }
 
-func (lateContext) Err() error { return context.Canceled }
+func (c lateContext) Done() <-chan struct{} { return c.done }
+
+func (c lateContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
 
 // AfterFunc is what package context calls.
 func (lateContext) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
@@ -257,7 +263,11 @@ func TestAFollowerLeavesWhateverEndsFirst(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		leader := c.askUntil(ctx)
 		synctest.Wait()
-		<-c.askUntil(lateContext{t.Context()})
+		late := lateContext{t.Context(), make(chan struct{})}
+		follower := c.askUntil(late)
+		synctest.Wait()
+		close(late.done)
+		<-follower
 		cancel()
 		<-leader
 		c.end <- struct{}{}

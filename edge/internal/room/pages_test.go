@@ -105,16 +105,22 @@ func TestAReadGoesOnForThoseThatStay(t *testing.T) {
 	}
 }
 
-// lateContext has ended, and has not started yet what waits for its end.
-type lateContext struct{ context.Context }
-
-func (lateContext) Done() <-chan struct{} {
-	done := make(chan struct{})
-	close(done)
-	return done
+// lateContext ends without having started what waits for its end.
+type lateContext struct {
+	context.Context
+	done chan struct{}
 }
 
-func (lateContext) Err() error { return context.Canceled }
+func (c lateContext) Done() <-chan struct{} { return c.done }
+
+func (c lateContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
 
 // AfterFunc is what package context calls.
 func (lateContext) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
@@ -125,7 +131,10 @@ func TestAMemberLeavesAReadWhateverEndsFirst(t *testing.T) {
 		p := newPages(h, 1, newMetrics(prometheus.NewRegistry(), new(Registry)))
 		ctx, cancel := context.WithCancel(t.Context())
 		first := reading(ctx, p)
-		if err := <-reading(lateContext{t.Context()}, p); !errors.Is(err, context.Canceled) {
+		late := lateContext{t.Context(), make(chan struct{})}
+		leaves := reading(late, p)
+		close(late.done)
+		if err := <-leaves; !errors.Is(err, context.Canceled) {
 			t.Errorf("the member that leaves: %v", err)
 		}
 		cancel()
