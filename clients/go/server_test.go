@@ -2,10 +2,12 @@ package gotapi_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,7 +42,9 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
 	if err != nil {
-		s.t.Errorf("upgrade: %v", err)
+		if _, bad := errors.AsType[websocket.HandshakeError](err); bad { // otherwise the client has left
+			s.t.Errorf("upgrade: %v", err)
+		}
 		return
 	}
 	defer func() { _ = conn.Close() }()
@@ -100,8 +104,16 @@ func clientOf(t *testing.T, h http.Handler) *gotapi.Client {
 
 func clientWith(t *testing.T, h http.Handler, o gotapi.Options) *gotapi.Client {
 	t.Helper()
-	srv := httptest.NewServer(h)
-	t.Cleanup(srv.Close)
+	var running sync.WaitGroup
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		running.Add(1)
+		defer running.Done()
+		h.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		srv.Close() // does not wait for WebSockets
+		running.Wait()
+	})
 	o.RetryMin, o.RetryMax = time.Millisecond, 5*time.Millisecond
 	c, err := gotapi.New(srv.URL, o)
 	if err != nil {
