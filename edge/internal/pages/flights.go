@@ -56,19 +56,16 @@ func newFlights() *flights { return &flights{of: make(map[flightKey]*queue)} }
 // share it.
 func (f *flights) do(ctx context.Context, k flightKey, call func(context.Context) (Page, error)) (_ Page, shared bool, err error) {
 	mine, before := f.join(ctx, k)
-	stop := context.AfterFunc(ctx, func() { f.leave(k, mine) })
-	defer stop()
 	if before.shared {
 		select {
 		case <-mine.done:
 			return mine.page, true, mine.err
 		case <-ctx.Done():
-			if stop() { // a context ends before its functions are started
-				f.leave(k, mine)
-			}
+			f.leave(k, mine)
 			return Page{}, true, status.FromContextError(ctx.Err()).Err()
 		}
 	}
+	defer context.AfterFunc(ctx, func() { f.leave(k, mine) })()
 	if before.running != nil {
 		before.running.wait(mine.ctx)
 	}

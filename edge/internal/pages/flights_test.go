@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gotapi/gotapi-ws/edge/internal/contexttest"
 )
 
 // caller makes calls that take as long as the test wants.
@@ -235,26 +237,6 @@ func TestACallThatNobodyWaitsForDoesNotBegin(t *testing.T) {
 	})
 }
 
-// lateContext ends without having started what waits for its end.
-type lateContext struct {
-	context.Context
-	done chan struct{}
-}
-
-func (c lateContext) Done() <-chan struct{} { return c.done }
-
-func (c lateContext) Err() error {
-	select {
-	case <-c.done:
-		return context.Canceled
-	default:
-		return nil
-	}
-}
-
-// AfterFunc is what package context calls.
-func (lateContext) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
-
 func TestAFollowerLeavesWhateverEndsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &caller{f: newFlights(), end: make(chan struct{})}
@@ -263,10 +245,10 @@ func TestAFollowerLeavesWhateverEndsFirst(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		leader := c.askUntil(ctx)
 		synctest.Wait()
-		late := lateContext{t.Context(), make(chan struct{})}
+		late := contexttest.NewLate(t.Context())
 		follower := c.askUntil(late)
 		synctest.Wait()
-		close(late.done)
+		late.End()
 		<-follower
 		cancel()
 		<-leader

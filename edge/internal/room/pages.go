@@ -60,19 +60,16 @@ func newPages(r Relay, edge uint64, m *metrics) *pages {
 func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
 	k := readKey{g, start}
 	r, shared := p.join(ctx, k)
-	stop := context.AfterFunc(ctx, func() { p.leave(k, r) })
-	defer stop()
 	if shared {
 		select {
 		case <-r.done:
 			return r.page, r.err
 		case <-ctx.Done():
-			if stop() { // a context ends before its functions are started
-				p.leave(k, r)
-			}
+			p.leave(k, r)
 			return nil, context.Cause(ctx)
 		}
 	}
+	defer context.AfterFunc(ctx, func() { p.leave(k, r) })()
 	defer r.cancel()
 	defer close(r.done) // also when it panics
 	defer p.forget(k, r)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/contexttest"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -105,35 +106,15 @@ func TestAReadGoesOnForThoseThatStay(t *testing.T) {
 	}
 }
 
-// lateContext ends without having started what waits for its end.
-type lateContext struct {
-	context.Context
-	done chan struct{}
-}
-
-func (c lateContext) Done() <-chan struct{} { return c.done }
-
-func (c lateContext) Err() error {
-	select {
-	case <-c.done:
-		return context.Canceled
-	default:
-		return nil
-	}
-}
-
-// AfterFunc is what package context calls.
-func (lateContext) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
-
 func TestAMemberLeavesAReadWhateverEndsFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := &hanging{end: make(chan struct{})}
 		p := newPages(h, 1, newMetrics(prometheus.NewRegistry(), new(Registry)))
 		ctx, cancel := context.WithCancel(t.Context())
 		first := reading(ctx, p)
-		late := lateContext{t.Context(), make(chan struct{})}
+		late := contexttest.NewLate(t.Context())
 		leaves := reading(late, p)
-		close(late.done)
+		late.End()
 		if err := <-leaves; !errors.Is(err, context.Canceled) {
 			t.Errorf("the member that leaves: %v", err)
 		}
