@@ -68,7 +68,7 @@ func (e *edge) inOrder(t *testing.T, name int, channel uint32) {
 		switch ev.GetKind() {
 		case relayv1.EventKind_EVENT_KIND_RECALL:
 			recalls++
-			if ev.GetRecalls() != recalls || ev.GetSeq() != seq {
+			if ev.GetChanges() != recalls || ev.GetSeq() != seq {
 				t.Fatalf("edge %d: event %d: %v, want recall %d after message %d", name, i, ev, recalls, seq)
 			}
 		default:

@@ -1,10 +1,10 @@
 // Package stream defines how the events of one group follow one another, and which
 // of them a receiver is shown.
 //
-// A group's stored messages and recalls form one sequence. A message has a
-// number, Seq, and a recall has a number of its own; both are dense and
-// rising. A recall also has a place among the messages: right after the newest one
-// of the moment when it was made. Each event carries a random Link and that of the
+// A group's stored messages and their changes form one sequence. A message has a
+// number, Seq, and a change has a number of its own; both are dense and
+// rising. A change also has a place among the messages: right after the newest one
+// of the moment when it was made. Today's changes are recalls. Each event carries a random Link and that of the
 // event before it. They tell two histories apart that share numbers but not contents,
 // because Redis lost its last writes in an asynchronous failover and counted on.
 //
@@ -20,13 +20,13 @@ type Epoch uint64
 // Link is the random mark of an event.
 type Link uint32
 
-// Position is a place in a group's stream: after message Seq and after recall
-// Recalls, the later of which carries Link. The zero Position is the beginning
+// Position is a place in a group's stream: after message Seq and after change
+// Changes, the later of which carries Link. The zero Position is the beginning
 // of a group in which nothing had ever been stored.
 type Position struct {
 	Epoch   Epoch
 	Seq     uint64
-	Recalls uint64
+	Changes uint64
 	Link    Link
 }
 
@@ -59,8 +59,8 @@ type Event struct {
 	// Message, Tombstone: its number. Recall: number of the newest message
 	// when it was made.
 	Seq uint64
-	// Recall: its number.
-	Recalls uint64
+	// Recall: its number among the changes.
+	Changes uint64
 	// Marks of the event before this one and of this one.
 	Prev, Link Link
 	// Message, Tombstone, Text, Binary.
@@ -71,7 +71,23 @@ type Event struct {
 	UUID string
 	// Message: the text. Text, Binary: the packet.
 	Payload []byte
+	// Message, Recall: when it was stored, Unix milliseconds by the history service's
+	// clock; 0 if that is not known.
+	At int64
+	// Whose name members see; zero if the group keeps no names, or there is none.
+	By Author
 }
+
+// Author is the name of a caller who has published or changed something.
+type Author struct {
+	Name string
+	// It is the name of an API key, not of a user.
+	Key bool
+}
+
+// MaxAuthorName is the length of the longest name that is kept, in bytes. Longer ones
+// do not appear.
+const MaxAuthorName = 128
 
 // Verdict is what Next returns about an event.
 type Verdict uint8
@@ -104,12 +120,12 @@ func (p *Position) Next(epoch Epoch, e *Event) Verdict {
 	}
 	if e.Kind == Recall {
 		switch {
-		case e.Recalls <= p.Recalls:
+		case e.Changes <= p.Changes:
 			return Old
-		case e.Recalls != p.Recalls+1 || e.Seq != p.Seq || e.Prev != p.Link:
+		case e.Changes != p.Changes+1 || e.Seq != p.Seq || e.Prev != p.Link:
 			return Broken
 		}
-		p.Recalls, p.Link = e.Recalls, e.Link
+		p.Changes, p.Link = e.Changes, e.Link
 		return Follows
 	}
 	switch {
@@ -124,5 +140,5 @@ func (p *Position) Next(epoch Epoch, e *Event) Verdict {
 
 // Before reports whether p comes before q in the same epoch.
 func (p Position) Before(q Position) bool {
-	return p.Epoch == q.Epoch && (p.Seq < q.Seq || p.Seq == q.Seq && p.Recalls < q.Recalls)
+	return p.Epoch == q.Epoch && (p.Seq < q.Seq || p.Seq == q.Seq && p.Changes < q.Changes)
 }

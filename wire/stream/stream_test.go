@@ -3,7 +3,7 @@ package stream
 import "testing"
 
 func TestNext(t *testing.T) {
-	at := Position{Epoch: 7, Seq: 3, Recalls: 1, Link: 30}
+	at := Position{Epoch: 7, Seq: 3, Changes: 1, Link: 30}
 	for _, tt := range []struct {
 		name  string
 		from  Position
@@ -21,12 +21,12 @@ func TestNext(t *testing.T) {
 		{"another epoch from one", at, 8, Event{Kind: Message, Seq: 1, Link: 40}, Broken, at},
 		{"first message of all", Position{}, 8, Event{Kind: Message, Seq: 1, Prev: 99, Link: 10}, Follows, Position{8, 1, 0, 10}},
 		{"second message of a group unknown so far", Position{}, 8, Event{Kind: Message, Seq: 2, Prev: 10, Link: 20}, Broken, Position{}},
-		{"recall in a group unknown so far", Position{}, 8, Event{Kind: Recall, Seq: 1, Recalls: 1, Prev: 10, Link: 20}, Broken, Position{}},
-		{"next recall", at, 7, Event{Kind: Recall, Seq: 3, Recalls: 2, Prev: 30, Link: 31}, Follows, Position{7, 3, 2, 31}},
-		{"old recall", at, 7, Event{Kind: Recall, Seq: 2, Recalls: 1, Prev: 20, Link: 21}, Old, at},
-		{"lost recall", at, 7, Event{Kind: Recall, Seq: 3, Recalls: 3, Prev: 31, Link: 32}, Broken, at},
-		{"recall after a lost message", at, 7, Event{Kind: Recall, Seq: 4, Recalls: 2, Prev: 40, Link: 41}, Broken, at},
-		{"recall of a fork", at, 7, Event{Kind: Recall, Seq: 3, Recalls: 2, Prev: 33, Link: 41}, Broken, at},
+		{"recall in a group unknown so far", Position{}, 8, Event{Kind: Recall, Seq: 1, Changes: 1, Prev: 10, Link: 20}, Broken, Position{}},
+		{"next recall", at, 7, Event{Kind: Recall, Seq: 3, Changes: 2, Prev: 30, Link: 31}, Follows, Position{7, 3, 2, 31}},
+		{"old recall", at, 7, Event{Kind: Recall, Seq: 2, Changes: 1, Prev: 20, Link: 21}, Old, at},
+		{"lost recall", at, 7, Event{Kind: Recall, Seq: 3, Changes: 3, Prev: 31, Link: 32}, Broken, at},
+		{"recall after a lost message", at, 7, Event{Kind: Recall, Seq: 4, Changes: 2, Prev: 40, Link: 41}, Broken, at},
+		{"recall of a fork", at, 7, Event{Kind: Recall, Seq: 3, Changes: 2, Prev: 33, Link: 41}, Broken, at},
 		{"message after a lost recall", at, 7, Event{Kind: Message, Seq: 4, Prev: 31, Link: 40}, Broken, at},
 		{"broadcast", at, 0, Event{Kind: Text}, Follows, at},
 	} {

@@ -384,7 +384,7 @@ func TestChannels(t *testing.T) {
 	rig := newRig(t, Options{LastMoment: soon})
 	conn := rig.service.next(t)
 	wantCall(t, rig.handler, restored{})
-	at := stream.Position{Epoch: 1, Seq: 2, Recalls: 3, Link: 4}
+	at := stream.Position{Epoch: 1, Seq: 2, Changes: 3, Link: 4}
 	first, second := rig.Attach("/a", nil), rig.Attach("/b", &at)
 	if first == 0 || second <= first {
 		t.Errorf("got channels %d and %d, want rising ones", first, second)
@@ -409,14 +409,14 @@ func TestChannels(t *testing.T) {
 		},
 		Deliveries: []*relayv1.Delivery{{Channel: second, Epoch: 1, Events: []*relayv1.Event{
 			{Kind: relayv1.EventKind_EVENT_KIND_MESSAGE, Seq: 3, Prev: 4, Link: 5, OriginEdge: 6, OriginId: 7, Payload: payload},
-			{Kind: relayv1.EventKind_EVENT_KIND_RECALL, Seq: 3, Recalls: 4, Prev: 5, Link: 6, Target: 3, Uuid: "u"},
+			{Kind: relayv1.EventKind_EVENT_KIND_RECALL, Seq: 3, Changes: 4, Prev: 5, Link: 6, Target: 3, Uuid: "u"},
 		}}},
 	})
 	wantCall(t, rig.handler, attached{Channel: second, At: at, Gap: true})
 	wantCall(t, rig.handler, attached{Channel: 77, Err: "no"})
 	wantCall(t, rig.handler, delivered{second, 1, []stream.Event{
 		{Kind: stream.Message, Seq: 3, Prev: 4, Link: 5, Origin: stream.Origin{Edge: 6, ID: 7}, Payload: payload},
-		{Kind: stream.Recall, Seq: 3, Recalls: 4, Prev: 5, Link: 6, Target: 3, UUID: "u"},
+		{Kind: stream.Recall, Seq: 3, Changes: 4, Prev: 5, Link: 6, Target: 3, UUID: "u"},
 	}})
 	conn.end <- nil
 	wantCall(t, rig.handler, lost{})

@@ -22,16 +22,23 @@ func encodePosition(p *stream.Position) *relayv1.Position {
 	if p == nil {
 		return nil
 	}
-	return &relayv1.Position{Epoch: uint64(p.Epoch), Seq: p.Seq, Recalls: p.Recalls, Link: uint32(p.Link)}
+	return &relayv1.Position{Epoch: uint64(p.Epoch), Seq: p.Seq, Changes: p.Changes, Link: uint32(p.Link)}
 }
 
 func decodePosition(p *relayv1.Position) stream.Position {
 	return stream.Position{
 		Epoch:   stream.Epoch(p.GetEpoch()),
 		Seq:     p.GetSeq(),
-		Recalls: p.GetRecalls(),
+		Changes: p.GetChanges(),
 		Link:    stream.Link(p.GetLink()),
 	}
+}
+
+func encodeAuthor(a stream.Author) *relayv1.Author {
+	if a.Name == "" {
+		return nil
+	}
+	return &relayv1.Author{Name: a.Name, Key: a.Key}
 }
 
 // decodeEvents shares the payloads with all.
@@ -41,13 +48,15 @@ func decodeEvents(all []*relayv1.Event) []stream.Event {
 		events[i] = stream.Event{
 			Kind:    stream.Kind(e.GetKind()), // the same numbers
 			Seq:     e.GetSeq(),
-			Recalls: e.GetRecalls(),
+			Changes: e.GetChanges(),
 			Prev:    stream.Link(e.GetPrev()),
 			Link:    stream.Link(e.GetLink()),
 			Origin:  stream.Origin{Edge: e.GetOriginEdge(), ID: e.GetOriginId()},
 			Target:  e.GetTarget(),
 			UUID:    e.GetUuid(),
 			Payload: e.GetPayload(),
+			At:      e.GetAt(),
+			By:      stream.Author{Name: e.GetBy().GetName(), Key: e.GetBy().GetKey()},
 		}
 	}
 	return events

@@ -158,7 +158,7 @@ func (s *Service) GetGroup(ctx context.Context, r *adminv1.GetGroupRequest) (*ad
 	}
 	return &adminv1.GetGroupResponse{
 		GroupName: string(g), Members: int64(members), Messages: int64(found.Messages), Bytes: found.Bytes,
-		Seq: found.Seq, Recalls: found.Recalls, OldestAt: seconds(found.Oldest), NewestAt: seconds(found.Newest),
+		Seq: found.Seq, Recalls: found.Changes, OldestAt: seconds(found.Oldest), NewestAt: seconds(found.Newest),
 		ExpiresIn: int64(found.ExpiresIn.Seconds()),
 	}, nil
 }

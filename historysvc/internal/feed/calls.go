@@ -156,14 +156,14 @@ func startOf(b *history.Batch) stream.Position {
 	if len(b.Events) == 0 {
 		return b.Position
 	}
-	at := stream.Position{Epoch: b.Epoch, Recalls: b.Position.Recalls, Link: b.Events[0].Prev}
+	at := stream.Position{Epoch: b.Epoch, Changes: b.Position.Changes, Link: b.Events[0].Prev}
 	at.Seq = b.Events[0].Seq
 	if b.Events[0].Kind != stream.Recall {
 		at.Seq--
 	}
 	for i := range b.Events {
 		if b.Events[i].Kind == stream.Recall {
-			at.Recalls = b.Events[i].Recalls - 1
+			at.Changes = b.Events[i].Changes - 1
 			break
 		}
 	}

@@ -107,7 +107,7 @@ func (w *world) recall(g group.Name, seq uint64) stream.Event {
 	fg := w.group(g)
 	fg.recalled[seq] = true
 	e := stream.Event{
-		Kind: stream.Recall, Seq: fg.head.Seq, Recalls: fg.head.Recalls + 1,
+		Kind: stream.Recall, Seq: fg.head.Seq, Changes: fg.head.Changes + 1,
 		Prev: fg.head.Link, Link: stream.Link(w.rng.Uint32()), Target: seq, UUID: fmt.Sprint("u", seq),
 	}
 	fg.append(e)
@@ -122,7 +122,7 @@ func (fg *fakeGroup) append(e stream.Event) {
 func after(epoch stream.Epoch, p stream.Position, e *stream.Event) stream.Position {
 	p.Epoch, p.Seq, p.Link = epoch, e.Seq, e.Link
 	if e.Kind == stream.Recall {
-		p.Recalls = e.Recalls
+		p.Changes = e.Changes
 	}
 	return p
 }

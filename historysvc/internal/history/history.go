@@ -261,7 +261,7 @@ type Admin interface {
 type Inspection struct {
 	Messages     int
 	Bytes        int64
-	Seq, Recalls uint64
+	Seq, Changes uint64
 	// When the oldest and the newest message were stored; zero: unknown.
 	Oldest, Newest time.Time
 	// The time until the history expires; 0: it does not.

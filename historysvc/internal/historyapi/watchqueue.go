@@ -217,7 +217,7 @@ func (w *watcher) responseTo(epoch stream.Epoch, e *stream.Event) *historyv1.Wat
 		w.at.Epoch, w.at.Seq, w.at.Link = epoch, e.Seq, e.Link
 	}
 	if e.Kind == stream.Recall {
-		w.at.Recalls = e.Recalls
+		w.at.Changes = e.Changes
 	}
 	if !w.changes.Show(e) {
 		return nil
@@ -243,5 +243,5 @@ func (w *watcher) response() *historyv1.WatchResponse {
 func (w *watcher) Failed(err error) { w.queue.fail(w.group, err) }
 
 func historyPosition(p stream.Position) *historyv1.Position {
-	return &historyv1.Position{Epoch: uint64(p.Epoch), Seq: p.Seq, Recalls: p.Recalls, Link: uint32(p.Link)}
+	return &historyv1.Position{Epoch: uint64(p.Epoch), Seq: p.Seq, Changes: p.Changes, Link: uint32(p.Link)}
 }

@@ -55,7 +55,7 @@ func said(q *watchQueue) (all []string) {
 		case r.GetGap() != nil:
 			all = append(all, "gap")
 		case r.GetMoved() != nil:
-			all = append(all, fmt.Sprintf("moved to %d/%d", r.GetPosition().GetSeq(), r.GetPosition().GetRecalls()))
+			all = append(all, fmt.Sprintf("moved to %d/%d", r.GetPosition().GetSeq(), r.GetPosition().GetChanges()))
 		case r.GetPacket() != nil:
 			all = append(all, string(r.GetPacket()))
 		case r.GetRecalled() != "":
@@ -75,8 +75,8 @@ func TestRecallIsSentToThoseThatWereSentTheMessage(t *testing.T) {
 	w.Deliver(1, []stream.Event{
 		{Kind: stream.Message, Seq: 1, Payload: []byte("one")},
 		{Kind: stream.Tombstone, Seq: 2, UUID: "u2"},
-		{Kind: stream.Recall, Seq: 2, Recalls: 1, Target: 2, UUID: "u2"},
-		{Kind: stream.Recall, Seq: 2, Recalls: 2, Target: 1, UUID: "u1"},
+		{Kind: stream.Recall, Seq: 2, Changes: 1, Target: 2, UUID: "u2"},
+		{Kind: stream.Recall, Seq: 2, Changes: 2, Target: 1, UUID: "u1"},
 	})
 	if diff := cmp.Diff([]string{"started", "one", "recall u1"}, said(q)); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
@@ -90,7 +90,7 @@ func TestRefusedRecallOfATombstoneIsNotSentLater(t *testing.T) {
 	w.Deliver(1, []stream.Event{{Kind: stream.Tombstone, Seq: 1, UUID: "u1"}})
 	full := strings.Repeat("x", maxWatchBytes)
 	w.Deliver(1, []stream.Event{{Kind: stream.Message, Seq: 2, Payload: []byte(full)}})
-	recall := []stream.Event{{Kind: stream.Recall, Seq: 2, Recalls: 1, Target: 1, UUID: "u1"}}
+	recall := []stream.Event{{Kind: stream.Recall, Seq: 2, Changes: 1, Target: 1, UUID: "u1"}}
 	if w.Deliver(1, recall) {
 		t.Fatal("a full queue takes an event")
 	}
@@ -112,7 +112,7 @@ func TestCallerIsGivenThePositionAfterEventsThatItIsNotSent(t *testing.T) {
 		{Kind: stream.Message, Seq: 1, Payload: []byte("one")},
 		{Kind: stream.Tombstone, Seq: 2},
 		{Kind: stream.Message, Seq: 3, Payload: []byte("three")},
-		{Kind: stream.Recall, Seq: 3, Recalls: 1, Target: 2, UUID: "u2"},
+		{Kind: stream.Recall, Seq: 3, Changes: 1, Target: 2, UUID: "u2"},
 		{Kind: stream.Tombstone, Seq: 4},
 	})
 	w.Deliver(1, []stream.Event{{Kind: stream.Text, Payload: []byte("packet")}})
@@ -149,7 +149,7 @@ func TestRecallAfterAGapIsSent(t *testing.T) {
 	w.Attached(stream.Position{}, false)
 	w.Deliver(1, []stream.Event{{Kind: stream.Tombstone, Seq: 1, UUID: "u1"}})
 	w.Attached(stream.Position{Epoch: 1, Seq: 5}, true)
-	w.Deliver(1, []stream.Event{{Kind: stream.Recall, Seq: 5, Recalls: 1, Target: 1, UUID: "u1"}})
+	w.Deliver(1, []stream.Event{{Kind: stream.Recall, Seq: 5, Changes: 1, Target: 1, UUID: "u1"}})
 	if diff := cmp.Diff([]string{"started", "moved to 1/0", "gap", "recall u1"}, said(q)); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}

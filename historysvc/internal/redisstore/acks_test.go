@@ -151,7 +151,7 @@ func TestARecallIsConfirmedByAReplica(t *testing.T) {
 		t.Error(err)
 	}
 	for i, uuid := range []string{"a", "b"} {
-		if e := wait(t, l.events); e.Kind != stream.Recall || e.UUID != uuid || e.Recalls != uint64(i+1) {
+		if e := wait(t, l.events); e.Kind != stream.Recall || e.UUID != uuid || e.Changes != uint64(i+1) {
 			t.Errorf("heard %+v, want the recall of %s", e, uuid)
 		}
 	}

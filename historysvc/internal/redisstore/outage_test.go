@@ -251,7 +251,7 @@ func TestAnAnswerThatIsLostMakesNoSecondCopy(t *testing.T) {
 	if err := through.Recall(t.Context(), g, "marked", history.Limit{}); err != nil {
 		t.Errorf("recall: %v", err)
 	}
-	if e := wait(t, l.events); e.Kind != stream.Recall || e.Recalls != 1 || e.Target != 2 {
+	if e := wait(t, l.events); e.Kind != stream.Recall || e.Changes != 1 || e.Target != 2 {
 		t.Errorf("heard %+v", e)
 	}
 	must(t, direct, g, "after")

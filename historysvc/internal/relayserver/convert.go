@@ -6,14 +6,14 @@ import (
 )
 
 func relayPosition(p stream.Position) *relayv1.Position {
-	return &relayv1.Position{Epoch: uint64(p.Epoch), Seq: p.Seq, Recalls: p.Recalls, Link: uint32(p.Link)}
+	return &relayv1.Position{Epoch: uint64(p.Epoch), Seq: p.Seq, Changes: p.Changes, Link: uint32(p.Link)}
 }
 
 // fillEvent writes e into an empty message. The payload is shared.
 func fillEvent(m *relayv1.Event, e *stream.Event) {
 	m.Kind = relayv1.EventKind(e.Kind) // the same numbers
 	m.Seq = e.Seq
-	m.Recalls = e.Recalls
+	m.Changes = e.Changes
 	m.Prev = uint32(e.Prev)
 	m.Link = uint32(e.Link)
 	m.OriginEdge = e.Origin.Edge
@@ -21,6 +21,15 @@ func fillEvent(m *relayv1.Event, e *stream.Event) {
 	m.Target = e.Target
 	m.Uuid = e.UUID
 	m.Payload = e.Payload
+	m.At = e.At
+	m.By = relayAuthor(e.By)
+}
+
+func relayAuthor(a stream.Author) *relayv1.Author {
+	if a.Name == "" {
+		return nil
+	}
+	return &relayv1.Author{Name: a.Name, Key: a.Key}
 }
 
 // relayEvents allocates all messages at once.

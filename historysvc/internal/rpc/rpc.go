@@ -79,7 +79,7 @@ func ParseAuthor(b []byte) (a *history.Author, ok bool) {
 type wirePosition interface {
 	GetEpoch() uint64
 	GetSeq() uint64
-	GetRecalls() uint64
+	GetChanges() uint64
 	GetLink() uint32
 }
 
@@ -88,7 +88,7 @@ func ParsePosition(p wirePosition) stream.Position {
 	return stream.Position{
 		Epoch:   stream.Epoch(p.GetEpoch()),
 		Seq:     p.GetSeq(),
-		Recalls: p.GetRecalls(),
+		Changes: p.GetChanges(),
 		Link:    stream.Link(p.GetLink()),
 	}
 }

@@ -44,8 +44,8 @@ func (l *Log) append(e stream.Event, r *rand.Rand) (seq uint64) {
 	e.Prev, e.Link = head.Link, stream.Link(r.Uint32())
 	head.Epoch, head.Link = l.epoch, e.Link
 	if e.Kind == stream.Recall {
-		head.Recalls++
-		e.Seq, e.Recalls = head.Seq, head.Recalls
+		head.Changes++
+		e.Seq, e.Changes = head.Seq, head.Changes
 	} else {
 		head.Seq++
 		e.Seq = head.Seq

@@ -63,7 +63,7 @@ func testPurge(c contract) {
 	recall(t, s, g, "d")
 	fill(t, s, g, "e", "f")
 	events, now, gap := readAll(t, s, g, history.Start{AfterUUID: "d"})
-	if gap || len(events) != 3 || now.Recalls != 1 {
+	if gap || len(events) != 3 || now.Changes != 1 {
 		t.Errorf("after d: %d events to %+v, gap %v", len(events), now, gap)
 	}
 	purge(t, s, g, 3)
@@ -140,7 +140,7 @@ func testInspection(c contract) {
 	fill(t, s, g, "b", "c")
 	recall(t, s, g, "b")
 	got := look()
-	if got.Messages != 3 || got.Seq != 3 || got.Recalls != 1 || got.Bytes < 300 || got.ExpiresIn != 0 {
+	if got.Messages != 3 || got.Seq != 3 || got.Changes != 1 || got.Bytes < 300 || got.ExpiresIn != 0 {
 		t.Errorf("inspection: %+v", got)
 	}
 	if time.Since(got.Oldest) > time.Hour || !got.Newest.IsZero() {

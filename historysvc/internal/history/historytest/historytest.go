@@ -214,10 +214,10 @@ func before(b history.Batch) stream.Position {
 	if len(b.Events) == 0 {
 		return b.Position
 	}
-	p := stream.Position{Epoch: b.Epoch, Seq: b.Position.Seq, Recalls: b.Position.Recalls, Link: b.Events[0].Prev}
+	p := stream.Position{Epoch: b.Epoch, Seq: b.Position.Seq, Changes: b.Position.Changes, Link: b.Events[0].Prev}
 	for _, e := range b.Events {
 		if e.Kind == stream.Recall {
-			p.Recalls--
+			p.Changes--
 		} else {
 			p.Seq--
 		}

@@ -176,7 +176,7 @@ func testRecall(c contract) {
 	}
 	fill(t, s, g, "d")
 	events := l.heard(t, g, 5)
-	want := stream.Event{Kind: stream.Recall, Seq: 3, Recalls: 1, Target: 2, UUID: "b"}
+	want := stream.Event{Kind: stream.Recall, Seq: 3, Changes: 1, Target: 2, UUID: "b"}
 	if diff := cmp.Diff(want, events[3], cmpopts.IgnoreFields(stream.Event{}, "Prev", "Link")); diff != "" {
 		t.Errorf("recall (-want +got):\n%s", diff)
 	}
@@ -250,7 +250,7 @@ func testRecallByAuthor(c contract) {
 	if got, _ := page(t, s, g, history.Query{Size: 10}); !cmp.Equal([]string{"bob"}, got) {
 		t.Errorf("history: %q, want bob's message only", got)
 	}
-	if events := l.heard(t, g, 9); events[8].Recalls != 4 {
+	if events := l.heard(t, g, 9); events[8].Changes != 4 {
 		t.Errorf("the last event: %+v, want the 4th recall", events[8])
 	}
 }
@@ -316,7 +316,7 @@ func busyGroup(t *testing.T, s Store, l *ears, g group.Name, steps int) []stream
 	if head.Err != nil {
 		t.Fatal(head.Err)
 	}
-	return l.heard(t, g, int(head.Position.Seq+head.Position.Recalls))
+	return l.heard(t, g, int(head.Position.Seq+head.Position.Changes))
 }
 
 func testReadFromEverywhere(c contract) {
@@ -350,7 +350,7 @@ func links(events []stream.Event) []string {
 		if kind == stream.Tombstone {
 			kind = stream.Message
 		}
-		s = append(s, fmt.Sprintf("%d %d.%d %08x %08x %d", kind, e.Seq, e.Recalls, e.Prev, e.Link, e.Target))
+		s = append(s, fmt.Sprintf("%d %d.%d %08x %08x %d", kind, e.Seq, e.Changes, e.Prev, e.Link, e.Target))
 	}
 	return s
 }
@@ -414,16 +414,16 @@ func testGaps(c contract) {
 	middle := read(t, s, g, history.Start{AfterUUID: "a"})
 	known := before(middle)
 	for name, p := range map[string]stream.Position{
-		"another epoch":         {Epoch: end.Epoch + 1, Seq: end.Seq, Recalls: end.Recalls, Link: end.Link},
-		"beyond the head":       {Epoch: end.Epoch, Seq: end.Seq + 1, Recalls: end.Recalls, Link: end.Link},
-		"recalls not yet made":  {Epoch: end.Epoch, Seq: end.Seq, Recalls: end.Recalls + 1, Link: end.Link},
-		"a fork at the head":    {Epoch: end.Epoch, Seq: end.Seq, Recalls: end.Recalls, Link: end.Link + 1},
-		"a fork in the middle":  {Epoch: known.Epoch, Seq: known.Seq, Recalls: known.Recalls, Link: known.Link + 1},
-		"a recall left out":     {Epoch: end.Epoch, Seq: end.Seq, Recalls: 0, Link: end.Link},
-		"a recall before time":  {Epoch: known.Epoch, Seq: known.Seq, Recalls: 1, Link: known.Link},
-		"far beyond the head":   {Epoch: end.Epoch, Seq: 1 << 52, Recalls: 1 << 52, Link: end.Link},
-		"an unknown link":       {Epoch: end.Epoch, Seq: end.Seq, Recalls: end.Recalls},
-		"an unknown, older one": {Epoch: known.Epoch, Seq: known.Seq, Recalls: known.Recalls},
+		"another epoch":         {Epoch: end.Epoch + 1, Seq: end.Seq, Changes: end.Changes, Link: end.Link},
+		"beyond the head":       {Epoch: end.Epoch, Seq: end.Seq + 1, Changes: end.Changes, Link: end.Link},
+		"recalls not yet made":  {Epoch: end.Epoch, Seq: end.Seq, Changes: end.Changes + 1, Link: end.Link},
+		"a fork at the head":    {Epoch: end.Epoch, Seq: end.Seq, Changes: end.Changes, Link: end.Link + 1},
+		"a fork in the middle":  {Epoch: known.Epoch, Seq: known.Seq, Changes: known.Changes, Link: known.Link + 1},
+		"a recall left out":     {Epoch: end.Epoch, Seq: end.Seq, Changes: 0, Link: end.Link},
+		"a recall before time":  {Epoch: known.Epoch, Seq: known.Seq, Changes: 1, Link: known.Link},
+		"far beyond the head":   {Epoch: end.Epoch, Seq: 1 << 52, Changes: 1 << 52, Link: end.Link},
+		"an unknown link":       {Epoch: end.Epoch, Seq: end.Seq, Changes: end.Changes},
+		"an unknown, older one": {Epoch: known.Epoch, Seq: known.Seq, Changes: known.Changes},
 	} {
 		got, at, gap := readAll(t, s, g, history.Start{After: p})
 		if !gap || len(got) != 4 || at != end {

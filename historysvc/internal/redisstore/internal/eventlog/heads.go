@@ -75,7 +75,7 @@ func headOf(cmd *redis.SliceCmd) (head history.Head, ttl time.Duration) {
 		return history.Head{}, 0
 	}
 	epoch, err := layout.ParseEpoch(r.Text())
-	head.Position = stream.Position{Epoch: epoch, Seq: uint64(r.Int()), Recalls: uint64(r.Int()), Link: layout.ParseLink(r.Text())}
+	head.Position = stream.Position{Epoch: epoch, Seq: uint64(r.Int()), Changes: uint64(r.Int()), Link: layout.ParseLink(r.Text())}
 	if err == nil {
 		err = r.Err
 	}

@@ -62,7 +62,7 @@ func (l *Log) readAfterUUID(ctx context.Context, g group.Name, uuid string) (pie
 	p, err := l.readPiece(ctx, g, "uuid", found.epoch, stream.Position{Seq: uint64(seq)})
 	// The number of changes before the message is certain only if there were
 	// none, or the last of them is still known.
-	return p, p.valid && (p.start.Recalls == 0 || p.change != ""), err
+	return p, p.valid && (p.start.Changes == 0 || p.change != ""), err
 }
 
 // piece is what read.lua returns.
@@ -93,7 +93,7 @@ func (l *Log) readPiece(ctx context.Context, g group.Name, from, epoch string, a
 		willWait = 1
 	}
 	r, err := l.eval(ctx, g, l.read, []string{k.List, k.Meta, k.Links, k.Changes},
-		from, epoch, at.Seq, at.Recalls, readItems, readBytes, willWait)
+		from, epoch, at.Seq, at.Changes, readItems, readBytes, willWait)
 	if err != nil || r.Len() == 0 {
 		return piece{}, err
 	}
@@ -101,9 +101,9 @@ func (l *Log) readPiece(ctx context.Context, g group.Name, from, epoch string, a
 	if p.head.Epoch, err = layout.ParseEpoch(r.Text()); err != nil {
 		return piece{}, err
 	}
-	p.head.Seq, p.head.Recalls, p.head.Link = uint64(r.Int()), uint64(r.Int()), layout.ParseLink(r.Text())
+	p.head.Seq, p.head.Changes, p.head.Link = uint64(r.Int()), uint64(r.Int()), layout.ParseLink(r.Text())
 	p.valid = r.Int() == 1
-	p.start = stream.Position{Epoch: p.head.Epoch, Seq: uint64(r.Int()), Recalls: uint64(r.Int())}
+	p.start = stream.Position{Epoch: p.head.Epoch, Seq: uint64(r.Int()), Changes: uint64(r.Int())}
 	p.entry, p.change = r.Text(), r.Text()
 	p.texts, p.entries, p.changes = r.Texts(), r.Texts(), r.Texts()
 	return p, r.Err
@@ -123,14 +123,14 @@ func (p *piece) follows(after stream.Position) bool {
 // for messages from before this service. It returns false if what the store knows
 // contradicts itself: then start is not a place in this history.
 func (p *piece) link() (stream.Link, bool) {
-	if p.start.Seq == p.head.Seq && p.start.Recalls == p.head.Recalls {
+	if p.start.Seq == p.head.Seq && p.start.Changes == p.head.Changes {
 		return p.head.Link, true
 	}
-	if p.start.Recalls > 0 {
+	if p.start.Changes > 0 {
 		if p.change == "" {
 			return 0, false
 		}
-		last, err := layout.ParseChange(p.change, p.start.Recalls)
+		last, err := layout.ParseChange(p.change, p.start.Changes)
 		if err != nil || last.Seq > p.start.Seq {
 			return 0, false
 		}
@@ -147,7 +147,7 @@ func (p *piece) nextChangeFits() bool {
 	if len(p.changes) == 0 {
 		return true
 	}
-	next, err := layout.ParseChange(p.changes[len(p.changes)-1], p.start.Recalls+1)
+	next, err := layout.ParseChange(p.changes[len(p.changes)-1], p.start.Changes+1)
 	return err == nil && next.Seq >= p.start.Seq
 }
 
@@ -165,13 +165,13 @@ func (p *piece) batch() (history.Batch, error) {
 		}
 		if e.Kind == 0 {
 			b.Position = at
-			b.More = at.Seq != p.head.Seq || at.Recalls != p.head.Recalls
+			b.More = at.Seq != p.head.Seq || at.Changes != p.head.Changes
 			return b, nil
 		}
 		e.Prev = at.Link
 		at.Link = e.Link
 		if e.Kind == stream.Recall {
-			at.Recalls = e.Recalls
+			at.Changes = e.Changes
 		} else {
 			at.Seq = e.Seq
 		}
@@ -182,12 +182,12 @@ func (p *piece) batch() (history.Batch, error) {
 // next takes the event after a position off p; the zero Event if p has no more.
 func (p *piece) next(at stream.Position) (stream.Event, error) {
 	if n := len(p.changes) - 1; n >= 0 {
-		change, err := layout.ParseChange(p.changes[n], at.Recalls+1)
+		change, err := layout.ParseChange(p.changes[n], at.Changes+1)
 		if err != nil || change.Seq <= at.Seq { // it comes before the next message
 			p.changes = p.changes[:n]
 			return change, err
 		}
-	} else if at.Recalls != p.head.Recalls {
+	} else if at.Changes != p.head.Changes {
 		// Where the next change belongs is not in this piece.
 		return stream.Event{}, nil
 	}

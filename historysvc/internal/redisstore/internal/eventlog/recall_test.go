@@ -45,7 +45,7 @@ func TestARecallOfWhatHasChangedDoesNothing(t *testing.T) {
 			if got := listOf(t, s, g); !slices.Equal(got, []string{historytest.Text("b"), historytest.Text("a")}) {
 				t.Errorf("history: %q", got)
 			}
-			if b, err := s.Read(t.Context(), g, history.Start{}); err != nil || b.Position.Recalls != 0 {
+			if b, err := s.Read(t.Context(), g, history.Start{}); err != nil || b.Position.Changes != 0 {
 				t.Errorf("counted: %+v, %v", b.Position, err)
 			}
 		})

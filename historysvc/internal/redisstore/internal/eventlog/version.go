@@ -101,7 +101,7 @@ func (c *stateCommands) state() (state, error) {
 func positionOf(counters []any) *stream.Position {
 	r := redisconn.NewReply(slices.Delete(slices.Clone(counters), 3, 4))
 	epoch, err := layout.ParseEpoch(r.Text())
-	at := stream.Position{Epoch: epoch, Seq: uint64(r.Int()), Recalls: uint64(r.Int()), Link: layout.ParseLink(r.Text())}
+	at := stream.Position{Epoch: epoch, Seq: uint64(r.Int()), Changes: uint64(r.Int()), Link: layout.ParseLink(r.Text())}
 	if err != nil || r.Err != nil {
 		return nil
 	}

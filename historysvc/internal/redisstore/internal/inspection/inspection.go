@@ -72,7 +72,7 @@ func (i *Inspector) Inspect(ctx context.Context, g group.Name) (history.Inspecti
 			}
 			found.Oldest, found.Newest = storedAt(oldest), storedAt(newest)
 		}
-		found.Seq, found.Recalls, expiry = counted(counters)
+		found.Seq, found.Changes, expiry = counted(counters)
 		found.Bytes = sum(sizes)
 		if rest, _ := left.Result(); rest > 0 {
 			found.ExpiresIn = rest

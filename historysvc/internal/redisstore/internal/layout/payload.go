@@ -122,7 +122,7 @@ func decodeRecall(b []byte) (stream.Epoch, []stream.Event, error) {
 		return 0, nil, err
 	}
 	e := stream.Event{Kind: stream.Recall, UUID: string(b[recallSize:])}
-	for i, n := range []*uint64{&e.Seq, &e.Target, &e.Recalls} {
+	for i, n := range []*uint64{&e.Seq, &e.Target, &e.Changes} {
 		from := 17 + i*NumberWidth
 		if *n, err = parseNumber(string(b[from : from+NumberWidth])); err != nil {
 			return 0, nil, err
@@ -143,7 +143,7 @@ func ParseChange(s string, number uint64) (stream.Event, error) {
 	if len(s) < size {
 		return stream.Event{}, errPayload
 	}
-	e := stream.Event{Kind: stream.Recall, Recalls: number, Link: ParseLink(s), UUID: s[size:]}
+	e := stream.Event{Kind: stream.Recall, Changes: number, Link: ParseLink(s), UUID: s[size:]}
 	var err error
 	if e.Seq, err = parseNumber(s[4 : 4+NumberWidth]); err != nil {
 		return stream.Event{}, err

@@ -101,7 +101,7 @@ func FuzzParseChange(f *testing.F) {
 	f.Add("aaaa00000000000000030000000000000002uuid")
 	f.Fuzz(func(t *testing.T, s string) {
 		e, err := ParseChange(s, 9)
-		if err == nil && (e.Kind != stream.Recall || e.Recalls != 9 || len(e.UUID) != len(s)-36) {
+		if err == nil && (e.Kind != stream.Recall || e.Changes != 9 || len(e.UUID) != len(s)-36) {
 			t.Fatalf("%q: %+v", s, e)
 		}
 	})

@@ -885,7 +885,7 @@ type Position struct {
 	// Names one life of the group's counters; 0 before the first message.
 	Epoch   uint64 `protobuf:"fixed64,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Seq     uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
-	Recalls uint64 `protobuf:"varint,3,opt,name=recalls,proto3" json:"recalls,omitempty"`
+	Changes uint64 `protobuf:"varint,3,opt,name=changes,proto3" json:"changes,omitempty"`
 	// Random mark of the event at this place: tells a fork from the same history.
 	Link          uint32 `protobuf:"fixed32,4,opt,name=link,proto3" json:"link,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -936,9 +936,9 @@ func (x *Position) GetSeq() uint64 {
 	return 0
 }
 
-func (x *Position) GetRecalls() uint64 {
+func (x *Position) GetChanges() uint64 {
 	if x != nil {
-		return x.Recalls
+		return x.Changes
 	}
 	return 0
 }
@@ -1322,7 +1322,7 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\bPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
-	"\arecalls\x18\x03 \x01(\x04R\arecalls\x12\x12\n" +
+	"\achanges\x18\x03 \x01(\x04R\achanges\x12\x12\n" +
 	"\x04link\x18\x04 \x01(\aR\x04link\"\xda\x02\n" +
 	"\rWatchResponse\x12\x1d\n" +
 	"\n" +

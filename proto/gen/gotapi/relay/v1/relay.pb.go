@@ -764,7 +764,10 @@ type Publish struct {
 	Author []byte `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
 	// Only when it is traced: 16 bytes of the trace's id, 8 of the span's
 	// (W3C Trace Context).
-	Trace         []byte `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
+	Trace []byte `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
+	// The name that belongs to author, if there is one. The service decides whether
+	// the group keeps it.
+	By            *Author `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -855,6 +858,13 @@ func (x *Publish) GetTrace() []byte {
 	return nil
 }
 
+func (x *Publish) GetBy() *Author {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 type Result struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Id      uint64                 `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -864,7 +874,9 @@ type Result struct {
 	// For the client, when the outcome is a refusal.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Duplicate: the message that had been stored before has been recalled.
-	Recalled      bool `protobuf:"varint,6,opt,name=recalled,proto3" json:"recalled,omitempty"`
+	Recalled bool `protobuf:"varint,6,opt,name=recalled,proto3" json:"recalled,omitempty"`
+	// When the message at seq was stored, Unix milliseconds; 0 if nobody knows.
+	At            int64 `protobuf:"varint,7,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -939,6 +951,13 @@ func (x *Result) GetRecalled() bool {
 		return x.Recalled
 	}
 	return false
+}
+
+func (x *Result) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
 }
 
 // Interest asks for a group's stream, or ends it.
@@ -1064,7 +1083,7 @@ type Position struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Epoch         uint64                 `protobuf:"fixed64,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Seq           uint64                 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
-	Recalls       uint64                 `protobuf:"varint,3,opt,name=recalls,proto3" json:"recalls,omitempty"`
+	Changes       uint64                 `protobuf:"varint,3,opt,name=changes,proto3" json:"changes,omitempty"`
 	Link          uint32                 `protobuf:"fixed32,4,opt,name=link,proto3" json:"link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1114,9 +1133,9 @@ func (x *Position) GetSeq() uint64 {
 	return 0
 }
 
-func (x *Position) GetRecalls() uint64 {
+func (x *Position) GetChanges() uint64 {
 	if x != nil {
-		return x.Recalls
+		return x.Changes
 	}
 	return 0
 }
@@ -1346,7 +1365,7 @@ type Event struct {
 	// message when it was made.
 	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Recall: its number.
-	Recalls uint64 `protobuf:"varint,3,opt,name=recalls,proto3" json:"recalls,omitempty"`
+	Changes uint64 `protobuf:"varint,3,opt,name=changes,proto3" json:"changes,omitempty"`
 	Prev    uint32 `protobuf:"fixed32,4,opt,name=prev,proto3" json:"prev,omitempty"`
 	Link    uint32 `protobuf:"fixed32,5,opt,name=link,proto3" json:"link,omitempty"`
 	// Who published it: edge process and Publish.id.
@@ -1357,7 +1376,12 @@ type Event struct {
 	// Recall: uuid of the message.
 	Uuid string `protobuf:"bytes,10,opt,name=uuid,proto3" json:"uuid,omitempty"`
 	// Message: the text. Text and binary: the packet.
-	Payload       []byte `protobuf:"bytes,11,opt,name=payload,proto3" json:"payload,omitempty"`
+	Payload []byte `protobuf:"bytes,11,opt,name=payload,proto3" json:"payload,omitempty"`
+	// Message and recall: the service's clock when it was stored, Unix milliseconds; 0
+	// if nobody knows.
+	At int64 `protobuf:"varint,12,opt,name=at,proto3" json:"at,omitempty"`
+	// The name of who published or recalled it, if the group keeps names.
+	By            *Author `protobuf:"bytes,13,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1406,9 +1430,9 @@ func (x *Event) GetSeq() uint64 {
 	return 0
 }
 
-func (x *Event) GetRecalls() uint64 {
+func (x *Event) GetChanges() uint64 {
 	if x != nil {
-		return x.Recalls
+		return x.Changes
 	}
 	return 0
 }
@@ -1462,6 +1486,74 @@ func (x *Event) GetPayload() []byte {
 	return nil
 }
 
+func (x *Event) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Event) GetBy() *Author {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+// Author is the name of a caller.
+type Author struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The name of an API key, not of a user.
+	Key           bool `protobuf:"varint,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Author) Reset() {
+	*x = Author{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Author) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Author) ProtoMessage() {}
+
+func (x *Author) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Author.ProtoReflect.Descriptor instead.
+func (*Author) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Author) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Author) GetKey() bool {
+	if x != nil {
+		return x.Key
+	}
+	return false
+}
+
 type ReadRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -1469,14 +1561,18 @@ type ReadRequest struct {
 	//
 	//	*ReadRequest_AfterUuid
 	//	*ReadRequest_After
-	Start         isReadRequest_Start `protobuf_oneof:"start"`
+	//	*ReadRequest_Newest
+	Start isReadRequest_Start `protobuf_oneof:"start"`
+	// If the start is unknown or lost, events begin with the newest so many messages;
+	// when absent, with the oldest that is retained.
+	NewestIfLost  *uint32 `protobuf:"varint,5,opt,name=newest_if_lost,json=newestIfLost,proto3,oneof" json:"newest_if_lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadRequest) Reset() {
 	*x = ReadRequest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1488,7 +1584,7 @@ func (x *ReadRequest) String() string {
 func (*ReadRequest) ProtoMessage() {}
 
 func (x *ReadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[17]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1501,7 +1597,7 @@ func (x *ReadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadRequest.ProtoReflect.Descriptor instead.
 func (*ReadRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{17}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadRequest) GetGroup() string {
@@ -1536,6 +1632,22 @@ func (x *ReadRequest) GetAfter() *Position {
 	return nil
 }
 
+func (x *ReadRequest) GetNewest() uint32 {
+	if x != nil {
+		if x, ok := x.Start.(*ReadRequest_Newest); ok {
+			return x.Newest
+		}
+	}
+	return 0
+}
+
+func (x *ReadRequest) GetNewestIfLost() uint32 {
+	if x != nil && x.NewestIfLost != nil {
+		return *x.NewestIfLost
+	}
+	return 0
+}
+
 type isReadRequest_Start interface {
 	isReadRequest_Start()
 }
@@ -1549,9 +1661,16 @@ type ReadRequest_After struct {
 	After *Position `protobuf:"bytes,3,opt,name=after,proto3,oneof"`
 }
 
+type ReadRequest_Newest struct {
+	// Before the newest so many messages: what follows begins with them.
+	Newest uint32 `protobuf:"varint,4,opt,name=newest,proto3,oneof"`
+}
+
 func (*ReadRequest_AfterUuid) isReadRequest_Start() {}
 
 func (*ReadRequest_After) isReadRequest_Start() {}
+
+func (*ReadRequest_Newest) isReadRequest_Start() {}
 
 type ReadResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -1560,7 +1679,7 @@ type ReadResponse struct {
 	// The place after the last event.
 	Position *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
 	// The start is unknown, or part of what follows it is lost: events begin
-	// with the oldest message that is retained.
+	// where newest_if_lost says.
 	Gap bool `protobuf:"varint,4,opt,name=gap,proto3" json:"gap,omitempty"`
 	// More can be read from position at once.
 	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
@@ -1570,7 +1689,7 @@ type ReadResponse struct {
 
 func (x *ReadResponse) Reset() {
 	*x = ReadResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1701,7 @@ func (x *ReadResponse) String() string {
 func (*ReadResponse) ProtoMessage() {}
 
 func (x *ReadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[18]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1714,7 @@ func (x *ReadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadResponse.ProtoReflect.Descriptor instead.
 func (*ReadResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{18}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadResponse) GetEpoch() uint64 {
@@ -1640,14 +1759,16 @@ type RecallRequest struct {
 	// Only a message of this author, as Publish had it; empty: of anybody.
 	Author []byte `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
 	// Only a message stored within this time, milliseconds; 0: at any time.
-	WithinMs      uint64 `protobuf:"varint,4,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
+	WithinMs uint64 `protobuf:"varint,4,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
+	// Who recalls it, if there is a name.
+	By            *Author `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecallRequest) Reset() {
 	*x = RecallRequest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[19]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +1780,7 @@ func (x *RecallRequest) String() string {
 func (*RecallRequest) ProtoMessage() {}
 
 func (x *RecallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[19]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +1793,7 @@ func (x *RecallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallRequest.ProtoReflect.Descriptor instead.
 func (*RecallRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{19}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *RecallRequest) GetGroup() string {
@@ -1703,6 +1824,13 @@ func (x *RecallRequest) GetWithinMs() uint64 {
 	return 0
 }
 
+func (x *RecallRequest) GetBy() *Author {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
 type RecallResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1711,7 +1839,7 @@ type RecallResponse struct {
 
 func (x *RecallResponse) Reset() {
 	*x = RecallResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1723,7 +1851,7 @@ func (x *RecallResponse) String() string {
 func (*RecallResponse) ProtoMessage() {}
 
 func (x *RecallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1736,7 +1864,7 @@ func (x *RecallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallResponse.ProtoReflect.Descriptor instead.
 func (*RecallResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{20}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{21}
 }
 
 var File_gotapi_relay_v1_relay_proto protoreflect.FileDescriptor
@@ -1779,7 +1907,7 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\tR\x06commit\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12.\n" +
-	"\x06alarms\x18\x05 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\xdb\x01\n" +
+	"\x06alarms\x18\x05 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\x84\x02\n" +
 	"\aPublish\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12/\n" +
@@ -1789,14 +1917,16 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\n" +
 	"timeout_ms\x18\x06 \x01(\rR\ttimeoutMs\x12\x16\n" +
 	"\x06author\x18\a \x01(\fR\x06author\x12\x14\n" +
-	"\x05trace\x18\b \x01(\fR\x05trace\"\xa8\x01\n" +
+	"\x05trace\x18\b \x01(\fR\x05trace\x12'\n" +
+	"\x02by\x18\t \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\"\xb8\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x122\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x18.gotapi.relay.v1.OutcomeR\aoutcome\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\x06R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x04 \x01(\x04R\x03seq\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1a\n" +
-	"\brecalled\x18\x06 \x01(\bR\brecalled\"i\n" +
+	"\brecalled\x18\x06 \x01(\bR\brecalled\x12\x0e\n" +
+	"\x02at\x18\a \x01(\x03R\x02at\"i\n" +
 	"\bInterest\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\rR\achannel\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12-\n" +
@@ -1810,7 +1940,7 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\bPosition\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
-	"\arecalls\x18\x03 \x01(\x04R\arecalls\x12\x12\n" +
+	"\achanges\x18\x03 \x01(\x04R\achanges\x12\x12\n" +
 	"\x04link\x18\x04 \x01(\aR\x04link\"\xed\x01\n" +
 	"\x0fConnectResponse\x12\x1a\n" +
 	"\breceived\x18\x01 \x01(\x04R\breceived\x125\n" +
@@ -1828,11 +1958,11 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\bDelivery\x12\x18\n" +
 	"\achannel\x18\x01 \x01(\rR\achannel\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x06R\x05epoch\x12.\n" +
-	"\x06events\x18\x03 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\"\x8f\x02\n" +
+	"\x06events\x18\x03 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\"\xc8\x02\n" +
 	"\x05Event\x12.\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1a.gotapi.relay.v1.EventKindR\x04kind\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
-	"\arecalls\x18\x03 \x01(\x04R\arecalls\x12\x12\n" +
+	"\achanges\x18\x03 \x01(\x04R\achanges\x12\x12\n" +
 	"\x04prev\x18\x04 \x01(\aR\x04prev\x12\x12\n" +
 	"\x04link\x18\x05 \x01(\aR\x04link\x12\x1f\n" +
 	"\vorigin_edge\x18\x06 \x01(\x06R\n" +
@@ -1841,24 +1971,33 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x06target\x18\b \x01(\x04R\x06target\x12\x12\n" +
 	"\x04uuid\x18\n" +
 	" \x01(\tR\x04uuid\x12\x18\n" +
-	"\apayload\x18\v \x01(\fR\apayload\"\x80\x01\n" +
+	"\apayload\x18\v \x01(\fR\apayload\x12\x0e\n" +
+	"\x02at\x18\f \x01(\x03R\x02at\x12'\n" +
+	"\x02by\x18\r \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\".\n" +
+	"\x06Author\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\bR\x03key\"\xd8\x01\n" +
 	"\vReadRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x1f\n" +
 	"\n" +
 	"after_uuid\x18\x02 \x01(\tH\x00R\tafterUuid\x121\n" +
-	"\x05after\x18\x03 \x01(\v2\x19.gotapi.relay.v1.PositionH\x00R\x05afterB\a\n" +
-	"\x05start\"\xb1\x01\n" +
+	"\x05after\x18\x03 \x01(\v2\x19.gotapi.relay.v1.PositionH\x00R\x05after\x12\x18\n" +
+	"\x06newest\x18\x04 \x01(\rH\x00R\x06newest\x12)\n" +
+	"\x0enewest_if_lost\x18\x05 \x01(\rH\x01R\fnewestIfLost\x88\x01\x01B\a\n" +
+	"\x05startB\x11\n" +
+	"\x0f_newest_if_lost\"\xb1\x01\n" +
 	"\fReadResponse\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12.\n" +
 	"\x06events\x18\x02 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\x125\n" +
 	"\bposition\x18\x03 \x01(\v2\x19.gotapi.relay.v1.PositionR\bposition\x12\x10\n" +
 	"\x03gap\x18\x04 \x01(\bR\x03gap\x12\x12\n" +
-	"\x04more\x18\x05 \x01(\bR\x04more\"n\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"\x97\x01\n" +
 	"\rRecallRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x16\n" +
 	"\x06author\x18\x03 \x01(\fR\x06author\x12\x1b\n" +
-	"\twithin_ms\x18\x04 \x01(\x04R\bwithinMs\"\x10\n" +
+	"\twithin_ms\x18\x04 \x01(\x04R\bwithinMs\x12'\n" +
+	"\x02by\x18\x05 \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\"\x10\n" +
 	"\x0eRecallResponse*m\n" +
 	"\n" +
 	"PacketKind\x12\x1b\n" +
@@ -1900,7 +2039,7 @@ func file_gotapi_relay_v1_relay_proto_rawDescGZIP() []byte {
 }
 
 var file_gotapi_relay_v1_relay_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_gotapi_relay_v1_relay_proto_goTypes = []any{
 	(PacketKind)(0),           // 0: gotapi.relay.v1.PacketKind
 	(Outcome)(0),              // 1: gotapi.relay.v1.Outcome
@@ -1922,11 +2061,12 @@ var file_gotapi_relay_v1_relay_proto_goTypes = []any{
 	(*Attached)(nil),          // 17: gotapi.relay.v1.Attached
 	(*Delivery)(nil),          // 18: gotapi.relay.v1.Delivery
 	(*Event)(nil),             // 19: gotapi.relay.v1.Event
-	(*ReadRequest)(nil),       // 20: gotapi.relay.v1.ReadRequest
-	(*ReadResponse)(nil),      // 21: gotapi.relay.v1.ReadResponse
-	(*RecallRequest)(nil),     // 22: gotapi.relay.v1.RecallRequest
-	(*RecallResponse)(nil),    // 23: gotapi.relay.v1.RecallResponse
-	nil,                       // 24: gotapi.relay.v1.Presence.MembersEntry
+	(*Author)(nil),            // 20: gotapi.relay.v1.Author
+	(*ReadRequest)(nil),       // 21: gotapi.relay.v1.ReadRequest
+	(*ReadResponse)(nil),      // 22: gotapi.relay.v1.ReadResponse
+	(*RecallRequest)(nil),     // 23: gotapi.relay.v1.RecallRequest
+	(*RecallResponse)(nil),    // 24: gotapi.relay.v1.RecallResponse
+	nil,                       // 25: gotapi.relay.v1.Presence.MembersEntry
 }
 var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	4,  // 0: gotapi.relay.v1.ConnectRequest.hello:type_name -> gotapi.relay.v1.Hello
@@ -1940,31 +2080,34 @@ var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	6,  // 8: gotapi.relay.v1.HeartbeatResponse.alarms:type_name -> gotapi.relay.v1.Alarm
 	6,  // 9: gotapi.relay.v1.Edge.alarms:type_name -> gotapi.relay.v1.Alarm
 	0,  // 10: gotapi.relay.v1.Publish.kind:type_name -> gotapi.relay.v1.PacketKind
-	1,  // 11: gotapi.relay.v1.Result.outcome:type_name -> gotapi.relay.v1.Outcome
-	15, // 12: gotapi.relay.v1.Interest.from:type_name -> gotapi.relay.v1.Position
-	24, // 13: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
-	17, // 14: gotapi.relay.v1.ConnectResponse.attached:type_name -> gotapi.relay.v1.Attached
-	12, // 15: gotapi.relay.v1.ConnectResponse.results:type_name -> gotapi.relay.v1.Result
-	18, // 16: gotapi.relay.v1.ConnectResponse.deliveries:type_name -> gotapi.relay.v1.Delivery
-	15, // 17: gotapi.relay.v1.Attached.position:type_name -> gotapi.relay.v1.Position
-	19, // 18: gotapi.relay.v1.Delivery.events:type_name -> gotapi.relay.v1.Event
-	2,  // 19: gotapi.relay.v1.Event.kind:type_name -> gotapi.relay.v1.EventKind
-	15, // 20: gotapi.relay.v1.ReadRequest.after:type_name -> gotapi.relay.v1.Position
-	19, // 21: gotapi.relay.v1.ReadResponse.events:type_name -> gotapi.relay.v1.Event
-	15, // 22: gotapi.relay.v1.ReadResponse.position:type_name -> gotapi.relay.v1.Position
-	3,  // 23: gotapi.relay.v1.RelayService.Connect:input_type -> gotapi.relay.v1.ConnectRequest
-	20, // 24: gotapi.relay.v1.RelayService.Read:input_type -> gotapi.relay.v1.ReadRequest
-	22, // 25: gotapi.relay.v1.RelayService.Recall:input_type -> gotapi.relay.v1.RecallRequest
-	8,  // 26: gotapi.relay.v1.RelayService.Heartbeat:input_type -> gotapi.relay.v1.HeartbeatRequest
-	16, // 27: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
-	21, // 28: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
-	23, // 29: gotapi.relay.v1.RelayService.Recall:output_type -> gotapi.relay.v1.RecallResponse
-	9,  // 30: gotapi.relay.v1.RelayService.Heartbeat:output_type -> gotapi.relay.v1.HeartbeatResponse
-	27, // [27:31] is the sub-list for method output_type
-	23, // [23:27] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	20, // 11: gotapi.relay.v1.Publish.by:type_name -> gotapi.relay.v1.Author
+	1,  // 12: gotapi.relay.v1.Result.outcome:type_name -> gotapi.relay.v1.Outcome
+	15, // 13: gotapi.relay.v1.Interest.from:type_name -> gotapi.relay.v1.Position
+	25, // 14: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
+	17, // 15: gotapi.relay.v1.ConnectResponse.attached:type_name -> gotapi.relay.v1.Attached
+	12, // 16: gotapi.relay.v1.ConnectResponse.results:type_name -> gotapi.relay.v1.Result
+	18, // 17: gotapi.relay.v1.ConnectResponse.deliveries:type_name -> gotapi.relay.v1.Delivery
+	15, // 18: gotapi.relay.v1.Attached.position:type_name -> gotapi.relay.v1.Position
+	19, // 19: gotapi.relay.v1.Delivery.events:type_name -> gotapi.relay.v1.Event
+	2,  // 20: gotapi.relay.v1.Event.kind:type_name -> gotapi.relay.v1.EventKind
+	20, // 21: gotapi.relay.v1.Event.by:type_name -> gotapi.relay.v1.Author
+	15, // 22: gotapi.relay.v1.ReadRequest.after:type_name -> gotapi.relay.v1.Position
+	19, // 23: gotapi.relay.v1.ReadResponse.events:type_name -> gotapi.relay.v1.Event
+	15, // 24: gotapi.relay.v1.ReadResponse.position:type_name -> gotapi.relay.v1.Position
+	20, // 25: gotapi.relay.v1.RecallRequest.by:type_name -> gotapi.relay.v1.Author
+	3,  // 26: gotapi.relay.v1.RelayService.Connect:input_type -> gotapi.relay.v1.ConnectRequest
+	21, // 27: gotapi.relay.v1.RelayService.Read:input_type -> gotapi.relay.v1.ReadRequest
+	23, // 28: gotapi.relay.v1.RelayService.Recall:input_type -> gotapi.relay.v1.RecallRequest
+	8,  // 29: gotapi.relay.v1.RelayService.Heartbeat:input_type -> gotapi.relay.v1.HeartbeatRequest
+	16, // 30: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
+	22, // 31: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
+	24, // 32: gotapi.relay.v1.RelayService.Recall:output_type -> gotapi.relay.v1.RecallResponse
+	9,  // 33: gotapi.relay.v1.RelayService.Heartbeat:output_type -> gotapi.relay.v1.HeartbeatResponse
+	30, // [30:34] is the sub-list for method output_type
+	26, // [26:30] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_relay_v1_relay_proto_init() }
@@ -1972,9 +2115,10 @@ func file_gotapi_relay_v1_relay_proto_init() {
 	if File_gotapi_relay_v1_relay_proto != nil {
 		return
 	}
-	file_gotapi_relay_v1_relay_proto_msgTypes[17].OneofWrappers = []any{
+	file_gotapi_relay_v1_relay_proto_msgTypes[18].OneofWrappers = []any{
 		(*ReadRequest_AfterUuid)(nil),
 		(*ReadRequest_After)(nil),
+		(*ReadRequest_Newest)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -1982,7 +2126,7 @@ func file_gotapi_relay_v1_relay_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_relay_v1_relay_proto_rawDesc), len(file_gotapi_relay_v1_relay_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
