@@ -168,13 +168,13 @@ func (s *historysvc) add(name string, e *relayv1.Event) {
 	}
 	e.Prev, e.Link = g.at.Link, g.at.Link*31+17
 	if e.Kind == relayv1.EventKind_EVENT_KIND_RECALL {
-		g.at.Recalls++
+		g.at.Changes++
 	} else {
 		g.at.Seq++
 	}
-	e.Seq, e.Recalls = g.at.Seq, 0
+	e.Seq, e.Changes = g.at.Seq, 0
 	if e.Kind == relayv1.EventKind_EVENT_KIND_RECALL {
-		e.Recalls = g.at.Recalls
+		e.Changes = g.at.Changes
 	}
 	g.at.Link = e.Link
 	g.events = append(g.events, e)
@@ -318,7 +318,7 @@ func (g *record) after(at *relayv1.Position) []*relayv1.Event {
 }
 
 func clone(p *relayv1.Position) *relayv1.Position {
-	return &relayv1.Position{Epoch: p.Epoch, Seq: p.Seq, Recalls: p.Recalls, Link: p.Link}
+	return &relayv1.Position{Epoch: p.Epoch, Seq: p.Seq, Changes: p.Changes, Link: p.Link}
 }
 
 func (s *historysvc) Read(_ context.Context, r *relayv1.ReadRequest) (*relayv1.ReadResponse, error) {
