@@ -142,7 +142,7 @@ func (c *Config) serveRelay(ctx context.Context, relay relayv1.RelayServiceServe
 // announce logs who may reach the service.
 func (c *Config) announce(ctx context.Context, authorizer *access.Authorizer, addr net.Addr, log *slog.Logger) {
 	if authorizer.Open() && (authorizer.ChecksServices() || c.TLS.CA != "") {
-		log.InfoContext(ctx, "only services with our credential have access", "address", addr.String())
+		log.InfoContext(ctx, "only services with the service token or a client certificate have access", "address", addr.String())
 		return
 	}
 	authorizer.Announce(ctx, addr)

@@ -89,7 +89,7 @@ func (s *Service) GetStatus(ctx context.Context, _ *adminv1.GetStatusRequest) (*
 	case errors.Is(err, history.ErrUnavailable):
 		response.Store = nil
 		for _, a := range alarm.Of("history service "+s.fleet.Host(), alarm.Alarm{Name: alertRedisDown, Text: err.Error() +
-			": bring Redis back, or fail over; never start an empty one in its place"}) {
+			": restart Redis or fail over; never replace it with an empty one"}) {
 			raise(response, a)
 		}
 	case err != nil:
@@ -208,6 +208,6 @@ func (s *Service) Purge(ctx context.Context, r *adminv1.PurgeRequest) (*adminv1.
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	s.log.WarnContext(ctx, "a group was purged", "group", g, "messages", n, "caller", access.FromContext(ctx).Name())
+	s.log.WarnContext(ctx, "group purged", "group", g, "messages", n, "caller", access.FromContext(ctx).Name())
 	return &adminv1.PurgeResponse{Messages: int64(n)}, nil
 }

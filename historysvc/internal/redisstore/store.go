@@ -70,13 +70,13 @@ func (o *Options) setDefaults() error {
 	case history.Retention != 0 && history.Retention < time.Millisecond:
 		return errors.New("the retention must be at least 1 ms, or 0")
 	case history.Archive < 0:
-		return errors.New("the archive cannot keep less than 0 entries")
+		return errors.New("the archive must not be negative")
 	case conn.Acks.Replicas < 0 && conn.Acks.Replicas != AllReplicas:
-		return errors.New("acks cannot wait for less than 0 replicas")
+		return errors.New("the number of replicas that acks wait for must not be negative")
 	case conn.Acks.Timeout != 0 && conn.Acks.Timeout < time.Millisecond:
-		return errors.New("acks must have at least 1 ms to wait")
+		return errors.New("the timeout of acks must be at least 1 ms")
 	case conn.Embedded && conn.Acks.Wanted():
-		return errors.New("the embedded store has no replicas and no disk that acks could wait for")
+		return errors.New("the embedded store has no replicas or disk for acks to wait for")
 	case history.DedupeLimit < history.Cap:
 		return errors.New("the deduplication limit must not be below the cap")
 	}

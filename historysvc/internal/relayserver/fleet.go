@@ -105,7 +105,7 @@ func (f *fleet) alarms(now time.Time) []alarm.Alarm {
 	if f.refused == "" || now.Sub(f.refusedAt) > refusedLately {
 		return nil
 	}
-	return []alarm.Alarm{{Name: alertVersions, Text: "an edge is refused: " + f.refused}}
+	return []alarm.Alarm{{Name: alertVersions, Text: "an edge was refused: " + f.refused}}
 }
 
 // end forgets a stream.

@@ -51,7 +51,7 @@ func New(conn *redisconn.Conn, log *slog.Logger, reg prometheus.Registerer) *Ado
 		conn: conn, log: log,
 		adopt:     conn.Script(adoptSource, redisconn.Writes),
 		erase:     conn.Script(eraseSource, redisconn.Writes),
-		adopted:   metric.In(reg).Counter("gotapi_history_adopted_total", "Lists that were there before this service and have been adopted."),
+		adopted:   metric.In(reg).Counter("gotapi_history_adopted_total", "Lists of an older server that this service has adopted."),
 		semaphore: make(chan struct{}, parallel),
 	}
 }

@@ -50,7 +50,7 @@ func New(conn *redisconn.Conn, log *slog.Logger, reg prometheus.Registerer) *Bus
 	return &Bus{
 		conn: conn, log: log,
 		stats: &metrics{
-			resubscribed: in.Counter("gotapi_history_bus_reconnects_total", "Subscription connections that had to be opened again."),
+			resubscribed: in.Counter("gotapi_history_bus_reconnects_total", "Subscription connections that were reopened."),
 			malformed:    in.Counter("gotapi_history_bus_malformed_total", "Bus messages that could not be decoded."),
 		},
 		wake:       make(chan struct{}, 1),

@@ -50,18 +50,18 @@ var reasons = []struct {
 	reason reason
 	advice string
 }{
-	{"MISCONF ", reasonMisconf, "it cannot save its file, and refuses writes (MISCONF): free its disk; the next BGSAVE that succeeds ends it"},
-	{"OOM ", reasonOOM, "it is at maxmemory, and refuses writes (OOM): see gotapi groups --sort bytes, then gotapi ttl or gotapi purge, or give it more memory"},
+	{"MISCONF ", reasonMisconf, "it cannot save its data, and refuses writes (MISCONF): free space on its disk; writes work again after a successful BGSAVE"},
+	{"OOM ", reasonOOM, "it is at maxmemory, and refuses writes (OOM): raise maxmemory, or find large groups with gotapi groups --sort bytes and use gotapi ttl or gotapi purge"},
 	{"NOPERM ", reasonNoPerm, adviceNoPerm},
 	{"ACL failure in script", reasonNoPerm, adviceNoPerm},
 	{"The user executing the script", reasonNoPerm, adviceNoPerm},
-	{"WRONGPASS ", reasonWrongPass, "the password is wrong (WRONGPASS): correct -redis-password-file, which needs no restart"},
-	{"NOAUTH ", reasonNoAuth, "it wants a password (NOAUTH): write it into -redis-password-file"},
-	{"READONLY ", reasonReadOnly, "it is a replica (READONLY): the address must lead to the master"},
-	{maxClients, reasonMaxClients, "it takes no more connections (max number of clients): raise maxclients, or find what holds them with CLIENT LIST"},
+	{"WRONGPASS ", reasonWrongPass, "the password is wrong (WRONGPASS): correct the file of -redis-password-file; no restart is needed"},
+	{"NOAUTH ", reasonNoAuth, "it requires a password (NOAUTH): write it into the file of -redis-password-file"},
+	{"READONLY ", reasonReadOnly, "it is a replica (READONLY): point -redis to the master"},
+	{maxClients, reasonMaxClients, "it accepts no more connections (max number of clients): raise maxclients, or find their owners with CLIENT LIST"},
 }
 
-const adviceNoPerm = "its user may not run a command that the service needs (NOPERM): ACL LOG names it, docs/redis.md has the rights"
+const adviceNoPerm = "its user may not run a command that the service requires (NOPERM): ACL LOG names the command, docs/redis.md lists the rights"
 
 func reasonOf(err error) reason {
 	text := err.Error()
@@ -124,11 +124,11 @@ func (c *Conn) Refusals() (advice []string) {
 // registerPool exports what the driver keeps.
 func registerPool(client redis.UniversalClient, reg prometheus.Registerer) {
 	in := metric.In(reg)
-	in.GaugeFunc("gotapi_history_redis_connections", "Connections to Redis, subscriptions apart.",
+	in.GaugeFunc("gotapi_history_redis_connections", "Connections to Redis, except subscriptions.",
 		func() float64 { return float64(client.PoolStats().TotalConns) })
-	in.GaugeFunc("gotapi_history_redis_connections_idle", "Connections to Redis that are not in use.",
+	in.GaugeFunc("gotapi_history_redis_connections_idle", "Idle connections to Redis.",
 		func() float64 { return float64(client.PoolStats().IdleConns) })
-	in.CounterFunc("gotapi_history_redis_pool_timeouts_total", "Times that no connection to Redis became free in time.",
+	in.CounterFunc("gotapi_history_redis_pool_timeouts_total", "Timeouts while waiting for a free connection to Redis.",
 		func() float64 { return float64(client.PoolStats().Timeouts) })
 }
 
@@ -192,7 +192,7 @@ func (o observer) follow(ctx context.Context, kind CallKind) (end func(error)) {
 	_, span := o.tracer.Start(ctx, "redis "+string(kind), trace.WithSpanKind(trace.SpanKindClient))
 	return func(err error) {
 		if err != nil && OutcomeOf(err) != Done {
-			span.SetStatus(otelcodes.Error, "redis gave no usable answer")
+			span.SetStatus(otelcodes.Error, "redis call failed")
 		}
 		span.End()
 	}
@@ -244,7 +244,7 @@ func (f *failureLog) report(ctx context.Context, kind CallKind, err error) {
 	defer f.mu.Unlock()
 	f.since++
 	if now := time.Now(); now.Sub(f.last) >= reportEvery {
-		f.log.WarnContext(ctx, "redis gives no usable answer", "kind", kind, "error", err, "failures", f.since)
+		f.log.WarnContext(ctx, "redis call failed", "kind", kind, "error", err, "failures", f.since)
 		f.last, f.since = now, 0
 	}
 }

@@ -23,7 +23,7 @@ func (c *Conn) RequireCommands(ctx context.Context, commands [][]any) error {
 		return c.unusable(err)
 	}
 	if denied.Len() > 0 {
-		return fmt.Errorf("redis refuses us: the user may not run, on our keys and channels: %s (docs/redis.md)", strings.Join(denied.Rest(), ", "))
+		return fmt.Errorf("redis refused access: the user may not run these commands on the service's keys and channels: %s (docs/redis.md)", strings.Join(denied.Rest(), ", "))
 	}
 	return nil
 }

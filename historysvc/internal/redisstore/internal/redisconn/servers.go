@@ -14,7 +14,7 @@ import (
 // Errors of connections that are not made.
 var (
 	errNoMaster      = errors.New("redis is a replica that has lost its master")
-	errServerChanged = errors.New("redis has become another server meanwhile")
+	errServerChanged = errors.New("redis is another server now")
 )
 
 // connections are all open connections of a Conn, subscriptions included. They are
@@ -126,7 +126,7 @@ func newWatcher(conns *connections, info map[string]string, log *slog.Logger) *w
 		conns: conns, now: serverOf(info), log: log,
 		changed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gotapi_history_redis_server_changes_total",
-			Help: "Times that the address of Redis led to another server, or to one whose role had changed.",
+			Help: "Times that the address of Redis pointed to another server, or to one with another role.",
 		}),
 	}
 }
@@ -147,7 +147,7 @@ func (w *watcher) see(ctx context.Context, info map[string]string) {
 	w.now = serverOf(info)
 	if w.now != before {
 		w.changed.Inc()
-		w.log.WarnContext(ctx, "redis is another server, or its role has changed: connecting again",
+		w.log.WarnContext(ctx, "redis is another server or has another role, reconnecting",
 			"run_id", w.now.runID, "role", info["role"])
 	}
 	if refused := w.conns.refuse(refusal); refused || w.now != before {
