@@ -89,7 +89,7 @@ func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 		"groups --url ftp://x":          `scheme "ftp" is not one of http, https, ws, wss, grpc, grpcs`,
 		"groups --url 127.0.0.1":        "--url: not a URL",
 		"groups --url grpcx://h:1":      `scheme "grpcx" is not one of http, https, ws, wss, grpc, grpcs`,
-		"groups --url http://h/?room":   "a path if a proxy has put the server under one",
+		"groups --url http://h/?room":   "or end in the path that a proxy serves it under",
 		"groups --url grpc://h/room":    "a gRPC URL is only grpc://host:port",
 		"groups --timeout 0s":           "--timeout: must be above 0",
 		"groups --ca-file /nonexistent": "--ca-file: open /nonexistent",
@@ -231,7 +231,7 @@ func TestAnAnswerOfAnotherProgramIsNoRefusal(t *testing.T) {
 			_, _ = w.Write([]byte("<!doctype html>"))
 		}))
 		got := gotapi(t.Context(), nil, "", "cancel", "/r", "u", "--timeout", "300ms", "--url", srv.URL)
-		if got.code != cli.ExitUnreachable || !strings.Contains(got.err, "not an answer of a gotapi-ws server") {
+		if got.code != cli.ExitUnreachable || !strings.Contains(got.err, "not an answer from a gotapi-ws server") {
 			t.Errorf("status %d: %+v, want exit code 3", status, got)
 		}
 		srv.Close()
