@@ -55,7 +55,7 @@ func (c answerCodec) Marshal(v any) (mem.BufferSlice, error) {
 		return c.CodecV2.Marshal(v)
 	}
 	message := a.message.(protobuf.Message)
-	a.message = nil // what is encoded need not be there twice
+	a.message = nil // the encoded message replaces it
 	pool := mem.DefaultBufferPool()
 	buf := pool.Get(protobuf.Size(message))
 	text, err := protobuf.MarshalOptions{UseCachedSize: true}.MarshalAppend((*buf)[:0], message)

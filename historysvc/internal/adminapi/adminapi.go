@@ -103,8 +103,8 @@ func raise(response *adminv1.GetStatusResponse, a alarm.Alarm) {
 	response.Alarms = append(response.Alarms, &adminv1.Alarm{Name: a.Name, Text: a.Text})
 }
 
-// addStore adds the store, and what is wrong with it also if it returns an error. It
-// returns the edges that report members.
+// addStore adds the store and its alarms, even if it returns an error. It returns the edges
+// that report members.
 func (s *Service) addStore(ctx context.Context, response *adminv1.GetStatusResponse) ([]history.Edge, error) {
 	c, err := s.store.Condition(ctx)
 	for _, a := range c.Alarms {

@@ -26,7 +26,7 @@ import (
 // services reach the relay as well.
 type Authenticator struct {
 	authorizer *access.Authorizer
-	// Callers without a credential are services of ours (mutual TLS).
+	// Callers without a credential are trusted services (mutual TLS).
 	trustPeers bool
 	// Calls whose request has not come yet, by caller; those of our services are not
 	// counted. And health checks of callers without a credential, by address.
@@ -99,7 +99,7 @@ func (a *Authenticator) checkHealth(srv any, stream grpc.ServerStream, id *acces
 	return handler(srv, stream)
 }
 
-// Caller returns the key of the caller of ctx for quotas; "" for a service of ours.
+// Caller returns the key of the caller of ctx for quotas; "" for a trusted service.
 func Caller(ctx context.Context) string {
 	id := access.FromContext(ctx)
 	if id.Service() {

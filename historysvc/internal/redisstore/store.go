@@ -20,15 +20,15 @@ import (
 
 // The parts of Options.
 type (
-	// Connection says which Redis, and how to reach it.
+	// Connection is the address of Redis and how to connect to it.
 	Connection = redisconn.Options
 	// Login is how the service authenticates to Redis, and Redis to the service.
 	Login = redisconn.Login
-	// Acks are what a write needs before its sender gets the ack.
+	// Acks are the conditions on a write before its sender gets the ack.
 	Acks = redisconn.Acks
 	// Replicas is a number of replicas, or AllReplicas.
 	Replicas = redisconn.Replicas
-	// History says what groups keep.
+	// History configures what groups keep.
 	History = eventlog.Options
 )
 
@@ -108,7 +108,7 @@ var (
 	_ history.Admin    = (*Store)(nil)
 )
 
-// CheckURL returns what is wrong with the URL of Redis; it does no I/O.
+// CheckURL returns an error if the URL of Redis is invalid; it does no I/O.
 func CheckURL(url string) error { return redisconn.CheckURL(url) }
 
 // Open connects to Redis and checks that it can be used. Its errors are one
@@ -134,8 +134,8 @@ func Open(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Regis
 	}, nil
 }
 
-// Run works until ctx ends: it stores what is submitted, and l, which may be
-// nil, hears the bus. Publications that wait when ctx ends are refused.
+// Run runs the store until ctx ends: it stores publications, and passes events of the bus
+// to l unless that is nil. When ctx ends it refuses the publications that still wait.
 func (s *Store) Run(ctx context.Context, l history.Listener) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { s.conn.Run(ctx) })

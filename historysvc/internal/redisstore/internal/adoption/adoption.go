@@ -1,5 +1,5 @@
-// Package adoption takes over lists that were there before this service: those of
-// the old server, and of other programs.
+// Package adoption takes over lists that are older than this service: those of the old
+// server and of other programs.
 package adoption
 
 import (
@@ -31,7 +31,7 @@ var (
 const (
 	// How many lists are adopted at once.
 	parallel = 4
-	// How many elements of a list are looked at in one round trip.
+	// How many elements of a list one round trip reads.
 	chunk = 512
 )
 

@@ -82,7 +82,7 @@ func (a Acks) timeout() time.Duration {
 	}
 }
 
-// command waits for everything that its connection has written.
+// command returns the command that waits for all earlier writes of its connection.
 func (a Acks) command(replicas int) []any {
 	if a.Fsync {
 		return []any{"waitaof", 1, replicas, a.Timeout.Milliseconds()}
@@ -164,7 +164,7 @@ func (m *master) confirmsFsync() error {
 	return nil
 }
 
-// learn hears how many replicas the masters have. What is unknown stays as it was.
+// learn updates how many replicas the masters have. Unknown numbers stay as they were.
 func (c *confirmation) learn(masters []master) {
 	before, now := c.known.Load(), make(map[string]int, len(masters))
 	for _, m := range masters {

@@ -31,8 +31,8 @@ type Options struct {
 	// URL of Redis, see dial.
 	URL   string
 	Login Login
-	// Embedded says that the server is an imitation in this process, which cannot
-	// tell its version.
+	// Embedded means that the server is an imitation in this process, which does not
+	// report its version.
 	Embedded bool
 	// Wait is how long Open waits for a server that cannot be reached: one that is
 	// started together with us may need a moment.
@@ -63,8 +63,8 @@ type Conn struct {
 }
 
 var (
-	// Trying again may help: there is no Redis at that address yet, it loads its data,
-	// or its Cluster is being formed.
+	// A retry may help: no Redis is at that address yet, it is loading its data, or its
+	// Cluster is being formed.
 	errUnreachable = errors.New("redis cannot be reached")
 	errNoCluster   = errors.New("redis is not in cluster mode: use a URL with redis://")
 )

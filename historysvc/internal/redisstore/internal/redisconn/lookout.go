@@ -26,20 +26,20 @@ const (
 	modeCluster  = "cluster"
 )
 
-// unknownCount stands for a number of replicas that nobody tells at the moment.
+// unknownCount is an unknown number of replicas.
 const unknownCount = -1
 
-// master is what a master says of itself. Outside a Cluster it may be a replica, if the
-// URL leads to one.
+// master is what a master reports about itself. Outside a Cluster it may be a replica, if
+// the URL points to one.
 type master struct {
 	addr string
 	// INFO.
 	info map[string]string
 	// Replicas that it, its Sentinels or its Cluster know, also those that are down.
 	replicas int
-	// CONFIG GET appendfsync, if acks need it; "": it does not tell.
+	// CONFIG GET appendfsync, if acks need it; "": unknown.
 	appendfsync string
-	// What it says to WAITAOF, if acks need that.
+	// Its answer to WAITAOF, if acks need that.
 	waitaof error
 }
 

@@ -28,23 +28,23 @@ const (
 	CallCommand CallKind = "command" // anything else
 )
 
-// reason is why a round trip gave no usable answer: a value of the label reason.
+// reason is why a round trip failed: a value of the label reason.
 type reason string
 
 // The reasons. Each but the last is an error code of Redis.
 const (
-	reasonMisconf    reason = "misconf"     // it cannot save its file, and refuses writes
+	reasonMisconf    reason = "misconf"     // it cannot save its data, and refuses writes
 	reasonOOM        reason = "oom"         // it is out of memory, and refuses writes
 	reasonNoPerm     reason = "noperm"      // the user may not do that
 	reasonWrongPass  reason = "wrongpass"   // the password is wrong
-	reasonNoAuth     reason = "noauth"      // it wants a password
+	reasonNoAuth     reason = "noauth"      // it requires a password
 	reasonReadOnly   reason = "readonly"    // it is a replica
-	reasonMaxClients reason = "max_clients" // it takes no more connections
+	reasonMaxClients reason = "max_clients" // it accepts no more connections
 	reasonOther      reason = "other"       // there was no answer in time, or another one
 )
 
-// reasons are looked for in the texts of errors, as codes are. Advice is what an operator
-// is to do.
+// reasons are matched against the texts of errors, as codes are. Advice tells an operator
+// what to do.
 var reasons = []struct {
 	text   string
 	reason reason
@@ -107,11 +107,11 @@ func (m *metrics) count(kind CallKind, err error) {
 	m.seen[r].Store(time.Now().UnixNano())
 }
 
-// refusedLately is how long a refusal is worth an alarm.
+// refusedLately is how long a refusal raises an alarm.
 const refusedLately = time.Minute
 
-// Refusals says for what reasons Redis has refused calls within the last minute, and what
-// an operator is to do about each.
+// Refusals returns advice for operators on the refusals of Redis within the last minute, one
+// line for each reason.
 func (c *Conn) Refusals() (advice []string) {
 	for _, r := range reasons {
 		if time.Since(time.Unix(0, c.metrics.seen[r.reason].Load())) < refusedLately && !slices.Contains(advice, r.advice) {

@@ -10,9 +10,9 @@ import (
 //go:embed permissions.lua
 var permissionsSource string
 
-// RequireCommands returns an error that names the commands that the user may not
-// run, or that the server does not know. One that cannot be asked (before Redis 7) is
-// taken to allow all.
+// RequireCommands returns an error that names the commands that the user may not run or
+// the server does not know. Servers before Redis 7 cannot report permissions; it assumes
+// that they allow all commands.
 func (c *Conn) RequireCommands(ctx context.Context, commands [][]any) error {
 	var words []any
 	for _, command := range append(c.commands(), commands...) {

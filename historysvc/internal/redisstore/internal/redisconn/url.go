@@ -92,7 +92,7 @@ func readURL(rawURL string) (u *url.URL, mode string, err error) {
 	return u, mode, nil
 }
 
-// CheckURL returns what is wrong with the URL of Redis; it does no I/O.
+// CheckURL returns an error if the URL of Redis is invalid; it does no I/O.
 func CheckURL(rawURL string) error {
 	client, _, err := dial(rawURL, dialSettings{timeout: CallTimeout})
 	if err != nil {
@@ -120,7 +120,7 @@ func parseURL(raw string) (*url.URL, error) {
 	hosts := strings.Split(authority, ",")
 	u, err := url.Parse(scheme + "://" + user + hosts[0] + tail)
 	if err != nil || scheme != "unix" && strings.Contains(u.Path, "@") {
-		// What is wrong may be a part of the password.
+		// The invalid part may belong to the password.
 		return nil, errors.New("redis URL: malformed: percent-encode / ? # @ % and the like in a password; a port must be a number")
 	}
 	q, err := url.ParseQuery(u.RawQuery)
@@ -144,9 +144,9 @@ func skipsVerification(raw string) bool {
 	return skip != "" && skip != "false" && skip != "0"
 }
 
-// withoutValues is the error of go-redis about a URL in words of ours: its own quotes the
-// database number, or a parameter, which may be a part of a password that is not
-// percent-encoded. Names of parameters are shown only if go-redis has them.
+// withoutValues rewrites the error of go-redis about a URL. The original quotes the database
+// number or a parameter, which may be part of a password that is not percent-encoded. The
+// result names a parameter only if go-redis knows it.
 func withoutValues(u *url.URL, err error) error {
 	if db := strings.Trim(u.Path, "/"); u.Scheme != "unix" && db != "" {
 		if _, wrong := strconv.Atoi(db); wrong != nil {
