@@ -91,7 +91,7 @@ func count[N int | int64](n N, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// event writes what a listener hears.
+// event writes an event of a listener.
 func (p *printer) event(e gotapi.Event, at time.Time) error {
 	if p.asJSON {
 		r := record{Event: e.Kind.String(), Group: e.Group, UUID: e.UUID, At: &at}

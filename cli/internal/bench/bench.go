@@ -51,7 +51,7 @@ type Publisher interface {
 	Close()
 }
 
-// Listener hears a group.
+// Listener receives a group's events.
 type Listener interface {
 	Next(ctx context.Context) (gotapi.Event, error)
 	Close()
@@ -171,7 +171,7 @@ func (r *run) close() {
 	_ = all.Wait()
 }
 
-// connect opens all connections and waits until the listeners hear.
+// connect opens all connections and waits until the listeners are connected.
 func (r *run) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -216,13 +216,13 @@ func connected(ctx context.Context, l Listener) error {
 
 func (r *run) group(i int) string { return r.plan.Prefix + "/" + strconv.Itoa(i) }
 
-// uuid names a message: of which run, when it was due (nanoseconds after the
-// beginning), by which publisher, its number.
+// uuid returns the uuid of a message: the run, when the message was due (nanoseconds after
+// the beginning), its publisher and its number.
 func (r *run) uuid(due time.Time, publisher, n int) string {
 	return fmt.Sprintf("%s.%d.%d.%d", r.id, due.Sub(r.begin).Nanoseconds(), publisher, n)
 }
 
-// due reads when a message of this run was due.
+// due returns when the message with this uuid was due, if it is one of this run.
 func (r *run) due(uuid string) (time.Time, bool) {
 	id, rest, _ := strings.Cut(uuid, ".")
 	nanos, _, _ := strings.Cut(rest, ".")
@@ -261,7 +261,7 @@ func (r *run) listen(ctx context.Context, l Listener) {
 	}
 }
 
-// awaitDeliveries waits until everything acked was delivered, but not for long.
+// awaitDeliveries waits until every acked message was delivered, at most for grace.
 func (r *run) awaitDeliveries(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
