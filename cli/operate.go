@@ -398,8 +398,8 @@ func numbers(all []load) map[string]uint64 {
 	return seq
 }
 
-// rate fills in the rates. A group that was not there before began meanwhile; one whose
-// numbers fell began again.
+// rate sets the rates. It counts all messages of a new group, and none of a group whose
+// numbers fell because it began again.
 func rate(all []load, before map[string]uint64, seconds float64) {
 	if before == nil {
 		return

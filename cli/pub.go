@@ -22,8 +22,8 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
-// maxMessage bounds a message that is read from standard input or a file, bytes, as
-// the server does with -max-message-bytes at most.
+// maxMessage bounds a message from standard input or a file, bytes. It is the highest
+// -max-message-bytes of a server.
 const maxMessage = 1 << 20
 
 // pubFlags are those of `gotapi pub`.
@@ -99,7 +99,7 @@ func (a *app) runPub(ctx context.Context, f pubFlags, group string, messages []s
 	return err
 }
 
-// messages yields what is to be published: arguments, files, or lines.
+// messages yields the messages to publish: arguments, files, or lines.
 func (a *app) messages(ctx context.Context, f pubFlags, messages []string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for _, m := range messages {
@@ -278,7 +278,7 @@ type published struct {
 	Millis    float64 `json:"ms"`
 }
 
-// one publishes a packet and has its result written.
+// one publishes a packet and passes on a function that writes its result.
 func (p *publishing) one(ctx context.Context, data []byte, results chan<- func() error) error {
 	began := time.Now()
 	limited, cancel := p.app.limited(ctx)

@@ -129,7 +129,7 @@ func (a *app) runCancel(ctx context.Context, group string, uuids []string) error
 		if err == nil {
 			continue
 		}
-		if gotapi.CodeOf(err) == 0 { // the next would fare no better
+		if gotapi.CodeOf(err) == 0 { // the next would fail, too
 			return reportedError{err}
 		}
 		if failed == nil {

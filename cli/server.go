@@ -18,7 +18,7 @@ var (
 	errNoAnswer = errors.New("no answer within --timeout")
 )
 
-// requests is what HTTP and gRPC have in common; the clients' docs are its contract.
+// requests are the calls that HTTP and gRPC share. The clients' docs are their contract.
 type requests interface {
 	Publish(ctx context.Context, group string, packet []byte) (gotapi.Published, error)
 	History(ctx context.Context, group string, r gotapi.PageRequest) (gotapi.Page, error)
@@ -48,7 +48,7 @@ type publisher interface {
 	Close()
 }
 
-// server is what the URL names.
+// server is the server at the URL, over the transport of its scheme.
 type server struct {
 	requests
 	// listen begins after the message with the uuid after, or now if that is "".

@@ -21,7 +21,7 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 )
 
-// envPrefix and the name of a global flag make the name of its variable.
+// envPrefix begins the names of the environment variables of global flags.
 const envPrefix = "GOTAPI_"
 
 // settings are the flags that every command has. A flag beats its variable.

@@ -56,8 +56,8 @@ func (a *app) sub() *cobra.Command {
 	return c
 }
 
-// listen writes what happens in a group until it is enough, after as many packets
-// as have been shown already.
+// listen writes the events of a group until f says to end. shown is how many packets were
+// written before.
 func (a *app) listen(ctx context.Context, s *server, group string, f listenFlags, shown int) error {
 	l, err := s.listen(group, f.after)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/gotapi/gotapi-ws/cli/internal/terminal"
 )
 
-// tokenFlags are what `gotapi token` and `gotapi token inspect` have in common: what the
-// server is set to.
+// tokenFlags are the flags that `gotapi token` and `gotapi token inspect` share: settings of
+// the server.
 type tokenFlags struct {
 	secretFile, keyFile string
 	issuer, claim       string

@@ -1,4 +1,4 @@
-// Package adminapi serves gotapi.admin.v1.AdminService, what operators ask, to internal
+// Package adminapi serves gotapi.admin.v1.AdminService, the API for operators, to internal
 // services and to the edges' REST interface. It checks requests and the caller's rights,
 // converts, and leaves the rest to the store.
 package adminapi
