@@ -43,7 +43,7 @@ func Parse(fs *flag.FlagSet, args []string) error {
 
 // parseCommandLine reads the part of the settings that says where the rest is.
 func parseCommandLine(fs *flag.FlagSet, args []string) error {
-	fs.String(configFlag, "", "`path` of a YAML file with settings, one \"flag: value\" a line")
+	fs.String(configFlag, "", "`path` of a YAML file with settings, one \"flag: value\" per line")
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
 	defer explainErrors(fs)()

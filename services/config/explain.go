@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"flag"
+	"log/slog"
 	"time"
 )
 
@@ -37,13 +38,11 @@ func (e explaining) Set(s string) error {
 	if wanted != "" { // package flag has set it to 0, which may be wrong once more
 		_ = e.Value.Set(before)
 	}
-	switch err.Error() { // package flag keeps its errors to itself
-	case "parse error":
-		if wanted != "" {
-			return errors.New("not " + wanted)
-		}
-	case "value out of range":
-		return errors.New("too large a number")
+	switch {
+	case err.Error() == "value out of range": // package flag keeps its errors to itself
+		return errors.New("the number is too large")
+	case wanted != "":
+		return errors.New("not " + wanted)
 	}
 	return err
 }
@@ -59,11 +58,13 @@ func wantedBy(v flag.Value) string {
 	case int, int64:
 		return "a whole number"
 	case uint, uint64:
-		return "a whole number from 0 on"
+		return "a whole number of 0 or more"
 	case float64:
 		return "a number"
 	case bool:
 		return "true or false"
+	case *slog.Level:
+		return "debug, info, warn or error"
 	}
 	return ""
 }

@@ -116,7 +116,7 @@ func (p *Process) setLevel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.Level.Set(level)
-	p.Log.WarnContext(r.Context(), "the log level was set", "level", level, "by", r.RemoteAddr)
+	p.Log.WarnContext(r.Context(), "log level set", "level", level, "by", r.RemoteAddr)
 	fmt.Fprintln(w, level)
 }
 

@@ -116,7 +116,7 @@ func (p Program[S]) main(ctx context.Context, s *settings[S], stdout, stderr io.
 		check = s.validate
 	}
 	if err := check(); err != nil {
-		return p.badSettings(err, stderr)
+		return p.badSettings(s, err, stderr)
 	}
 	if *s.probe {
 		return p.probe(ctx, s.own, stderr)
@@ -131,8 +131,12 @@ func exitCode(err error) int {
 	return ExitOK
 }
 
-func (p Program[S]) badSettings(err error, stderr io.Writer) int {
-	fmt.Fprintf(stderr, "%s: %v (%s -h explains the settings)\n", p.Name, err, p.Name)
+func (p Program[S]) badSettings(s *settings[S], err error, stderr io.Writer) int {
+	hint := ""
+	if s.validate() != nil { // the help says nothing about the content of files
+		hint = fmt.Sprintf(" (%s -h lists the settings)", p.Name)
+	}
+	fmt.Fprintf(stderr, "%s: %v%s\n", p.Name, err, hint)
 	return ExitUsage
 }
 

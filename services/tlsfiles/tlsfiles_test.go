@@ -159,7 +159,7 @@ func TestRefusalIsReportedOnBothSides(t *testing.T) {
 		}
 	}
 	// The alert says "certificate required", unless a reset of the connection overtakes it.
-	if !strings.Contains(lines.String(), "a tls handshake failed") {
+	if !strings.Contains(lines.String(), "tls handshake failed") {
 		t.Errorf("the client's log does not tell: %s", lines.String())
 	}
 }

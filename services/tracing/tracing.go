@@ -37,9 +37,9 @@ type Config struct {
 // RegisterFlags defines -trace-endpoint and -trace-ratio.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Endpoint, "trace-endpoint", "",
-		"`URL` of an OpenTelemetry collector (OTLP over gRPC), as http://127.0.0.1:4317; https with TLS; none: no tracing")
+		"`URL` of an OpenTelemetry collector (OTLP over gRPC), such as http://127.0.0.1:4317; https: TLS; if unset, off")
 	fs.Float64Var(&c.Ratio, "trace-ratio", 0.01,
-		"`share` of publications and requests that are traced, 0 to 1; a request with a header traceparent\nsays so itself; at most 100 traces begin in a second")
+		"`share` of publications and requests to trace, 0 to 1; a traceparent header decides for its request;\nat most 100 traces begin per second")
 }
 
 // Validate checks the settings. Its error is one line.
@@ -79,7 +79,7 @@ func Start(ctx context.Context, c Config, service, version string, log *slog.Log
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		if err := provider.Shutdown(ctx); err != nil {
-			log.WarnContext(ctx, "the last spans were not sent", "error", err)
+			log.WarnContext(ctx, "cannot send the last spans", "error", err)
 		}
 	}, nil
 }
