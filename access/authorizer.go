@@ -44,7 +44,7 @@ func New(cfg Config, log *slog.Logger) (*Authorizer, error) {
 	}
 	if cfg.JWKSURL != "" {
 		if strings.HasPrefix(cfg.JWKSURL, "http://") {
-			log.Warn("keys of tokens are fetched without TLS: others on the network can replace them")
+			log.Warn("keys of tokens come without TLS: others on the network can replace them")
 		}
 		a.remote = newRemoteKeys(&a.cfg, log, a.tokens.clear)
 	}
@@ -154,7 +154,7 @@ func (a *Authorizer) identifyToken(ctx context.Context, token string) (*Identity
 		return nil, err
 	}
 	if id, err = a.rules.identity(claims, &a.state.Load().policy.Authenticated, a.cfg.RecallWindow); err != nil {
-		a.log.DebugContext(ctx, "a token has a valid signature, but claims that cannot be used", "error", err)
+		a.log.DebugContext(ctx, "token with a valid signature has unusable claims", "error", err)
 		return nil, err
 	}
 	a.tokens.put(hash, id, generation)

@@ -79,7 +79,7 @@ func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 		"token inspect gotapi_x":             "this is an API key",
 		"token --secret-file /nonexistent":   "--secret-file: open /nonexistent",
 		"token --key-file /nonexistent":      "--key-file: open /nonexistent",
-		"token --key-file /dev/null":         "--key-file: /dev/null: no key that can be used",
+		"token --key-file /dev/null":         "--key-file: /dev/null: no usable key",
 		"token --key-file a --secret-file b": "exclude each other",
 		"token --key-file a --for 1ms":       "--for: less than 1s",
 		"token --key-file a --claim=":        "--claim: is empty",

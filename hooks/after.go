@@ -98,7 +98,7 @@ func (a *After) tellAll(ctx context.Context) {
 		if err := a.deliver(ctx, batch); err != nil {
 			result = "failed"
 			if ctx.Err() == nil {
-				a.log.WarnContext(ctx, "hook after publishing was not notified", "packets", len(batch), "error", err)
+				a.log.WarnContext(ctx, "notify the hook after publishing failed", "packets", len(batch), "error", err)
 			}
 		}
 		a.metrics.delivered.WithLabelValues(result).Add(float64(len(batch)))

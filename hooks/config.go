@@ -42,14 +42,14 @@ const minSecretBytes = 24
 
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
-	fs.StringVar(&c.BeforeURL, "hook-before-url", "", "`URL` of the webhook that allows, denies or rewrites packets before they are published")
-	fs.StringVar(&c.AfterURL, "hook-after-url", "", "`URL` of the webhook that is notified of published packets")
-	fs.StringVar(&c.SecretFile, "hook-secret-file", "", "`path` of the secret that requests of hooks are signed with, at least 24 bytes;\none that begins with whsec_ is base64")
-	fs.StringVar(&c.CA, "hook-ca", "", "`path` of the authorities for the certificates of hooks, PEM; none: those of this machine")
-	fs.DurationVar(&c.Timeout, "hook-timeout", time.Second, "how long a packet may wait for -hook-before-url")
-	fs.StringVar(&c.OnFailure, "hook-on-failure", failDeny, "what becomes of a packet when -hook-before-url does not answer: deny or allow")
-	fs.IntVar(&c.Concurrency, "hook-concurrency", 64, "most packets that are asked about at one time")
-	fs.IntVar(&c.Queue, "hook-queue", 1024, "most packets that wait for their turn to be asked about")
+	fs.StringVar(&c.BeforeURL, "hook-before-url", "", "`URL` of the webhook that allows, denies or rewrites packets before publishing")
+	fs.StringVar(&c.AfterURL, "hook-after-url", "", "`URL` of the webhook to notify of published packets")
+	fs.StringVar(&c.SecretFile, "hook-secret-file", "", "`path` of a file with the secret that signs requests to hooks, at least 24 bytes;\na secret that begins with whsec_ is base64")
+	fs.StringVar(&c.CA, "hook-ca", "", "`path` of a PEM file with the CAs of the certificates of hooks; if unset, the system's CAs")
+	fs.DurationVar(&c.Timeout, "hook-timeout", time.Second, "maximum time that a packet waits for -hook-before-url")
+	fs.StringVar(&c.OnFailure, "hook-on-failure", failDeny, "`verdict` on a packet when -hook-before-url does not answer: deny or allow")
+	fs.IntVar(&c.Concurrency, "hook-concurrency", 64, "maximum number of concurrent requests to -hook-before-url")
+	fs.IntVar(&c.Queue, "hook-queue", 1024, "maximum number of packets that wait for a request to -hook-before-url")
 }
 
 // Shared reports whether a flag of that name is one of RegisterFlags: programs of
@@ -106,7 +106,7 @@ func parseSecret(secret []byte) ([]byte, error) {
 		}
 	}
 	if len(secret) < minSecretBytes {
-		return nil, fmt.Errorf("a secret of %d bytes: at least %d are needed", len(secret), minSecretBytes)
+		return nil, fmt.Errorf("the secret has %d bytes: use at least %d", len(secret), minSecretBytes)
 	}
 	return secret, nil
 }

@@ -21,7 +21,7 @@ const contentTypeForm = "application/x-www-form-urlencoded"
 var errTooLarge = errors.New("the body is too large")
 
 // errEncoded means that the body is compressed, which nothing here undoes.
-var errEncoded = errors.New("the body has a Content-Encoding: send it as it is")
+var errEncoded = errors.New("the body has a Content-Encoding: send it without one")
 
 // isEncoded reports whether the body of r is not as it is.
 func isEncoded(r *http.Request) bool {

@@ -42,9 +42,9 @@ const (
 )
 
 var (
-	errNowhere    = errors.New("there is no other history service")
-	errNoResults  = errors.New("publications that may not be written twice got no results in time")
-	errStreamOver = errors.New("the stream is over")
+	errNowhere    = errors.New("no other history service")
+	errNoResults  = errors.New("no results in time for publications that cannot be repeated")
+	errStreamOver = errors.New("stream ended")
 )
 
 // stay serves l, and the streams that it moves to. It returns the last one when that
@@ -90,7 +90,7 @@ func (c *Client) ask(l *link) {
 func (c *Client) logMove(ctx context.Context, to *link, err error) {
 	if err != nil {
 		c.metrics.moves[false].Inc()
-		c.log.InfoContext(ctx, "relay stays where it is: the move to another history service failed", "error", err)
+		c.log.InfoContext(ctx, "move the relay to another history service: keep the present one", "error", err)
 		return
 	}
 	c.metrics.moves[true].Inc()
