@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Announce says in one line of the log how open a service is that listens there.
+// Announce logs one line about who may do what on a service that listens there.
 func (a *Authorizer) Announce(ctx context.Context, listens net.Addr) {
 	s := a.state.Load()
 	if a.open == nil {

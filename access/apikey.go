@@ -100,8 +100,8 @@ func (all apiKeys) identify(presented string, now time.Time) (*Identity, error) 
 	return found, nil
 }
 
-// NewAPIKey draws a key of 256 bits and returns it with what to put into the
-// file of API keys: the key itself is not kept anywhere.
+// NewAPIKey returns a random key of 256 bits, and its entry for the file of API keys. The
+// entry has only a hash of the key.
 func NewAPIKey(name string) (key, entry string) {
 	key = keyPrefix + rand.Text() + rand.Text()
 	hash := sha256.Sum256([]byte(key))

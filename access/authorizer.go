@@ -67,7 +67,7 @@ func (a *Authorizer) use(s *state) {
 // Open reports whether access is not checked.
 func (a *Authorizer) Open() bool { return a.open != nil }
 
-// Cookie is the name of the cookie that may carry a token; "": none.
+// Cookie returns the name of the cookie that may carry a token; "": none.
 func (a *Authorizer) Cookie() string { return a.cfg.Cookie }
 
 // Run keeps what the Authorizer knows current until ctx ends.
@@ -132,7 +132,7 @@ func (a *Authorizer) Service(credential string) *Identity {
 	return nil
 }
 
-// ServiceToken is what this service shows others of ours; "" if there is none.
+// ServiceToken returns the token that this service presents to others of ours; "": none.
 func (a *Authorizer) ServiceToken() string {
 	if all := a.state.Load().serviceTokens; len(all) > 0 {
 		return all[0]

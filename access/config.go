@@ -20,8 +20,8 @@ type Config struct {
 	// File with the authorities, PEM, that must have issued its certificate; "": the
 	// machine's.
 	JWKSCA string
-	// What tokens must say; "" is not checked. Audiences have commas between them,
-	// and one of them is enough.
+	// Required iss and aud of tokens; "" is not checked. Audience is comma-separated; one
+	// of its values is enough.
 	Issuer, Audience string
 	// How much clocks may differ.
 	Leeway time.Duration

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// minSecretBytes is what RFC 7518 asks of keys for HS256.
+	// minSecretBytes is the minimum of RFC 7518 for HS256.
 	minSecretBytes = 32
 	minRSABits     = 2048
 	// maxKeys bounds what one source may bring, and so the tries for one token.
@@ -84,7 +84,7 @@ func (r keyring) candidates(alg, id string) (found []jwt.VerificationKey) {
 	return found
 }
 
-// has reports whether there is a key of that id.
+// has reports whether r has a key of that id.
 func (r keyring) has(id string) bool {
 	return slices.ContainsFunc(r, func(k key) bool { return k.id == id })
 }

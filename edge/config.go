@@ -37,7 +37,7 @@ const (
 type Config struct {
 	// Address of HTTP and WebSockets.
 	Listen string
-	// Path under which all of the server's paths are, such as "/chat"; "": none.
+	// Prefix of all paths of the server, such as "/chat"; "": none.
 	BasePath string
 	// Target of the history services, as historyconn.Dial understands it.
 	History string
@@ -68,15 +68,15 @@ type Config struct {
 	UpgradeRate float64
 	// Bound of HTTP requests under way.
 	MaxRequests int
-	// Bytes of pages of history that are kept; 0: none are.
+	// Size of the cache of history pages, bytes; 0: none.
 	PageCache int
 	// Of one client, user or group.
 	Limits Limits
-	// Whether the end of each WebSocket is worth a line in the log.
+	// Log the end of each WebSocket.
 	LogConnections bool
 	// How long HTTP connections without a request are kept.
 	IdleTimeout time.Duration
-	// Over how long members are disconnected when the edge stops.
+	// Time over which members are disconnected when the edge stops.
 	Drain time.Duration
 
 	// Files with the certificate chain and its key; both or none.
@@ -86,7 +86,7 @@ type Config struct {
 	// Address of plain HTTP that redirects to Listen; "": none.
 	RedirectHTTP string
 
-	// Who may do what.
+	// Rights of callers.
 	Access access.Config
 	// Webhooks before and after publishing.
 	Hooks hooks.Config
@@ -152,7 +152,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		"max-message-bytes", "member-queue-bytes", "max-connections", "upgrade-rate", "log-connections")
 }
 
-// Validate returns everything that is wrong with the settings: config.Errors.
+// Validate returns the problems of the settings: config.Errors.
 func (c *Config) Validate() error {
 	var wrong config.Errors
 	check := wrong.Check
@@ -191,8 +191,7 @@ func (c *Config) Validate() error {
 	return wrong.Err()
 }
 
-// CheckFiles returns everything that is wrong with the files that the settings name:
-// config.Errors.
+// CheckFiles returns the problems of the files that the settings name: config.Errors.
 func (c *Config) CheckFiles() error {
 	var wrong config.Errors
 	_, err := c.secrets()

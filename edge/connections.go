@@ -18,8 +18,8 @@ import (
 
 // bounds bound the TCP connections that are open over all listeners: all of them
 // together, so that file descriptors are left for operations, and those of one address.
-// Connections that are too many of an address are closed at once. When there are too many
-// together, one that serves no request gives way.
+// A new connection beyond the limit of its address is closed at once. Beyond the common limit,
+// a connection that serves no request gives way.
 type bounds struct {
 	// 0: no limit.
 	most int

@@ -14,18 +14,18 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 )
 
-// Config is what hooks can be told. The zero Config has none.
+// Config holds the settings of hooks. The zero Config has no hooks.
 type Config struct {
-	// URLs of the webhooks; "": there is none.
+	// URLs of the webhooks; "": none.
 	BeforeURL, AfterURL string
-	// File with the secret that requests are signed with; "": they are not.
+	// File with the secret that signs requests; "": requests are not signed.
 	SecretFile string
 	// File with the authorities, PEM, that must have issued the certificates of the
 	// webhooks; "": the machine's.
 	CA string
 	// How long a packet may wait for the answer, its turn included.
 	Timeout time.Duration
-	// "deny" or "allow": what becomes of a packet when there is no answer.
+	// Verdict on a packet without an answer: "deny" or "allow".
 	OnFailure string
 	// How many packets are asked about at one time, and how many more may wait.
 	Concurrency, Queue int
@@ -37,7 +37,7 @@ const (
 	failAllow = "allow"
 )
 
-// minSecretBytes is what Standard Webhooks asks for.
+// minSecretBytes is the minimum of Standard Webhooks.
 const minSecretBytes = 24
 
 // RegisterFlags defines the flags, with their defaults.
@@ -71,7 +71,7 @@ func (c *Config) Check(check func(ok bool, format string, args ...any)) {
 	check(c.Queue >= 0 && c.Queue <= 1_000_000, "-hook-queue: not from 0 to 1000000")
 }
 
-// CheckFiles reads the secret and the authorities and says what is wrong with them.
+// CheckFiles returns an error if the file of the secret or of the authorities is invalid.
 func (c *Config) CheckFiles() error {
 	_, err := c.credentials(nil)
 	return err

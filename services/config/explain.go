@@ -7,9 +7,8 @@ import (
 	"time"
 )
 
-// explainErrors makes the flags of fs say what they expect when they are given
-// something else, and keep the value that they had; package flag says "parse error"
-// alone. It returns what undoes that.
+// explainErrors makes the flags of fs name the kind of value that they expect, where
+// package flag only says "parse error", and keep their value on an error. undo undoes it.
 func explainErrors(fs *flag.FlagSet) (undo func()) {
 	fs.VisitAll(func(f *flag.Flag) {
 		if _, ok := f.Value.(*action); !ok {
@@ -50,7 +49,7 @@ func (e explaining) Set(s string) error {
 // IsBoolFlag makes "-x" mean "-x=true" where that is so for the value itself.
 func (e explaining) IsBoolFlag() bool { return isBool(e.Value) }
 
-// wantedBy is what v can be set to; "": unknown.
+// wantedBy describes the values of v; "": unknown.
 func wantedBy(v flag.Value) string {
 	switch Get(v).(type) {
 	case time.Duration:

@@ -54,8 +54,8 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Start returns what makes tracers, and what sends the last spans at the end.
-// Both are nil when tracing is off.
+// Start returns the provider of tracers, and a function that sends the last spans and stops
+// it. Both are nil when tracing is off.
 func Start(ctx context.Context, c Config, service, version string, log *slog.Logger) (_ trace.TracerProvider, stop func(), err error) {
 	if c.Endpoint == "" {
 		return nil, nil, nil

@@ -89,7 +89,7 @@ type (
 )
 
 // reportStatus asks a history service and, meanwhile, all processes that the edge knows.
-// That no history service answers is an alarm, not an error: somebody asks because
+// If no history service answers, that is an alarm, not an error: operators ask because
 // something is wrong.
 func (h *Handler) reportStatus(ctx context.Context, r *adminv1.GetStatusRequest, opts ...grpc.CallOption) (*statusReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, servicesTimeout)

@@ -17,7 +17,7 @@ const (
 	causeTimeout = time.Second
 )
 
-// watchOutages logs that there is no history service, and that there is one again, until
+// watchOutages logs the beginning and the end of times without a history service, until
 // ctx ends. Opening a stream waits for a connection and so has no error to log.
 func (c *Client) watchOutages(ctx context.Context) {
 	tick := time.NewTicker(time.Second)

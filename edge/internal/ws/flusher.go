@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// A worker takes so many Outboxes at a time: about a tenth of a millisecond
-	// of work, after which others are looked at.
+	// The number of Outboxes that a worker takes at a time: about a tenth of a
+	// millisecond of work, before it looks at others.
 	workerChunk = 8
-	// There is one worker for so many Outboxes that wait.
+	// The number of waiting Outboxes for each worker.
 	workerShare = 32
 )
 
