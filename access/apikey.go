@@ -93,7 +93,7 @@ func (all apiKeys) identify(presented string, now time.Time) (*Identity, error) 
 	}
 	switch {
 	case found == nil:
-		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: UnknownAPIKey, Msg: "the API key is not known"}
+		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: UnknownAPIKey, Msg: "unknown API key"}
 	case !found.expires.IsZero() && !now.Before(found.expires):
 		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: ExpiredAPIKey, Msg: "the API key has expired"}
 	}

@@ -171,7 +171,7 @@ func (a *Authorizer) verify(ctx context.Context, token string) (jwt.MapClaims, e
 	current := a.remote.refresh(ctx)
 	claims, err = a.rules.verify(a.parser, a.ring(), token)
 	if err != nil && !current {
-		return nil, &DeniedError{Status: http.StatusServiceUnavailable, Reason: KeysUnavailable, Msg: "the keys of tokens cannot be fetched now"}
+		return nil, &DeniedError{Status: http.StatusServiceUnavailable, Reason: KeysUnavailable, Msg: "the server cannot fetch the keys of tokens now"}
 	}
 	return claims, a.rules.refusal(claims, err)
 }

@@ -39,7 +39,7 @@ func newBounds(cfg *Config, log *slog.Logger, reg prometheus.Registerer) (*bound
 		return nil, err
 	}
 	refused := metric.In(reg).Counters("gotapi_edge_refused_tcp_connections_total",
-		"TCP connections that were closed by what was too much: connections, headers that have begun, or requests that were reset.", "limit")
+		"TCP connections closed by a limit: on connections, unfinished headers, or reset requests.", "limit")
 	refused.WithLabelValues(tooManyFiles)
 	refused.WithLabelValues(tooManyOfAddress)
 	refused.WithLabelValues(tooManyHeaders)

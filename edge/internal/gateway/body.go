@@ -72,7 +72,7 @@ func writeInputError(w http.ResponseWriter, err error, broken string) {
 	case errors.Is(err, errTooManyRequests):
 		httpjson.WriteError(w, http.StatusServiceUnavailable, errTooManyRequests.Error())
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		httpjson.WriteError(w, http.StatusRequestTimeout, "the body did not come in time")
+		httpjson.WriteError(w, http.StatusRequestTimeout, "the body did not arrive in time")
 	default:
 		httpjson.WriteError(w, http.StatusBadRequest, broken)
 	}
