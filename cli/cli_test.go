@@ -79,7 +79,7 @@ func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 		"token inspect gotapi_x":             "this is an API key",
 		"token --secret-file /nonexistent":   "--secret-file: open /nonexistent",
 		"token --key-file /nonexistent":      "--key-file: open /nonexistent",
-		"token --key-file /dev/null":         "--key-file: /dev/null: no key that can be used",
+		"token --key-file /dev/null":         "--key-file: /dev/null: no usable key",
 		"token --key-file a --secret-file b": "cannot be combined",
 		"token --key-file a --for 1ms":       "--for: must be at least 1s",
 		"token --key-file a --claim=":        "--claim: must not be empty",
