@@ -123,7 +123,7 @@ test("who may not write is told so, and can enter another token", async () => {
   await connected(ann);
   await say(ann, "hello");
   await marked(ann, "hello", "failed");
-  expect(await item(ann, "hello").locator(".mark").textContent()).toContain("Not sent: ");
+  expect(await item(ann, "hello").locator(".mark").textContent()).toContain("lacks the right publish");
   await ann.locator("#denied").getByText("You are not allowed").waitFor();
   await enter(ann, sign("ann"));
   await connected(ann);
