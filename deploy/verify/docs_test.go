@@ -19,7 +19,10 @@ var (
 func pages(t *testing.T) []string {
 	t.Helper()
 	found := []string{
-		"README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "examples/README.md", "deploy/helm/gotapi-ws/README.md",
+		"README.md", "README.zh.md", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "deploy/helm/gotapi-ws/README.md",
+		"examples/README.md", "examples/grpc/README.md",
+		"clients/go/README.md", "clients/js/README.md", "clients/console/README.md", "clients/openapi/README.md",
+		"clients/js/packages/gotapi-ws/README.md", "clients/js/packages/node-gotapi-ws/README.md",
 	}
 	err := filepath.WalkDir(filepath.Join(root, "docs"), func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -66,5 +69,35 @@ func TestPathsAndLinksInPagesExist(t *testing.T) {
 	}
 	if paths < 50 || links < 50 {
 		t.Errorf("found %d paths and %d links in all pages: the patterns do not match what pages have", paths, links)
+	}
+}
+
+// fromRegistry matches commands that work once something of ours is published.
+var fromRegistry = regexp.MustCompile(`npm (?:install|i|add) (?:node-)?gotapi-ws|go (?:get|install) github\.com/gotapi/|docker pull|ghcr\.io`)
+
+// TestOnlyOnePlaceInstallsFromRegistries: docs/clients.md is what a release changes.
+func TestOnlyOnePlaceInstallsFromRegistries(t *testing.T) {
+	for command, want := range map[string]bool{
+		"npm install gotapi-ws":                                  true,
+		"npm i node-gotapi-ws":                                   true,
+		"go get github.com/gotapi/gotapi-ws@v0.1.0":              true,
+		"npm install ~/gotapi/node-gotapi-ws-*.tgz":              false,
+		"npm install ../gotapi-ws/clients/js/packages/gotapi-ws": false,
+	} {
+		if fromRegistry.MatchString(command) != want {
+			t.Errorf("%q: installs from a registry: %t, want %t", command, !want, want)
+		}
+	}
+	for _, page := range pages(t) {
+		if page == "docs/clients.md" {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(root, page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := fromRegistry.FindString(string(text)); found != "" {
+			t.Errorf("%s has %q: link to docs/clients.md#install instead", page, found)
+		}
 	}
 }
