@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 var (
@@ -14,6 +15,24 @@ var (
 	quotedPath = regexp.MustCompile("`((?:access|cli|clients|deploy|docs|e2e|edge|examples|historysvc|hooks|internal|proto|scripts|services|standalone|testdata|wire)/[A-Za-z0-9_./-]*)`")
 	linkTarget = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 )
+
+// anchors are those of the headings of a page, as GitHub makes them.
+func anchors(text string) map[string]bool {
+	all := map[string]bool{}
+	for _, h := range heading.FindAllString(codeBlock.ReplaceAllString(text, ""), -1) {
+		h = strings.ToLower(strings.TrimSpace(strings.TrimLeft(h, "#")))
+		all[strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
+				return r
+			}
+			return -1
+		}, h)] = true
+	}
+	return all
+}
 
 // Decisions (docs/adr) and the changelog name what existed at their time.
 func pages(t *testing.T) []string {
@@ -57,13 +76,25 @@ func TestPathsAndLinksInPagesExist(t *testing.T) {
 			}
 		}
 		for _, m := range linkTarget.FindAllStringSubmatch(string(text), -1) {
-			target, _, _ := strings.Cut(m[1], "#")
-			if target == "" || strings.Contains(target, "://") {
+			target, anchor, _ := strings.Cut(m[1], "#")
+			if strings.Contains(target, "://") {
 				continue
 			}
 			links++
-			if _, err := os.Stat(filepath.Join(root, filepath.Dir(page), target)); err != nil {
+			linked := filepath.Join(root, filepath.Dir(page), target)
+			if target == "" {
+				linked = filepath.Join(root, page)
+			}
+			if _, err := os.Stat(linked); err != nil {
 				t.Errorf("%s links to %s, which does not exist", page, target)
+			} else if anchor != "" && strings.HasSuffix(linked, ".md") {
+				text, err := os.ReadFile(linked)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !anchors(string(text))[anchor] {
+					t.Errorf("%s links to %s, a heading that does not exist", page, m[1])
+				}
 			}
 		}
 	}
