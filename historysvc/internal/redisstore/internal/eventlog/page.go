@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -163,6 +164,10 @@ func fill(page *history.Page, e elements, seq int64, dir direction, maxBytes int
 	for _, t := range page.Texts {
 		bytes += len(t)
 	}
+	if e.entries != nil {
+		page.Meta = slices.Grow(page.Meta, len(e.texts))
+	}
+	page.Texts = slices.Grow(page.Texts, len(e.texts))
 	for i, text := range e.texts {
 		if _, recalled := packet.ParseTombstone(text); recalled {
 			continue
@@ -173,7 +178,7 @@ func fill(page *history.Page, e elements, seq int64, dir direction, maxBytes int
 		}
 		page.Texts = append(page.Texts, text)
 		if e.entries != nil {
-			kept := layout.ParseEntry([]byte(e.entries[i]))
+			kept := layout.ParseEntry(e.entries[i])
 			page.Meta = append(page.Meta, history.Meta{Seq: uint64(max(0, seq+int64(dir)*int64(i))), At: kept.At, By: kept.By})
 		}
 	}
