@@ -46,7 +46,7 @@ var (
 
 func (r *Room) startCatching() {
 	if r.catchers == 0 {
-		r.recent.start(r.pos, r.registry.recent)
+		r.recent = &recent{from: r.pos, limit: r.registry.recent}
 	}
 	r.catchers++
 }
@@ -54,7 +54,7 @@ func (r *Room) startCatching() {
 func (r *Room) stopCatching() {
 	r.catchers--
 	if r.catchers == 0 {
-		r.recent.stop()
+		r.recent = nil
 	}
 }
 
