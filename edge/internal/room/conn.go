@@ -99,7 +99,7 @@ func (c *Conn) stored(number uint32, res *relay.Result) {
 
 func receiptOf(res *relay.Result) *Receipt {
 	return &Receipt{
-		Stored: true, Seq: res.Seq, Duplicate: res.Outcome == relay.Duplicate, Recalled: res.Recalled,
+		Stored: true, Seq: res.Seq, At: res.At, Duplicate: res.Outcome == relay.Duplicate, Recalled: res.Recalled,
 	}
 }
 

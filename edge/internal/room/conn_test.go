@@ -121,19 +121,43 @@ func TestAJoinFromTheNewestPlaceReadsNothing(t *testing.T) {
 	}
 }
 
-func TestAJoinFromALostPlaceHasAGapAndGoesOn(t *testing.T) {
-	inBubble(t, func(b *bench) {
-		b.data(nil, "a", "b", "c", "d")
-		b.relay.Log(chat).Trim(2)
-		c := b.connect(limits)
-		c.join(chat, room.Start{From: b.at(1)})
-		synctest.Wait()
-		b.data(nil, "e")
-		got := c.Got()
-		if len(got) < 3 || !strings.HasSuffix(got[0], " gap") || got[len(got)-1] != "/room/1 message e 5.0" {
-			b.Errorf("got %q, want an answer with a gap, and to go on", got)
-		}
-	})
+func TestAJoinBeginsWithTheNewestMessages(t *testing.T) {
+	for name, tt := range map[string]struct {
+		start func(b *bench) room.Start
+		want  []string
+	}{
+		"now": {func(*bench) room.Start { return room.Start{} }, []string{"joined 5.0"}},
+		"from a lost place": {
+			func(b *bench) room.Start { return room.Start{From: b.at(1)} }, []string{"joined 5.0 gap"},
+		},
+		"from a lost place, or the last 2": {
+			func(b *bench) room.Start { return room.Start{From: b.at(1), Last: 2} },
+			[]string{"joined 3.0 gap", "message d 4.0", "message e 5.0"},
+		},
+		"from a lost place, or more than there are": {
+			func(b *bench) room.Start { return room.Start{From: b.at(1), Last: 100} },
+			[]string{"joined 3.0 gap", "message d 4.0", "message e 5.0"},
+		},
+		"the last one":           {func(*bench) room.Start { return room.Start{Last: 1} }, []string{"joined 4.0", "message e 5.0"}},
+		"from a good place":      {func(b *bench) room.Start { return room.Start{From: b.at(4), Last: 2} }, []string{"joined 4.0", "message e 5.0"}},
+		"the last of more pages": {func(*bench) room.Start { return room.Start{Last: 9} }, []string{"joined 3.0", "message d 4.0", "message e 5.0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(b *bench) {
+				b.data(nil, "a", "b", "c", "d", "e")
+				b.relay.Log(chat).Trim(2)
+				c := b.connect(limits)
+				c.join(chat, tt.start(b))
+				synctest.Wait()
+				b.data(nil, "f")
+				var want []string
+				for _, s := range append(tt.want, "live 5.0", "message f 6.0") {
+					want = append(want, "/room/1 "+s)
+				}
+				c.want(want...)
+			})
+		})
+	}
 }
 
 func TestAJoinFailsInTimeWhenTheStoreCannotBeRead(t *testing.T) {

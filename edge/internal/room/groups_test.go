@@ -265,6 +265,9 @@ func (w *walker) join(g group.Name) {
 		pos := c.relay.Log(g).At(c.rand.IntN(c.relay.Count(g) + 1))
 		start.From = &pos
 	}
+	if c.rand.IntN(2) == 0 {
+		start.Last = c.rand.IntN(10)
+	}
 	m := w.conn.NewMember(start)
 	w.joining[g] = true
 	w.joins[g]++
