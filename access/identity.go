@@ -210,9 +210,6 @@ type Limit struct {
 	Within time.Duration
 }
 
-// Unlimited reports whether every message may be recalled.
-func (l *Limit) Unlimited() bool { return l.Author == nil && l.Within == 0 }
-
 // Recall returns which messages of a group the caller may recall, or a *DeniedError.
 // The recall window does not limit callers that were granted "any".
 func (id *Identity) Recall(g group.Name) (Limit, error) {

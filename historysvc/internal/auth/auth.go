@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -160,13 +161,17 @@ func (a *Authenticator) authorize(ctx context.Context, method string) (*access.I
 	return id, nil
 }
 
-// actAsKey is the metadata with the user that a backend acts for.
-const actAsKey = "x-act-as"
+// The metadata with the user that a backend acts for; the second is for names that are not
+// ASCII.
+const (
+	actAsKey    = "x-act-as"
+	actAsKeyBin = "x-act-as-bin"
+)
 
 func (a *Authenticator) identify(ctx context.Context) (*access.Identity, error) {
 	id, err := a.identifyCredential(ctx)
 	md, _ := metadata.FromIncomingContext(ctx)
-	users := md[actAsKey]
+	users := slices.Concat(md[actAsKey], md[actAsKeyBin])
 	switch {
 	case err != nil || len(users) == 0:
 		return id, err

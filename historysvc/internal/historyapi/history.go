@@ -1,7 +1,6 @@
 package historyapi
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/gotapi/gotapi-ws/access"
@@ -42,6 +41,9 @@ func (s *Service) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest
 	return resp, nil
 }
 
+// encodedMeta is the size of the largest MessageMeta in a response, bytes.
+const encodedMeta = 176
+
 func metaOf(all []history.Meta) []*historyv1.MessageMeta {
 	meta := make([]*historyv1.MessageMeta, len(all))
 	for i, m := range all {
@@ -65,7 +67,7 @@ func authorOf(by stream.Author) *historyv1.Author {
 func queryOf(r *historyv1.GetHistoryRequest) (history.Query, error) {
 	q := history.Query{
 		Position: int(r.GetPosition()), Size: history.DefaultPageSize,
-		Before: r.GetBefore(), After: r.GetAfter(), MaxBytes: cmp.Or(int(r.GetMaxBytes()), history.DefaultPageBytes),
+		Before: r.GetBefore(), After: r.GetAfter(), MaxBytes: int(r.GetMaxBytes()),
 		Versioned: r.IfNoneMatch != nil, Known: r.GetIfNoneMatch(), Meta: r.GetMeta(),
 	}
 	if r.Size != nil {
@@ -80,6 +82,12 @@ func queryOf(r *historyv1.GetHistoryRequest) (history.Query, error) {
 		return q, rpc.BadField("after", "cannot be combined with before")
 	case q.Position != 0 && (q.Before != "" || q.After != ""):
 		return q, rpc.BadField("position", "cannot be combined with before or after")
+	}
+	if q.MaxBytes == 0 {
+		q.MaxBytes = history.DefaultPageBytes
+		if q.Meta {
+			q.MaxBytes -= q.Size * encodedMeta
+		}
 	}
 	if err := rpc.CheckOptionalUUID("before", q.Before); err != nil {
 		return q, err
