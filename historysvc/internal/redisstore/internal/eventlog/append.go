@@ -195,7 +195,7 @@ func (w *writer) readReceipts(b *groupcommit.Batch, now int64, r *redisconn.Repl
 			return fmt.Errorf("append.lua: duplicate at %d of %d", i, len(b.Items))
 		}
 		b.Receipts[i] = history.Receipt{
-			Duplicate: true, Seq: uint64(max(known, -known)), Recalled: known < 0, At: layout.ParseEntry([]byte(entry)).At,
+			Duplicate: true, Seq: uint64(max(known, -known)), Recalled: known < 0, At: layout.ParseEntry(entry).At,
 		}
 	}
 	if r.Err != nil {

@@ -171,9 +171,15 @@ func fill(page *history.Page, e elements, seq int64, dir direction, maxBytes int
 		if bytes += len(text); bytes > maxBytes && len(page.Texts) > 0 {
 			return i
 		}
+		if page.Texts == nil {
+			page.Texts = make([]string, 0, len(e.texts))
+			if e.entries != nil {
+				page.Meta = make([]history.Meta, 0, len(e.entries))
+			}
+		}
 		page.Texts = append(page.Texts, text)
 		if e.entries != nil {
-			kept := layout.ParseEntry([]byte(e.entries[i]))
+			kept := layout.ParseEntry(e.entries[i])
 			page.Meta = append(page.Meta, history.Meta{Seq: uint64(max(0, seq+int64(dir)*int64(i))), At: kept.At, By: kept.By})
 		}
 	}

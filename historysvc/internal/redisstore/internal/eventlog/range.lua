@@ -4,9 +4,8 @@
 -- KEYS  list, meta, links
 -- ARGV  1 epoch   2 from seq   3 to seq (may be smaller: then newest first)
 --       4 most elements   5 enough bytes   6 "1": with entries of links
--- Reply {seq of the first element of the reply, {elements}, {their entries, "" for those
---       without}} in the order asked for. Messages that are not retained are left out at
---       either end.
+-- Reply {seq of the first element of the reply, {elements}, {their entries, "" for those without}} in the order
+--       asked for. What is not retained is left out at either end.
 -- Error EPOCH: the counters are not those of that epoch (any more).
 local call = redis.call
 local list, meta, links = KEYS[1], KEYS[2], KEYS[3]

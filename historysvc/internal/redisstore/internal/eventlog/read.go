@@ -146,7 +146,7 @@ func (p *piece) link() (stream.Link, bool) {
 		if p.change == "" {
 			return 0, false
 		}
-		last, err := layout.ParseChange([]byte(p.change), p.start.Changes)
+		last, err := layout.ParseChange(p.change, p.start.Changes)
 		if err != nil || last.Seq > p.start.Seq {
 			return 0, false
 		}
@@ -163,7 +163,7 @@ func (p *piece) nextChangeFits() bool {
 	if len(p.changes) == 0 {
 		return true
 	}
-	next, err := layout.ParseChange([]byte(p.changes[len(p.changes)-1]), p.start.Changes+1)
+	next, err := layout.ParseChange(p.changes[len(p.changes)-1], p.start.Changes+1)
 	return err == nil && next.Seq >= p.start.Seq
 }
 
@@ -198,7 +198,7 @@ func (p *piece) batch() (history.Batch, error) {
 // next takes the event after a position off p; the zero Event if p has no more.
 func (p *piece) next(at stream.Position) (stream.Event, error) {
 	if n := len(p.changes) - 1; n >= 0 {
-		change, err := layout.ParseChange([]byte(p.changes[n]), at.Changes+1)
+		change, err := layout.ParseChange(p.changes[n], at.Changes+1)
 		if err != nil || change.Seq <= at.Seq { // it comes before the next message
 			p.changes = p.changes[:n]
 			return change, err
@@ -218,7 +218,7 @@ func (p *piece) next(at stream.Position) (stream.Event, error) {
 // message is the event of a stored text; entry is "" for messages from before
 // this service whose links are not kept.
 func message(seq uint64, text, entry string) stream.Event {
-	kept := layout.ParseEntry([]byte(entry))
+	kept := layout.ParseEntry(entry)
 	e := stream.Event{Kind: stream.Message, Seq: seq, Link: kept.Link, Origin: kept.Origin}
 	if uuid, ok := packet.ParseTombstone(text); ok {
 		e.Kind, e.UUID = stream.Tombstone, uuid

@@ -92,7 +92,7 @@ type recall struct {
 	group group.Name
 	uuid  string
 	by    stream.Author
-	// As the look-up found them; not set if recall.lua looks the message up itself.
+	// As the look-up found them; not set if recall.lua is to look it up.
 	epoch  string
 	target int64
 	limit  history.Limit

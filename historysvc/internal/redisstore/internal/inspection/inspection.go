@@ -129,7 +129,7 @@ func counted(cmd *redis.SliceCmd) (seq, changes uint64, ttl time.Duration) {
 // storedAt is the time in an entry of the list of links, if it has one.
 func storedAt(cmd *redis.StringCmd) time.Time {
 	entry, _ := cmd.Result()
-	if at := layout.ParseEntry([]byte(entry)).At; at != 0 {
+	if at := layout.ParseEntry(entry).At; at != 0 {
 		return time.UnixMilli(at)
 	}
 	return time.Time{}

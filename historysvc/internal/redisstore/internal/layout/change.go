@@ -1,8 +1,6 @@
 package layout
 
 import (
-	"encoding/binary"
-
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
@@ -36,8 +34,8 @@ func ChangeParts(link string, kind byte, at int64, by stream.Author, uuid string
 	return link + string([]byte{kind}), string(b)
 }
 
-// ParseChange reads an entry of the list of changes. number is the change's own.
-func ParseChange(b []byte, number uint64) (stream.Event, error) {
+// ParseChange reads an entry of the list of changes. changes is the change's own number.
+func ParseChange[B bytestring](b B, changes uint64) (stream.Event, error) {
 	if len(b) < atEnd || b[linkEnd] != RecallKind {
 		return stream.Event{}, errPayload
 	}
@@ -51,20 +49,20 @@ func ParseChange(b []byte, number uint64) (stream.Event, error) {
 	}
 	return stream.Event{
 		Kind:    stream.Recall,
-		Seq:     parseBytes(b[kindEnd:placeEnd]),
-		Changes: number,
-		Link:    stream.Link(binary.BigEndian.Uint32(b)),
-		Target:  parseBytes(b[placeEnd:targetEnd]),
+		Seq:     number(b[kindEnd:placeEnd]),
+		Changes: changes,
+		Link:    stream.Link(number(b[:linkEnd])),
+		Target:  number(b[placeEnd:targetEnd]),
 		UUID:    string(uuid),
-		At:      parseTime(b[targetEnd:]),
+		At:      int64(number(b[targetEnd:atEnd])),
 		By:      parseName(name),
 	}, nil
 }
 
 // cutSized takes bytes off the front of b whose number is in the first one.
-func cutSized(b []byte) (cut, rest []byte, ok bool) {
+func cutSized[B bytestring](b B) (cut, rest B, ok bool) {
 	if len(b) == 0 || len(b) <= int(b[0]) {
-		return nil, nil, false
+		return cut, rest, false
 	}
 	end := 1 + int(b[0])
 	return b[1:end], b[end:], true

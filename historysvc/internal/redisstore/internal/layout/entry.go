@@ -48,21 +48,24 @@ func AppendEntry(dst []byte, link string, e *Entry) []byte {
 	return appendName(append(dst, b[:]...), e.By)
 }
 
+// bytestring is what entries are read from: strings of Redis, and parts of payloads.
+type bytestring interface{ string | []byte }
+
 // ParseEntry reads an entry. What is not there, as of messages from before this service,
 // is zero.
-func ParseEntry(b []byte) Entry {
+func ParseEntry[B bytestring](b B) Entry {
 	var e Entry
 	if len(b) >= linkEnd {
-		e.Link = stream.Link(binary.BigEndian.Uint32(b))
+		e.Link = stream.Link(number(b[:linkEnd]))
 	}
 	if len(b) >= originEnd {
-		e.Origin = parseOrigin(b[linkEnd:])
+		e.Origin = stream.Origin{Edge: number(b[linkEnd : linkEnd+8]), ID: number(b[linkEnd+8 : originEnd])}
 	}
 	if len(b) >= timeEnd {
-		e.At = parseTime(b[originEnd:])
+		e.At = int64(number(b[originEnd:timeEnd]))
 	}
 	if len(b) >= authorEnd {
-		e.Author = history.Author(b[timeEnd:authorEnd])
+		copy(e.Author[:], b[timeEnd:authorEnd])
 		e.By = parseName(b[authorEnd:])
 	}
 	return e
@@ -81,7 +84,7 @@ func appendName(dst []byte, a stream.Author) []byte {
 }
 
 // parseName returns the zero Author for what is not the bytes of a name.
-func parseName(b []byte) stream.Author {
+func parseName[B bytestring](b B) stream.Author {
 	if len(b) == 0 {
 		return stream.Author{}
 	}
@@ -98,11 +101,10 @@ func putTime(b []byte, at int64) {
 	copy(b, all[8-timeSize:])
 }
 
-func parseTime(b []byte) int64 { return int64(parseBytes(b[:timeSize])) }
-
-func parseBytes(b []byte) (n uint64) {
-	for _, c := range b {
-		n = n<<8 | uint64(c)
+// number reads bytes, big endian.
+func number[B bytestring](b B) (n uint64) {
+	for i := range len(b) {
+		n = n<<8 | uint64(b[i])
 	}
 	return n
 }
