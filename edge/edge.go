@@ -112,7 +112,7 @@ type backend struct {
 }
 
 // relayOptions are those of a relay that says what is wrong with this edge.
-func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication)) relay.Options {
+func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication, relay.Result)) relay.Options {
 	b := program.ReadBuild()
 	return relay.Options{
 		PublishTimeout: c.PublishTimeout,

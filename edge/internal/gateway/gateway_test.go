@@ -24,6 +24,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -31,8 +32,9 @@ import (
 type historyService struct {
 	adminService
 	historyv1.UnimplementedHistoryServiceServer
+	relayv1.UnimplementedRelayServiceServer
 	page   func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
-	cancel func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
+	recall func(context.Context, *relayv1.RecallRequest) (*relayv1.RecallResponse, error)
 	ttl    func(context.Context, *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error)
 	groups func(context.Context, *historyv1.ListGroupsRequest) (*historyv1.ListGroupsResponse, error)
 }
@@ -41,8 +43,8 @@ func (s *historyService) GetHistory(ctx context.Context, r *historyv1.GetHistory
 	return s.page(ctx, r)
 }
 
-func (s *historyService) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
-	return s.cancel(ctx, r)
+func (s *historyService) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
+	return s.recall(ctx, r)
 }
 
 func (s *historyService) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
@@ -148,6 +150,9 @@ func serve(tb testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
 	historyv1.RegisterHistoryServiceServer(server, s)
+	if r, ok := s.(relayv1.RelayServiceServer); ok {
+		relayv1.RegisterRelayServiceServer(server, r)
+	}
 	if admin, ok := s.(adminv1.AdminServiceServer); ok {
 		adminv1.RegisterAdminServiceServer(server, admin)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
 // adminService remembers what it was asked for, and answers with err or a bit of
@@ -177,7 +178,7 @@ func TestRefusedRequestsAreRemembered(t *testing.T) {
 		rig.do("POST", "/room/1", "")
 	}
 	rig.do("GET", "/__/group?groupName=/room/2", "", "Authorization: Bearer guess")
-	rig.history.cancel = func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
+	rig.history.recall = func(context.Context, *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
 		return nil, status.Error(codes.NotFound, "no such message")
 	}
 	rig.do("POST", "/__/cancel", "groupName=/room/3&uuid=u", form)

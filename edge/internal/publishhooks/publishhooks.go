@@ -63,11 +63,15 @@ func (p *Publisher) ask(one *relay.Publication) relay.Result {
 
 // Tell returns a function for relay.Options.Accepted that hands accepted publications to the
 // hook after publishing; nil without that hook. h may be nil.
-func Tell(h *hooks.Hooks) func(*relay.Publication) {
+func Tell(h *hooks.Hooks) func(*relay.Publication, relay.Result) {
 	if h == nil || h.After == nil {
 		return nil
 	}
-	return func(one *relay.Publication) { h.After.Tell(packetOf(one)) }
+	return func(one *relay.Publication, r relay.Result) {
+		p := packetOf(one)
+		p.At = r.At
+		h.After.Tell(p)
+	}
 }
 
 // packetOf is a publication as hooks see it.
@@ -76,5 +80,5 @@ func packetOf(one *relay.Publication) *hooks.Packet {
 	if one.Session == 0 {
 		source = hooks.HTTP
 	}
-	return hooks.NewPacket(string(one.Group), one.User, source, one.Kind, one.UUID, one.Payload)
+	return hooks.NewPacket(string(one.Group), hooks.Caller{User: one.User, By: one.By}, source, one.Kind, one.UUID, one.Payload)
 }

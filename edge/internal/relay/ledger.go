@@ -39,7 +39,7 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e.msg.Uuid = p.UUID
 	e.msg.Payload = p.Payload
 	e.msg.Author = p.Author
-	e.msg.By = encodeAuthor(p.By)
+	e.msg.By = EncodeAuthor(p.By)
 	e.msg.Trace = p.span.wire()
 	return e
 }

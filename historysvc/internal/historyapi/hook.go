@@ -15,7 +15,7 @@ func (s *Service) askHook(ctx context.Context, p *history.Publication) (*hooks.P
 	if s.opts.Hooks == nil {
 		return nil, nil
 	}
-	packet := hooks.NewPacket(string(p.Group), access.FromContext(ctx).Name(), hooks.GRPC, p.Kind, p.UUID, p.Payload)
+	packet := hooks.NewPacket(string(p.Group), hooks.Caller{User: access.FromContext(ctx).Name(), By: p.By}, hooks.GRPC, p.Kind, p.UUID, p.Payload)
 	rewrite, err := s.opts.Hooks.Before.Review(ctx, packet, s.opts.MaxMessageBytes)
 	if err != nil {
 		return nil, grpcstatus.Of(err)

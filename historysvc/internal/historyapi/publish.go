@@ -34,7 +34,7 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	if err != nil {
 		return nil, err
 	}
-	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author}
+	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author, By: access.FromContext(ctx).By()}
 	if p.Origin, err = s.origin(p, r.GetIdempotencyKey()); err != nil {
 		return nil, err
 	}
@@ -47,11 +47,13 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 		return nil, s.status(ctx, err)
 	}
 	if published != nil && !receipt.Duplicate {
+		published.At = receipt.At
 		s.opts.Hooks.After.Tell(published)
 	}
 	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
 	if kind == stream.Message {
 		resp.Stored, resp.Uuid, resp.Duplicate = true, &uuid, &receipt.Duplicate
+		resp.Seq, resp.At = receipt.Seq, receipt.At
 	}
 	return resp, nil
 }
