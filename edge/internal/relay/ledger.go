@@ -142,11 +142,12 @@ func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publis
 			// and still read it.
 			m := e.msg
 			e.msg = &relayv1.Publish{
-				Id: m.Id, Group: m.Group, Kind: m.Kind, Uuid: m.Uuid, Payload: m.Payload, Author: m.Author, Trace: m.Trace,
+				Id: m.Id, Group: m.Group, Kind: m.Kind, Uuid: m.Uuid, Payload: m.Payload, Author: m.Author, By: m.By, Trace: m.Trace,
 			}
 		}
 		e.written++
 		e.frame = frame
+		e.msg.Again = e.written > 1
 		e.msg.TimeoutMs = uint32(max(serviceTimeout(e.deadline.Sub(now)).Milliseconds(), 1))
 		publishes = append(publishes, e.msg)
 		l.unsent = e.next

@@ -65,6 +65,9 @@ type Publication struct {
 	Payload []byte
 	// Of a Message: kept with it for Recall, together with the time. nil: neither is.
 	Author *Author
+	// Again: it may have been submitted before, here or elsewhere, and its sender does not
+	// know with what result.
+	Again bool
 	// After this the answer is worthless.
 	Deadline time.Time
 	// Gets the receipt.
@@ -90,15 +93,20 @@ type Trace interface {
 
 // Receipt is the result of a publication.
 type Receipt struct {
-	// nil: stored, or, for Text and Binary, handed to the bus.
+	// nil: stored, or, for Text, Binary, and a Message of a group that stores none,
+	// handed to the bus.
 	Err error
 	// A Message with this uuid (or of this origin) had been stored before, at Seq.
 	Duplicate bool
 	// That message has been recalled.
 	Recalled bool
 	Epoch    stream.Epoch
-	Seq      uint64
+	// 0: it has no place, since it was not stored.
+	Seq uint64
 }
+
+// Stored reports whether there is a message in the store.
+func (r *Receipt) Stored() bool { return r.Err == nil && r.Seq > 0 }
 
 // Query asks for one page. At most one of Before and After is set; then
 // Position does not matter.
@@ -168,6 +176,10 @@ type Batch struct {
 // with the same uuid in the same group is not stored: its Receipt is a
 // Duplicate. The same holds for a second message without a uuid from the same
 // Origin.
+//
+// A group may be set to store nothing. Then a Message is put on the bus as Text, at most
+// once: one that is submitted Again is ErrUnknown, and none is a Duplicate. What was stored
+// before stays.
 type Log interface {
 	// Submit never blocks; p.From gets the receipt.
 	Submit(p *Publication)

@@ -51,7 +51,7 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	}
 	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
 	if kind == stream.Message {
-		resp.Stored, resp.Uuid, resp.Duplicate = true, &uuid, &receipt.Duplicate
+		resp.Stored, resp.Uuid, resp.Duplicate = receipt.Stored(), &uuid, &receipt.Duplicate
 	}
 	return resp, nil
 }
@@ -139,7 +139,7 @@ func (s *Service) submit(ctx context.Context, p *history.Publication) (history.R
 	s.store.Submit(p)
 	select {
 	case r := <-settled:
-		if r.Err == nil && p.Kind == stream.Message {
+		if r.Stored() {
 			s.hub.Expect(p.Group, r.Epoch, r.Seq)
 		}
 		return r, r.Err

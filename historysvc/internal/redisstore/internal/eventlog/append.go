@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/redisconn"
 	"github.com/gotapi/gotapi-ws/internal/metric"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // defaultDeadline is that of publications without one.
@@ -27,7 +29,14 @@ func (l *Log) Submit(p *history.Publication) {
 	if p.Deadline.IsZero() {
 		p.Deadline = time.Now().Add(defaultDeadline)
 	}
-	i := groupcommit.Item{Publication: p}
+	i := groupcommit.Item{Publication: p, Kind: p.Kind}
+	if i.Stored() && l.opts.of(p.Group).Transient {
+		if p.Again {
+			p.From.Settle(history.Receipt{Err: history.ErrUnknown})
+			return
+		}
+		i.Kind = stream.Text
+	}
 	if i.Stored() {
 		i.Digest = layout.Identity(p)
 	}
@@ -39,7 +48,7 @@ func (l *Log) Submit(p *history.Publication) {
 type writer struct {
 	conn      *redisconn.Conn
 	opts      Options
-	append    *redisconn.Script
+	scripts   *appendScripts
 	adopter   *adoption.Adopter
 	announcer *announcer
 
@@ -50,7 +59,7 @@ func newWriter(conn *redisconn.Conn, o Options, adopter *adoption.Adopter, annou
 	in := metric.In(reg)
 	return &writer{
 		conn: conn, opts: o, adopter: adopter, announcer: announcer,
-		append:   conn.Script(withPreamble(appendSource, appendSettings(o, conn.PublishCommand())+countersSource), redisconn.Writes|redisconn.Confirmed),
+		scripts:  newAppendScripts(conn, &o),
 		appended: in.Counter("gotapi_history_appended_total", "Messages stored."),
 		calls:    in.Counter("gotapi_history_append_calls_total", "Script calls that stored them: messages per call is the group commit's gain."),
 		forgotEarly: in.Counter("gotapi_history_dedupe_cut_total",
@@ -60,9 +69,42 @@ func newWriter(conn *redisconn.Conn, o Options, adopter *adoption.Adopter, annou
 
 // appendSettings are the settings of append.lua. They are constants in front of the
 // script and not arguments, since a call pays for each argument.
-func appendSettings(o Options, publish string) string {
+func appendSettings(g GroupOptions, o *Options, publish string) string {
 	return fmt.Sprintf("local cap, default_ttl, cap_adopted, ttl_adopted, index_limit, publish, archive_size = %d, '%d', %v, %v, %d, '%s', %d\n",
-		o.Cap, o.Retention.Milliseconds(), o.CapExplicit, o.RetentionExplicit, o.DedupeLimit, publish, o.Archive)
+		g.Cap, g.Retention.Milliseconds(), g.CapExplicit, g.RetentionExplicit, max(o.DedupeLimit, g.Cap), publish, o.Archive)
+}
+
+// appendScripts are append.lua with the settings of groups: one script for all groups
+// with the same settings. There are as many as different settings were ever in use.
+type appendScripts struct {
+	conn *redisconn.Conn
+	opts *Options
+
+	mu  sync.RWMutex
+	all map[GroupOptions]*redisconn.Script
+}
+
+func newAppendScripts(conn *redisconn.Conn, o *Options) *appendScripts {
+	return &appendScripts{conn: conn, opts: o, all: make(map[GroupOptions]*redisconn.Script)}
+}
+
+// of returns the script for a group.
+func (s *appendScripts) of(g group.Name) *redisconn.Script {
+	options := s.opts.of(g)
+	options.Transient = false // what is under way was a message when it was submitted
+	s.mu.RLock()
+	script := s.all[options]
+	s.mu.RUnlock()
+	if script != nil {
+		return script
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[options] == nil {
+		settings := appendSettings(options, s.opts, s.conn.PublishCommand()) + countersSource
+		s.all[options] = s.conn.Script(withPreamble(appendSource, settings), redisconn.Writes|redisconn.Confirmed)
+	}
+	return s.all[options]
 }
 
 // withPreamble puts lines in front of a script, behind its shebang line.
@@ -129,7 +171,7 @@ func (w *writer) broadcastCommand(ctx context.Context, b *groupcommit.Batch) red
 	}
 	payload := append(make([]byte, 0, size), layout.BroadcastHead...)
 	for i := range b.Items {
-		p := b.Items[i].Publication
+		p := &b.Items[i]
 		payload = layout.AppendPacketHead(payload, "", p.Kind, p.Origin, len(p.Payload))
 		payload = append(payload, p.Payload...)
 	}
@@ -146,8 +188,8 @@ func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, known 
 	if w.opts.Archive > 0 {
 		keys = append(keys, layout.ArchiveKey(b.Group, w.conn.Cluster()))
 	}
-	link := layout.NewLink()
-	args := w.append.Args(known, keys, 4+3*len(b.Items))
+	link, script := layout.NewLink(), w.scripts.of(b.Group)
+	args := script.Args(known, keys, 4+3*len(b.Items))
 	args = append(args, link, layout.NewEpoch(), layout.NewLink(), w.opts.Now().UnixMilli())
 	heads := make([]byte, 0, (layout.PacketHeadSize+authorSize)*len(b.Items))
 	for n := range b.Items {
@@ -157,7 +199,7 @@ func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, known 
 		heads = w.appendAuthor(heads, i)
 		args = append(args, i.Digest[:], heads[from:], i.Payload)
 	}
-	return w.conn.EvalCommand(ctx, redisconn.CallAppend, w.append, args)
+	return w.conn.EvalCommand(ctx, redisconn.CallAppend, script, args)
 }
 
 // authorSize is what the list of links keeps of an author, beside the link and

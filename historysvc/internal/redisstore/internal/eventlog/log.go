@@ -46,6 +46,17 @@ var (
 	ttlSource string
 )
 
+// GroupOptions are what a Log keeps of one group: as in Options, which are those of all
+// groups.
+type GroupOptions struct {
+	Cap               int
+	CapExplicit       bool
+	Retention         time.Duration
+	RetentionExplicit bool
+	// Transient groups store no messages: these are broadcast, and acked.
+	Transient bool
+}
+
 // Options configure a Log.
 type Options struct {
 	// Cap is how many messages a group keeps; CapExplicit says that the operator
@@ -56,6 +67,9 @@ type Options struct {
 	// SetTTL said otherwise; 0: forever. RetentionExplicit is as CapExplicit.
 	Retention         time.Duration
 	RetentionExplicit bool
+	// Of changes what is different for one group; nil: nothing is. What it does may
+	// change while the Log runs.
+	Of func(group.Name, *GroupOptions)
 	// Archive is about how many messages and recalls the archive keeps, of each slot
 	// in a Cluster; 0: there is none. See layout.ArchiveKey.
 	Archive int
@@ -66,6 +80,15 @@ type Options struct {
 	Waiting fairshare.Limits
 	// Now is the clock.
 	Now func() time.Time
+}
+
+// of returns the options of a group.
+func (o *Options) of(g group.Name) GroupOptions {
+	options := GroupOptions{Cap: o.Cap, CapExplicit: o.CapExplicit, Retention: o.Retention, RetentionExplicit: o.RetentionExplicit}
+	if o.Of != nil {
+		o.Of(g, &options)
+	}
+	return options
 }
 
 // How many lanes there are. One node is busy with two: one pipeline on its way

@@ -118,7 +118,7 @@ func (l *Log) overwrite(ctx context.Context, c *recall, texts []occurrence, last
 	}
 	author, since := l.bounds(c.limit)
 	args := []any{
-		c.epoch, c.target, c.uuid, packet.Tombstone(c.uuid), d[:], layout.NewLink(), l.opts.Cap, publish, author, since, l.opts.Archive,
+		c.epoch, c.target, c.uuid, packet.Tombstone(c.uuid), d[:], layout.NewLink(), l.opts.of(c.group).Cap, publish, author, since, l.opts.Archive,
 	}
 	for _, o := range texts {
 		args = append(args, o.seq, o.text)
