@@ -84,6 +84,15 @@ type Entry struct {
 	pattern access.Pattern
 }
 
+// MaxBytes returns the size of the largest packet, which is at most that of the flag.
+func (s *Settings) MaxBytes(flag int) int { return min(flag, Or(s.MaxMessageBytes, flag)) }
+
+// AsksHook reports whether the hook before publishing is asked, if there is one.
+func (s *Settings) AsksHook() bool { return Or(s.Hooks, HooksBoth).Before() }
+
+// TellsHook reports whether the hook after publishing is told, if there is one.
+func (s *Settings) TellsHook() bool { return Or(s.Hooks, HooksBoth).After() }
+
 // none is for groups that no entry matches.
 var none Entry
 

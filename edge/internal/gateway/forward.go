@@ -75,7 +75,7 @@ func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hi
 		return call(ctx, f.client.Cancel, r, changes)
 	}
 	_, err = call(ctx, f.relay.Recall, &relayv1.RecallRequest{
-		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, WithinMs: uint64(bound.Within.Milliseconds()),
+		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, Windowed: bound.Windowed, WithinMs: uint64(bound.Within.Milliseconds()),
 	}, changes)
 	if status.Code(err) == codes.Unimplemented {
 		// During an update: it must not be done without the limit.

@@ -24,6 +24,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -43,6 +44,17 @@ func (s *historyService) GetHistory(ctx context.Context, r *historyv1.GetHistory
 
 func (s *historyService) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
 	return s.cancel(ctx, r)
+}
+
+// relayService recalls as historyService does.
+type relayService struct {
+	relayv1.UnimplementedRelayServiceServer
+	history *historyService
+}
+
+func (s relayService) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
+	_, err := s.history.cancel(ctx, &historyv1.CancelRequest{GroupName: r.GetGroup(), Uuid: r.GetUuid()})
+	return &relayv1.RecallResponse{}, err
 }
 
 func (s *historyService) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
@@ -75,7 +87,7 @@ func newRig(tb testing.TB, opts Options) *rig {
 // newRigFor has callers who must say who they are, as rights says.
 func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 	tb.Helper()
-	rig := &rig{t: tb, history: &historyService{}, budget: plenty(), result: relay.Result{Outcome: relay.Accepted}}
+	rig := &rig{t: tb, history: &historyService{}, budget: plenty(), result: relay.Result{Outcome: relay.Accepted, Seq: 1}}
 	if opts.MaxMessageBytes == 0 {
 		opts.MaxMessageBytes = 1000
 	}
@@ -86,7 +98,7 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 	h, err := New(tb.Context(), Backends{
 		Publisher: rig,
 		Budget:    rig.budget,
-		History:   NewForwarder(serve(tb, rig.history)),
+		History:   NewForwarder(serve(tb, rig.history, func(s *grpc.Server) { relayv1.RegisterRelayServiceServer(s, relayService{history: rig.history}) })),
 		Console:   pages,
 		Callers:   newCallers(tb, rights),
 		Sockets:   rig,
@@ -143,13 +155,16 @@ func newCallers(tb testing.TB, cfg access.Config) *caller.Callers {
 }
 
 // serve puts s behind a connection in memory.
-func serve(tb testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
+func serve(tb testing.TB, s historyv1.HistoryServiceServer, also ...func(*grpc.Server)) *grpc.ClientConn {
 	tb.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
 	historyv1.RegisterHistoryServiceServer(server, s)
 	if admin, ok := s.(adminv1.AdminServiceServer); ok {
 		adminv1.RegisterAdminServiceServer(server, admin)
+	}
+	for _, register := range also {
+		register(server)
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()

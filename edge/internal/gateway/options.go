@@ -14,6 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -57,6 +58,8 @@ type Sockets interface {
 type Backends struct {
 	// Limits of clients; nil: none.
 	Limits *limit.Limits
+	// Groups are settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Budget of the bytes that clients make the edge hold; nil: one for the memory that
 	// the process may use.
 	Budget *limit.Budget

@@ -93,8 +93,12 @@ func (m *Member) Resumes() bool { return m.after != "" }
 func (m *Member) Result(p *relay.Publication, res relay.Result) (refused bool) {
 	ok := res.Outcome == relay.Accepted || res.Outcome == relay.Duplicate
 	switch {
-	case ok && p.Kind == stream.Message:
+	case ok && p.Kind == stream.Message && res.Seq > 0:
 		m.stored(p.Number, res)
+	case ok && p.Kind == stream.Message: // its group stores nothing, so it has no place
+		if m.pending.settleWith(p.Number, ackFrame(p.UUID)) {
+			m.room.registry.metrics.acks.Inc()
+		}
 	case ok:
 		m.pending.settleWith(p.Number)
 	case p.Kind == stream.Message || res.Outcome == relay.Denied:
