@@ -439,6 +439,64 @@ func (a *app) showLoads(all []load, again bool) error {
 	return table.Flush()
 }
 
+func (a *app) config() *cobra.Command {
+	name := ""
+	c := &cobra.Command{
+		Use:   "config --group GROUP [flags]",
+		Short: "Show the settings of a group, and where each is from",
+		Long: "Shows which entry of -groups-file matches a group, and the settings that the edge and a\n" +
+			"history service use for it: each value, and whether it is from the file or from a flag. It\n" +
+			"needs the admin secret as token.",
+		Example: "  gotapi config --group /room/9527/",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := group.Parse(name); err != nil {
+				return usagef("--group %q: %w", name, err)
+			}
+			return a.withServer(cmd.Context(), func(ctx context.Context, s *server) error {
+				config, err := s.Config(ctx, name)
+				if err != nil {
+					return asAdmin(err)
+				}
+				return a.showConfig(&config)
+			})
+		},
+	}
+	c.Flags().StringVarP(&name, "group", "g", "", "`GROUP` whose settings are shown")
+	return c
+}
+
+func (a *app) showConfig(c *gotapi.GroupConfig) error {
+	p := a.printer()
+	if p.asJSON {
+		return p.json(c)
+	}
+	table := a.table()
+	if len(c.Edge.Settings) > 0 { // none over gRPC
+		showProcess(table, "edge", &c.Edge)
+	}
+	showProcess(table, "history service", &c.Service)
+	return table.Flush()
+}
+
+// showProcess shows what one process uses.
+func showProcess(table io.Writer, kind string, c *gotapi.ProcessConfig) {
+	from := "no -groups-file"
+	switch {
+	case c.Entry > 0:
+		from = fmt.Sprintf("entry %d (%s) of %s", c.Entry, c.Match, c.File)
+	case c.File != "":
+		from = "no entry of " + c.File
+	}
+	fmt.Fprintf(table, "%s %s\t%s\t\n", kind, terminal.Printable(c.Host), terminal.Printable(from))
+	if c.Refused != "" {
+		fmt.Fprintf(table, "  refused\t%s\t\n", terminal.Printable(c.Refused))
+	}
+	for _, s := range c.Settings {
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", terminal.Printable(s.Name), terminal.Printable(s.Value), terminal.Printable(s.From))
+	}
+}
+
 func (a *app) purge() *cobra.Command {
 	yes := false
 	c := &cobra.Command{

@@ -178,6 +178,7 @@ func newFrontend(
 	f.handler, err = gateway.New(ctx, gateway.Backends{
 		Limits:    limits,
 		Groups:    back.groups,
+		Config:    cfg.explain(back.groups, back.alarms.host, current.maxMessageBytes),
 		Budget:    back.alarms.budget,
 		Callers:   caller.New(back.authorizer, current.mayUseCookie),
 		Publisher: back.publisher,

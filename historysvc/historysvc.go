@@ -30,7 +30,6 @@ import (
 	"github.com/gotapi/gotapi-ws/services/run"
 	"github.com/gotapi/gotapi-ws/services/runtimetuning"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
-	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
 // stopTimeout bounds the rest of the stop once gRPC has stopped.
@@ -82,7 +81,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	hub := feed.New(store, store, log, reg)
 	history := historyapi.New(store, store, hub, historyapi.Options{MaxMessageBytes: cfg.MaxMessageBytes, Groups: groups, Hooks: hook, Tracer: cfg.tracer()}, log)
 	relay := relayserver.New(store, store, hub, cfg.relayOptions(listeners[0].Addr(), groups, grpcTLS, redisFiles.tls), log, reg)
-	admin := adminapi.New(store, store, relay, program.ReadBuild(), log)
+	admin := adminapi.New(store, store, relay, cfg.explain(groups, relay.Host()), program.ReadBuild(), log)
 	callers := auth.New(authorizer, cfg.TLS.CA != "")
 	srv := newServer(history, admin, relay, callers, auditLog, listeners, cfg.serverOptions(grpcTLS, log), cfg.Drain, log, reg)
 
@@ -175,23 +174,6 @@ func (c *Config) store(groups *groupsettings.File) redisstore.Options {
 			Archive:           c.Archive,
 			Waiting:           c.PublishQueue,
 		},
-	}
-}
-
-// groupOptions returns what is different for single groups; nil: nothing is.
-func groupOptions(groups *groupsettings.File) func(group.Name, *redisstore.GroupOptions) {
-	if groups == nil {
-		return nil
-	}
-	return func(g group.Name, o *redisstore.GroupOptions) {
-		s := groups.Of(g)
-		if s.Cap != nil {
-			o.Cap, o.CapExplicit = *s.Cap, true
-		}
-		if s.Retention != nil {
-			o.Retention, o.RetentionExplicit = *s.Retention, true
-		}
-		o.Transient = !groupsettings.Or(s.Store, true)
 	}
 }
 

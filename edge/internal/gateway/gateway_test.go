@@ -22,6 +22,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
@@ -102,6 +103,12 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 		Console:   pages,
 		Callers:   newCallers(tb, rights),
 		Sockets:   rig,
+		Config: func(g group.Name) groupsettings.Explanation {
+			var none *groupsettings.File
+			return none.Explain(g, "h:4998", func(*groupsettings.Entry) []groupsettings.Value {
+				return []groupsettings.Value{{Name: "hooks", Value: "none", From: groupsettings.FromDefault}}
+			})
+		},
 		Services: func(context.Context) ([]byte, error) {
 			return []byte(`{"code":200,"edge":{"id":"1","version":"v1","commit":"c0ffee"},"services":[]}`), nil
 		},

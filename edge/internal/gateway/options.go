@@ -78,6 +78,8 @@ type Backends struct {
 	Services func(context.Context) ([]byte, error)
 	// Processes says what the edge knows of all processes.
 	Processes func(context.Context) Processes
+	// Config returns the settings of a group.
+	Config func(group.Name) groupsettings.Explanation
 	// Refused remembers what is refused; may be nil.
 	Refused *refusals.Log
 }
