@@ -20,6 +20,7 @@ func groupOptions(groups *groupsettings.File) func(group.Name, *redisstore.Group
 			o.Retention, o.RetentionExplicit = *s.Retention, true
 		}
 		o.Transient = !groupsettings.Or(s.Store, true)
+		o.Nameless = !groupsettings.Or(s.Names, true)
 	}
 }
 

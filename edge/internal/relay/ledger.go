@@ -30,7 +30,7 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e := &entry{
 		packet:   p,
 		deadline: deadline,
-		size:     len(p.Group) + len(p.UUID) + len(p.Payload) + entryOverhead,
+		size:     len(p.Group) + len(p.UUID) + len(p.By.Name) + len(p.Payload) + entryOverhead,
 	}
 	e.msg = &e.own
 	e.msg.Id = p.ID()
@@ -39,6 +39,7 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e.msg.Uuid = p.UUID
 	e.msg.Payload = p.Payload
 	e.msg.Author = p.Author
+	e.msg.By = encodeAuthor(p.By)
 	e.msg.Trace = p.span.wire()
 	return e
 }

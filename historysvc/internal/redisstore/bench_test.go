@@ -200,7 +200,7 @@ func BenchmarkRecall(b *testing.B) {
 			b.StartTimer()
 			inside -= scriptTime(b, s)
 		}
-		if err := s.Recall(b.Context(), g, uuid(i), history.Limit{}); err != nil {
+		if err := s.Recall(b.Context(), g, uuid(i), history.Limit{}, stream.Author{}); err != nil {
 			b.Fatal(err)
 		}
 		if i%list == list-1 || i == b.N-1 {

@@ -29,7 +29,7 @@ func historyOf(o historytest.Options) History {
 	if o.Of != nil {
 		h.Of = func(g group.Name, one *GroupOptions) {
 			s := o.Of(g)
-			one.Transient = s.Transient
+			one.Transient, one.Nameless = s.Transient, s.Nameless
 			if s.Cap > 0 {
 				one.Cap, one.CapExplicit = s.Cap, true
 			}

@@ -6,6 +6,7 @@ package relayserver
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -133,7 +134,7 @@ func (s *Server) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1
 	if r.GetWindowed() {
 		limit.Within = groupsettings.Or(s.opts.Groups.Of(g).RecallWindow, limit.Within)
 	}
-	if err := s.store.Recall(ctx, g, r.GetUuid(), limit); err != nil {
+	if err := s.store.Recall(ctx, g, r.GetUuid(), limit, rpc.ParseName(r.GetBy())); err != nil {
 		return nil, rpc.Status(ctx, s.log, err)
 	}
 	return &relayv1.RecallResponse{}, nil
@@ -153,7 +154,7 @@ func (s *Server) Read(ctx context.Context, r *relayv1.ReadRequest) (*relayv1.Rea
 	if err := rpc.CheckOptionalUUID("after_uuid", r.GetAfterUuid()); err != nil {
 		return nil, err
 	}
-	batch, err := s.store.Read(ctx, g, history.Start{AfterUUID: r.GetAfterUuid(), After: rpc.ParsePosition(r.GetAfter())})
+	batch, err := s.store.Read(ctx, g, startOf(r))
 	if err != nil {
 		return nil, rpc.Status(ctx, s.log, err)
 	}
@@ -164,4 +165,17 @@ func (s *Server) Read(ctx context.Context, r *relayv1.ReadRequest) (*relayv1.Rea
 		Gap:      batch.Gap,
 		More:     batch.More,
 	}, nil
+}
+
+// startOf returns where a request begins.
+func startOf(r *relayv1.ReadRequest) history.Start {
+	start := history.Start{
+		Newest:    int(min(r.GetNewest(), math.MaxInt32)),
+		AfterUUID: r.GetAfterUuid(),
+		After:     rpc.ParsePosition(r.GetAfter()),
+	}
+	if r.NewestIfLost != nil {
+		start.IfLost = history.FromNewest(r.GetNewestIfLost())
+	}
+	return start
 }

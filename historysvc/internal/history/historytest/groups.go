@@ -78,7 +78,7 @@ func testTransient(c contract) {
 	if r := Wait(t, submit(s, again)); !errors.Is(r.Err, history.ErrUnknown) {
 		t.Errorf("a message that may have been sent: %+v, want an unknown outcome", r)
 	}
-	if err := s.Recall(t.Context(), g, "u", history.Limit{}); !errors.Is(err, history.ErrNotFound) {
+	if err := s.Recall(t.Context(), g, "u", history.Limit{}, stream.Author{}); !errors.Is(err, history.ErrNotFound) {
 		t.Errorf("recall of a message that is not stored: %v", err)
 	}
 
@@ -91,4 +91,34 @@ func testTransient(c contract) {
 		t.Errorf("then: %+v, after %+v", r, before)
 	}
 	recall(t, s, g, "stored")
+}
+
+func testNameless(c contract) {
+	t, named, nameless := c.t, Room(c.t)+"/named", Room(c.t)+"/nameless"
+	s, l := listen(t, c.open, Options{Cap: bigCap, Of: func(g group.Name) GroupOptions {
+		return GroupOptions{Nameless: g == nameless}
+	}}, named, nameless)
+	alice := stream.Author{Name: "alice"}
+	for g, want := range map[group.Name]stream.Author{named: alice, nameless: {}} {
+		stored, loose := message(g, "u"), history.Publication{Group: g, Kind: stream.Text, Payload: []byte("hello"), By: alice}
+		stored.By = alice
+		for _, p := range []history.Publication{stored, loose} {
+			if r := Wait(t, submit(s, p)); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+		if err := s.Recall(t.Context(), g, "u", history.Limit{}, alice); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range l.heard(t, g, 3) {
+			if e.By != want {
+				t.Errorf("%s: %+v, want the name %+v", g, e, want)
+			}
+		}
+		for _, e := range read(t, s, g, history.Start{}).Events {
+			if e.Kind == stream.Recall && e.By != want {
+				t.Errorf("%s, read: %+v, want the name %+v", g, e, want)
+			}
+		}
+	}
 }

@@ -40,6 +40,8 @@ type GroupOptions struct {
 	Retention time.Duration
 	// Its messages are not stored.
 	Transient bool
+	// It keeps no names.
+	Nameless bool
 }
 
 // Opener opens a running store that ends with t. All stores that one Opener
@@ -68,6 +70,8 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AResendDoesNotBringARecalledMessageBack", testResendAfterRecall},
 		{"ARecallErasesAndIsHeardOnce", testRecall},
 		{"AnAuthorMayRecallOwnMessagesOnly", testRecallByAuthor},
+		{"EveryEventHasItsTimeAndTheNameOfItsAuthor", testTimesAndNames},
+		{"ADuplicateHasTheTimeOfTheFirstCopy", testTimeOfDuplicates},
 		{"RecallsOfOneMessageAtOnceAreOneRecall", testConcurrentRecalls},
 		{"ARecallReachesTheOldestOfManyMessages", testDeepRecall},
 		{"APositionInAnyPlaceReadsExactlyTheRest", testReadFromEverywhere},
@@ -76,9 +80,14 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AStartThatIsNotInThisHistoryIsAGap", testGaps},
 		{"WhatWasTrimmedIsAGap", testTrimmed},
 		{"RecallsThatWereForgottenAreAGap", testForgottenRecalls},
+		{"AReadBeginsWithTheNewestMessages", testReadNewest},
+		{"AReadWhoseStartIsLostBeginsWhereItWasTold", testFallbacks},
+		{"AReaderResumesFromThePositionOfAnyEvent", testResumes},
 		{"PagesAreWindowsFromEitherEnd", testPages},
 		{"PagesBeforeAndAfterAMessage", testPagesAround},
 		{"APageEndsEarlyAtItsLimitOfBytes", testLargePage},
+		{"APageHasNumbersTimesAndNamesIfTold", testMeta},
+		{"AfterThePositionOfAPageComesWhatItDoesNotShow", testPositionsOfPages},
 		{"AChangedPageIsNeverUnmodified", testVersions},
 		{"AVersionIsThatOfOnePage", testVersionsAreOfOnePage},
 		{"CopiesOfPagesAreNeverBehind", testCopiesAreNeverBehind},
@@ -89,6 +98,7 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"ATTLIsTakenBeforeAndAfterTheFirstMessage", testTTL},
 		{"AGroupMayKeepMoreOrLessThanOthers", testGroupOptions},
 		{"AGroupThatStoresNothingAcksAndBroadcasts", testTransient},
+		{"AGroupMayKeepNoNames", testNameless},
 		{"APurgedGroupIsEmptyAndItsUUIDsAreKnown", testPurge},
 		{"APurgeDuringPublishingLosesNoLaterMessage", testPurgeDuringPublishing},
 		{"AnInspectionTellsWhatAGroupKeeps", testInspection},
@@ -171,7 +181,7 @@ func fill(t *testing.T, s Store, g group.Name, uuids ...string) []history.Receip
 
 func recall(t *testing.T, s Store, g group.Name, uuid string) {
 	t.Helper()
-	if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
+	if err := s.Recall(t.Context(), g, uuid, history.Limit{}, stream.Author{}); err != nil {
 		t.Fatalf("recall %q: %v", uuid, err)
 	}
 }

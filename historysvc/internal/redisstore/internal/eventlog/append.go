@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"strings"
 	"sync"
@@ -88,10 +87,9 @@ func newAppendScripts(conn *redisconn.Conn, o *Options) *appendScripts {
 	return &appendScripts{conn: conn, opts: o, all: make(map[GroupOptions]*redisconn.Script)}
 }
 
-// of returns the script for a group.
-func (s *appendScripts) of(g group.Name) *redisconn.Script {
-	options := s.opts.of(g)
-	options.Transient = false // what is under way was a message when it was submitted
+// of returns the script for groups with these options.
+func (s *appendScripts) of(options GroupOptions) *redisconn.Script {
+	options.Transient, options.Nameless = false, false // these do not concern the script
 	s.mu.RLock()
 	script := s.all[options]
 	s.mu.RUnlock()
@@ -136,10 +134,11 @@ func (w *writer) Write(ctx context.Context, batches []*groupcommit.Batch) {
 // pipeline makes one attempt. It adds to pending which payloads are confirmed now.
 func (w *writer) pipeline(ctx context.Context, batches []*groupcommit.Batch, known bool, pending map[group.Name]int64) {
 	cmds := make([]redisconn.Command, len(batches))
+	now := w.opts.Now().UnixMilli()
 	w.conn.ExecEach(ctx, func(pipe redis.Pipeliner) {
 		for i, b := range batches {
 			if b.Stores() {
-				cmds[i] = w.appendCommand(ctx, b, known)
+				cmds[i] = w.appendCommand(ctx, b, now, known)
 			} else {
 				cmds[i] = w.broadcastCommand(ctx, b)
 			}
@@ -156,7 +155,7 @@ func (w *writer) pipeline(ctx context.Context, batches []*groupcommit.Batch, kno
 		if !b.Stores() {
 			continue
 		}
-		if err := w.readReceipts(b, redisconn.NewReply(reply), pending); err != nil {
+		if err := w.readReceipts(b, now, redisconn.NewReply(reply), pending); err != nil {
 			// It was executed, and what it did cannot be known.
 			b.Outcome, b.Err = redisconn.Broken, err
 		}
@@ -167,20 +166,25 @@ func (w *writer) pipeline(ctx context.Context, batches []*groupcommit.Batch, kno
 func (w *writer) broadcastCommand(ctx context.Context, b *groupcommit.Batch) redisconn.Command {
 	size := len(layout.BroadcastHead)
 	for i := range b.Items {
-		size += layout.PacketHeadSize + len(b.Items[i].Payload)
+		size += layout.MaxPacketHeadSize + len(b.Items[i].Payload)
 	}
+	options := w.opts.of(b.Group)
 	payload := append(make([]byte, 0, size), layout.BroadcastHead...)
 	for i := range b.Items {
 		p := &b.Items[i]
-		payload = layout.AppendPacketHead(payload, "", p.Kind, p.Origin, len(p.Payload))
+		e := entry(&options, p, 0)
+		payload = layout.AppendPacketHead(payload, p.Kind, "", &e, len(p.Payload))
 		payload = append(payload, p.Payload...)
 	}
 	return redisconn.NewCommand(ctx, redisconn.CallAppend, 1, w.conn.PublishCommand(), b.Keys.Channel, payload)
 }
 
+// usualHeadSize is the size of a packet's head on the bus without a long name.
+const usualHeadSize = 64
+
 // appendCommand is a call of append.lua. Each attempt draws new links: had the
 // one before been lost in a failover, its link must not come back.
-func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, known bool) redisconn.Command {
+func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, now int64, known bool) redisconn.Command {
 	keys := b.Keys.All()
 	if w.conn.Acks().Wanted() {
 		keys = append(keys, b.Keys.Pending)
@@ -188,33 +192,37 @@ func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, known 
 	if w.opts.Archive > 0 {
 		keys = append(keys, layout.ArchiveKey(b.Group, w.conn.Cluster()))
 	}
-	link, script := layout.NewLink(), w.scripts.of(b.Group)
+	options, link := w.opts.of(b.Group), layout.NewLink()
+	script := w.scripts.of(options)
 	args := script.Args(known, keys, 4+3*len(b.Items))
-	args = append(args, link, layout.NewEpoch(), layout.NewLink(), w.opts.Now().UnixMilli())
-	heads := make([]byte, 0, (layout.PacketHeadSize+authorSize)*len(b.Items))
+	args = append(args, link, layout.NewEpoch(), layout.NewLink(), now)
+	heads := make([]byte, 0, usualHeadSize*len(b.Items))
 	for n := range b.Items {
 		i := &b.Items[n]
 		from := len(heads)
-		heads = layout.AppendPacketHead(heads, link, i.Kind, i.Origin, len(i.Payload))
-		heads = w.appendAuthor(heads, i)
+		e := entry(&options, i, now)
+		heads = layout.AppendPacketHead(heads, i.Kind, link, &e, len(i.Payload))
 		args = append(args, i.Digest[:], heads[from:], i.Payload)
 	}
 	return w.conn.EvalCommand(ctx, redisconn.CallAppend, script, args)
 }
 
-// authorSize is what the list of links keeps of an author, beside the link and
-// the origin: history.Author, and the time in Unix seconds.
-const authorSize = 8 + 4
-
-// appendAuthor appends the author of a message and its time, if they are kept.
-func (w *writer) appendAuthor(dst []byte, i *groupcommit.Item) []byte {
-	if i.Author == nil || !i.Stored() {
-		return dst
+// entry is what is kept of a packet beside it. Packets that are not stored have an entry
+// on the bus only.
+func entry(g *GroupOptions, i *groupcommit.Item, at int64) layout.Entry {
+	e := layout.Entry{Origin: i.Origin, By: g.nameKept(i.By)}
+	if !i.Stored() {
+		return e
 	}
-	return binary.BigEndian.AppendUint32(append(dst, i.Author[:]...), uint32(w.opts.Now().Unix()))
+	e.At = at
+	if i.Author != nil {
+		e.Author = *i.Author
+	}
+	return e
 }
 
-func (w *writer) readReceipts(b *groupcommit.Batch, r *redisconn.Reply, pending map[group.Name]int64) error {
+// readReceipts reads the reply of append.lua, which was called at a time.
+func (w *writer) readReceipts(b *groupcommit.Batch, now int64, r *redisconn.Reply, pending map[group.Name]int64) error {
 	epoch, err := layout.ParseEpoch(r.Text())
 	if err != nil {
 		return err
@@ -224,11 +232,13 @@ func (w *writer) readReceipts(b *groupcommit.Batch, r *redisconn.Reply, pending 
 		pending[b.Group] = r.Int()
 	}
 	for r.Len() > 0 && r.Err == nil {
-		at, known := r.Int(), r.Int()
-		if at < 0 || at >= int64(len(b.Items)) {
-			return fmt.Errorf("append.lua: duplicate at %d of %d", at, len(b.Items))
+		i, known, entry := r.Int(), r.Int(), r.Text()
+		if i < 0 || i >= int64(len(b.Items)) {
+			return fmt.Errorf("append.lua: duplicate at %d of %d", i, len(b.Items))
 		}
-		b.Receipts[at] = history.Receipt{Duplicate: true, Seq: uint64(max(known, -known)), Recalled: known < 0}
+		b.Receipts[i] = history.Receipt{
+			Duplicate: true, Seq: uint64(max(known, -known)), Recalled: known < 0, At: layout.ParseEntry([]byte(entry)).At,
+		}
 	}
 	if r.Err != nil {
 		return r.Err
@@ -240,7 +250,7 @@ func (w *writer) readReceipts(b *groupcommit.Batch, r *redisconn.Reply, pending 
 		}
 		b.Receipts[i].Epoch = epoch
 		if !b.Receipts[i].Duplicate {
-			b.Receipts[i].Seq = seq
+			b.Receipts[i].Seq, b.Receipts[i].At = seq, now
 			seq++
 			stored++
 		}

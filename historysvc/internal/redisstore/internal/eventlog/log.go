@@ -22,6 +22,7 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/metric"
 	"github.com/gotapi/gotapi-ws/internal/semaphore"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // The scripts. Their head comments say what they take and return.
@@ -55,6 +56,8 @@ type GroupOptions struct {
 	RetentionExplicit bool
 	// Transient groups store no messages: these are broadcast, and acked.
 	Transient bool
+	// Nameless groups keep and show no names of authors.
+	Nameless bool
 }
 
 // Options configure a Log.
@@ -89,6 +92,15 @@ func (o *Options) of(g group.Name) GroupOptions {
 		o.Of(g, &options)
 	}
 	return options
+}
+
+// nameKept returns the name that a group keeps of an author. This is the one place that
+// decides it, for messages, packets that are not stored, and changes.
+func (g *GroupOptions) nameKept(by stream.Author) stream.Author {
+	if g.Nameless || !by.Valid() {
+		return stream.Author{}
+	}
+	return by
 }
 
 // How many lanes there are. One node is busy with two: one pipeline on its way
