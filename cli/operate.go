@@ -471,16 +471,16 @@ func (a *app) showConfig(c *gotapi.GroupConfig) error {
 	if p.asJSON {
 		return p.json(c)
 	}
-	table := a.table()
 	if len(c.Edge.Settings) > 0 { // none over gRPC
-		showProcess(table, "edge", &c.Edge)
+		if err := a.showProcess("edge", &c.Edge); err != nil {
+			return err
+		}
 	}
-	showProcess(table, "history service", &c.Service)
-	return table.Flush()
+	return a.showProcess("history service", &c.Service)
 }
 
 // showProcess shows what one process uses.
-func showProcess(table io.Writer, kind string, c *gotapi.ProcessConfig) {
+func (a *app) showProcess(kind string, c *gotapi.ProcessConfig) error {
 	from := "no -groups-file"
 	switch {
 	case c.Entry > 0:
@@ -488,13 +488,20 @@ func showProcess(table io.Writer, kind string, c *gotapi.ProcessConfig) {
 	case c.File != "":
 		from = "no entry of " + c.File
 	}
-	fmt.Fprintf(table, "%s %s\t%s\t\n", kind, terminal.Printable(c.Host), terminal.Printable(from))
-	if c.Refused != "" {
-		fmt.Fprintf(table, "  refused\t%s\t\n", terminal.Printable(c.Refused))
+	p := a.printer()
+	if err := p.line(terminal.Printable(kind + " " + c.Host + ": " + from)); err != nil {
+		return err
 	}
+	if c.Refused != "" {
+		if err := p.line(p.out.Paint(terminal.Red, "  refused") + "  " + terminal.Printable(c.Refused)); err != nil {
+			return err
+		}
+	}
+	table := a.table()
 	for _, s := range c.Settings {
 		fmt.Fprintf(table, "  %s\t%s\t%s\n", terminal.Printable(s.Name), terminal.Printable(s.Value), terminal.Printable(s.From))
 	}
+	return table.Flush()
 }
 
 func (a *app) purge() *cobra.Command {

@@ -107,18 +107,20 @@ var kind = watchedfile.Kind{Kept: "reload settings of groups: keep the previous 
 // metric.
 func Open(path string, maxMessageBytes func() int, subsystem string, log *slog.Logger, reg prometheus.Registerer) (*File, error) {
 	watched, err := open(path, maxMessageBytes, log)
-	if watched == nil {
+	if err != nil {
 		return nil, err
 	}
-	f := &File{watched}
 	metric.In(reg).GaugeFunc("gotapi_"+subsystem+"_groups_file_refused",
-		"1 while -groups-file cannot be used, and its last good content is in use.", func() float64 {
-			if f.Failure() != nil {
+		"1 while -groups-file cannot be used, and its last good content is.", func() float64 {
+			if watched.Failure() != nil {
 				return 1
 			}
 			return 0
 		})
-	return f, nil
+	if watched == nil {
+		return nil, nil //nolint:nilnil // see above
+	}
+	return &File{watched}, nil
 }
 
 // Check returns what is wrong with the file.

@@ -155,7 +155,7 @@ func TestABrokenFileLeavesTheLastGoodOne(t *testing.T) {
 		if said := log.String(); !strings.Contains(said, step.says) || strings.Count(said, "\n") != 1 {
 			t.Errorf("after %q: the log is %q, want %q once", step.content, said, step.says)
 		}
-		want := "# HELP gotapi_test_groups_file_refused 1 while -groups-file cannot be used, and its last good content is in use.\n" +
+		want := "# HELP gotapi_test_groups_file_refused 1 while -groups-file cannot be used, and its last good content is.\n" +
 			"# TYPE gotapi_test_groups_file_refused gauge\ngotapi_test_groups_file_refused " + map[float64]string{0: "0\n", 1: "1\n"}[step.refused]
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(want)); err != nil {
 			t.Errorf("after %q: %v", step.content, err)
