@@ -393,3 +393,9 @@ func field(text, name string) any {
 	}
 	return object[name]
 }
+
+// Recall is Cancel for callers with limits, which all messages are within.
+func (s *historysvc) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
+	_, err := s.Cancel(ctx, &historyv1.CancelRequest{GroupName: r.GetGroup(), Uuid: r.GetUuid()})
+	return &relayv1.RecallResponse{}, err
+}
