@@ -105,7 +105,7 @@ func TestWhatIsWrongNamesTheEntryTheKeyAndWhatToDo(t *testing.T) {
 		"- match: /a\n  limit-messages: NaN":                 `limit-messages: "NaN" is not a number of messages per second`,
 		"- match: /a\n  hooks: all":                          `hooks: "all" is not before, after, both or none`,
 		"- match: /a\n  max-message-bytes: 1001":             "max-message-bytes: 1001 is more than the flag -max-message-bytes allows (1000): lower it, or raise the flag",
-		strings.Repeat("- match: /a\n", 1001):                "1001 entries: at most 1000 are allowed",
+		strings.Repeat("- match: /a\n", 257):                 "257 entries: at most 256 are allowed",
 		"- match: /a\n  <<: {cap: 5}":                        "<<: has no single value",
 		"- match: &x /a\n- match: *x":                        "entry 2 (line 2): match: has no single value",
 		"- match: /a\n  \"edit-window\": 1m":                 "edit-window: no such setting",
