@@ -206,8 +206,10 @@ func (id *Identity) refuse(msg, right string) error {
 type Limit struct {
 	// Only those of this author, 8 bytes; none: of any author.
 	Author []byte
-	// Only those stored within this time; 0: at any time.
-	Within time.Duration
+	// Only those stored within the window of the group, which is this time unless the
+	// group has one of its own; 0: at any time.
+	Windowed bool
+	Within   time.Duration
 }
 
 // Recall returns which messages of a group the caller may recall, or a *DeniedError.
@@ -217,9 +219,9 @@ func (id *Identity) Recall(g group.Name) (Limit, error) {
 	case id.rights.RecallAny.Match(g) && id.known:
 		return Limit{}, nil
 	case id.rights.RecallAny.Match(g):
-		return Limit{Within: id.window}, nil
+		return Limit{Windowed: true, Within: id.window}, nil
 	case id.rights.RecallOwn.Match(g) && id.named():
-		return Limit{Author: id.author, Within: id.window}, nil
+		return Limit{Author: id.author, Windowed: true, Within: id.window}, nil
 	}
 	if id.rights.RecallOwn.Match(g) && id.known {
 		return Limit{}, &DeniedError{Status: http.StatusForbidden, Reason: NoRight, Msg: "you may recall your own messages only, and have none: the token lacks sub"}

@@ -75,7 +75,7 @@ func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hi
 		return nil, grpcstatus.Of(err)
 	}
 	_, err = call(ctx, f.relay.Recall, &relayv1.RecallRequest{
-		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, WithinMs: uint64(bound.Within.Milliseconds()),
+		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, Windowed: bound.Windowed, WithinMs: uint64(bound.Within.Milliseconds()),
 		By: relay.EncodeAuthor(id.By()),
 	}, changes)
 	if err != nil {
