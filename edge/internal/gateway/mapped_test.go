@@ -189,7 +189,7 @@ func TestCancel(t *testing.T) {
 		if a.code != 200 || a.body != `{"code":200,"msg":"recalled"}` {
 			t.Errorf("%s: got %d %s", target, a.code, a.body)
 		}
-		if diff := cmp.Diff(&relayv1.RecallRequest{Group: "/a", Uuid: "u"}, got, protocmp.Transform()); diff != "" {
+		if diff := cmp.Diff(&relayv1.RecallRequest{Group: "/a", Uuid: "u", Windowed: true}, got, protocmp.Transform()); diff != "" {
 			t.Errorf("%s: request (-want +got):\n%s", target, diff)
 		}
 	}
