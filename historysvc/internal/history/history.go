@@ -5,6 +5,7 @@ package history
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -71,7 +72,24 @@ type Publication struct {
 	From Sender
 	// Learns of each attempt to store it; may be nil.
 	Trace Trace
+	// Run, if not nil, keeps what follows p in a batch from overtaking it.
+	Run *Run
 }
+
+// Run is a part of a batch: publications of one group, submitted one after another. When
+// one of them fails in a way that may pass, those after it are not stored either, unless
+// they are on their way already. A nil *Run keeps nothing back.
+type Run struct{ failed atomic.Bool }
+
+// Fail notes the error of a publication, which may be nil.
+func (r *Run) Fail(err error) {
+	if r != nil && err != nil && !errors.Is(err, ErrWrongType) {
+		r.failed.Store(true)
+	}
+}
+
+// Failed reports whether a publication of r has failed in a way that may pass.
+func (r *Run) Failed() bool { return r != nil && r.failed.Load() }
 
 // Sender gets the receipt of its publication.
 type Sender interface {

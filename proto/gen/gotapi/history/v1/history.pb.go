@@ -170,6 +170,213 @@ func (x *PublishResponse) GetDuplicate() bool {
 	return false
 }
 
+type PublishBatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1000, 4 MiB in all. Each is checked, and counts, as if it came alone.
+	Publishes     []*PublishRequest `protobuf:"bytes,1,rep,name=publishes,proto3" json:"publishes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBatchRequest) Reset() {
+	*x = PublishBatchRequest{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBatchRequest) ProtoMessage() {}
+
+func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBatchRequest.ProtoReflect.Descriptor instead.
+func (*PublishBatchRequest) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PublishBatchRequest) GetPublishes() []*PublishRequest {
+	if x != nil {
+		return x.Publishes
+	}
+	return nil
+}
+
+type PublishBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each of publishes, in their order.
+	Results       []*PublishResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBatchResponse) Reset() {
+	*x = PublishBatchResponse{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBatchResponse) ProtoMessage() {}
+
+func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBatchResponse.ProtoReflect.Descriptor instead.
+func (*PublishBatchResponse) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PublishBatchResponse) GetResults() []*PublishResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// PublishResult is what Publish would have answered, or refused with.
+type PublishResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 200, or why the packet is refused: the HTTP status that section 8 of
+	// docs/protocol.md names beside the status code of Publish.
+	Code  int32  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// Whether the packet is a data packet and is now in the history.
+	Stored bool `protobuf:"varint,3,opt,name=stored,proto3" json:"stored,omitempty"`
+	// The uuid of a stored data packet ("" if it has none); absent for other packets.
+	Uuid *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	// Whether a data packet with this uuid had been stored before.
+	Duplicate *bool `protobuf:"varint,5,opt,name=duplicate,proto3,oneof" json:"duplicate,omitempty"`
+	// Of a stored data packet: its number in the group.
+	Seq uint64 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Of a refusal: the reason of its google.rpc.ErrorInfo, and the text.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Msg    string `protobuf:"bytes,8,opt,name=msg,proto3" json:"msg,omitempty"`
+	// Of a refusal that passes by waiting: after how many milliseconds.
+	RetryAfterMs  uint32 `protobuf:"varint,9,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishResult) Reset() {
+	*x = PublishResult{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishResult) ProtoMessage() {}
+
+func (x *PublishResult) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishResult.ProtoReflect.Descriptor instead.
+func (*PublishResult) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PublishResult) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *PublishResult) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *PublishResult) GetStored() bool {
+	if x != nil {
+		return x.Stored
+	}
+	return false
+}
+
+func (x *PublishResult) GetUuid() string {
+	if x != nil && x.Uuid != nil {
+		return *x.Uuid
+	}
+	return ""
+}
+
+func (x *PublishResult) GetDuplicate() bool {
+	if x != nil && x.Duplicate != nil {
+		return *x.Duplicate
+	}
+	return false
+}
+
+func (x *PublishResult) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *PublishResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PublishResult) GetMsg() string {
+	if x != nil {
+		return x.Msg
+	}
+	return ""
+}
+
+func (x *PublishResult) GetRetryAfterMs() uint32 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
+}
+
 type GetHistoryRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
@@ -196,7 +403,7 @@ type GetHistoryRequest struct {
 
 func (x *GetHistoryRequest) Reset() {
 	*x = GetHistoryRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -208,7 +415,7 @@ func (x *GetHistoryRequest) String() string {
 func (*GetHistoryRequest) ProtoMessage() {}
 
 func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -221,7 +428,7 @@ func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{2}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetHistoryRequest) GetGroupName() string {
@@ -301,7 +508,7 @@ type GetHistoryResponse struct {
 
 func (x *GetHistoryResponse) Reset() {
 	*x = GetHistoryResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +520,7 @@ func (x *GetHistoryResponse) String() string {
 func (*GetHistoryResponse) ProtoMessage() {}
 
 func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +533,7 @@ func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{3}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetHistoryResponse) GetCode() int32 {
@@ -395,7 +602,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +614,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +627,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{4}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *CancelRequest) GetGroupName() string {
@@ -448,7 +655,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +667,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +680,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{5}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CancelResponse) GetCode() int32 {
@@ -501,7 +708,7 @@ type SetTTLRequest struct {
 
 func (x *SetTTLRequest) Reset() {
 	*x = SetTTLRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +720,7 @@ func (x *SetTTLRequest) String() string {
 func (*SetTTLRequest) ProtoMessage() {}
 
 func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +733,7 @@ func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLRequest.ProtoReflect.Descriptor instead.
 func (*SetTTLRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{6}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SetTTLRequest) GetGroupName() string {
@@ -554,7 +761,7 @@ type SetTTLResponse struct {
 
 func (x *SetTTLResponse) Reset() {
 	*x = SetTTLResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +773,7 @@ func (x *SetTTLResponse) String() string {
 func (*SetTTLResponse) ProtoMessage() {}
 
 func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +786,7 @@ func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLResponse.ProtoReflect.Descriptor instead.
 func (*SetTTLResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{7}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetTTLResponse) GetCode() int32 {
@@ -604,7 +811,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +823,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +836,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
 }
 
 type ListGroupsResponse struct {
@@ -644,7 +851,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +863,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +876,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListGroupsResponse) GetCode() int32 {
@@ -697,7 +904,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +916,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +929,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Group) GetName() string {
@@ -749,7 +956,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +968,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +981,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchRequest) GetGroups() []*WatchedGroup {
@@ -800,7 +1007,7 @@ type WatchedGroup struct {
 
 func (x *WatchedGroup) Reset() {
 	*x = WatchedGroup{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +1019,7 @@ func (x *WatchedGroup) String() string {
 func (*WatchedGroup) ProtoMessage() {}
 
 func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +1032,7 @@ func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedGroup.ProtoReflect.Descriptor instead.
 func (*WatchedGroup) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchedGroup) GetGroupName() string {
@@ -894,7 +1101,7 @@ type Position struct {
 
 func (x *Position) Reset() {
 	*x = Position{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1113,7 @@ func (x *Position) String() string {
 func (*Position) ProtoMessage() {}
 
 func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1126,7 @@ func (x *Position) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Position.ProtoReflect.Descriptor instead.
 func (*Position) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Position) GetEpoch() uint64 {
@@ -970,7 +1177,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1189,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1202,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchResponse) GetGroupName() string {
@@ -1128,7 +1335,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1140,7 +1347,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1153,7 +1360,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{18}
 }
 
 type Gap struct {
@@ -1169,7 +1376,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1388,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1401,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Gap) GetReason() string {
@@ -1221,7 +1428,7 @@ type Moved struct {
 
 func (x *Moved) Reset() {
 	*x = Moved{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1233,7 +1440,7 @@ func (x *Moved) String() string {
 func (*Moved) ProtoMessage() {}
 
 func (x *Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1246,7 +1453,7 @@ func (x *Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moved.ProtoReflect.Descriptor instead.
 func (*Moved) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{20}
 }
 
 var File_gotapi_history_v1_history_proto protoreflect.FileDescriptor
@@ -1265,6 +1472,23 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x06stored\x18\x03 \x01(\bR\x06stored\x12\x17\n" +
 	"\x04uuid\x18\x04 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12!\n" +
 	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01B\a\n" +
+	"\x05_uuidB\f\n" +
+	"\n" +
+	"_duplicate\"V\n" +
+	"\x13PublishBatchRequest\x12?\n" +
+	"\tpublishes\x18\x01 \x03(\v2!.gotapi.history.v1.PublishRequestR\tpublishes\"R\n" +
+	"\x14PublishBatchResponse\x12:\n" +
+	"\aresults\x18\x01 \x03(\v2 .gotapi.history.v1.PublishResultR\aresults\"\x86\x02\n" +
+	"\rPublishResult\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x16\n" +
+	"\x06stored\x18\x03 \x01(\bR\x06stored\x12\x17\n" +
+	"\x04uuid\x18\x04 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12!\n" +
+	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01\x12\x10\n" +
+	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x10\n" +
+	"\x03msg\x18\b \x01(\tR\x03msg\x12$\n" +
+	"\x0eretry_after_ms\x18\t \x01(\rR\fretryAfterMsB\a\n" +
 	"\x05_uuidB\f\n" +
 	"\n" +
 	"_duplicate\"\xf6\x01\n" +
@@ -1339,7 +1563,7 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x03Gap\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
 	"\x0fdropped_packets\x18\x02 \x01(\x04R\x0edroppedPackets\"\a\n" +
-	"\x05Moved2\x84\x04\n" +
+	"\x05Moved2\xe5\x04\n" +
 	"\x0eHistoryService\x12P\n" +
 	"\aPublish\x12!.gotapi.history.v1.PublishRequest\x1a\".gotapi.history.v1.PublishResponse\x12Y\n" +
 	"\n" +
@@ -1348,7 +1572,8 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x06SetTTL\x12 .gotapi.history.v1.SetTTLRequest\x1a!.gotapi.history.v1.SetTTLResponse\x12Y\n" +
 	"\n" +
 	"ListGroups\x12$.gotapi.history.v1.ListGroupsRequest\x1a%.gotapi.history.v1.ListGroupsResponse\x12L\n" +
-	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01B\xa8\x01\n" +
+	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01\x12_\n" +
+	"\fPublishBatch\x12&.gotapi.history.v1.PublishBatchRequest\x1a'.gotapi.history.v1.PublishBatchResponseB\xa8\x01\n" +
 	"\x15com.gotapi.history.v1B\fHistoryProtoP\x01ZAgithub.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1;historyv1\xaa\x02\x11Gotapi.History.V1\xca\x02\x11Gotapi\\History\\V1\xea\x02\x13Gotapi::History::V1b\x06proto3"
 
 var (
@@ -1363,53 +1588,60 @@ func file_gotapi_history_v1_history_proto_rawDescGZIP() []byte {
 	return file_gotapi_history_v1_history_proto_rawDescData
 }
 
-var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_gotapi_history_v1_history_proto_goTypes = []any{
-	(*PublishRequest)(nil),     // 0: gotapi.history.v1.PublishRequest
-	(*PublishResponse)(nil),    // 1: gotapi.history.v1.PublishResponse
-	(*GetHistoryRequest)(nil),  // 2: gotapi.history.v1.GetHistoryRequest
-	(*GetHistoryResponse)(nil), // 3: gotapi.history.v1.GetHistoryResponse
-	(*CancelRequest)(nil),      // 4: gotapi.history.v1.CancelRequest
-	(*CancelResponse)(nil),     // 5: gotapi.history.v1.CancelResponse
-	(*SetTTLRequest)(nil),      // 6: gotapi.history.v1.SetTTLRequest
-	(*SetTTLResponse)(nil),     // 7: gotapi.history.v1.SetTTLResponse
-	(*ListGroupsRequest)(nil),  // 8: gotapi.history.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil), // 9: gotapi.history.v1.ListGroupsResponse
-	(*Group)(nil),              // 10: gotapi.history.v1.Group
-	(*WatchRequest)(nil),       // 11: gotapi.history.v1.WatchRequest
-	(*WatchedGroup)(nil),       // 12: gotapi.history.v1.WatchedGroup
-	(*Position)(nil),           // 13: gotapi.history.v1.Position
-	(*WatchResponse)(nil),      // 14: gotapi.history.v1.WatchResponse
-	(*Started)(nil),            // 15: gotapi.history.v1.Started
-	(*Gap)(nil),                // 16: gotapi.history.v1.Gap
-	(*Moved)(nil),              // 17: gotapi.history.v1.Moved
+	(*PublishRequest)(nil),       // 0: gotapi.history.v1.PublishRequest
+	(*PublishResponse)(nil),      // 1: gotapi.history.v1.PublishResponse
+	(*PublishBatchRequest)(nil),  // 2: gotapi.history.v1.PublishBatchRequest
+	(*PublishBatchResponse)(nil), // 3: gotapi.history.v1.PublishBatchResponse
+	(*PublishResult)(nil),        // 4: gotapi.history.v1.PublishResult
+	(*GetHistoryRequest)(nil),    // 5: gotapi.history.v1.GetHistoryRequest
+	(*GetHistoryResponse)(nil),   // 6: gotapi.history.v1.GetHistoryResponse
+	(*CancelRequest)(nil),        // 7: gotapi.history.v1.CancelRequest
+	(*CancelResponse)(nil),       // 8: gotapi.history.v1.CancelResponse
+	(*SetTTLRequest)(nil),        // 9: gotapi.history.v1.SetTTLRequest
+	(*SetTTLResponse)(nil),       // 10: gotapi.history.v1.SetTTLResponse
+	(*ListGroupsRequest)(nil),    // 11: gotapi.history.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),   // 12: gotapi.history.v1.ListGroupsResponse
+	(*Group)(nil),                // 13: gotapi.history.v1.Group
+	(*WatchRequest)(nil),         // 14: gotapi.history.v1.WatchRequest
+	(*WatchedGroup)(nil),         // 15: gotapi.history.v1.WatchedGroup
+	(*Position)(nil),             // 16: gotapi.history.v1.Position
+	(*WatchResponse)(nil),        // 17: gotapi.history.v1.WatchResponse
+	(*Started)(nil),              // 18: gotapi.history.v1.Started
+	(*Gap)(nil),                  // 19: gotapi.history.v1.Gap
+	(*Moved)(nil),                // 20: gotapi.history.v1.Moved
 }
 var file_gotapi_history_v1_history_proto_depIdxs = []int32{
-	13, // 0: gotapi.history.v1.GetHistoryResponse.stream_position:type_name -> gotapi.history.v1.Position
-	10, // 1: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
-	12, // 2: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
-	13, // 3: gotapi.history.v1.WatchedGroup.after:type_name -> gotapi.history.v1.Position
-	13, // 4: gotapi.history.v1.WatchResponse.position:type_name -> gotapi.history.v1.Position
-	15, // 5: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
-	16, // 6: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
-	17, // 7: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
-	0,  // 8: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
-	2,  // 9: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
-	4,  // 10: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
-	6,  // 11: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
-	8,  // 12: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
-	11, // 13: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
-	1,  // 14: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
-	3,  // 15: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
-	5,  // 16: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
-	7,  // 17: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
-	9,  // 18: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
-	14, // 19: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	0,  // 0: gotapi.history.v1.PublishBatchRequest.publishes:type_name -> gotapi.history.v1.PublishRequest
+	4,  // 1: gotapi.history.v1.PublishBatchResponse.results:type_name -> gotapi.history.v1.PublishResult
+	16, // 2: gotapi.history.v1.GetHistoryResponse.stream_position:type_name -> gotapi.history.v1.Position
+	13, // 3: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
+	15, // 4: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
+	16, // 5: gotapi.history.v1.WatchedGroup.after:type_name -> gotapi.history.v1.Position
+	16, // 6: gotapi.history.v1.WatchResponse.position:type_name -> gotapi.history.v1.Position
+	18, // 7: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
+	19, // 8: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
+	20, // 9: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
+	0,  // 10: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
+	5,  // 11: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
+	7,  // 12: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
+	9,  // 13: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
+	11, // 14: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
+	14, // 15: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
+	2,  // 16: gotapi.history.v1.HistoryService.PublishBatch:input_type -> gotapi.history.v1.PublishBatchRequest
+	1,  // 17: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
+	6,  // 18: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
+	8,  // 19: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
+	10, // 20: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
+	12, // 21: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
+	17, // 22: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
+	3,  // 23: gotapi.history.v1.HistoryService.PublishBatch:output_type -> gotapi.history.v1.PublishBatchResponse
+	17, // [17:24] is the sub-list for method output_type
+	10, // [10:17] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_history_v1_history_proto_init() }
@@ -1418,13 +1650,14 @@ func file_gotapi_history_v1_history_proto_init() {
 		return
 	}
 	file_gotapi_history_v1_history_proto_msgTypes[1].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[2].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[3].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[12].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[4].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[5].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[6].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[15].OneofWrappers = []any{
 		(*WatchedGroup_AfterUuid)(nil),
 		(*WatchedGroup_After)(nil),
 	}
-	file_gotapi_history_v1_history_proto_msgTypes[14].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[17].OneofWrappers = []any{
 		(*WatchResponse_Message)(nil),
 		(*WatchResponse_Recalled)(nil),
 		(*WatchResponse_Packet)(nil),
@@ -1438,7 +1671,7 @@ func file_gotapi_history_v1_history_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_history_v1_history_proto_rawDesc), len(file_gotapi_history_v1_history_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
