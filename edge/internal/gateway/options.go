@@ -42,8 +42,10 @@ type Options struct {
 
 // Publisher takes packets on their way to a group; *relay.Client in production.
 type Publisher interface {
-	// Publish calls p.End exactly once, in bounded time.
-	Publish(p *relay.Publication)
+	// Publish calls End of each exactly once, in bounded time. It may use the memory of
+	// batch. Those of one group that follow each other keep their order, as
+	// relay.Client.Publish says.
+	Publish(batch ...*relay.Publication)
 }
 
 // Sockets opens WebSockets; *session.Server in production.

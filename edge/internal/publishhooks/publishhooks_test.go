@@ -40,9 +40,11 @@ func newPublisher(t *testing.T, status int, answer string) (p *Publisher, passed
 // accepting is a relay that accepts everything.
 type accepting struct{ packets []relay.Publication }
 
-func (a *accepting) Publish(one *relay.Publication) {
-	a.packets = append(a.packets, *one)
-	one.End(relay.Result{Outcome: relay.Accepted})
+func (a *accepting) Publish(batch ...*relay.Publication) {
+	for _, one := range batch {
+		a.packets = append(a.packets, *one)
+		one.End(relay.Result{Outcome: relay.Accepted})
+	}
 }
 
 // sender collects results.
