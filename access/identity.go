@@ -139,6 +139,15 @@ func (id *Identity) ReadsAny() error {
 	return id.refuse("you may not read the history of any group", grants[Read])
 }
 
+// PublishesAny returns nil if there may be any group that the caller may publish to, or a
+// *DeniedError.
+func (id *Identity) PublishesAny() error {
+	if len(id.rights.Publish) > 0 {
+		return nil
+	}
+	return id.refuse("you may not publish to any group", grants[Publish])
+}
+
 // RecallsAny returns nil if there may be any group of which the caller may recall messages,
 // or a *DeniedError.
 func (id *Identity) RecallsAny() error {
