@@ -34,7 +34,7 @@ type Authenticator struct {
 }
 
 const (
-	maxRequests, maxCallerRequests = 256, 32
+	maxRequests, maxCallerRequests = 96, 24
 	maxStrangers, maxHostStrangers = 64, 16
 )
 
