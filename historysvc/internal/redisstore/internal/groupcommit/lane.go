@@ -78,9 +78,9 @@ func newLane(w Writer, o Options, log *slog.Logger, m *metrics) *lane {
 func (l *lane) submit(i Item) {
 	l.mu.Lock()
 	err := l.enqueue(i)
-	i.Run.Fail(err)
 	l.mu.Unlock()
 	if err != nil {
+		i.Run.Refuse()
 		if errors.Is(err, history.ErrBusy) {
 			l.stats.busy.Inc()
 		}
@@ -91,7 +91,7 @@ func (l *lane) submit(i Item) {
 }
 
 func (l *lane) enqueue(i Item) error {
-	if l.closed || i.Run.Failed() {
+	if l.closed || i.Run.Refuses() {
 		return history.ErrUnavailable
 	}
 	size := i.size()
