@@ -33,6 +33,7 @@ type pubFlags struct {
 	body     bool
 	raw      bool
 	inFlight int
+	batch    string
 }
 
 func (a *app) pub() *cobra.Command {
@@ -45,19 +46,45 @@ func (a *app) pub() *cobra.Command {
 			"same uuid until it is stored or refused, for --timeout. The uuids of what is stored are\n" +
 			"written to standard output; if one was stored before, a note on standard error says so\n" +
 			"(acks over ws do not tell). The first message that fails ends the command, and so does one\n" +
-			"that is not UTF-8, or that begins with a byte order mark: that is exit code 2.",
+			"that is not UTF-8, or that begins with a byte order mark: that is exit code 2.\n\n" +
+			"With --batch, each line of a file is a whole packet with its groups, as the server takes them\n" +
+			"in one request (docs/protocol.md, section 3.1). The lines of a group keep their order. The first\n" +
+			"one that fails ends the command after its request, of up to 1000 packets.",
 		Example: "  gotapi pub /room/9527/ 'hello world'\n" +
 			"  tail -f app.log | gotapi pub /logs/app\n" +
-			"  gotapi pub /room/9527/ --body '{\"data\":\"hi\",\"sent\":false}'",
-		Args: between(1, -1, groupArgument),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runPub(cmd.Context(), f, args[0], args[1:]) },
+			"  gotapi pub /room/9527/ --body '{\"data\":\"hi\",\"sent\":false}'\n" +
+			"  echo '{\"groups\":[\"/a\",\"/b\"],\"packet\":\"hello\"}' | gotapi pub --batch -",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.batch != "" {
+				return between(0, 0)(cmd, args)
+			}
+			return between(1, -1, groupArgument)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.batch != "" {
+				if err := f.validateBatch(); err != nil {
+					return err
+				}
+				return a.runBatch(cmd.Context(), f.batch)
+			}
+			return a.runPub(cmd.Context(), f, args[0], args[1:])
+		},
 	}
 	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "publish the content of the file at `path` as one message; may be repeated")
 	c.Flags().StringVar(&f.uuid, "uuid", "", "uuid of the message, when there is but one")
 	c.Flags().BoolVar(&f.body, "body", false, "each message is the whole body, a JSON object")
 	c.Flags().BoolVar(&f.raw, "raw", false, "each message is the whole packet, sent as it is")
 	c.Flags().IntVar(&f.inFlight, "in-flight", 1, "messages that may wait for their acks; above 1, their order is not kept")
+	c.Flags().StringVar(&f.batch, "batch", "", "publish the lines of the file at `path`, - for standard input: {\"group\":G,\"packet\":P} each")
 	return c
+}
+
+// validateBatch checks the flags beside --batch.
+func (f *pubFlags) validateBatch() error {
+	if len(f.files) > 0 || f.uuid != "" || f.body || f.raw || f.inFlight != 1 {
+		return usagef("--batch excludes the other flags of pub: its lines are whole packets")
+	}
+	return nil
 }
 
 func (f *pubFlags) validate(messages []string) error {

@@ -21,6 +21,7 @@ var (
 // requests is what HTTP and gRPC have in common; the clients' docs are its contract.
 type requests interface {
 	Publish(ctx context.Context, group string, packet []byte) (gotapi.Published, error)
+	PublishBatch(ctx context.Context, packets []gotapi.Outgoing) []gotapi.BatchResult
 	History(ctx context.Context, group string, r gotapi.PageRequest) (gotapi.Page, error)
 	Recall(ctx context.Context, group, uuid string) error
 	SetTTL(ctx context.Context, group string, ttl time.Duration) error
