@@ -123,9 +123,9 @@ func (f *refusal) write(w http.ResponseWriter) {
 func reserved(g group.Name) *refusal {
 	switch {
 	case g == group.Lobby:
-		return &refusal{code: http.StatusForbidden, msg: "nobody publishes to /: the path is the group, as in /room/1"}
+		return &refusal{code: http.StatusForbidden, msg: "cannot publish to /: the path names the group, as in /room/1"}
 	case !g.Publishable():
-		return &refusal{code: http.StatusForbidden, msg: "only the server speaks in this group"}
+		return &refusal{code: http.StatusForbidden, msg: "only the server publishes to this group"}
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (r *Room) startOver() {
 				closed++
 			}
 		}
-		r.registry.log.Warn("messages of a group were lost, or their order: its members are closed with 1012, to read the history",
+		r.registry.log.Warn("group lost messages or their order: close its members with 1012, so that they read the history",
 			"group", r.name, "members", closed, "losses_total", r.registry.losses.Add(1))
 	}
 	r.known = false

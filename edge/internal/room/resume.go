@@ -38,7 +38,7 @@ const (
 )
 
 var (
-	errGap        = errors.New("the stream cannot be continued where the member is")
+	errGap        = errors.New("cannot continue the stream at the member's position")
 	errUnreadable = &ws.CloseError{Code: packet.CloseTryAgainLater, Reason: "the history cannot be read now"}
 )
 

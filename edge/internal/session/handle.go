@@ -32,7 +32,7 @@ func (c *session) handle(op ws.Opcode, message []byte) {
 // ending reports whether what comes from the peer is to be ignored.
 func (c *session) ending() bool { return c.pending.Finishing() || c.out.Cause() != nil }
 
-var errBadJoin = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "no such group can be joined"}
+var errBadJoin = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "cannot join: not a valid group name"}
 
 // handleInLobby waits for "join:NAME".
 func (c *session) handleInLobby(op ws.Opcode, message []byte) {

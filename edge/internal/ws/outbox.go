@@ -29,8 +29,8 @@ const (
 )
 
 // Outbox is the queue of frames to one peer. Beyond its limits the peer lags, as far
-// as its Backlog lets it. When it may not, or takes nothing for too long, what waits is
-// dropped and the connection ends with ErrSlowConsumer. Its methods are safe for
+// as its Backlog allows. If the peer exceeds that, or accepts nothing for too long, the
+// queue is dropped and the connection ends with ErrSlowConsumer. Its methods are safe for
 // concurrent use; only Await, SendAndWait, SendPaced and Wait block. Frames leave
 // in the order in which they came, and a close frame is the last.
 //
@@ -100,7 +100,7 @@ func (o *Outbox) SendAll(frames []Frame) {
 	o.Deliver(frames, own, false)
 }
 
-// Deliver is SendAll for frames that the members of a room share, but for so many bytes.
+// Deliver is SendAll for frames that the members of a room share, except for own bytes.
 // bulk means that other rooms are served first.
 func (o *Outbox) Deliver(frames []Frame, own int, bulk bool) {
 	o.mu.Lock()

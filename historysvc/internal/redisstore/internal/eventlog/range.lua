@@ -5,7 +5,7 @@
 -- ARGV  1 epoch   2 from seq   3 to seq (may be smaller: then newest first)
 --       4 most elements   5 enough bytes
 -- Reply {seq of the first element of the reply, elements ...} in the order asked for.
---       What is not retained is left out at either end.
+--       Messages that are not retained are left out at either end.
 -- Error EPOCH: the counters are not those of that epoch (any more).
 local call = redis.call
 local list, meta = KEYS[1], KEYS[2]

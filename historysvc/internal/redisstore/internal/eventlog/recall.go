@@ -95,7 +95,7 @@ func (l *lookup) refuses(limit history.Limit, o occurrence) error {
 type recall struct {
 	group group.Name
 	uuid  string
-	// As the look-up found them; not set if recall.lua is to look it up.
+	// As the look-up found them; not set if recall.lua looks the message up itself.
 	epoch  string
 	target int64
 	limit  history.Limit
