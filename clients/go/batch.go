@@ -27,6 +27,8 @@ type BatchResult struct {
 	Published
 	// Seq is the number of a stored packet in its group.
 	Seq uint64
+	// At is when the packet was stored first; zero if it was not stored.
+	At time.Time
 	// Err is nil if the packet was published.
 	Err error
 }
@@ -50,6 +52,14 @@ func (c *Client) PublishBatch(ctx context.Context, packets []Outgoing) []BatchRe
 		results[i].Err = err
 	}
 	return results
+}
+
+// timeOf returns the time of so many Unix milliseconds; the zero time for 0.
+func timeOf(millis int64) time.Time {
+	if millis == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis)
 }
 
 // batchLine is a line of a batch, as docs/protocol.md, section 3.1, has it.
@@ -82,6 +92,7 @@ func (c *Client) sendBatch(ctx context.Context, packets []Outgoing, results []Ba
 			UUID       string
 			Duplicate  bool
 			Seq        uint64
+			At         int64 // milliseconds
 		}
 	}
 	err := c.once(ctx, request{method: http.MethodPost, path: "/__/publish", body: body.String(), contentType: "application/x-ndjson"}, &answer)
@@ -99,7 +110,7 @@ func (c *Client) sendBatch(ctx context.Context, packets []Outgoing, results []Ba
 			errs[k] = &Error{Code: r.Code, Msg: r.Msg, RetryAfter: time.Duration(r.RetryAfter) * time.Millisecond}
 			continue
 		}
-		results[i] = BatchResult{Published: Published{Stored: r.Stored, UUID: r.UUID, Duplicate: r.Duplicate}, Seq: r.Seq}
+		results[i] = BatchResult{Published: Published{Stored: r.Stored, UUID: r.UUID, Duplicate: r.Duplicate}, Seq: r.Seq, At: timeOf(r.At)}
 	}
 	return errs
 }

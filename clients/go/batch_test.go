@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -19,7 +20,7 @@ func TestABatchIsSentAgainAsFarAsThatIsSafe(t *testing.T) {
 		body   string
 	}{
 		{503, `{"code":503,"msg":"going down"}`},
-		{200, `{"code":200,"results":[{"code":200,"group":"/a","stored":true,"uuid":"1","duplicate":false,"seq":7},` +
+		{200, `{"code":200,"results":[{"code":200,"group":"/a","stored":true,"uuid":"1","duplicate":false,"seq":7,"at":1700000000007},` +
 			`{"code":429,"group":"/a","msg":"slow down","retryAfter":1},{"code":503,"group":"/a","msg":"kept back"},` +
 			`{"code":403,"group":"/b","msg":"no"},{"code":504,"group":"/c","msg":"unknown"},{"code":504,"group":"/d","msg":"unknown"}]}`},
 		{200, `{"code":200,"results":[{"code":200,"group":"/a","stored":true,"uuid":"2","duplicate":true,"seq":8},` +
@@ -40,7 +41,7 @@ func TestABatchIsSentAgainAsFarAsThatIsSafe(t *testing.T) {
 		{Group: "/b", Packet: []byte("x")}, {Group: "/c", Packet: []byte(data("3"))}, {Group: "/d", Packet: []byte("y")},
 	})
 	want := []gotapi.BatchResult{
-		{Published: gotapi.Published{Stored: true, UUID: "1"}, Seq: 7},
+		{Published: gotapi.Published{Stored: true, UUID: "1"}, Seq: 7, At: time.UnixMilli(1700000000007)},
 		{Published: gotapi.Published{Stored: true, UUID: "2", Duplicate: true}, Seq: 8},
 		{},
 		{Err: &gotapi.Error{Code: 403, Msg: "no"}},

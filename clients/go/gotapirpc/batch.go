@@ -81,6 +81,9 @@ func (c *Client) sendBatch(ctx context.Context, requests []*historyv1.PublishReq
 		results[i] = gotapi.BatchResult{
 			Published: gotapi.Published{Stored: r.GetStored(), UUID: r.GetUuid(), Duplicate: r.GetDuplicate()}, Seq: r.GetSeq(),
 		}
+		if r.GetAt() != 0 {
+			results[i].At = time.UnixMilli(r.GetAt())
+		}
 	}
 	return errs, call
 }

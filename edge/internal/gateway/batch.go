@@ -325,6 +325,8 @@ func (i *item) append(b []byte) []byte {
 	if i.Kind == stream.Message {
 		b = append(b, `,"seq":`...)
 		b = strconv.AppendUint(b, i.result.Seq, 10)
+		b = append(b, `,"at":`...)
+		b = strconv.AppendInt(b, i.result.At, 10)
 	}
 	return b
 }

@@ -65,11 +65,11 @@ func TestBatchAnswersInTheOrderOfTheBody(t *testing.T) {
 	rig.answer = func(p *relay.Publication) relay.Result {
 		switch p.UUID {
 		case "old":
-			return relay.Result{Outcome: relay.Duplicate, Seq: 3}
+			return relay.Result{Outcome: relay.Duplicate, Seq: 3, At: 1700000000000}
 		case "bad":
 			return relay.Result{Outcome: relay.Invalid, Reason: "no"}
 		}
-		return relay.Result{Outcome: relay.Accepted, Seq: 7}
+		return relay.Result{Outcome: relay.Accepted, Seq: 7, At: 1700000000007}
 	}
 	binary := base64.StdEncoding.EncodeToString([]byte("\xff\x00"))
 	got := rig.do("POST", "/__/publish", strings.Join([]string{
@@ -77,9 +77,9 @@ func TestBatchAnswersInTheOrderOfTheBody(t *testing.T) {
 		lineOf("/b", "bad"), `{"packetBase64":"` + binary + `","group":"/a"}`,
 	}, "\n")+"\n", ndjson+"; charset=utf-8")
 	want := `{"code":200,"results":[` +
-		`{"code":200,"group":"/a","stored":true,"uuid":"u1","duplicate":false,"seq":7},` +
+		`{"code":200,"group":"/a","stored":true,"uuid":"u1","duplicate":false,"seq":7,"at":1700000000007},` +
 		`{"code":200,"group":"/b","stored":false},{"code":200,"group":"/a","stored":false},` +
-		`{"code":200,"group":"/b","stored":true,"uuid":"old","duplicate":true,"seq":3},` +
+		`{"code":200,"group":"/b","stored":true,"uuid":"old","duplicate":true,"seq":3,"at":1700000000000},` +
 		`{"code":400,"group":"/b","msg":"no"},` +
 		`{"code":200,"group":"/a","stored":false}]}`
 	if got.code != 200 || got.body != want || got.header.Get("Content-Type") != "application/json" {
@@ -133,7 +133,7 @@ func TestABadLineIsRefusedAlone(t *testing.T) {
 	} {
 		rig := newRig(t, Options{})
 		got := rig.do("POST", "/__/publish", text+"\n"+lineOf("/a", "next"), ndjson)
-		next := `,{"code":200,"group":"/a","stored":true,"uuid":"next","duplicate":false,"seq":0}]}`
+		next := `,{"code":200,"group":"/a","stored":true,"uuid":"next","duplicate":false,"seq":0,"at":0}]}`
 		if got.code != 200 || !strings.HasPrefix(got.body, `{"code":200,"results":[`+want) || !strings.HasSuffix(got.body, next) {
 			t.Errorf("%s: got %d %s, want %s, and the next line published", text, got.code, got.body, want)
 		}

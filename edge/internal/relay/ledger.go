@@ -48,11 +48,12 @@ func (e *entry) init(p *Publication, deadline time.Time) {
 	e.msg.Uuid = p.UUID
 	e.msg.Payload = p.Payload
 	e.msg.Author = p.Author
+	e.msg.By = encodeAuthor(p.By)
 	e.msg.Trace = p.span.wire()
 }
 
 func entrySize(p *Publication) int {
-	return len(p.Group) + len(p.UUID) + len(p.Payload) + entryOverhead
+	return len(p.Group) + len(p.UUID) + len(p.By.Name) + len(p.Payload) + entryOverhead
 }
 
 // join makes e a part of r, which may be nil.
@@ -184,7 +185,7 @@ func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publis
 			// and still read it.
 			m := e.msg
 			e.msg = &relayv1.Publish{
-				Id: m.Id, Group: m.Group, Kind: m.Kind, Uuid: m.Uuid, Payload: m.Payload, Author: m.Author, Trace: m.Trace, Run: m.Run,
+				Id: m.Id, Group: m.Group, Kind: m.Kind, Uuid: m.Uuid, Payload: m.Payload, Author: m.Author, By: m.By, Trace: m.Trace, Run: m.Run,
 			}
 		}
 		e.written++

@@ -214,7 +214,8 @@ func result(i *item, r *historyv1.PublishRequest) *historyv1.PublishResult {
 	}
 	result := &historyv1.PublishResult{Code: http.StatusOK, Group: r.GetGroupName()}
 	if i.Kind == stream.Message {
-		result.Stored, result.Uuid, result.Duplicate, result.Seq = true, &i.UUID, &i.receipt.Duplicate, i.receipt.Seq
+		result.Stored, result.Uuid, result.Duplicate = true, &i.UUID, &i.receipt.Duplicate
+		result.Seq, result.At = i.receipt.Seq, i.receipt.At
 	}
 	return result
 }

@@ -276,6 +276,9 @@ type PublishResult struct {
 	Duplicate *bool `protobuf:"varint,5,opt,name=duplicate,proto3,oneof" json:"duplicate,omitempty"`
 	// Of a stored data packet: its number in the group.
 	Seq uint64 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Of a stored data packet: when it was stored first, Unix milliseconds; 0 if that is
+	// not known.
+	At int64 `protobuf:"varint,10,opt,name=at,proto3" json:"at,omitempty"`
 	// Of a refusal: the reason of its google.rpc.ErrorInfo, and the text.
 	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	Msg    string `protobuf:"bytes,8,opt,name=msg,proto3" json:"msg,omitempty"`
@@ -353,6 +356,13 @@ func (x *PublishResult) GetDuplicate() bool {
 func (x *PublishResult) GetSeq() uint64 {
 	if x != nil {
 		return x.Seq
+	}
+	return 0
+}
+
+func (x *PublishResult) GetAt() int64 {
+	if x != nil {
+		return x.At
 	}
 	return 0
 }
@@ -1477,14 +1487,16 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x13PublishBatchRequest\x12?\n" +
 	"\tpublishes\x18\x01 \x03(\v2!.gotapi.history.v1.PublishRequestR\tpublishes\"R\n" +
 	"\x14PublishBatchResponse\x12:\n" +
-	"\aresults\x18\x01 \x03(\v2 .gotapi.history.v1.PublishResultR\aresults\"\x86\x02\n" +
+	"\aresults\x18\x01 \x03(\v2 .gotapi.history.v1.PublishResultR\aresults\"\x96\x02\n" +
 	"\rPublishResult\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x16\n" +
 	"\x06stored\x18\x03 \x01(\bR\x06stored\x12\x17\n" +
 	"\x04uuid\x18\x04 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12!\n" +
 	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01\x12\x10\n" +
-	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x16\n" +
+	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x0e\n" +
+	"\x02at\x18\n" +
+	" \x01(\x03R\x02at\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x10\n" +
 	"\x03msg\x18\b \x01(\tR\x03msg\x12$\n" +
 	"\x0eretry_after_ms\x18\t \x01(\rR\fretryAfterMsB\a\n" +
