@@ -56,7 +56,7 @@ func (a *app) runBatch(ctx context.Context, path string) error {
 // batching is one run of `gotapi pub --batch`.
 type batching struct {
 	app     *app
-	to      requests
+	to      batches
 	printer *printer
 
 	packets []gotapi.Outgoing

@@ -21,12 +21,17 @@ var (
 // requests are the calls that HTTP and gRPC share. The clients' docs are their contract.
 type requests interface {
 	Publish(ctx context.Context, group string, packet []byte) (gotapi.Published, error)
-	PublishBatch(ctx context.Context, packets []gotapi.Outgoing) []gotapi.BatchResult
 	History(ctx context.Context, group string, r gotapi.PageRequest) (gotapi.Page, error)
 	Recall(ctx context.Context, group, uuid string) error
 	SetTTL(ctx context.Context, group string, ttl time.Duration) error
 	Groups(ctx context.Context) ([]gotapi.GroupInfo, error)
+	batches
 	operations
+}
+
+// batches are requests with many packets.
+type batches interface {
+	PublishBatch(ctx context.Context, packets []gotapi.Outgoing) []gotapi.BatchResult
 }
 
 // operations are the calls of operators.

@@ -37,8 +37,12 @@ func TestABatchIsSentAgainAsFarAsThatIsSafe(t *testing.T) {
 		_, _ = io.WriteString(w, answer.body)
 	}))
 	got := c.PublishBatch(t.Context(), []gotapi.Outgoing{
-		{Group: "/a", Packet: []byte(data("1"))}, {Group: "/a", Packet: []byte(data("2"))}, {Group: "/a", Packet: []byte("\xff")},
-		{Group: "/b", Packet: []byte("x")}, {Group: "/c", Packet: []byte(data("3"))}, {Group: "/d", Packet: []byte("y")},
+		{Group: "/a", Packet: []byte(data("1"))},
+		{Group: "/a", Packet: []byte(data("2"))},
+		{Group: "/a", Packet: []byte("\xff")},
+		{Group: "/b", Packet: []byte("x")},
+		{Group: "/c", Packet: []byte(data("3"))},
+		{Group: "/d", Packet: []byte("y")},
 	})
 	want := []gotapi.BatchResult{
 		{Published: gotapi.Published{Stored: true, UUID: "1"}, Seq: 7, At: time.UnixMilli(1700000000007)},
