@@ -25,7 +25,6 @@ type requests interface {
 	Recall(ctx context.Context, group, uuid string) error
 	SetTTL(ctx context.Context, group string, ttl time.Duration) error
 	Groups(ctx context.Context) ([]gotapi.GroupInfo, error)
-	batches
 	operations
 }
 
@@ -57,6 +56,7 @@ type publisher interface {
 // server is the server at the URL, over the transport of its scheme.
 type server struct {
 	requests
+	batches
 	// listen begins after the message with the uuid after, or now if that is "".
 	listen func(group, after string) (listener, error)
 	// publisher is for many packets.
@@ -78,7 +78,7 @@ func (a *app) withServer(ctx context.Context, ask func(context.Context, *server)
 
 func overHTTP(c *gotapi.Client, socket bool) *server {
 	s := &server{
-		requests: c,
+		requests: c, batches: c,
 		listen: func(group, after string) (listener, error) {
 			return member(c.Join(group, gotapi.JoinOptions{After: after}))
 		},
@@ -104,6 +104,7 @@ func member(m *gotapi.Member, err error) (*gotapi.Member, error) {
 func overRPC(c *gotapirpc.Client) *server {
 	return &server{
 		requests:  c,
+		batches:   c,
 		listen:    func(group, after string) (listener, error) { return c.Watch(group, after), nil },
 		publisher: func(group string) (publisher, error) { return poster{c, group}, nil },
 		close:     func() { _ = c.Close() },
