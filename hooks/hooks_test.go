@@ -660,3 +660,34 @@ func (t *turns) count() int {
 	defer t.mu.Unlock()
 	return t.queue.Total.Items
 }
+
+func TestReviewAllAsksAboutSeveralAtOneTime(t *testing.T) {
+	const n = 20
+	var asked sync.WaitGroup
+	asked.Add(n)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked.Done()
+		asked.Wait() // for the others: one at a time would time out
+		if strings.Contains(string(body), `"uuid":"7"`) {
+			_, _ = io.WriteString(w, `{"action":"deny","reason":"seven"}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	b := newHooks(t, config("-hook-before-url", server.URL, "-hook-timeout", "5s")).Before
+	var reviews []Review
+	for i := range n {
+		reviews = append(reviews, Review{NewPacket("/a", Caller{}, HTTP, stream.Message, fmt.Sprint(i), []byte("x")), 1000})
+	}
+	reviews = append(reviews, Review{}) // which the hook does not see
+	for i, v := range b.ReviewAll(t.Context(), reviews) {
+		if denied := v.Err != nil; denied != (i == 7) || v.Rewrite != nil {
+			t.Errorf("packet %d: %+v", i, v)
+		}
+	}
+	for _, v := range (*Before)(nil).ReviewAll(t.Context(), reviews) {
+		if v != (Verdict{}) {
+			t.Errorf("without a hook: %+v", v)
+		}
+	}
+}

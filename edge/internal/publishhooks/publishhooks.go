@@ -16,7 +16,7 @@ import (
 
 // Relay takes packets on their way to a group; *relay.Client in production.
 type Relay interface {
-	Publish(p *relay.Publication)
+	Publish(batch ...*relay.Publication)
 }
 
 // Publisher asks the hook before packets go to the relay.
@@ -34,14 +34,22 @@ func New(r Relay, before *hooks.Before, groups *groupsettings.File, maxBytes fun
 	return &Publisher{relay: r, before: before, groups: groups, maxBytes: maxBytes}
 }
 
-// Publish waits for the hook's verdict, which takes bounded time. So the packets of
+// Publish waits for the hook's verdicts, which takes bounded time. So the packets of
 // one caller keep their order.
-func (p *Publisher) Publish(one *relay.Publication) {
-	if refusal := p.ask(one); refusal.Outcome != 0 {
-		one.End(refusal)
-		return
+func (p *Publisher) Publish(batch ...*relay.Publication) {
+	reviews := make([]hooks.Review, len(batch))
+	for i, one := range batch {
+		if settings := p.groups.Of(one.Group); settings.AsksHook() {
+			reviews[i] = hooks.Review{Packet: packetOf(one), MaxBytes: settings.MaxBytes(p.maxBytes())}
+		}
 	}
-	p.relay.Publish(one)
+	// The hook's own timeout bounds it.
+	verdicts := p.before.ReviewAll(context.Background(), reviews)
+	admitted, refused := relay.Sift(batch, func(i int) relay.Result { return apply(verdicts[i], batch[i]) })
+	refused.End()
+	if len(admitted) > 0 {
+		p.relay.Publish(admitted...)
+	}
 }
 
 // outcomes are those of refusals, by their HTTP status.
@@ -51,19 +59,13 @@ var outcomes = map[int]relay.Outcome{
 	http.StatusServiceUnavailable: relay.Unchecked,
 }
 
-// ask returns why a publication is refused; its Outcome is 0 if it is not.
-func (p *Publisher) ask(one *relay.Publication) relay.Result {
-	settings := p.groups.Of(one.Group)
-	if !settings.AsksHook() {
-		return relay.Result{}
-	}
-	// The hook's own timeout bounds it.
-	rewrite, err := p.before.Review(context.Background(), packetOf(one), settings.MaxBytes(p.maxBytes()))
-	if denied, ok := errors.AsType[*access.DeniedError](err); ok {
+// apply returns why a publication is refused; its Outcome is 0 if it is not.
+func apply(v hooks.Verdict, one *relay.Publication) relay.Result {
+	if denied, ok := errors.AsType[*access.DeniedError](v.Err); ok {
 		return relay.Result{Outcome: outcomes[denied.Status], Reason: denied.Msg}
 	}
-	if rewrite != nil {
-		one.Kind, one.Payload = rewrite.Kind, rewrite.Body
+	if v.Rewrite != nil {
+		one.Kind, one.Payload = v.Rewrite.Kind, v.Rewrite.Body
 	}
 	return relay.Result{}
 }

@@ -10,13 +10,13 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 )
 
-// askHook lets the hook allow, deny or rewrite p, if the group wants that. It returns the packet as hooks
-// see it; nil without hooks.
+// askHook lets the hook allow, deny or rewrite p, if the group wants that. It returns the
+// packet as hooks see it; nil without hooks.
 func (s *Service) askHook(ctx context.Context, p *history.Publication, settings *groupsettings.Entry) (*hooks.Packet, error) {
 	if s.opts.Hooks == nil {
 		return nil, nil
 	}
-	packet := hooks.NewPacket(string(p.Group), hooks.Caller{User: access.FromContext(ctx).Name(), By: p.By}, hooks.GRPC, p.Kind, p.UUID, p.Payload)
+	packet := packetOf(ctx, p)
 	if !settings.AsksHook() {
 		return packet, nil
 	}
@@ -28,4 +28,9 @@ func (s *Service) askHook(ctx context.Context, p *history.Publication, settings 
 		p.Kind, p.Payload = rewrite.Kind, rewrite.Body
 	}
 	return packet, nil
+}
+
+func packetOf(ctx context.Context, p *history.Publication) *hooks.Packet {
+	from := hooks.Caller{User: access.FromContext(ctx).Name(), By: p.By}
+	return hooks.NewPacket(string(p.Group), from, hooks.GRPC, p.Kind, p.UUID, p.Payload)
 }

@@ -190,6 +190,223 @@ func (x *PublishResponse) GetAt() int64 {
 	return 0
 }
 
+type PublishBatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1000, 4 MiB in all. Each is checked, and counts, as if it came alone.
+	Publishes     []*PublishRequest `protobuf:"bytes,1,rep,name=publishes,proto3" json:"publishes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBatchRequest) Reset() {
+	*x = PublishBatchRequest{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBatchRequest) ProtoMessage() {}
+
+func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBatchRequest.ProtoReflect.Descriptor instead.
+func (*PublishBatchRequest) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PublishBatchRequest) GetPublishes() []*PublishRequest {
+	if x != nil {
+		return x.Publishes
+	}
+	return nil
+}
+
+type PublishBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each of publishes, in their order.
+	Results       []*PublishResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBatchResponse) Reset() {
+	*x = PublishBatchResponse{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBatchResponse) ProtoMessage() {}
+
+func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBatchResponse.ProtoReflect.Descriptor instead.
+func (*PublishBatchResponse) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PublishBatchResponse) GetResults() []*PublishResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// PublishResult is what Publish would have answered, or refused with.
+type PublishResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 200, or why the packet is refused: the HTTP status that section 8 of
+	// docs/protocol.md names beside the status code of Publish.
+	Code  int32  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// Whether the packet is a data packet and is now in the history.
+	Stored bool `protobuf:"varint,3,opt,name=stored,proto3" json:"stored,omitempty"`
+	// The uuid of a stored data packet ("" if it has none); absent for other packets.
+	Uuid *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	// Whether a data packet with this uuid had been stored before.
+	Duplicate *bool `protobuf:"varint,5,opt,name=duplicate,proto3,oneof" json:"duplicate,omitempty"`
+	// Of a stored data packet: its number in the group.
+	Seq uint64 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Of a stored data packet: when it was stored first, Unix milliseconds; 0 if that is
+	// not known.
+	At int64 `protobuf:"varint,10,opt,name=at,proto3" json:"at,omitempty"`
+	// Of a refusal: the reason of its google.rpc.ErrorInfo, and the text.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Msg    string `protobuf:"bytes,8,opt,name=msg,proto3" json:"msg,omitempty"`
+	// Of a refusal that passes by waiting: after how many milliseconds.
+	RetryAfterMs  uint32 `protobuf:"varint,9,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishResult) Reset() {
+	*x = PublishResult{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishResult) ProtoMessage() {}
+
+func (x *PublishResult) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishResult.ProtoReflect.Descriptor instead.
+func (*PublishResult) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PublishResult) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *PublishResult) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *PublishResult) GetStored() bool {
+	if x != nil {
+		return x.Stored
+	}
+	return false
+}
+
+func (x *PublishResult) GetUuid() string {
+	if x != nil && x.Uuid != nil {
+		return *x.Uuid
+	}
+	return ""
+}
+
+func (x *PublishResult) GetDuplicate() bool {
+	if x != nil && x.Duplicate != nil {
+		return *x.Duplicate
+	}
+	return false
+}
+
+func (x *PublishResult) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *PublishResult) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *PublishResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PublishResult) GetMsg() string {
+	if x != nil {
+		return x.Msg
+	}
+	return ""
+}
+
+func (x *PublishResult) GetRetryAfterMs() uint32 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
+}
+
 type GetHistoryRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
@@ -217,7 +434,7 @@ type GetHistoryRequest struct {
 
 func (x *GetHistoryRequest) Reset() {
 	*x = GetHistoryRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -229,7 +446,7 @@ func (x *GetHistoryRequest) String() string {
 func (*GetHistoryRequest) ProtoMessage() {}
 
 func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -242,7 +459,7 @@ func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{2}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetHistoryRequest) GetGroupName() string {
@@ -332,7 +549,7 @@ type GetHistoryResponse struct {
 
 func (x *GetHistoryResponse) Reset() {
 	*x = GetHistoryResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -344,7 +561,7 @@ func (x *GetHistoryResponse) String() string {
 func (*GetHistoryResponse) ProtoMessage() {}
 
 func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -357,7 +574,7 @@ func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{3}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetHistoryResponse) GetCode() int32 {
@@ -439,7 +656,7 @@ type MessageMeta struct {
 
 func (x *MessageMeta) Reset() {
 	*x = MessageMeta{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +668,7 @@ func (x *MessageMeta) String() string {
 func (*MessageMeta) ProtoMessage() {}
 
 func (x *MessageMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +681,7 @@ func (x *MessageMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageMeta.ProtoReflect.Descriptor instead.
 func (*MessageMeta) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{4}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *MessageMeta) GetSeq() uint64 {
@@ -503,7 +720,7 @@ type Author struct {
 
 func (x *Author) Reset() {
 	*x = Author{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -515,7 +732,7 @@ func (x *Author) String() string {
 func (*Author) ProtoMessage() {}
 
 func (x *Author) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -528,7 +745,7 @@ func (x *Author) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Author.ProtoReflect.Descriptor instead.
 func (*Author) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{5}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Author) GetName() isAuthor_Name {
@@ -584,7 +801,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -596,7 +813,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -609,7 +826,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{6}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CancelRequest) GetGroupName() string {
@@ -637,7 +854,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -649,7 +866,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -662,7 +879,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{7}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelResponse) GetCode() int32 {
@@ -690,7 +907,7 @@ type SetTTLRequest struct {
 
 func (x *SetTTLRequest) Reset() {
 	*x = SetTTLRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -702,7 +919,7 @@ func (x *SetTTLRequest) String() string {
 func (*SetTTLRequest) ProtoMessage() {}
 
 func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -715,7 +932,7 @@ func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLRequest.ProtoReflect.Descriptor instead.
 func (*SetTTLRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetTTLRequest) GetGroupName() string {
@@ -743,7 +960,7 @@ type SetTTLResponse struct {
 
 func (x *SetTTLResponse) Reset() {
 	*x = SetTTLResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -755,7 +972,7 @@ func (x *SetTTLResponse) String() string {
 func (*SetTTLResponse) ProtoMessage() {}
 
 func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -768,7 +985,7 @@ func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLResponse.ProtoReflect.Descriptor instead.
 func (*SetTTLResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *SetTTLResponse) GetCode() int32 {
@@ -793,7 +1010,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +1022,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +1035,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
 }
 
 type ListGroupsResponse struct {
@@ -833,7 +1050,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +1062,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +1075,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListGroupsResponse) GetCode() int32 {
@@ -886,7 +1103,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +1115,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,7 +1128,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Group) GetName() string {
@@ -938,7 +1155,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1167,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1180,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchRequest) GetGroups() []*WatchedGroup {
@@ -992,7 +1209,7 @@ type WatchedGroup struct {
 
 func (x *WatchedGroup) Reset() {
 	*x = WatchedGroup{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1004,7 +1221,7 @@ func (x *WatchedGroup) String() string {
 func (*WatchedGroup) ProtoMessage() {}
 
 func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1017,7 +1234,7 @@ func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedGroup.ProtoReflect.Descriptor instead.
 func (*WatchedGroup) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchedGroup) GetGroupName() string {
@@ -1100,7 +1317,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1112,7 +1329,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1125,7 +1342,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WatchResponse) GetGroupName() string {
@@ -1265,7 +1482,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +1494,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +1507,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Message) GetPacket() []byte {
@@ -1337,7 +1554,7 @@ type Recalled struct {
 
 func (x *Recalled) Reset() {
 	*x = Recalled{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1566,7 @@ func (x *Recalled) String() string {
 func (*Recalled) ProtoMessage() {}
 
 func (x *Recalled) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1579,7 @@ func (x *Recalled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recalled.ProtoReflect.Descriptor instead.
 func (*Recalled) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Recalled) GetUuid() string {
@@ -1404,7 +1621,7 @@ type Packet struct {
 
 func (x *Packet) Reset() {
 	*x = Packet{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1633,7 @@ func (x *Packet) String() string {
 func (*Packet) ProtoMessage() {}
 
 func (x *Packet) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1646,7 @@ func (x *Packet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Packet.ProtoReflect.Descriptor instead.
 func (*Packet) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{18}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Packet) GetPacket() []byte {
@@ -1454,7 +1671,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1683,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1696,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{19}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{22}
 }
 
 type Gap struct {
@@ -1495,7 +1712,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1507,7 +1724,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1520,7 +1737,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{20}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Gap) GetReason() string {
@@ -1546,7 +1763,7 @@ type Moved struct {
 
 func (x *Moved) Reset() {
 	*x = Moved{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1775,7 @@ func (x *Moved) String() string {
 func (*Moved) ProtoMessage() {}
 
 func (x *Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1788,7 @@ func (x *Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moved.ProtoReflect.Descriptor instead.
 func (*Moved) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{21}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{24}
 }
 
 var File_gotapi_history_v1_history_proto protoreflect.FileDescriptor
@@ -1592,6 +1809,25 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01\x12\x10\n" +
 	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x0e\n" +
 	"\x02at\x18\a \x01(\x03R\x02atB\a\n" +
+	"\x05_uuidB\f\n" +
+	"\n" +
+	"_duplicate\"V\n" +
+	"\x13PublishBatchRequest\x12?\n" +
+	"\tpublishes\x18\x01 \x03(\v2!.gotapi.history.v1.PublishRequestR\tpublishes\"R\n" +
+	"\x14PublishBatchResponse\x12:\n" +
+	"\aresults\x18\x01 \x03(\v2 .gotapi.history.v1.PublishResultR\aresults\"\x96\x02\n" +
+	"\rPublishResult\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x16\n" +
+	"\x06stored\x18\x03 \x01(\bR\x06stored\x12\x17\n" +
+	"\x04uuid\x18\x04 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12!\n" +
+	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01\x12\x10\n" +
+	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x0e\n" +
+	"\x02at\x18\n" +
+	" \x01(\x03R\x02at\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x10\n" +
+	"\x03msg\x18\b \x01(\tR\x03msg\x12$\n" +
+	"\x0eretry_after_ms\x18\t \x01(\rR\fretryAfterMsB\a\n" +
 	"\x05_uuidB\f\n" +
 	"\n" +
 	"_duplicate\"\x8a\x02\n" +
@@ -1685,7 +1921,7 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x03Gap\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
 	"\x0fdropped_packets\x18\x02 \x01(\x04R\x0edroppedPackets\"\a\n" +
-	"\x05Moved2\x84\x04\n" +
+	"\x05Moved2\xe5\x04\n" +
 	"\x0eHistoryService\x12P\n" +
 	"\aPublish\x12!.gotapi.history.v1.PublishRequest\x1a\".gotapi.history.v1.PublishResponse\x12Y\n" +
 	"\n" +
@@ -1694,7 +1930,8 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x06SetTTL\x12 .gotapi.history.v1.SetTTLRequest\x1a!.gotapi.history.v1.SetTTLResponse\x12Y\n" +
 	"\n" +
 	"ListGroups\x12$.gotapi.history.v1.ListGroupsRequest\x1a%.gotapi.history.v1.ListGroupsResponse\x12L\n" +
-	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01B\xa8\x01\n" +
+	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01\x12_\n" +
+	"\fPublishBatch\x12&.gotapi.history.v1.PublishBatchRequest\x1a'.gotapi.history.v1.PublishBatchResponseB\xa8\x01\n" +
 	"\x15com.gotapi.history.v1B\fHistoryProtoP\x01ZAgithub.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1;historyv1\xaa\x02\x11Gotapi.History.V1\xca\x02\x11Gotapi\\History\\V1\xea\x02\x13Gotapi::History::V1b\x06proto3"
 
 var (
@@ -1709,62 +1946,69 @@ func file_gotapi_history_v1_history_proto_rawDescGZIP() []byte {
 	return file_gotapi_history_v1_history_proto_rawDescData
 }
 
-var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_gotapi_history_v1_history_proto_goTypes = []any{
-	(*PublishRequest)(nil),     // 0: gotapi.history.v1.PublishRequest
-	(*PublishResponse)(nil),    // 1: gotapi.history.v1.PublishResponse
-	(*GetHistoryRequest)(nil),  // 2: gotapi.history.v1.GetHistoryRequest
-	(*GetHistoryResponse)(nil), // 3: gotapi.history.v1.GetHistoryResponse
-	(*MessageMeta)(nil),        // 4: gotapi.history.v1.MessageMeta
-	(*Author)(nil),             // 5: gotapi.history.v1.Author
-	(*CancelRequest)(nil),      // 6: gotapi.history.v1.CancelRequest
-	(*CancelResponse)(nil),     // 7: gotapi.history.v1.CancelResponse
-	(*SetTTLRequest)(nil),      // 8: gotapi.history.v1.SetTTLRequest
-	(*SetTTLResponse)(nil),     // 9: gotapi.history.v1.SetTTLResponse
-	(*ListGroupsRequest)(nil),  // 10: gotapi.history.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil), // 11: gotapi.history.v1.ListGroupsResponse
-	(*Group)(nil),              // 12: gotapi.history.v1.Group
-	(*WatchRequest)(nil),       // 13: gotapi.history.v1.WatchRequest
-	(*WatchedGroup)(nil),       // 14: gotapi.history.v1.WatchedGroup
-	(*WatchResponse)(nil),      // 15: gotapi.history.v1.WatchResponse
-	(*Message)(nil),            // 16: gotapi.history.v1.Message
-	(*Recalled)(nil),           // 17: gotapi.history.v1.Recalled
-	(*Packet)(nil),             // 18: gotapi.history.v1.Packet
-	(*Started)(nil),            // 19: gotapi.history.v1.Started
-	(*Gap)(nil),                // 20: gotapi.history.v1.Gap
-	(*Moved)(nil),              // 21: gotapi.history.v1.Moved
+	(*PublishRequest)(nil),       // 0: gotapi.history.v1.PublishRequest
+	(*PublishResponse)(nil),      // 1: gotapi.history.v1.PublishResponse
+	(*PublishBatchRequest)(nil),  // 2: gotapi.history.v1.PublishBatchRequest
+	(*PublishBatchResponse)(nil), // 3: gotapi.history.v1.PublishBatchResponse
+	(*PublishResult)(nil),        // 4: gotapi.history.v1.PublishResult
+	(*GetHistoryRequest)(nil),    // 5: gotapi.history.v1.GetHistoryRequest
+	(*GetHistoryResponse)(nil),   // 6: gotapi.history.v1.GetHistoryResponse
+	(*MessageMeta)(nil),          // 7: gotapi.history.v1.MessageMeta
+	(*Author)(nil),               // 8: gotapi.history.v1.Author
+	(*CancelRequest)(nil),        // 9: gotapi.history.v1.CancelRequest
+	(*CancelResponse)(nil),       // 10: gotapi.history.v1.CancelResponse
+	(*SetTTLRequest)(nil),        // 11: gotapi.history.v1.SetTTLRequest
+	(*SetTTLResponse)(nil),       // 12: gotapi.history.v1.SetTTLResponse
+	(*ListGroupsRequest)(nil),    // 13: gotapi.history.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),   // 14: gotapi.history.v1.ListGroupsResponse
+	(*Group)(nil),                // 15: gotapi.history.v1.Group
+	(*WatchRequest)(nil),         // 16: gotapi.history.v1.WatchRequest
+	(*WatchedGroup)(nil),         // 17: gotapi.history.v1.WatchedGroup
+	(*WatchResponse)(nil),        // 18: gotapi.history.v1.WatchResponse
+	(*Message)(nil),              // 19: gotapi.history.v1.Message
+	(*Recalled)(nil),             // 20: gotapi.history.v1.Recalled
+	(*Packet)(nil),               // 21: gotapi.history.v1.Packet
+	(*Started)(nil),              // 22: gotapi.history.v1.Started
+	(*Gap)(nil),                  // 23: gotapi.history.v1.Gap
+	(*Moved)(nil),                // 24: gotapi.history.v1.Moved
 }
 var file_gotapi_history_v1_history_proto_depIdxs = []int32{
-	4,  // 0: gotapi.history.v1.GetHistoryResponse.meta:type_name -> gotapi.history.v1.MessageMeta
-	5,  // 1: gotapi.history.v1.MessageMeta.by:type_name -> gotapi.history.v1.Author
-	12, // 2: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
-	14, // 3: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
-	16, // 4: gotapi.history.v1.WatchResponse.message:type_name -> gotapi.history.v1.Message
-	17, // 5: gotapi.history.v1.WatchResponse.recalled:type_name -> gotapi.history.v1.Recalled
-	18, // 6: gotapi.history.v1.WatchResponse.packet:type_name -> gotapi.history.v1.Packet
-	19, // 7: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
-	20, // 8: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
-	21, // 9: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
-	5,  // 10: gotapi.history.v1.Message.by:type_name -> gotapi.history.v1.Author
-	5,  // 11: gotapi.history.v1.Recalled.by:type_name -> gotapi.history.v1.Author
-	5,  // 12: gotapi.history.v1.Packet.by:type_name -> gotapi.history.v1.Author
-	0,  // 13: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
-	2,  // 14: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
-	6,  // 15: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
-	8,  // 16: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
-	10, // 17: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
-	13, // 18: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
-	1,  // 19: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
-	3,  // 20: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
-	7,  // 21: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
-	9,  // 22: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
-	11, // 23: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
-	15, // 24: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
-	19, // [19:25] is the sub-list for method output_type
-	13, // [13:19] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	0,  // 0: gotapi.history.v1.PublishBatchRequest.publishes:type_name -> gotapi.history.v1.PublishRequest
+	4,  // 1: gotapi.history.v1.PublishBatchResponse.results:type_name -> gotapi.history.v1.PublishResult
+	7,  // 2: gotapi.history.v1.GetHistoryResponse.meta:type_name -> gotapi.history.v1.MessageMeta
+	8,  // 3: gotapi.history.v1.MessageMeta.by:type_name -> gotapi.history.v1.Author
+	15, // 4: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
+	17, // 5: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
+	19, // 6: gotapi.history.v1.WatchResponse.message:type_name -> gotapi.history.v1.Message
+	20, // 7: gotapi.history.v1.WatchResponse.recalled:type_name -> gotapi.history.v1.Recalled
+	21, // 8: gotapi.history.v1.WatchResponse.packet:type_name -> gotapi.history.v1.Packet
+	22, // 9: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
+	23, // 10: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
+	24, // 11: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
+	8,  // 12: gotapi.history.v1.Message.by:type_name -> gotapi.history.v1.Author
+	8,  // 13: gotapi.history.v1.Recalled.by:type_name -> gotapi.history.v1.Author
+	8,  // 14: gotapi.history.v1.Packet.by:type_name -> gotapi.history.v1.Author
+	0,  // 15: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
+	5,  // 16: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
+	9,  // 17: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
+	11, // 18: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
+	13, // 19: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
+	16, // 20: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
+	2,  // 21: gotapi.history.v1.HistoryService.PublishBatch:input_type -> gotapi.history.v1.PublishBatchRequest
+	1,  // 22: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
+	6,  // 23: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
+	10, // 24: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
+	12, // 25: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
+	14, // 26: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
+	18, // 27: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
+	3,  // 28: gotapi.history.v1.HistoryService.PublishBatch:output_type -> gotapi.history.v1.PublishBatchResponse
+	22, // [22:29] is the sub-list for method output_type
+	15, // [15:22] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_history_v1_history_proto_init() }
@@ -1773,17 +2017,18 @@ func file_gotapi_history_v1_history_proto_init() {
 		return
 	}
 	file_gotapi_history_v1_history_proto_msgTypes[1].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[2].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[3].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[5].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[4].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[5].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[6].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[8].OneofWrappers = []any{
 		(*Author_User)(nil),
 		(*Author_Key)(nil),
 	}
-	file_gotapi_history_v1_history_proto_msgTypes[14].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[17].OneofWrappers = []any{
 		(*WatchedGroup_AfterUuid)(nil),
 		(*WatchedGroup_After)(nil),
 	}
-	file_gotapi_history_v1_history_proto_msgTypes[15].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[18].OneofWrappers = []any{
 		(*WatchResponse_Message)(nil),
 		(*WatchResponse_Recalled)(nil),
 		(*WatchResponse_Packet)(nil),
@@ -1797,7 +2042,7 @@ func file_gotapi_history_v1_history_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_history_v1_history_proto_rawDesc), len(file_gotapi_history_v1_history_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   22,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
