@@ -53,7 +53,7 @@ type Sockets interface {
 	ServeHTTP(w http.ResponseWriter, r *http.Request, g group.Name, id *access.Identity)
 }
 
-// Backends are what the Handler hands requests to.
+// Backends serve the requests that the Handler hands on.
 type Backends struct {
 	// Limits of clients; nil: none.
 	Limits *limit.Limits

@@ -43,7 +43,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (c *session) ping() {
 	c.pingedEnding = c.out.Cause() != nil
 	if c.pingedEnding {
-		c.pending.Wake()
+		c.room.Pending().Wake()
 	}
 	c.endUnfinished()
 	c.conn.ResetReceived()
@@ -62,11 +62,11 @@ func (c *session) endUnfinished() {
 	c.unfinished = now
 }
 
-// check drops a peer that has not sent anything since its ping, and one whose
-// connection has been ending since then because it takes the rest so slowly. A peer
-// is not silent while its session does not read.
+// check drops a peer that has sent nothing since its ping. It also drops one that has been
+// taking the rest of an ending connection since then. A peer is not silent while its
+// session does not read.
 func (c *session) check() {
-	if c.pingedEnding || !c.conn.Received() && !c.pending.Full() {
+	if c.pingedEnding || !c.conn.Received() && !c.room.Pending().Full() {
 		c.out.Abort(ws.ErrGone)
 	}
 }

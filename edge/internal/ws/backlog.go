@@ -22,8 +22,8 @@ const (
 // Backlog is what waits for the members of one room beyond the limits of their
 // Outboxes. A member lags while more waits for it than these limits: a burst comes
 // faster than it can be written, which is no fault of the member. Members of a room
-// share its frames, so a room's Backlog is as large as that of the member furthest
-// behind, and what each of the others adds.
+// share its frames. So a room's Backlog is as large as that of the member furthest
+// behind, plus the own frames of each other member.
 //
 // A nil Backlog lets nobody lag.
 type Backlog struct {
@@ -132,7 +132,7 @@ func (o *Outbox) SetBacklog(b *Backlog) {
 func (o *Outbox) mayLag(ownFrames int64) bool {
 	l := &o.lag
 	if l.backlog == nil {
-		return false
+		return o.shared && o.frames <= 2*o.limits.Frames && o.bytes <= 2*o.limits.Bytes
 	}
 	now := time.Now()
 	if l.since.IsZero() {
