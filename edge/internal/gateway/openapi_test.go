@@ -12,6 +12,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/proto"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
 // openAPI is the part of the document that the tests hold against the Handler.
@@ -93,8 +94,8 @@ func newOpenAPIRig(t *testing.T) *rig {
 	rig.history.page = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
 		return &historyv1.GetHistoryResponse{Code: 200, Next: new(int32)}, nil
 	}
-	rig.history.cancel = func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
-		return &historyv1.CancelResponse{Code: 200}, nil
+	rig.history.recall = func(context.Context, *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
+		return &relayv1.RecallResponse{}, nil
 	}
 	rig.history.ttl = func(context.Context, *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
 		return &historyv1.SetTTLResponse{Code: 200}, nil
@@ -106,13 +107,14 @@ func newOpenAPIRig(t *testing.T) *rig {
 }
 
 // request makes the request of an operation, as an administrator who wants JSON.
-func (r *rig) request(method, path, query string) answer {
+func (r *rig) request(method, path, query string, headers ...string) answer {
 	r.t.Helper()
 	body := ""
 	if method == "post" {
 		body = data
 	}
-	return r.do(strings.ToUpper(method), path+"?"+query, body, "Authorization: Bearer s", "Accept: application/json", "Content-Type: application/json")
+	headers = append(headers, "Authorization: Bearer s", "Accept: application/json", "Content-Type: application/json")
+	return r.do(strings.ToUpper(method), path+"?"+query, body, headers...)
 }
 
 func TestOpenAPIDocumentHasEveryEndpoint(t *testing.T) {
@@ -144,10 +146,17 @@ func TestEveryParameterOfTheOpenAPIDocumentIsRead(t *testing.T) {
 			parameters := document.parameters(operation)
 			for _, p := range parameters {
 				listed++
-				if p.In != "query" {
-					t.Errorf("%s %s: %s is in %q, want query", method, path, p.Name, p.In)
-				}
 				rest := queryOf(parameters, p.Name)
+				if p.In == "header" {
+					twice := rig.request(method, path, rest, p.Name+": a", p.Name+": a")
+					if want := p.Name + " must be there once"; twice.code != 400 || !strings.Contains(twice.body, want) {
+						t.Errorf("%s %s: %s twice: got %d %s, want 400 and %q", method, path, p.Name, twice.code, twice.body, want)
+					}
+					continue
+				}
+				if p.In != "query" {
+					t.Errorf("%s %s: %s is in %q, want query or header", method, path, p.Name, p.In)
+				}
 				twice := rig.request(method, path, p.Name+"=1&"+p.Name+"=1&"+rest)
 				if want := p.Name + ": given more than once"; twice.code != 400 || !strings.Contains(twice.body, want) {
 					t.Errorf("%s %s: %s twice: got %d %s, want 400 and %q", method, path, p.Name, twice.code, twice.body, want)

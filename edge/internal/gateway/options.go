@@ -14,6 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -57,6 +58,8 @@ type Sockets interface {
 type Backends struct {
 	// Limits of clients; nil: none.
 	Limits *limit.Limits
+	// Groups are settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Budget of the bytes that clients make the edge hold; nil: one for the memory that
 	// the process may use.
 	Budget *limit.Budget
@@ -75,6 +78,8 @@ type Backends struct {
 	Services func(context.Context) ([]byte, error)
 	// Processes says what the edge knows of all processes.
 	Processes func(context.Context) Processes
+	// Config returns the settings of a group.
+	Config func(group.Name) groupsettings.Explanation
 	// Refused remembers what is refused; may be nil.
 	Refused *refusals.Log
 }

@@ -68,7 +68,8 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		writeTooMuch(w, again, "too many messages")
 		return
 	}
-	body, err := readBody(w, r, h.reloadable.Load().MaxMessageBytes)
+	limit := h.backends.Groups.Of(g).MaxBytes(int(h.reloadable.Load().MaxMessageBytes))
+	body, err := readBody(w, r, int64(limit))
 	if err != nil {
 		writeBodyError(w, err)
 		return
@@ -78,7 +79,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		httpjson.WriteError(w, http.StatusBadRequest, refusal)
 		return
 	}
-	p.Number, p.Author, p.User, p.Client = h.published.Add(1), id.Author(), id.Name(), client
+	p.Number, p.Author, p.By, p.User, p.Client = h.published.Add(1), id.Author(), id.By(), id.Name(), client
 	wait := make(waiter, 1)
 	p.From = wait
 	p.Follow(r.Context(), h.backends.Tracer)
@@ -160,17 +161,16 @@ func writeResult(w http.ResponseWriter, p *relay.Publication, r relay.Result) {
 		httpjson.WriteError(w, code, text)
 		return
 	}
-	stored := p.Kind == stream.Message
 	b := make([]byte, 0, 128+len(p.Group)+len(p.UUID))
 	b = append(b, `{"code":200,"group":`...)
 	b = httpjson.AppendString(b, string(p.Group))
-	if stored {
-		b = append(b, `,"stored":true,"uuid":`...)
+	b = append(b, `,"stored":`...)
+	b = strconv.AppendBool(b, p.Kind == stream.Message && r.Seq > 0)
+	if p.Kind == stream.Message {
+		b = append(b, `,"uuid":`...)
 		b = httpjson.AppendString(b, p.UUID)
 		b = append(b, `,"duplicate":`...)
 		b = strconv.AppendBool(b, r.Outcome == relay.Duplicate)
-	} else {
-		b = append(b, `,"stored":false`...)
 	}
 	httpjson.Write(w, http.StatusOK, append(b, '}'))
 }

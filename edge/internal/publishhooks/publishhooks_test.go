@@ -34,7 +34,7 @@ func newPublisher(t *testing.T, status int, answer string) (p *Publisher, passed
 		t.Fatal(err)
 	}
 	accepting := &accepting{}
-	return New(accepting, h.Before, func() int { return 50 }), &accepting.packets
+	return New(accepting, h.Before, nil, func() int { return 50 }), &accepting.packets
 }
 
 // accepting is a relay that accepts everything.
@@ -66,14 +66,16 @@ func TestAcceptedPacketsAreTold(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = h.Run(ctx) }()
-	Tell(h)(&relay.Publication{Group: "/a", Kind: stream.Message, UUID: "u", User: "alice", Session: 1, Payload: []byte(`{"type":2,"uuid":"u"}`)})
-	want := `"data":[{"group":"/a","user":"alice","source":"websocket","kind":"data","uuid":"u","packet":"{\"type\":2,\"uuid\":\"u\"}"}]`
+	Tell(h, nil)(&relay.Publication{
+		Group: "/a", Kind: stream.Message, UUID: "u", User: "shop", By: stream.Author{Name: "alice"}, Session: 1, Payload: []byte(`{"type":2,"uuid":"u"}`),
+	}, relay.Result{Outcome: relay.Accepted, At: 1_800_000_000_123})
+	want := `"data":[{"group":"/a","user":"shop","by":"alice","source":"websocket","kind":"data","uuid":"u","packet":"{\"type\":2,\"uuid\":\"u\"}","at":1800000000123}]`
 	if got := <-told; !strings.Contains(got, want) {
 		t.Errorf("the hook got %s, want %s", got, want)
 	}
 	cancel()
 	<-ended
-	if Tell(nil) != nil || Tell(&hooks.Hooks{}) != nil {
+	if Tell(nil, nil) != nil || Tell(&hooks.Hooks{}, nil) != nil {
 		t.Error("got a function without a hook")
 	}
 }

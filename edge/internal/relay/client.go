@@ -187,7 +187,7 @@ func (c *Client) finish(e *entry, r Result, now time.Time) {
 	if r.Outcome != Accepted {
 		c.samples.end(e.msg.GetId())
 	} else if c.opts.Accepted != nil {
-		c.opts.Accepted(e.packet)
+		c.opts.Accepted(e.packet, r)
 	}
 	e.packet.End(r)
 }

@@ -39,7 +39,7 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e.msg.Uuid = p.UUID
 	e.msg.Payload = p.Payload
 	e.msg.Author = p.Author
-	e.msg.By = encodeAuthor(p.By)
+	e.msg.By = EncodeAuthor(p.By)
 	e.msg.Trace = p.span.wire()
 	return e
 }
@@ -148,6 +148,7 @@ func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publis
 		}
 		e.written++
 		e.frame = frame
+		e.msg.Again = e.written > 1
 		e.msg.TimeoutMs = uint32(max(serviceTimeout(e.deadline.Sub(now)).Milliseconds(), 1))
 		publishes = append(publishes, e.msg)
 		l.unsent = e.next

@@ -21,7 +21,8 @@ type ConnOptions struct {
 	// Window is how many publishes may be unanswered. One is always allowed.
 	Window ws.Limits
 	// Left is called when a room has ended a membership by itself, after its last
-	// frame, under no lock. May be nil if the Dialect then ends the connection.
+	// frame, under no lock; perhaps before JoinAnswered has returned. May be nil if the
+	// Dialect then ends the connection.
 	Left func(m *Member)
 }
 
@@ -91,14 +92,14 @@ func (c *Conn) stored(number uint32, res *relay.Result) {
 	switch {
 	case !ok: // the delivery has settled it
 		return
-	case m == nil || !m.stored(number, res):
+	case m == nil || res.Seq == 0 || !m.stored(number, res): // 0: its group stores nothing, so it has no place
 		c.answer(number, receiptOf(res))
 	}
 }
 
 func receiptOf(res *relay.Result) *Receipt {
 	return &Receipt{
-		Stored: true, Seq: res.Seq, Duplicate: res.Outcome == relay.Duplicate, Recalled: res.Recalled,
+		Seq: res.Seq, At: res.At, Duplicate: res.Outcome == relay.Duplicate, Recalled: res.Recalled,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 )
@@ -24,6 +25,8 @@ type Options struct {
 	// UpgradeRate is how many connections may come in a second. More wait for up to
 	// a second, then they are refused. 0: no limit.
 	UpgradeRate float64
+	// Groups are settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Limits of clients; nil: none.
 	Limits *limit.Limits
 	// Budget of the bytes that clients make the edge hold; nil: one for the memory that

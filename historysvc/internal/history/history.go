@@ -66,6 +66,9 @@ type Publication struct {
 	Payload []byte
 	// Of a Message: kept with it for Recall. nil: nobody's, as the zero Author.
 	Author *Author
+	// Again: it may have been submitted before, here or elsewhere, and its sender does not
+	// know with what result.
+	Again bool
 	// The name that belongs to Author; zero: none. Members see it if the group keeps names.
 	By stream.Author
 	// After this the answer is worthless.
@@ -93,18 +96,23 @@ type Trace interface {
 
 // Receipt is the result of a publication.
 type Receipt struct {
-	// nil: stored, or, for Text and Binary, handed to the bus.
+	// nil: stored, or, for Text, Binary, and a Message of a group that stores none,
+	// handed to the bus.
 	Err error
 	// A Message with this uuid (or of this origin) had been stored before, at Seq.
 	Duplicate bool
 	// That message has been recalled.
 	Recalled bool
 	Epoch    stream.Epoch
-	Seq      uint64
+	// 0: it has no place, since it was not stored.
+	Seq uint64
 	// When the Message at Seq was stored, Unix milliseconds by the clock of the history
 	// service that did it; 0 if that is not known.
 	At int64
 }
+
+// Stored reports whether there is a message in the store.
+func (r *Receipt) Stored() bool { return r.Err == nil && r.Seq > 0 }
 
 // Query asks for one page. At most one of Before and After is set; then
 // Position does not matter.
@@ -212,6 +220,10 @@ type Batch struct {
 // with the same uuid in the same group is not stored: its Receipt is a
 // Duplicate. The same holds for a second message without a uuid from the same
 // Origin.
+//
+// A group may be set to store nothing. Then a Message is put on the bus as Text, at most
+// once: one that is submitted Again is ErrUnknown, and none is a Duplicate. What was stored
+// before stays.
 type Log interface {
 	// Submit never blocks; p.From gets the receipt.
 	Submit(p *Publication)

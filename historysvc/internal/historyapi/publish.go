@@ -14,6 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -34,11 +35,15 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	if err != nil {
 		return nil, err
 	}
-	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author}
+	settings := s.opts.Groups.Of(g)
+	if s.limits.Take(string(g), groupsettings.Or(settings.LimitMessages, 0)) > 0 {
+		return nil, grpcstatus.Busy("TOO_MANY_REQUESTS", "too many messages into this group")
+	}
+	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author, By: access.FromContext(ctx).By()}
 	if p.Origin, err = s.origin(p, r.GetIdempotencyKey()); err != nil {
 		return nil, err
 	}
-	published, err := s.askHook(ctx, p)
+	published, err := s.askHook(ctx, p, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -46,18 +51,21 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	if published != nil && !receipt.Duplicate {
+	if published != nil && !receipt.Duplicate && settings.TellsHook() {
+		published.At = receipt.At
 		s.opts.Hooks.After.Tell(published)
 	}
 	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
 	if kind == stream.Message {
-		resp.Stored, resp.Uuid, resp.Duplicate = true, &uuid, &receipt.Duplicate
+		resp.Stored, resp.Uuid, resp.Duplicate = receipt.Stored(), &uuid, &receipt.Duplicate
+		resp.Seq, resp.At = receipt.Seq, receipt.At
 	}
 	return resp, nil
 }
 
 func (s *Service) publishable(r *historyv1.PublishRequest) (group.Name, error) {
 	g, err := group.Parse(r.GetGroupName())
+	most := s.opts.Groups.Of(g).MaxBytes(s.opts.MaxMessageBytes)
 	switch {
 	case err != nil:
 		return "", rpc.BadField("group_name", err.Error())
@@ -65,8 +73,8 @@ func (s *Service) publishable(r *historyv1.PublishRequest) (group.Name, error) {
 		return "", grpcstatus.Error(codes.PermissionDenied, "GROUP_RESERVED", "nobody can publish to this group")
 	case len(r.GetPacket()) == 0:
 		return "", rpc.BadField("packet", "must not be empty")
-	case len(r.GetPacket()) > s.opts.MaxMessageBytes:
-		return "", rpc.TooLarge("packet", fmt.Sprintf("larger than %d bytes", s.opts.MaxMessageBytes))
+	case len(r.GetPacket()) > most:
+		return "", rpc.TooLarge("packet", fmt.Sprintf("larger than %d bytes", most))
 	}
 	return g, nil
 }
@@ -139,7 +147,7 @@ func (s *Service) submit(ctx context.Context, p *history.Publication) (history.R
 	s.store.Submit(p)
 	select {
 	case r := <-settled:
-		if r.Err == nil && p.Kind == stream.Message {
+		if r.Stored() {
 			s.hub.Expect(p.Group, r.Epoch, r.Seq)
 		}
 		return r, r.Err

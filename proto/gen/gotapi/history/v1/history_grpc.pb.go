@@ -62,9 +62,8 @@ type HistoryServiceClient interface {
 	ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error)
 	// Watch streams the packets of groups as their members see them. With a starting
 	// position it first sends the messages stored after it, then live packets, without gap,
-	// duplicate or reordering. A Gap reports missing packets. A Watch that resumes between
-	// a recalled message and its recall gets the recall, although it did not get the
-	// message.
+	// duplicate or reordering. A Gap reports missing packets. A Watch gets every recall
+	// after its position, also those of messages that it did not get: ignore these.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 }
 
@@ -177,9 +176,8 @@ type HistoryServiceServer interface {
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
 	// Watch streams the packets of groups as their members see them. With a starting
 	// position it first sends the messages stored after it, then live packets, without gap,
-	// duplicate or reordering. A Gap reports missing packets. A Watch that resumes between
-	// a recalled message and its recall gets the recall, although it did not get the
-	// message.
+	// duplicate or reordering. A Gap reports missing packets. A Watch gets every recall
+	// after its position, also those of messages that it did not get: ignore these.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	mustEmbedUnimplementedHistoryServiceServer()
 }

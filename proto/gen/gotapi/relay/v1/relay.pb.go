@@ -765,7 +765,10 @@ type Publish struct {
 	Trace []byte `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
 	// The name that belongs to author, if there is one. The service decides whether
 	// the group keeps it.
-	By            *Author `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	By *Author `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	// It was written to another stream, and has no result. If the group stores nothing,
+	// the outcome stays unknown: nobody may get it twice.
+	Again         bool `protobuf:"varint,10,opt,name=again,proto3" json:"again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -861,6 +864,13 @@ func (x *Publish) GetBy() *Author {
 		return x.By
 	}
 	return nil
+}
+
+func (x *Publish) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
 }
 
 type Result struct {
@@ -1759,7 +1769,10 @@ type RecallRequest struct {
 	// Only a message stored within this time, milliseconds; 0: of any age.
 	WithinMs uint64 `protobuf:"varint,4,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
 	// Who recalls it, if there is a name.
-	By            *Author `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	By *Author `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	// The caller is bound by a window: the service's one for the group, if it has one, in
+	// place of within_ms.
+	Windowed      bool `protobuf:"varint,6,opt,name=windowed,proto3" json:"windowed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1827,6 +1840,13 @@ func (x *RecallRequest) GetBy() *Author {
 		return x.By
 	}
 	return nil
+}
+
+func (x *RecallRequest) GetWindowed() bool {
+	if x != nil {
+		return x.Windowed
+	}
+	return false
 }
 
 type RecallResponse struct {
@@ -1905,7 +1925,7 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\tR\x06commit\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12.\n" +
-	"\x06alarms\x18\x05 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\x84\x02\n" +
+	"\x06alarms\x18\x05 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\x9a\x02\n" +
 	"\aPublish\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12/\n" +
@@ -1916,7 +1936,9 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"timeout_ms\x18\x06 \x01(\rR\ttimeoutMs\x12\x16\n" +
 	"\x06author\x18\a \x01(\fR\x06author\x12\x14\n" +
 	"\x05trace\x18\b \x01(\fR\x05trace\x12'\n" +
-	"\x02by\x18\t \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\"\xb8\x01\n" +
+	"\x02by\x18\t \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\x12\x14\n" +
+	"\x05again\x18\n" +
+	" \x01(\bR\x05again\"\xb8\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x122\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x18.gotapi.relay.v1.OutcomeR\aoutcome\x12\x14\n" +
@@ -1989,13 +2011,14 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x06events\x18\x02 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\x125\n" +
 	"\bposition\x18\x03 \x01(\v2\x19.gotapi.relay.v1.PositionR\bposition\x12\x10\n" +
 	"\x03gap\x18\x04 \x01(\bR\x03gap\x12\x12\n" +
-	"\x04more\x18\x05 \x01(\bR\x04more\"\x97\x01\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"\xb3\x01\n" +
 	"\rRecallRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x16\n" +
 	"\x06author\x18\x03 \x01(\fR\x06author\x12\x1b\n" +
 	"\twithin_ms\x18\x04 \x01(\x04R\bwithinMs\x12'\n" +
-	"\x02by\x18\x05 \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\"\x10\n" +
+	"\x02by\x18\x05 \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\x12\x1a\n" +
+	"\bwindowed\x18\x06 \x01(\bR\bwindowed\"\x10\n" +
 	"\x0eRecallResponse*m\n" +
 	"\n" +
 	"PacketKind\x12\x1b\n" +
