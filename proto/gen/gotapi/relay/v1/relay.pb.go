@@ -758,7 +758,7 @@ type Publish struct {
 	// How long the edge waits for the result, milliseconds.
 	TimeoutMs uint32 `protobuf:"varint,6,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
 	// The author, 8 bytes: a digest of the user, or zeros for an unknown one. The store
-	// keeps author and time with a data packet. Empty: it keeps neither.
+	// keeps it with a data packet. Empty: unknown.
 	Author []byte `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
 	// Only when it is traced: 16 bytes of the trace's id, 8 of the span's
 	// (W3C Trace Context).
