@@ -96,8 +96,9 @@ func (b *batch) reset() {
 }
 
 func (b *batch) add(edge uint64, g group.Name, epoch stream.Epoch, e *stream.Event, pos stream.Position) *delivery {
-	b.deliveries = append(b.deliveries, delivery{})
-	d := &b.deliveries[len(b.deliveries)-1]
+	n := len(b.deliveries)
+	b.deliveries = slices.Grow(b.deliveries, 1)[:n+1] // zero, as reset leaves it
+	d := &b.deliveries[n]
 	d.fill(edge, g, epoch, e, pos)
 	if d.sender != 0 {
 		b.senders = append(b.senders, d.sender)
@@ -208,12 +209,16 @@ func (r *Room) fanOut(b *batch) {
 		return
 	}
 	same, bulk := 0, r.isLarge()
+	var frames []ws.Frame
+	kind := uint8(maxDialects) // of frames; none yet
 	for _, m := range r.members {
 		switch {
 		case m.state == catching:
 			m.miss(b)
 		case b.isFor(m):
-			frames := b.view(m)
+			if m.kind != kind {
+				frames, kind = b.view(m), m.kind
+			}
 			if m.out.Offer(m.share(), frames, 0, bulk) {
 				same += len(frames)
 			} else {
