@@ -322,7 +322,7 @@ func (i *item) append(b []byte) []byte {
 		return i.refusal.append(b, i.Group)
 	}
 	b = appendPublished(b, &i.Publication, i.result)
-	if i.Kind == stream.Message {
+	if i.result.Seq > 0 { // it is stored
 		b = append(b, `,"seq":`...)
 		b = strconv.AppendUint(b, i.result.Seq, 10)
 		b = append(b, `,"at":`...)
