@@ -159,9 +159,9 @@ func TestEveryoneSeesWhoSaidItAndWhen(t *testing.T) {
 		}
 		switch e := r.GetEvent().(type) {
 		case *historyv1.WatchResponse_Message:
-			events = append(events, "message "+client.Parse(t, string(e.Message.GetPacket())).UUID+" by "+e.Message.GetBy().GetUser())
+			events = append(events, "message "+client.Parse(t, string(e.Message.GetPacket())).UUID+" by "+e.Message.GetBy())
 		case *historyv1.WatchResponse_Recalled:
-			events = append(events, "recalled "+e.Recalled.GetUuid()+" by "+e.Recalled.GetBy().GetUser())
+			events = append(events, "recalled "+e.Recalled.GetUuid()+" by "+e.Recalled.GetBy())
 		case *historyv1.WatchResponse_Started:
 			events = append(events, "started")
 		default:
