@@ -40,7 +40,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 // ping also has the reader of a session that is ending look at that: it may wait for
 // publishes to be settled.
-func (c *session) ping() {
+func (c *connection) ping() {
 	c.pingedEnding = c.out.Cause() != nil
 	if c.pingedEnding {
 		c.pending.Wake()
@@ -54,7 +54,7 @@ var errUnfinished = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "a
 
 // endUnfinished ends a session whose message was not complete at the last ping, and is
 // not yet: it holds memory.
-func (c *session) endUnfinished() {
+func (c *connection) endUnfinished() {
 	now := c.conn.Unfinished()
 	if now != 0 && now == c.unfinished {
 		c.out.Close(errUnfinished)
@@ -65,7 +65,7 @@ func (c *session) endUnfinished() {
 // check drops a peer that has not sent anything since its ping, and one whose
 // connection has been ending since then because it takes the rest so slowly. A peer
 // is not silent while its session does not read.
-func (c *session) check() {
+func (c *connection) check() {
 	if c.pingedEnding || !c.conn.Received() && !c.pending.Full() {
 		c.out.Abort(ws.ErrGone)
 	}
