@@ -8,7 +8,7 @@ import (
 
 type metrics struct {
 	deliveries, acks, recalls, resumes, gaps, holes prometheus.Counter
-	heldBack                                        prometheus.Counter
+	memberGaps, fallBehinds, missed, heldBack       prometheus.Counter
 	resumeReads                                     prometheus.Counter
 	resumeReadsWaiting                              prometheus.Gauge
 }
@@ -33,8 +33,14 @@ func newMetrics(reg prometheus.Registerer, g *Registry) *metrics {
 		recalls:    in.Counter("gotapi_edge_recalls_total", "Recalls that came for groups with members here."),
 		resumes:    in.Counter("gotapi_edge_resumes_total", "Members that read the history after a message before they were live."),
 		gaps:       in.Counter("gotapi_edge_gaps_total", "Times that a room had to start over because messages were lost."),
-		heldBack:   in.Counter("gotapi_edge_held_back_total", "Publishes that waited for up to a second because members of their group were far behind."),
-		holes:      in.Counter("gotapi_edge_holes_total", "Times that a room attached again because an event did not follow."),
+		memberGaps: in.Counter("gotapi_edge_member_gaps_total",
+			"Times that a member went on after a gap, because events were lost; members of gotapi.v1 are closed instead."),
+		fallBehinds: in.Counter("gotapi_edge_fall_behinds_total",
+			"Times that a member's share of its connection's queue was full, so that it had to read from the store."),
+		missed: in.Counter("gotapi_edge_missed_packets_total",
+			"Packets that are not stored, and that a member missed because its share of the queue was full."),
+		heldBack: in.Counter("gotapi_edge_held_back_total", "Publishes that waited for up to a second because members of their group were far behind."),
+		holes:    in.Counter("gotapi_edge_holes_total", "Times that a room attached again because an event did not follow."),
 		resumeReads: in.Counter("gotapi_edge_resume_reads_total",
 			"Reads of the store for members that resume; those that resume from one place share one."),
 		resumeReadsWaiting: in.Gauge("gotapi_edge_resume_reads_waiting", "Reads that wait until others have ended."),

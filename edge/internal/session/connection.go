@@ -39,8 +39,8 @@ type connection struct {
 	speaks protocol
 	id     uint32
 	out    *ws.Outbox
-	// Its publishes that are not settled.
-	pending *room.Pending
+	// What its members and its publishes share.
+	members *room.Conn
 	// Who has opened it.
 	by *access.Identity
 	// Of the client.
@@ -66,18 +66,19 @@ type connection struct {
 	expiry expiry
 }
 
-// connect makes c a connection of s that speaks a protocol.
-func (s *Server) connect(c *connection, p *permit, by *access.Identity, speaks protocol) {
+// connect makes c a connection of s that speaks a protocol. Of o, Dialect and Left count.
+func (s *Server) connect(c *connection, p *permit, by *access.Identity, speaks protocol, o room.ConnOptions) {
 	c.server, c.speaks, c.permit, c.id, c.by = s, speaks, p, s.sessions.newID(), by
 	c.out = ws.NewOutbox(p.queue, s.flusher)
-	c.pending = room.NewPending(s.opts.Window, c.out)
+	o.Session, o.Client, o.Out, o.Window = c.id, p.limits.Key(), c.out, s.opts.Window
+	c.members = s.rooms.NewConn(o)
 }
 
 // goAway takes nothing more, and ends the session once its publishes are settled.
-func (c *connection) goAway() { c.pending.Finish(errGoingAway) }
+func (c *connection) goAway() { c.members.Pending().Finish(errGoingAway) }
 
 // giveWay does the same for a newer connection of its user.
-func (c *connection) giveWay() { c.pending.Finish(errReplaced) }
+func (c *connection) giveWay() { c.members.Pending().Finish(errReplaced) }
 
 // run is the connection's goroutine.
 func (c *connection) run() {
@@ -85,6 +86,7 @@ func (c *connection) run() {
 	c.limitInput()
 	c.expiry.set(c.by.Expires(), c.out)
 	c.speaks.begin()
+	c.members.Start(c.server.base)
 	var err error
 	for err == nil {
 		err = c.conn.Read(c.read)
@@ -92,11 +94,13 @@ func (c *connection) run() {
 	c.speaks.end()
 	cause := c.endedBy(err)
 	c.expiry.stop()
+	c.members.Close()
 	if c.endTasks != nil {
 		c.endTasks()
 	}
 	c.conn.Finish(err)
 	c.tasks.Wait()
+	c.members.Wait()
 	c.report(cause)
 }
 
@@ -110,7 +114,7 @@ func (c *connection) read(op ws.Opcode, message []byte) {
 }
 
 // ending reports whether what comes from the peer is to be ignored.
-func (c *connection) ending() bool { return c.pending.Finishing() || c.out.Cause() != nil }
+func (c *connection) ending() bool { return c.members.Pending().Finishing() || c.out.Cause() != nil }
 
 // inputPatience is how long a large message may wait for its part of the budget. TCP
 // slows its sender meanwhile.

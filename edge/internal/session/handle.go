@@ -8,6 +8,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -45,9 +46,7 @@ func (c *session) handleInLobby(op ws.Opcode, message []byte) {
 	}
 	if err := c.join(c.server.base, g); err != nil {
 		c.out.Close(&ws.CloseError{Code: packet.CloseTryAgainLater, Reason: "the group is unavailable now"})
-		return
 	}
-	c.resume()
 }
 
 func (c *session) handlePacket(op ws.Opcode, message []byte) {
@@ -86,7 +85,8 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 		c.tooFast(uuid, again)
 		return
 	}
-	number, ok := c.pending.Add(uuid, len(message))
+	one := room.Publish{Member: c.member, Group: c.group, Kind: kind, UUID: uuid}
+	number, ok := c.members.Pending().Add(one, len(message))
 	if !ok {
 		return
 	}
@@ -105,7 +105,7 @@ func (c *session) Result(p *relay.Publication, r relay.Result) {
 	if r.Again > 0 && c.permit.limits.Refused() {
 		defer c.out.Close(errFlood)
 	}
-	switch refused := c.member.Result(p, r); {
+	switch refused := c.members.Result(p, r); {
 	case !refused:
 	case p.Kind == stream.Message || r.Outcome == relay.Denied:
 		c.refused(c.group, r.Outcome.Code(), r.Reason)

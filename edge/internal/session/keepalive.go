@@ -43,7 +43,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (c *connection) ping() {
 	c.pingedEnding = c.out.Cause() != nil
 	if c.pingedEnding {
-		c.pending.Wake()
+		c.members.Pending().Wake()
 	}
 	c.endUnfinished()
 	c.conn.ResetReceived()
@@ -66,7 +66,7 @@ func (c *connection) endUnfinished() {
 // connection has been ending since then because it takes the rest so slowly. A peer
 // is not silent while its session does not read.
 func (c *connection) check() {
-	if c.pingedEnding || !c.conn.Received() && !c.pending.Full() {
+	if c.pingedEnding || !c.conn.Received() && !c.members.Pending().Full() {
 		c.out.Abort(ws.ErrGone)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/access"
+	v1 "github.com/gotapi/gotapi-ws/edge/internal/dialect/v1"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -40,7 +41,7 @@ type session struct {
 
 func (s *Server) newSession(p *permit, name group.Name, by *access.Identity, after string) *session {
 	c := &session{group: name, after: after}
-	s.connect(&c.connection, p, by, c)
+	s.connect(&c.connection, p, by, c, room.ConnOptions{Dialect: v1.Dialect})
 	return c
 }
 
@@ -57,7 +58,7 @@ func (c *session) join(ctx context.Context, name group.Name) error {
 			after = ""
 		}
 	}
-	m := room.NewMember(c.id, c.permit.limits.Key(), after, c.pending)
+	m := c.members.NewMember(room.Start{AfterUUID: after})
 	if err := c.server.rooms.Join(ctx, name, m); err != nil {
 		return err
 	}
@@ -78,7 +79,6 @@ func (c *session) leave() {
 // begin implements protocol.
 func (c *session) begin() {
 	c.enterLobby()
-	c.resume()
 }
 
 // end implements protocol.
@@ -100,12 +100,5 @@ func (c *session) enterLobby() {
 func (c *session) exitLobby() {
 	if c.lobby != nil {
 		c.lobby.Stop()
-	}
-}
-
-// resume lets a member that asked for it catch up, while the reader reads on.
-func (c *session) resume() {
-	if c.member != nil && c.member.Resumes() {
-		c.do(func(ctx context.Context) { c.server.rooms.CatchUp(ctx, c.member) })
 	}
 }
