@@ -64,6 +64,8 @@ type Config struct {
 	MemberQueueBytes int
 	// Bound of WebSockets; 0: that of file descriptors.
 	MaxConnections int
+	// Groups that have members here, and that one WebSocket of gotapi.v2 may join.
+	MaxGroups, ConnectionGroups int
 	// WebSockets accepted per second; 0: no limit.
 	UpgradeRate float64
 	// Bound of HTTP requests under way.
@@ -132,6 +134,8 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 64<<20, "most `bytes` of publications that may wait for results")
 	fs.IntVar(&c.MemberQueueBytes, "member-queue-bytes", 1<<20, "`bytes` that may wait to be sent to one member before it lags; it is disconnected when it\ntakes nothing for 5s, lags for 30s, or the backlog of its group is full")
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "most WebSockets; 0: as many as the limit of file descriptors allows")
+	fs.IntVar(&c.MaxGroups, "max-groups", 1_000_000, "most groups that have members on this edge; joins of more are refused with 503")
+	fs.IntVar(&c.ConnectionGroups, "limit-connection-groups", 128, "most groups that one WebSocket of gotapi.v2 may join; more are refused with 429")
 	fs.Float64Var(&c.UpgradeRate, "upgrade-rate", 2000,
 		"most WebSockets accepted per second; more wait for up to a second, then they are\nrefused with 503; 0: no limit")
 	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "most concurrent HTTP requests; more are refused with 503")
@@ -172,6 +176,8 @@ func (c *Config) Validate() error {
 	check(c.MemberQueueBytes >= minQueueBytes && c.MemberQueueBytes >= 4*c.MaxMessageBytes,
 		"-member-queue-bytes: less than %d, or than four of the largest messages", minQueueBytes)
 	check(c.MaxConnections >= 0, "-max-connections: negative")
+	check(c.MaxGroups >= 1, "-max-groups: less than 1")
+	check(c.ConnectionGroups >= 1, "-limit-connection-groups: less than 1")
 	for _, why := range c.Limits.faults() {
 		check(false, "%s", why)
 	}
