@@ -15,6 +15,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -38,6 +39,7 @@ type Publisher interface {
 type History interface {
 	GetHistory(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
 	Cancel(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
+	Messages(context.Context, *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error)
 }
 
 // Server holds the WebSocket sessions of this edge.

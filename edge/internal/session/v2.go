@@ -23,7 +23,7 @@ var protocolV2 = ws.Subprotocol{Name: header.Protocol, Header: header.MaxSize + 
 
 // features are what this edge and its history services have beyond join, leave, publish,
 // token and ping: other requests.
-var features = []string{header.Recall.String()}
+var features = []string{header.History.String(), header.Recall.String()}
 
 // multiplexed is a connection that speaks gotapi.v2: it may be in many groups.
 type multiplexed struct {
