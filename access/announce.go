@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Announce says in one line of the log how open a service is that listens there.
+// Announce logs one line about who may do what on a service that listens there.
 func (a *Authorizer) Announce(ctx context.Context, listens net.Addr) {
 	s := a.state.Load()
 	if a.open == nil {
@@ -74,11 +74,11 @@ func isLoopback(a net.Addr) bool {
 // its entry for the file of API keys. It returns the exit code.
 func KeyCommand(args []string, stdout, stderr io.Writer) int {
 	if len(args) != 1 || args[0] == "" || len(args[0]) > maxNameBytes || strings.HasPrefix(args[0], "-") {
-		fmt.Fprintln(stderr, "usage: api-key NAME: makes an API key for a backend of that name")
+		fmt.Fprintln(stderr, "usage: api-key NAME (makes an API key for the backend NAME)")
 		return 2
 	}
 	key, entry := NewAPIKey(args[0])
-	fmt.Fprintf(stdout, "# The key, shown this once; it goes into the header X-API-Key or Authorization: Bearer.\n%s\n\n"+
-		"# Its entry for -auth-api-keys-file, with the rights to be chosen.\n%s", key, entry)
+	fmt.Fprintf(stdout, "# The key. It is shown only once; send it in the header X-API-Key or Authorization: Bearer.\n%s\n\n"+
+		"# The entry for -auth-api-keys-file: choose its rights.\n%s", key, entry)
 	return 0
 }

@@ -93,15 +93,15 @@ func (all apiKeys) identify(presented string, now time.Time) (*Identity, error) 
 	}
 	switch {
 	case found == nil:
-		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: UnknownAPIKey, Msg: "the API key is not known"}
+		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: UnknownAPIKey, Msg: "unknown API key"}
 	case !found.expires.IsZero() && !now.Before(found.expires):
 		return nil, &DeniedError{Status: http.StatusUnauthorized, Reason: ExpiredAPIKey, Msg: "the API key has expired"}
 	}
 	return found, nil
 }
 
-// NewAPIKey draws a key of 256 bits and returns it with what to put into the
-// file of API keys: the key itself is not kept anywhere.
+// NewAPIKey returns a random key of 256 bits, and its entry for the file of API keys. The
+// entry has only a hash of the key.
 func NewAPIKey(name string) (key, entry string) {
 	key = keyPrefix + rand.Text() + rand.Text()
 	hash := sha256.Sum256([]byte(key))

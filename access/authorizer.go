@@ -44,7 +44,7 @@ func New(cfg Config, log *slog.Logger) (*Authorizer, error) {
 	}
 	if cfg.JWKSURL != "" {
 		if strings.HasPrefix(cfg.JWKSURL, "http://") {
-			log.Warn("keys of tokens are fetched without TLS: others on the network can replace them")
+			log.Warn("keys of tokens come without TLS: others on the network can replace them")
 		}
 		a.remote = newRemoteKeys(&a.cfg, log, a.tokens.clear)
 	}
@@ -67,7 +67,7 @@ func (a *Authorizer) use(s *state) {
 // Open reports whether access is not checked.
 func (a *Authorizer) Open() bool { return a.open != nil }
 
-// Cookie is the name of the cookie that may carry a token; "": none.
+// Cookie returns the name of the cookie that may carry a token; "": none.
 func (a *Authorizer) Cookie() string { return a.cfg.Cookie }
 
 // Run keeps what the Authorizer knows current until ctx ends.
@@ -132,7 +132,7 @@ func (a *Authorizer) Service(credential string) *Identity {
 	return nil
 }
 
-// ServiceToken is what this service shows others of ours; "" if there is none.
+// ServiceToken returns the token that this service presents to others of ours; "": none.
 func (a *Authorizer) ServiceToken() string {
 	if all := a.state.Load().serviceTokens; len(all) > 0 {
 		return all[0]
@@ -154,7 +154,7 @@ func (a *Authorizer) identifyToken(ctx context.Context, token string) (*Identity
 		return nil, err
 	}
 	if id, err = a.rules.identity(claims, &a.state.Load().policy.Authenticated, a.cfg.RecallWindow); err != nil {
-		a.log.DebugContext(ctx, "a token has a valid signature, but claims that cannot be used", "error", err)
+		a.log.DebugContext(ctx, "token with a valid signature has unusable claims", "error", err)
 		return nil, err
 	}
 	a.tokens.put(hash, id, generation)
@@ -171,7 +171,7 @@ func (a *Authorizer) verify(ctx context.Context, token string) (jwt.MapClaims, e
 	current := a.remote.refresh(ctx)
 	claims, err = a.rules.verify(a.parser, a.ring(), token)
 	if err != nil && !current {
-		return nil, &DeniedError{Status: http.StatusServiceUnavailable, Reason: KeysUnavailable, Msg: "the keys of tokens cannot be fetched now"}
+		return nil, &DeniedError{Status: http.StatusServiceUnavailable, Reason: KeysUnavailable, Msg: "the server cannot fetch the keys of tokens now"}
 	}
 	return claims, a.rules.refusal(claims, err)
 }

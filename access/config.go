@@ -20,8 +20,8 @@ type Config struct {
 	// File with the authorities, PEM, that must have issued its certificate; "": the
 	// machine's.
 	JWKSCA string
-	// What tokens must say; "" is not checked. Audiences have commas between them,
-	// and one of them is enough.
+	// Required iss and aud of tokens; "" is not checked. Audience is comma-separated; one
+	// of its values is enough.
 	Issuer, Audience string
 	// How much clocks may differ.
 	Leeway time.Duration
@@ -52,23 +52,23 @@ const (
 
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
-	fs.StringVar(&c.SecretFile, "auth-secret-file", "", "`path` of the secret of tokens signed with HS256, at least 32 bytes;\nwhile it is replaced, the old and the new one, a line each")
-	fs.StringVar(&c.PEMFile, "auth-keys-file", "", "`path` of public keys or certificates, PEM, of tokens signed with RS256, ES256 or EdDSA")
-	fs.StringVar(&c.JWKSFile, "auth-jwks-file", "", "`path` of a JSON Web Key Set")
-	fs.StringVar(&c.JWKSURL, "auth-jwks-url", "", "`URL` of a JSON Web Key Set")
-	fs.DurationVar(&c.JWKSRefresh, "auth-jwks-refresh", 5*time.Minute, "how often -auth-jwks-url is fetched; also when a token names an unknown key")
+	fs.StringVar(&c.SecretFile, "auth-secret-file", "", "`path` of a file with the secret of tokens signed with HS256, at least 32 bytes;\nto rotate it, put the old and the new secret on a line each")
+	fs.StringVar(&c.PEMFile, "auth-keys-file", "", "`path` of a PEM file with public keys or certificates for tokens signed with RS256, ES256 or EdDSA")
+	fs.StringVar(&c.JWKSFile, "auth-jwks-file", "", "`path` of a JSON Web Key Set with the keys of tokens")
+	fs.StringVar(&c.JWKSURL, "auth-jwks-url", "", "`URL` of a JSON Web Key Set with the keys of tokens")
+	fs.DurationVar(&c.JWKSRefresh, "auth-jwks-refresh", 5*time.Minute, "how often to fetch -auth-jwks-url; a token that names an unknown key causes a fetch, too")
 	fs.DurationVar(&c.JWKSMaxAge, "auth-jwks-max-age", 24*time.Hour,
-		"how `long` the keys of -auth-jwks-url hold while it cannot be fetched, or has none; 0s: without limit")
-	fs.StringVar(&c.JWKSCA, "auth-jwks-ca", "", "`path` of the authorities for the certificate of -auth-jwks-url, PEM; none: those of this machine")
-	fs.StringVar(&c.Issuer, "auth-issuer", "", "`iss` that tokens must have; none: not checked")
-	fs.StringVar(&c.Audience, "auth-audience", "", "`aud` that tokens must have, several with commas between them: one of them; none: not checked")
-	fs.DurationVar(&c.Leeway, "auth-leeway", DefaultLeeway, "how much the clocks of token issuers may differ from this one")
+		"how `long` to accept the keys of -auth-jwks-url while fetching it fails or yields no keys; 0s: no limit")
+	fs.StringVar(&c.JWKSCA, "auth-jwks-ca", "", "`path` of a PEM file with the CAs of the certificate of -auth-jwks-url; if unset, the system's CAs")
+	fs.StringVar(&c.Issuer, "auth-issuer", "", "`iss` that tokens must have; if unset, not checked")
+	fs.StringVar(&c.Audience, "auth-audience", "", "comma-separated `aud` values, of which tokens must have one; if unset, not checked")
+	fs.DurationVar(&c.Leeway, "auth-leeway", DefaultLeeway, "maximum difference between this clock and those of token issuers")
 	fs.StringVar(&c.Claim, "auth-claim", DefaultClaim, "`claim` of tokens that holds the rights")
-	fs.StringVar(&c.APIKeysFile, "auth-api-keys-file", "", "`path` of the API keys of backends, YAML; see the command api-key")
-	fs.StringVar(&c.PolicyFile, "auth-policy-file", "", "`path` of the rights of callers without a token, or with a token without rights, YAML")
-	fs.StringVar(&c.Cookie, "auth-cookie", "", "`name` of a cookie that may carry the token; none: no cookie is read")
-	fs.DurationVar(&c.RecallWindow, "recall-window", 0, "how `long` ordinary users may recall a message; 0s: always")
-	fs.StringVar(&c.ServiceTokenFile, "service-token-file", "", "`path` of the token by which edges and history services know each other;\nfurther lines are accepted, too")
+	fs.StringVar(&c.APIKeysFile, "auth-api-keys-file", "", "`path` of a YAML file with the API keys of backends; the command api-key makes entries for it")
+	fs.StringVar(&c.PolicyFile, "auth-policy-file", "", "`path` of a YAML file with the rights of callers without a token, or whose token does not name any")
+	fs.StringVar(&c.Cookie, "auth-cookie", "", "`name` of a cookie that may carry the token; if unset, cookies are ignored")
+	fs.DurationVar(&c.RecallWindow, "recall-window", 0, "how `long` after publishing ordinary users may recall a message; 0s: no limit")
+	fs.StringVar(&c.ServiceTokenFile, "service-token-file", "", "`path` of a file with the token by which edges and history services know each other;\ntokens on further lines are accepted, too")
 }
 
 // Shared reports whether a flag of that name is one of RegisterFlags: programs of
@@ -97,12 +97,12 @@ func (c *Config) Check(check func(ok bool, format string, args ...any)) {
 	check(c.JWKSURL == "" || c.JWKSMaxAge == 0 || c.JWKSMaxAge >= c.JWKSRefresh, "-auth-jwks-max-age: less than -auth-jwks-refresh")
 	check(c.JWKSCA == "" || strings.HasPrefix(c.JWKSURL, "https://"), "-auth-jwks-ca needs a -auth-jwks-url that begins with https://")
 	check(c.Leeway >= 0 && c.Leeway <= 10*time.Minute, "-auth-leeway: not from 0s to 10m")
-	check(!c.tokens() || c.Claim != "", "-auth-claim: must be given")
+	check(!c.tokens() || c.Claim != "", "-auth-claim: empty")
 	check(c.RecallWindow >= 0, "-recall-window: negative")
 	check(c.RecallWindow == 0 || c.RecallWindow >= time.Second, "-recall-window: less than 1s")
 	check(c.tokens() || c.Issuer == "" && c.Audience == "",
-		"-auth-issuer, -auth-audience: without keys of tokens there is nothing to check")
-	check(c.Cookie == "" || c.Checks(), "-auth-cookie: access is not checked")
+		"-auth-issuer and -auth-audience need keys of tokens, as in -auth-secret-file")
+	check(c.Cookie == "" || c.Checks(), "-auth-cookie needs a setting that checks access, such as -auth-secret-file")
 }
 
 // CheckFiles calls wrong for each file that cannot be used.

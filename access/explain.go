@@ -9,20 +9,19 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Token is what a token says, and what a server makes of it.
+// Token is the content of a token, and a server's verdict on it.
 type Token struct {
 	Header, Claims map[string]any
 	// Zero if the token does not say it.
 	Issued, NotBefore, Expires time.Time
-	// Grant says the rights; nil: the token says nothing of them, or nothing that a server
-	// understands.
+	// Grant has the rights; nil: the token has none, or none that a server understands.
 	Grant     *Grant
 	Signature Signature
 	// Refused is why a server refuses the token, a *DeniedError; nil: it does not.
 	Refused error
 }
 
-// Signature is what is known of the signature of a token.
+// Signature is the state of a token's signature.
 type Signature string
 
 // The states of a Signature.
@@ -66,8 +65,8 @@ func (c *Config) Explain(token string, keys *Keys) (*Token, error) {
 	return said, nil
 }
 
-// Rights are those of Grant by pattern, and none for a pattern with $sub if the token's
-// subject cannot take its place.
+// Rights returns the rights of Grant by pattern. A pattern with $sub has none if the
+// token's subject cannot replace it.
 func (t *Token) Rights() []PatternRights {
 	all := t.Grant.ByPattern()
 	subject, _ := jwt.MapClaims(t.Claims).GetSubject()

@@ -143,7 +143,7 @@ func parseServiceTokens(b []byte) ([]string, error) {
 	}
 	for _, t := range tokens {
 		if len(t) < minServiceToken {
-			return nil, fmt.Errorf("a token of %d bytes: at least %d are needed", len(t), minServiceToken)
+			return nil, fmt.Errorf("a token has %d bytes: use at least %d", len(t), minServiceToken)
 		}
 	}
 	return tokens, nil

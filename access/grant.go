@@ -8,8 +8,8 @@ import (
 	"slices"
 )
 
-// Grant is rights as they are written: in a token's claim, in the policy, with an
-// API key. The pattern language is that of Pattern.
+// Grant has rights in their written form: in a token's claim, the policy, or the entry of
+// an API key. The pattern language is that of Pattern.
 //
 //	{"join": ["/room/**"], "publish": ["/room/**"], "read": ["/room/**"], "recall": "own", "admin": false}
 type Grant struct {
@@ -24,8 +24,8 @@ type Grant struct {
 	Admin AdminGrant `json:"admin,omitzero"`
 }
 
-// RecallGrant is whose messages may be recalled in which groups. In its short
-// form, "own" or "any", it holds in the groups that may be published to.
+// RecallGrant has the groups in which a caller may recall its own or any messages. Its
+// short form, "own" or "any", means the groups of the right to publish.
 type RecallGrant struct {
 	Own []string `json:"own,omitempty"`
 	Any []string `json:"any,omitempty"`

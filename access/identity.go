@@ -101,7 +101,7 @@ func (id *Identity) Known() bool { return id.known }
 // Service reports whether the caller is a service of ours.
 func (id *Identity) Service() bool { return id.service }
 
-// Expires is when the credential ends, the leeway included; zero: never.
+// Expires returns when the credential ends, including the leeway; zero: never.
 func (id *Identity) Expires() time.Time { return id.expires }
 
 // Author returns the author that the history service keeps with a message: 8 bytes,
@@ -130,8 +130,7 @@ func (id *Identity) May(a Action, g group.Name) error {
 	return id.refuse("you may not "+verbs[a]+" this group", grants[a])
 }
 
-// ReadsAny returns nil if there may be any group whose history the caller may read, or a
-// *DeniedError.
+// ReadsAny returns nil if the caller may read the history of some group, or a *DeniedError.
 func (id *Identity) ReadsAny() error {
 	if len(id.rights.Read) > 0 {
 		return nil
@@ -139,8 +138,7 @@ func (id *Identity) ReadsAny() error {
 	return id.refuse("you may not read the history of any group", grants[Read])
 }
 
-// RecallsAny returns nil if there may be any group of which the caller may recall messages,
-// or a *DeniedError.
+// RecallsAny returns nil if the caller may recall messages of some group, or a *DeniedError.
 func (id *Identity) RecallsAny() error {
 	if len(id.rights.RecallAny) > 0 || len(id.rights.RecallOwn) > 0 && id.named() {
 		return nil
@@ -157,7 +155,7 @@ func (id *Identity) MayAny() error {
 	return id.refuse("you may not join any group", grants[Join])
 }
 
-// MayAdminister returns nil if there may be any group to administer, or a *DeniedError.
+// MayAdminister returns nil if the caller may administer some group, or a *DeniedError.
 func (id *Identity) MayAdminister() error {
 	if len(id.rights.Admin) > 0 {
 		return nil
@@ -168,7 +166,7 @@ func (id *Identity) MayAdminister() error {
 // named reports whether the caller can have messages of its own.
 func (id *Identity) named() bool { return id.known && !bytes.Equal(id.author, nobody) }
 
-// refuse says what is not allowed, and which right of docs/protocol.md, section 9, would allow it.
+// refuse returns a *DeniedError that names the missing right of docs/protocol.md, section 9.
 func (id *Identity) refuse(msg, right string) error {
 	if !id.known {
 		return &DeniedError{Status: http.StatusUnauthorized, Reason: NoCredential, Msg: msg + " without a token"}

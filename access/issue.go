@@ -74,7 +74,7 @@ func privateKey(block *pem.Block) (crypto.Signer, error) {
 		}
 		signer, ok := k.(crypto.Signer)
 		if !ok {
-			return nil, fmt.Errorf("a key of type %T does not sign", k)
+			return nil, fmt.Errorf("cannot sign with a key of type %T", k)
 		}
 		return signer, nil
 	case "RSA PRIVATE KEY":
@@ -82,7 +82,7 @@ func privateKey(block *pem.Block) (crypto.Signer, error) {
 	case "EC PRIVATE KEY":
 		return x509.ParseECPrivateKey(block.Bytes)
 	case "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("the private key is encrypted: openssl pkey -in FILE decrypts it")
+		return nil, errors.New("the private key is encrypted: decrypt it with openssl pkey -in FILE")
 	}
 	return nil, nil
 }
@@ -100,7 +100,7 @@ type Claims struct {
 // would refuse is an error.
 func (k *Keys) Issue(c *Claims, claim string) (string, error) {
 	if k.signer.material == nil {
-		return "", errors.New("public keys do not sign: a private key is needed")
+		return "", errors.New("cannot sign with a public key: use a private key")
 	}
 	if err := c.areText(); err != nil {
 		return "", err
@@ -130,7 +130,7 @@ func (k *Keys) Issue(c *Claims, claim string) (string, error) {
 		return "", fmt.Errorf("sign the token: %w", err)
 	}
 	if len(token) > maxTokenBytes {
-		return "", fmt.Errorf("the token has %d bytes: servers take %d", len(token), maxTokenBytes)
+		return "", fmt.Errorf("the token has %d bytes: servers accept at most %d", len(token), maxTokenBytes)
 	}
 	said, err := (&Config{Claim: claim}).Explain(token, k)
 	if err != nil {

@@ -67,12 +67,12 @@ func TestKeysThatCannotSignAreRefused(t *testing.T) {
 	}
 	agreementDER, err2 := x509.MarshalPKCS8PrivateKey(agreement)
 	for name, form := range map[string]string{
-		"at least 2048 are needed": pemBlock(t, "PRIVATE KEY", smallDER, err1),
-		"does not sign":            pemBlock(t, "PRIVATE KEY", agreementDER, err2),
-		"is encrypted":             pemBlock(t, "ENCRYPTED PRIVATE KEY", []byte("?"), nil),
-		"no key that can be used":  "hello",
-		"a PEM block":              pemBlock(t, "DH PARAMETERS", []byte("?"), nil),
-		"byte order mark":          "\xef\xbb\xbf" + pemBlock(t, "PRIVATE KEY", smallDER, nil),
+		"use at least 2048": pemBlock(t, "PRIVATE KEY", smallDER, err1),
+		"cannot sign":       pemBlock(t, "PRIVATE KEY", agreementDER, err2),
+		"is encrypted":      pemBlock(t, "ENCRYPTED PRIVATE KEY", []byte("?"), nil),
+		"no usable key":     "hello",
+		"PEM block":         pemBlock(t, "DH PARAMETERS", []byte("?"), nil),
+		"byte order mark":   "\xef\xbb\xbf" + pemBlock(t, "PRIVATE KEY", smallDER, nil),
 	} {
 		if _, err := ParsePEM([]byte(form)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%v, want %q", err, name)
@@ -121,7 +121,7 @@ func TestARefusedTokenIsToldWhichClaim(t *testing.T) {
 		{"aud", "mail", "the token is not for this server: aud does not name it"},
 		{"aud", nil, "the token lacks the claim aud"},
 		{"sub", 7, "the token's claims cannot be used: sub is not a string of at most 256 bytes"},
-		{"gotapi", map[string]any{"join": "/room"}, "the token's claims cannot be used: claim gotapi: these are not rights as docs/security.md has them"},
+		{"gotapi", map[string]any{"join": "/room"}, "the token's claims cannot be used: claim gotapi: not the rights that docs/security.md describes"},
 		{"gotapi", map[string]any{"join": []string{"room"}}, `the token's claims cannot be used: pattern "room": a group name begins with a slash`},
 	} {
 		claims := jwt.MapClaims{"iss": "https://id.example", "aud": "chat"}

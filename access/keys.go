@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// minSecretBytes is what RFC 7518 asks of keys for HS256.
+	// minSecretBytes is the minimum of RFC 7518 for HS256.
 	minSecretBytes = 32
 	minRSABits     = 2048
 	// maxKeys bounds what one source may bring, and so the tries for one token.
@@ -49,23 +49,23 @@ func newKey(id string, material any) (key, error) {
 	switch m := material.(type) {
 	case []byte:
 		if len(m) < minSecretBytes {
-			return key{}, fmt.Errorf("a secret of %d bytes: at least %d are needed", len(m), minSecretBytes)
+			return key{}, fmt.Errorf("the secret has %d bytes: use at least %d", len(m), minSecretBytes)
 		}
 		k.alg = jwt.SigningMethodHS256.Alg()
 	case *rsa.PublicKey:
 		if m.N.BitLen() < minRSABits {
-			return key{}, fmt.Errorf("an RSA key of %d bits: at least %d are needed", m.N.BitLen(), minRSABits)
+			return key{}, fmt.Errorf("the RSA key has %d bits: use at least %d", m.N.BitLen(), minRSABits)
 		}
 		k.alg = jwt.SigningMethodRS256.Alg()
 	case *ecdsa.PublicKey:
 		if m.Curve != elliptic.P256() {
-			return key{}, errors.New("an elliptic curve other than P-256")
+			return key{}, errors.New("unsupported elliptic curve: use P-256")
 		}
 		k.alg = jwt.SigningMethodES256.Alg()
 	case ed25519.PublicKey:
 		k.alg = jwt.SigningMethodEdDSA.Alg()
 	default:
-		return key{}, fmt.Errorf("a key of type %T", material)
+		return key{}, fmt.Errorf("unsupported type of key %T", material)
 	}
 	return k, nil
 }
@@ -84,7 +84,7 @@ func (r keyring) candidates(alg, id string) (found []jwt.VerificationKey) {
 	return found
 }
 
-// has reports whether there is a key of that id.
+// has reports whether r has a key of that id.
 func (r keyring) has(id string) bool {
 	return slices.ContainsFunc(r, func(k key) bool { return k.id == id })
 }
@@ -133,7 +133,7 @@ func parseBlocks(b []byte, public func(*pem.Block) (any, error)) (keyring, error
 func (r keyring) check() error {
 	switch {
 	case len(r) == 0:
-		return errors.New("no key that can be used")
+		return errors.New("no usable key")
 	case len(r) > maxKeys:
 		return fmt.Errorf("%d keys: at most %d are allowed", len(r), maxKeys)
 	}
@@ -153,7 +153,7 @@ func publicKey(block *pem.Block) (any, error) {
 		}
 		return cert.PublicKey, nil
 	}
-	return nil, fmt.Errorf("a PEM block %q: want PUBLIC KEY or CERTIFICATE", block.Type)
+	return nil, fmt.Errorf("PEM block %q: want PUBLIC KEY or CERTIFICATE", block.Type)
 }
 
 // parseJWKS reads a JSON Web Key Set (RFC 7517). Keys that are not for

@@ -59,7 +59,7 @@ func compile(text, subject string) (Pattern, error) {
 		case strings.Contains(part, Subject):
 			return Pattern{}, fmt.Errorf("pattern %q: %s must be a whole segment", text, Subject)
 		case strings.Contains(part, "**"):
-			return Pattern{}, fmt.Errorf("pattern %q: ** must be the last segment, and all of it", text)
+			return Pattern{}, fmt.Errorf("pattern %q: ** must be the whole last segment", text)
 		case strings.Count(part, "*") > 1:
 			return Pattern{}, fmt.Errorf("pattern %q: a segment has at most one *", text)
 		}

@@ -46,7 +46,7 @@ func decodeYAML(b []byte, into any) error {
 	}
 	asJSON, err := json.Marshal(tree)
 	if err != nil {
-		return fmt.Errorf("not a tree of names and values: %w", err)
+		return fmt.Errorf("not a mapping of names to values: %w", err)
 	}
 	d := json.NewDecoder(bytes.NewReader(asJSON))
 	d.DisallowUnknownFields()

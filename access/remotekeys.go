@@ -188,7 +188,7 @@ func (r *remoteKeys) fetch(ctx context.Context) error {
 		r.ring, r.fetched = ring, began
 	case r.ring != nil && r.maxAge > 0 && time.Since(r.fetched) > r.maxAge:
 		r.ring, changed = nil, true
-		r.log.ErrorContext(ctx, "keys of tokens are too old: tokens are refused until they can be fetched", "age", time.Since(r.fetched))
+		r.log.ErrorContext(ctx, "keys of tokens are too old: refuse tokens until a fetch succeeds", "age", time.Since(r.fetched))
 	}
 	r.mu.Unlock()
 	if changed {
@@ -214,7 +214,7 @@ func (r *remoteKeys) get(ctx context.Context, client *http.Client) (keyring, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the answer is %s", response.Status)
+		return nil, fmt.Errorf("the server answered %s", response.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxFetchBytes+1))
 	if err != nil {

@@ -114,7 +114,7 @@ func (r *tokenRules) grant(claims jwt.MapClaims, byDefault *Grant) (*Grant, erro
 	grant := new(Grant)
 	if err := json.Unmarshal(b, grant); err != nil {
 		// The caller may see this: not what our decoder calls things.
-		return nil, fmt.Errorf("claim %s: these are not rights as docs/security.md has them", r.claim)
+		return nil, fmt.Errorf("claim %s: not the rights that docs/security.md describes", r.claim)
 	}
 	return grant, nil
 }

@@ -18,12 +18,13 @@ func (a *app) bench() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench [flags]",
 		Short: "Measure a server: acks per second, latencies, deliveries",
-		Long: "Publishes to groups of its own and reports acked messages per second, the time to the ack and\n" +
-			"to the delivery, and whether every delivery came.\n\n" +
-			"Without --rate each publisher sends the next message when one is acked (closed loop):\n" +
-			"that finds the highest throughput. With --rate messages are due at fixed times (open loop),\n" +
-			"and latencies count from when a message was due, so that a server that hangs cannot hide it.\n" +
-			"The messages stay in the history of the groups under --prefix. Ctrl-C ends it with what was measured.",
+		Long: "Publishes to its own groups. It reports acked messages per second, the latencies of acks and\n" +
+			"deliveries, and missing deliveries.\n\n" +
+			"Without --rate each publisher sends the next message when one is acked (closed loop). This\n" +
+			"finds the highest throughput. With --rate messages are due at fixed times (open loop).\n" +
+			"Latencies then count from when a message was due, so that a hanging server cannot hide its\n" +
+			"delay. The messages stay in the history of the groups under --prefix. Ctrl-C ends the\n" +
+			"measurement and prints the results so far.",
 		Example: "  gotapi bench --url ws://127.0.0.1:4998 --groups 100 --subscribers 10 --in-flight 16\n" +
 			"  gotapi bench --url ws://127.0.0.1:4998 --groups 100 --subscribers 10 --rate 1000 --duration 1m",
 		Args: exactly(),
@@ -35,19 +36,19 @@ func (a *app) bench() *cobra.Command {
 		},
 	}
 	f := c.Flags()
-	f.IntVar(&p.Groups, "groups", 1, "groups")
+	f.IntVar(&p.Groups, "groups", 1, "number of groups")
 	f.IntVar(&p.Publishers, "publishers", 1, "publishers in each group")
 	f.IntVar(&p.Subscribers, "subscribers", 1, "subscribers in each group")
-	f.IntVar(&p.Size, "size", 128, "`bytes` of a packet")
-	f.Float64Var(&p.Rate, "rate", 0, "messages a second of all publishers together; 0: as fast as they are acked")
-	f.IntVar(&p.InFlight, "in-flight", 0, "unacked messages of each publisher; with --rate, the most; 0: 16, and 1000 with --rate")
-	f.DurationVar(&p.Duration, "duration", 10*time.Second, "how long is measured")
-	f.DurationVar(&p.Warmup, "warmup", time.Second, "how long load is offered before that")
-	f.StringVar(&p.Prefix, "prefix", "/bench", "the groups are named so, with a slash and a number behind")
+	f.IntVar(&p.Size, "size", 128, "size of a packet in `bytes`")
+	f.Float64Var(&p.Rate, "rate", 0, "messages per second of all publishers together; 0: as fast as they are acked")
+	f.IntVar(&p.InFlight, "in-flight", 0, "unacked messages of each publisher; with --rate, the limit; 0: 16, or 1000 with --rate")
+	f.DurationVar(&p.Duration, "duration", 10*time.Second, "how long to measure")
+	f.DurationVar(&p.Warmup, "warmup", time.Second, "how long to publish before the measurement")
+	f.StringVar(&p.Prefix, "prefix", "/bench", "prefix of the groups' names; a slash and a number follow")
 	return c
 }
 
-// errIncomplete is for a measurement in which something was refused or did not come.
+// errIncomplete is the error of a measurement with refusals or missing deliveries.
 var errIncomplete = errors.New("not everything was acked and delivered")
 
 func (a *app) runBench(ctx context.Context, plan bench.Plan) error {
@@ -82,7 +83,7 @@ func (a *app) runBench(ctx context.Context, plan bench.Plan) error {
 
 func (a *app) writeReport(p *printer, r bench.Report) error {
 	p.progress.Clear()
-	mode := "closed loop: publishers wait for acks; latencies are those of clients that do"
+	mode := "closed loop: publishers wait for acks, so a slow server gets fewer messages"
 	if r.Mode == "open" {
 		mode = fmt.Sprintf("open loop: %.0f messages/s are due; latencies count from when a message was due", r.TargetRate)
 	}
@@ -105,9 +106,9 @@ func (a *app) writeReport(p *printer, r bench.Report) error {
 		text string
 	}{
 		{r.Refused, fmt.Sprintf("%d refused", r.Refused)},
-		{r.Unanswered, fmt.Sprintf("%d sent, with an unknown outcome", r.Unanswered)},
-		{r.Unsent, fmt.Sprintf("%d due, but not sent in time: the server, or this machine, is slower than --rate", r.Unsent)},
-		{r.Expected - r.Deliveries, fmt.Sprintf("%d of the deliveries did not come", r.Expected-r.Deliveries)},
+		{r.Unanswered, fmt.Sprintf("%d sent, outcome unknown", r.Unanswered)},
+		{r.Unsent, fmt.Sprintf("%d due, but not sent in time: the server or this machine is slower than --rate", r.Unsent)},
+		{r.Expected - r.Deliveries, fmt.Sprintf("%d deliveries missing", r.Expected-r.Deliveries)},
 		{r.Disconnections, count(r.Disconnections, "disconnection")},
 		{r.Gaps, count(r.Gaps, "gap")},
 	} {

@@ -20,9 +20,9 @@ const (
 	ExitOK = 0
 	// ExitFailed: the server refused, or something broke.
 	ExitFailed = 1
-	// ExitUsage: a command, argument or setting is bad. Nothing was sent.
+	// ExitUsage: a command, argument, setting or message is invalid. It was not sent.
 	ExitUsage = 2
-	// ExitUnreachable: no server answered, or none in time: the outcome is unknown.
+	// ExitUnreachable: no server answered in time. The outcome is unknown.
 	ExitUnreachable = 3
 	// ExitNotAllowed: code 401 or 403.
 	ExitNotAllowed = 4
@@ -40,17 +40,24 @@ type Streams struct {
 	Env func(string) (string, bool)
 }
 
-// usageError is a mistake in the command line.
+// usageError is a mistake in the command line, which the command's help explains.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// errInterrupted is for commands that a signal kept from finishing.
+// inputError is an invalid file, message or setting. The command line itself is right.
+type inputError struct{ error }
+
+func (e inputError) Unwrap() error { return e.error }
+
+func inputf(format string, args ...any) error { return inputError{fmt.Errorf(format, args...)} }
+
+// errInterrupted is the error of a command that a signal ended early.
 var errInterrupted = errors.New("interrupted")
 
-// reportedError is a failure that has been written already.
+// reportedError is a failure that the command has already reported.
 type reportedError struct{ error }
 
 func (e reportedError) Unwrap() error { return e.error }
@@ -63,7 +70,7 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	err := root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitOK
 	}
@@ -71,8 +78,8 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	if _, said := errors.AsType[reportedError](err); !said {
 		colours := terminal.Palette(terminal.Colours(s.Err, s.Env))
 		fmt.Fprintf(s.Err, "%s %s\n", colours.Paint(terminal.Red, "gotapi:"), terminal.Printable(err.Error()))
-		if code == ExitUsage {
-			fmt.Fprintln(s.Err, "gotapi: -h explains the command")
+		if _, misused := errors.AsType[usageError](err); misused {
+			fmt.Fprintf(s.Err, "gotapi: see %s -h\n", command.CommandPath())
 		}
 	}
 	return code
@@ -80,6 +87,9 @@ func Main(ctx context.Context, args []string, s Streams) int {
 
 func exitCode(err error) int {
 	if _, ok := errors.AsType[usageError](err); ok {
+		return ExitUsage
+	}
+	if _, ok := errors.AsType[inputError](err); ok {
 		return ExitUsage
 	}
 	switch code := gotapi.CodeOf(err); {
@@ -108,12 +118,12 @@ func (a *app) command() *cobra.Command {
 		Use:   "gotapi",
 		Short: "Publish to, read and watch the groups of a gotapi-ws server",
 		Long: "gotapi publishes to, reads and watches the groups of a gotapi-ws server.\n\n" +
-			"The scheme of the server's URL says how: http and https post each message; ws and wss\n" +
-			"publish over one WebSocket; grpc and grpcs speak to the history service itself. A\n" +
-			"group is a path such as /room/9527/.",
+			"The scheme of the server's URL selects the transport: http and https send a POST for\n" +
+			"each message, ws and wss publish over one WebSocket, grpc and grpcs call the history\n" +
+			"service directly. A group is a path such as /room/9527/.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usagef("there is no command %q", args[0])
+				return usagef("unknown command %q", args[0])
 			}
 			return nil
 		},
@@ -143,10 +153,10 @@ func finish(commands []*cobra.Command) {
 // groupArgument names the argument that is a group.
 const groupArgument = "GROUP"
 
-// exactly is cobra.ExactArgs, as a mistake of usage. names are of the arguments.
+// exactly requires the named arguments, as cobra.ExactArgs does, but returns a usageError.
 func exactly(names ...string) cobra.PositionalArgs { return between(len(names), len(names), names...) }
 
-// between wants from least to most arguments; most < 0: any number.
+// between requires least to most arguments, of these names. If most < 0, it allows any number.
 func between(least, most int, names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		if len(args) < least {

@@ -41,33 +41,33 @@ func gotapi(ctx context.Context, env map[string]string, in string, args ...strin
 
 func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 	for command, want := range map[string]string{
-		"frobnicate":                         `there is no command "frobnicate"`,
+		"frobnicate":                         `unknown command "frobnicate"`,
 		"pub":                                "GROUP is missing",
 		"pub /r --frobnicate":                "unknown flag: --frobnicate",
 		"pub room hello":                     "a group name begins with a slash",
 		"pub /r a b --uuid u":                "--uuid needs exactly one MESSAGE or --file",
 		"pub /r a --body":                    `--body: "a" is not a JSON object`,
-		"pub /r a --body --raw":              "--body and --raw exclude each other",
-		"pub /r a --in-flight 0":             "--in-flight: not from 1 to 1000",
+		"pub /r a --body --raw":              "--body and --raw cannot be combined",
+		"pub /r a --in-flight 0":             "--in-flight: must be 1 to 1000",
 		"pub /r --file /nonexistent/x":       "no such file or directory",
-		"pub /r --file /dev/zero":            "/dev/zero: larger than any server takes (1048576 bytes)",
+		"pub /r --file /dev/zero":            "/dev/zero: larger than any server accepts (1048576 bytes)",
 		"sub":                                "GROUP is missing",
 		"sub /a /b":                          `too many arguments: ["/b"]`,
-		"tail /r -n -1":                      "-n: not from 0 to 10000",
-		"history /r --size 0":                "--size: not from 1 to 10000",
-		"history /r --before u --position 1": "--before excludes --position",
+		"tail /r -n -1":                      "-n: must be 0 to 10000",
+		"history /r --size 0":                "--size: must be 1 to 10000",
+		"history /r --before u --position 1": "--before and --position cannot be combined",
 		"cancel /r":                          "UUID is missing",
-		"ttl /r 1.5s":                        `DURATION: "1.5s" is not a number of whole seconds`,
-		"bench --size 1":                     "--size: not from 96 to 1048576",
+		"ttl /r 1.5s":                        `DURATION: "1.5s" is not a duration of whole seconds`,
+		"bench --size 1":                     "--size: must be 96 to 1048576",
 		"groups room":                        "a group name begins with a slash",
-		"groups --sort size":                 `--sort: "size" is not name, members, bytes or rate`,
-		"groups --limit -1":                  "--limit: below 0",
-		"groups --interval 1ms":              "--interval: not from 100ms to 1h",
+		"groups --sort size":                 `--sort: "size" is not one of name, members, bytes, rate`,
+		"groups --limit -1":                  "--limit: must not be negative",
+		"groups --interval 1ms":              "--interval: must be 100ms to 1h",
 		"why --ops ftp://h":                  "--ops: not a URL such as http://127.0.0.1:9090",
 		"who":                                "GROUP is missing",
 		"who /r --ops ftp://h":               "--ops: not a URL such as http://127.0.0.1:9090",
-		"why --limit -1":                     "--limit: below 0",
-		"top --count -1":                     "--count: below 0",
+		"why --limit -1":                     "--limit: must not be negative",
+		"top --count -1":                     "--count: must not be negative",
 		"purge":                              "GROUP is missing",
 		"purge /timer --yes":                 "/timer keeps no messages",
 		"status /r":                          `too many arguments: ["/r"]`,
@@ -79,19 +79,19 @@ func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 		"token inspect gotapi_x":             "this is an API key",
 		"token --secret-file /nonexistent":   "--secret-file: open /nonexistent",
 		"token --key-file /nonexistent":      "--key-file: open /nonexistent",
-		"token --key-file /dev/null":         "--key-file: /dev/null: no key that can be used",
-		"token --key-file a --secret-file b": "exclude each other",
-		"token --key-file a --for 1ms":       "--for: less than 1s",
-		"token --key-file a --claim=":        "--claim: is empty",
+		"token --key-file /dev/null":         "--key-file: /dev/null: no usable key",
+		"token --key-file a --secret-file b": "cannot be combined",
+		"token --key-file a --for 1ms":       "--for: must be at least 1s",
+		"token --key-file a --claim=":        "--claim: must not be empty",
 		"token --key-file a --recall all":    `--recall: "all" is not own or any`,
-		"token --key-file a --recall own":    "--publish: that is missing",
-		"token --key-file a --publish /r --recall own --recall-any /r": "--recall excludes",
-		"groups --url ftp://x":          `scheme "ftp" is not http, https, ws, wss, grpc or grpcs`,
+		"token --key-file a --recall own":    "--recall needs --publish",
+		"token --key-file a --publish /r --recall own --recall-any /r": "--recall cannot be combined",
+		"groups --url ftp://x":          `scheme "ftp" is not one of http, https, ws, wss, grpc, grpcs`,
 		"groups --url 127.0.0.1":        "--url: not a URL",
-		"groups --url grpcx://h:1":      `scheme "grpcx" is not http, https, ws, wss, grpc or grpcs`,
-		"groups --url http://h/?room":   "a path if a proxy has put the server under one",
-		"groups --url grpc://h/room":    "it is grpc://host:port alone",
-		"groups --timeout 0s":           "--timeout: not above zero",
+		"groups --url grpcx://h:1":      `scheme "grpcx" is not one of http, https, ws, wss, grpc, grpcs`,
+		"groups --url http://h/?room":   "or end in the path that a proxy serves it under",
+		"groups --url grpc://h/room":    "a gRPC URL is only grpc://host:port",
+		"groups --timeout 0s":           "--timeout: must be above 0",
 		"groups --ca-file /nonexistent": "--ca-file: open /nonexistent",
 		"groups --token-file /dev/null": "--token-file: /dev/null is empty",
 	} {
@@ -103,6 +103,27 @@ func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 		got := gotapi(t.Context(), nil, "", args...)
 		if got.code != cli.ExitUsage || !strings.Contains(got.err, want) || got.out != "" {
 			t.Errorf("gotapi %s: exit code %d, %q, %q; want 2 and %q", command, got.code, got.out, got.err, want)
+		}
+	}
+}
+
+func TestHelpIsNamedOnlyWhereItHelps(t *testing.T) {
+	for command, want := range map[string]string{
+		"frobnicate":                      "see gotapi -h\n",
+		"pub /r --frobnicate":             "see gotapi pub -h\n",
+		"token inspect a b":               "see gotapi token inspect -h\n",
+		"pub /r \xff":                     "",
+		"pub /r a --body":                 "",
+		"pub /r --file /nonexistent/x":    "",
+		"purge /timer --yes":              "",
+		"groups --token-file /dev/null":   "",
+		"groups --ca-file /nonexistent":   "",
+		"token --key-file /dev/null":      "",
+		"groups --url=http://127.0.0.1:1": "",
+	} {
+		got := gotapi(t.Context(), nil, "", strings.Fields(command)...)
+		if got.code == cli.ExitOK || got.err == "" || strings.Contains(got.err, " -h") != (want != "") || !strings.HasSuffix(got.err, want) {
+			t.Errorf("gotapi %s: exit code %d, %q; want an error that ends in %q", command, got.code, got.err, want)
 		}
 	}
 }
@@ -153,7 +174,7 @@ func TestTheTokenIsNeverWritten(t *testing.T) {
 				t.Errorf("gotapi %s --url %s wrote %q %q", command, url, got.out, got.err)
 			}
 			if strings.Contains(url, "invalid") && !strings.Contains(command, "-h") && command != "version" &&
-				!strings.Contains(got.err, "warning: the token goes to nonexistent.invalid:1 unencrypted") {
+				!strings.Contains(got.err, "warning: sending the token to nonexistent.invalid:1 unencrypted") {
 				t.Errorf("gotapi %s --url %s gave no warning: %q", command, url, got.err)
 			}
 		}
@@ -210,7 +231,7 @@ func TestAnAnswerOfAnotherProgramIsNoRefusal(t *testing.T) {
 			_, _ = w.Write([]byte("<!doctype html>"))
 		}))
 		got := gotapi(t.Context(), nil, "", "cancel", "/r", "u", "--timeout", "300ms", "--url", srv.URL)
-		if got.code != cli.ExitUnreachable || !strings.Contains(got.err, "not an answer of a gotapi-ws server") {
+		if got.code != cli.ExitUnreachable || !strings.Contains(got.err, "not an answer from a gotapi-ws server") {
 			t.Errorf("status %d: %+v, want exit code 3", status, got)
 		}
 		srv.Close()

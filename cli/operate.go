@@ -19,14 +19,14 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
-// This file has what operators ask: the calls of the admin API.
+// This file has the commands for operators that call the admin API.
 
-// asAdmin is reach for calls that need the admin secret: if one is refused, it says what is
-// missing.
+// asAdmin is reach for calls that need the admin secret. It tells how to pass it if the
+// server refuses the call.
 func asAdmin(err error) error {
 	err = reach(err)
 	if code := gotapi.CodeOf(err); code == http.StatusUnauthorized || code == http.StatusForbidden {
-		return fmt.Errorf("%w; this needs a server with -admin-secret-file F, and its secret here: --token-file F", err)
+		return fmt.Errorf("%w; start the server with -admin-secret-file F, and pass the same secret here with --token-file F", err)
 	}
 	return err
 }
@@ -34,10 +34,10 @@ func asAdmin(err error) error {
 func (a *app) status() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [flags]",
-		Short: "Show the store, the services and what is wrong",
-		Long: "Shows the store, the history services and the edges with their versions, and alarms: what\n" +
-			"is wrong, and what to do. Their names are those of the alerts in docs/operations.md. If\n" +
-			"there is an alarm, the exit code is 1. It needs the admin secret as token.",
+		Short: "Show the store, the services and their alarms",
+		Long: "Shows the store, the history services and the edges with their versions. Alarms say what is\n" +
+			"wrong and what to do; they have the names of the alerts in docs/operations.md. If there is\n" +
+			"an alarm, the exit code is 1. The admin secret is required as token.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return a.withServer(cmd.Context(), func(ctx context.Context, s *server) error {
@@ -101,7 +101,7 @@ func showStore(table io.Writer, store *gotapi.StoreStatus) {
 		fmt.Fprintln(table, "store\tcannot be reached")
 		return
 	case "embedded":
-		fmt.Fprintln(table, "store\tembedded, in memory: it ends with its process")
+		fmt.Fprintln(table, "store\tembedded, in memory: a restart empties it")
 		return
 	}
 	fmt.Fprintf(table, "store\t%s, up %s\n", terminal.Printable(store.Kind+" "+store.Version+" "+store.Mode), seconds(store.Uptime))
@@ -113,7 +113,7 @@ func showStore(table io.Writer, store *gotapi.StoreStatus) {
 	fmt.Fprintf(table, "\t%s, %s, %s\n", count(store.Nodes, "master"), count(store.Replicas, "replica"), count(store.Clients, "connection"))
 }
 
-// process names a process with its version; "unknown version" if nobody knows it.
+// process names a process and its version, or returns "unknown version".
 func process(host, version, commit string) string {
 	if version == "" {
 		return "unknown version"
@@ -169,11 +169,11 @@ const (
 func (f *groupsFlags) validate() error {
 	switch {
 	case !slices.Contains([]string{byName, byMembers, byBytes, byRate}, f.sort):
-		return usagef("--sort: %q is not name, members, bytes or rate", f.sort)
+		return usagef("--sort: %q is not one of name, members, bytes, rate", f.sort)
 	case f.limit < 0:
-		return usagef("--limit: below 0")
+		return usagef("--limit: must not be negative")
 	case f.interval < 100*time.Millisecond || f.interval > time.Hour:
-		return usagef("--interval: not from 100ms to 1h")
+		return usagef("--interval: must be 100ms to 1h")
 	}
 	return nil
 }
@@ -182,11 +182,11 @@ func (a *app) groups() *cobra.Command {
 	var f groupsFlags
 	c := &cobra.Command{
 		Use:   "groups [GROUP] [flags]",
-		Short: "List groups, or show what one has and costs",
-		Long: "Lists the groups that have members now, over all edges. With --sort bytes or rate it lists\n" +
-			"all groups that have messages: those that cost the store most memory, or those that get\n" +
-			"most messages in --interval. It looks at 500 groups at a time, so that others do not wait.\n" +
-			"With GROUP it shows that group. It needs the admin secret as token.",
+		Short: "List groups, or show the size of one",
+		Long: "Lists the groups that have members now, on all edges. With --sort bytes or rate it lists all\n" +
+			"groups that have messages: first those with most memory in the store, or with most messages\n" +
+			"in --interval. It reads 500 groups at a time, so that it delays nobody else. With GROUP it\n" +
+			"shows that group. The admin secret is required as token.",
 		Example: "  gotapi groups --sort rate --limit 10\n" +
 			"  gotapi groups /room/9527/",
 		Args: between(0, 1, groupArgument),
@@ -203,9 +203,9 @@ func (a *app) groups() *cobra.Command {
 			return a.runTop(cmd.Context(), f, 1)
 		},
 	}
-	c.Flags().StringVar(&f.sort, "sort", byName, "`order`: name, members, bytes or rate; the largest first")
-	c.Flags().IntVarP(&f.limit, "limit", "n", 0, "show the first so many; 0: all")
-	c.Flags().DurationVar(&f.interval, "interval", 2*time.Second, "how long messages are counted for --sort rate")
+	c.Flags().StringVar(&f.sort, "sort", byName, "`order`: name, members, bytes or rate; numbers descend")
+	c.Flags().IntVarP(&f.limit, "limit", "n", 0, "show at most this many; 0: all")
+	c.Flags().DurationVar(&f.interval, "interval", 2*time.Second, "how long to count messages for --sort rate")
 	return c
 }
 
@@ -214,13 +214,13 @@ func (a *app) top() *cobra.Command {
 	rounds := 0
 	c := &cobra.Command{
 		Use:   "top [flags]",
-		Short: "Show which groups get most messages, again and again",
-		Long: "Shows the groups that got most messages in the last --interval, until Ctrl-C. Packets that\n" +
-			"are not stored are not counted. It needs the admin secret as token.",
+		Short: "Show the groups with most messages, repeatedly",
+		Long: "Shows the groups that got most messages in the last --interval, until Ctrl-C. Only stored\n" +
+			"messages count. The admin secret is required as token.",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if rounds < 0 {
-				return usagef("--count: below 0")
+				return usagef("--count: must not be negative")
 			}
 			if err := f.validate(); err != nil {
 				return err
@@ -228,9 +228,9 @@ func (a *app) top() *cobra.Command {
 			return a.runTop(cmd.Context(), f, rounds)
 		},
 	}
-	c.Flags().IntVarP(&f.limit, "limit", "n", 20, "show the first so many; 0: all")
-	c.Flags().DurationVar(&f.interval, "interval", 5*time.Second, "how long messages are counted")
-	c.Flags().IntVarP(&rounds, "count", "c", 0, "end after showing it so often; 0: never")
+	c.Flags().IntVarP(&f.limit, "limit", "n", 20, "show at most this many; 0: all")
+	c.Flags().DurationVar(&f.interval, "interval", 5*time.Second, "how long to count messages for each table")
+	c.Flags().IntVarP(&rounds, "count", "c", 0, "end after this many tables; 0: never")
 	return c
 }
 
@@ -296,7 +296,7 @@ func (a *app) runGroup(ctx context.Context, name string) error {
 			return err
 		}
 		if g.Messages > 0 && (g.NewestAt == 0 || g.OldestAt == 0) {
-			p.note(terminal.Dim, "the server keeps the times of messages only with -auth-... or -recall-window")
+			p.note(terminal.Dim, "times are unknown: the server stores them only with -auth-... or -recall-window")
 		}
 		return nil
 	})
@@ -317,7 +317,7 @@ type load struct {
 	Rate    float64 `json:"rate"`
 }
 
-// runTop shows stored groups so often; 0: until ctx ends.
+// runTop shows stored groups rounds times; 0: until ctx ends.
 func (a *app) runTop(ctx context.Context, f groupsFlags, rounds int) error {
 	s, err := a.connect()
 	if err != nil {
@@ -356,8 +356,7 @@ func (a *app) watchTop(ctx context.Context, s requests, f groupsFlags, rounds in
 	return nil
 }
 
-// loads asks for all stored groups, page by page, each with a time of its own, and for
-// their members.
+// loads reads all stored groups and their members. --timeout bounds each page.
 func (a *app) loads(ctx context.Context, s requests) ([]load, error) {
 	limited, cancel := a.limited(ctx)
 	present, err := s.Groups(limited)
@@ -390,7 +389,7 @@ func (a *app) loads(ctx context.Context, s requests) ([]load, error) {
 	}
 }
 
-// numbers are the newest messages' of each group.
+// numbers returns the number of each group's newest message.
 func numbers(all []load) map[string]uint64 {
 	seq := make(map[string]uint64, len(all))
 	for _, l := range all {
@@ -399,8 +398,8 @@ func numbers(all []load) map[string]uint64 {
 	return seq
 }
 
-// rate fills in the rates. A group that was not there before began meanwhile; one whose
-// numbers fell began again.
+// rate sets the rates. It counts all messages of a new group, and none of a group whose
+// numbers fell because it began again.
 func rate(all []load, before map[string]uint64, seconds float64) {
 	if before == nil {
 		return
@@ -421,7 +420,7 @@ func sortLoads(all []load, order string) {
 	})
 }
 
-// showLoads writes a table; again says that there was one before.
+// showLoads writes a table. If again is true, an empty line separates it from the one before.
 func (a *app) showLoads(all []load, again bool) error {
 	if p := a.printer(); p.asJSON {
 		return jsonLines(p, all)
@@ -444,21 +443,21 @@ func (a *app) purge() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "purge GROUP [flags]",
 		Short: "Delete all messages of a group",
-		Long: "Deletes all messages of a group. Its members are told (code 410) and read the history again,\n" +
-			"which is empty. Publishing goes on meanwhile. What was purged does not come back when it is\n" +
-			"sent again. Without --yes it only says what it would delete, with exit code 2. An archive keeps\n" +
-			"what it has. It needs the admin secret as token.",
+		Long: "Deletes all messages of a group. Members get code 410 and read the history again, which is\n" +
+			"then empty. Publishing continues meanwhile. Sending a purged message again does not bring it\n" +
+			"back. An archive keeps its copies. Without --yes it only shows what it would delete, and ends\n" +
+			"with exit code 2. The admin secret is required as token.",
 		Example: "  gotapi purge /room/9527/ --yes",
 		Args:    exactly(groupArgument),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runPurge(cmd.Context(), args[0], yes) },
 	}
-	c.Flags().BoolVar(&yes, "yes", false, "delete them")
+	c.Flags().BoolVar(&yes, "yes", false, "delete the messages")
 	return c
 }
 
 func (a *app) runPurge(ctx context.Context, name string, yes bool) error {
 	if g := group.Name(name); !g.Publishable() {
-		return usagef("%s keeps no messages", name)
+		return inputf("%s keeps no messages", name)
 	}
 	return a.withServer(ctx, func(ctx context.Context, s *server) error {
 		if !yes {
@@ -466,7 +465,7 @@ func (a *app) runPurge(ctx context.Context, name string, yes bool) error {
 			if err != nil {
 				return asAdmin(err)
 			}
-			return usagef("%s has %s and %s: --yes deletes the messages", name, count(g.Messages, "message"), count(g.Members, "member"))
+			return inputf("%s has %s and %s: --yes deletes the messages", name, count(g.Messages, "message"), count(g.Members, "member"))
 		}
 		n, err := s.Purge(ctx, name)
 		if err != nil {

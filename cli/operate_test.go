@@ -85,7 +85,7 @@ func answering(t *testing.T, status int, body string) (url string) {
 
 func TestStatusOfTheEmbeddedStoreSaysOnlyWhatIsKnown(t *testing.T) {
 	got := gotapi(t.Context(), nil, "", "status", "--url", answering(t, http.StatusOK, embedded))
-	want := "store            embedded, in memory: it ends with its process\n" +
+	want := "store            embedded, in memory: a restart empties it\n" +
 		"history service  h:5998 v1.2 (0123), up 1s\n" +
 		"edge ab          h:4998 v1.2 (0123), 1 member in 1 group\n" +
 		"alarms           none\n"
@@ -129,6 +129,19 @@ func TestARefusedOperatorIsToldWhatTheServerAndTheCommandNeed(t *testing.T) {
 			if got.code == cli.ExitOK || !strings.Contains(got.err, "-ops-listen 127.0.0.1:9090") {
 				t.Errorf("gotapi %s --ops %s: %+v", command, ops, got)
 			}
+		}
+	}
+}
+
+func TestEdgesWithoutMembersOrRefusalsSaySo(t *testing.T) {
+	ops := answering(t, http.StatusOK, `{"total":0,"members":[],"refusals":[]}`)
+	for command, want := range map[string]string{"who /room/9527/": "nobody is in /room/9527/\n", "why": "nothing was refused\n"} {
+		args := append(strings.Fields(command), "--ops", ops)
+		if diff := cmp.Diff(outcome{0, "", want}, gotapi(t.Context(), nil, "", args...), cmp.AllowUnexported(outcome{})); diff != "" {
+			t.Errorf("gotapi %s (-want +got):\n%s", command, diff)
+		}
+		if got := gotapi(t.Context(), nil, "", append(args, "--json")...); got != (outcome{}) {
+			t.Errorf("gotapi %s --json: %+v, want nothing", command, got)
 		}
 	}
 }

@@ -33,8 +33,7 @@ func (r *record) setPacket(data []byte) {
 	}
 }
 
-// printer writes results to standard output, and what is about them to
-// standard error.
+// printer writes results to standard output, and notes about them to standard error.
 type printer struct {
 	app         *app
 	out, err    terminal.Palette
@@ -78,7 +77,7 @@ func (p *printer) line(text string) error {
 	return err
 }
 
-// note writes about what happens, not what results.
+// note writes a line about the command's progress, not a result.
 func (p *printer) note(style terminal.Style, format string, args ...any) {
 	p.progress.Clear()
 	fmt.Fprintln(p.app.Err, p.err.Paint(style, terminal.Printable(fmt.Sprintf(format, args...))))
@@ -92,7 +91,7 @@ func count[N int | int64](n N, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// event writes what a listener hears.
+// event writes an event of a listener.
 func (p *printer) event(e gotapi.Event, at time.Time) error {
 	if p.asJSON {
 		r := record{Event: e.Kind.String(), Group: e.Group, UUID: e.UUID, At: &at}
@@ -128,7 +127,7 @@ func (p *printer) stored(group, text string) error {
 	return p.packet([]byte(text), time.Time{})
 }
 
-// packet writes a packet for people, or as it is when they want it so.
+// packet writes a packet for people, or unchanged with --raw.
 func (p *printer) packet(data []byte, at time.Time) error {
 	if p.raw {
 		p.progress.Clear()
@@ -140,7 +139,7 @@ func (p *printer) packet(data []byte, at time.Time) error {
 	case packet.Data:
 		return p.line(p.head(at, terminal.Cyan, c.UUID) + terminal.Printable(content(data)))
 	case packet.Receipt:
-		return p.line(p.head(at, terminal.Dim, c.UUID) + p.out.Paint(terminal.Dim, "was received"))
+		return p.line(p.head(at, terminal.Dim, c.UUID) + p.out.Paint(terminal.Dim, "received"))
 	}
 	if !utf8.Valid(data) {
 		return p.line(p.head(at, terminal.Dim, "-") + p.out.Paint(terminal.Dim, count(len(data), "byte")))
@@ -160,7 +159,7 @@ func (p *printer) head(at time.Time, style terminal.Style, uuid string) string {
 	return head
 }
 
-// content is what people want to see of a data packet: the text in body.data, or else the body.
+// content returns the readable part of a data packet: the text in body.data, or else the body.
 func content(data []byte) string {
 	var p struct{ Body json.RawMessage }
 	var body struct{ Data json.RawMessage }

@@ -22,8 +22,8 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
-// maxMessage bounds a message that is read from standard input or a file, bytes, as
-// the server does with -max-message-bytes at most.
+// maxMessage bounds a message from standard input or a file, bytes. It is the highest
+// -max-message-bytes of a server.
 const maxMessage = 1 << 20
 
 // pubFlags are those of `gotapi pub`.
@@ -40,36 +40,37 @@ func (a *app) pub() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "pub GROUP [MESSAGE...] [flags]",
 		Short: "Publish messages and wait until they are stored",
-		Long: "Publishes each MESSAGE; without any, each line of standard input. A message becomes\n" +
-			`{"type":2,"uuid":U,"body":{"data":MESSAGE}} with a uuid of its own, and is sent again with the` + "\n" +
-			"same uuid until it is stored or refused, for --timeout. The uuids of what is stored are\n" +
-			"written to standard output; if one was stored before, a note on standard error says so\n" +
-			"(acks over ws do not tell). The first message that fails ends the command, and so does one\n" +
-			"that is not UTF-8, or that begins with a byte order mark: that is exit code 2.",
+		Long: "Publishes each MESSAGE, or each line of standard input if there are none. A message becomes\n" +
+			`{"type":2,"uuid":U,"body":{"data":MESSAGE}} with a new uuid. It is sent again with the same` + "\n" +
+			"uuid until it is stored or refused, or --timeout is over.\n\n" +
+			"The uuids of stored messages go to standard output. If a uuid was stored before, standard\n" +
+			"error says so, except over ws, whose acks do not report it. The first message that fails\n" +
+			"ends the command. A message that is not UTF-8 or begins with a byte order mark fails with\n" +
+			"exit code 2.",
 		Example: "  gotapi pub /room/9527/ 'hello world'\n" +
 			"  tail -f app.log | gotapi pub /logs/app\n" +
 			"  gotapi pub /room/9527/ --body '{\"data\":\"hi\",\"sent\":false}'",
 		Args: between(1, -1, groupArgument),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runPub(cmd.Context(), f, args[0], args[1:]) },
 	}
-	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "publish the content of the file at `path` as one message; may be repeated")
-	c.Flags().StringVar(&f.uuid, "uuid", "", "uuid of the message, when there is but one")
-	c.Flags().BoolVar(&f.body, "body", false, "each message is the whole body, a JSON object")
-	c.Flags().BoolVar(&f.raw, "raw", false, "each message is the whole packet, sent as it is")
-	c.Flags().IntVar(&f.inFlight, "in-flight", 1, "messages that may wait for their acks; above 1, their order is not kept")
+	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "publish the file at `path` as one message; may be repeated")
+	c.Flags().StringVar(&f.uuid, "uuid", "", "uuid of the message, if there is only one")
+	c.Flags().BoolVar(&f.body, "body", false, "take each message as the whole body, a JSON object")
+	c.Flags().BoolVar(&f.raw, "raw", false, "take each message as the whole packet, and send it unchanged")
+	c.Flags().IntVar(&f.inFlight, "in-flight", 1, "most messages that wait for their acks; above 1, messages may be stored in another order")
 	return c
 }
 
 func (f *pubFlags) validate(messages []string) error {
 	switch {
 	case f.body && f.raw:
-		return usagef("--body and --raw exclude each other")
+		return usagef("--body and --raw cannot be combined")
 	case f.uuid != "" && f.raw:
-		return usagef("--uuid and --raw exclude each other: the packet has its own")
+		return usagef("--uuid and --raw cannot be combined: a raw packet has its own uuid")
 	case f.uuid != "" && len(messages)+len(f.files) != 1:
 		return usagef("--uuid needs exactly one MESSAGE or --file")
 	case f.inFlight < 1 || f.inFlight > 1000:
-		return usagef("--in-flight: not from 1 to 1000")
+		return usagef("--in-flight: must be 1 to 1000")
 	}
 	return nil
 }
@@ -98,7 +99,7 @@ func (a *app) runPub(ctx context.Context, f pubFlags, group string, messages []s
 	return err
 }
 
-// messages yields what is to be published: arguments, files, or lines.
+// messages yields the messages to publish: arguments, files, or lines.
 func (a *app) messages(ctx context.Context, f pubFlags, messages []string) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		for _, m := range messages {
@@ -109,7 +110,7 @@ func (a *app) messages(ctx context.Context, f pubFlags, messages []string) iter.
 		for _, path := range f.files {
 			b, err := readMessage(path)
 			if err != nil {
-				err = usageError{err}
+				err = inputError{err}
 			}
 			if !yield(b, err) {
 				return
@@ -134,13 +135,13 @@ func readMessage(path string) ([]byte, error) {
 	defer f.Close()
 	b, err := io.ReadAll(io.LimitReader(f, maxMessage+1))
 	if err == nil && len(b) > maxMessage {
-		err = fmt.Errorf("%s: larger than any server takes (%d bytes)", path, maxMessage)
+		err = fmt.Errorf("%s: larger than any server accepts (%d bytes)", path, maxMessage)
 	}
 	return b, err
 }
 
-// lines yields the lines of r, until ctx ends. A read that waits for a person
-// cannot be ended: its goroutine ends with the process, or with the next line.
+// lines yields the lines of r until ctx ends. Nothing can interrupt a read that waits for
+// a person: its goroutine ends with the process, or with the next line.
 func lines(ctx context.Context, r io.Reader) iter.Seq2[[]byte, error] {
 	type line struct {
 		text []byte
@@ -192,8 +193,8 @@ type publishing struct {
 	done    atomic.Int64
 }
 
-// all publishes what messages yields, which ends with its context: at the first
-// message that fails, although the next line may be long in coming.
+// all publishes the messages. The first that fails ends the context of messages, so that
+// all does not wait for the next line.
 func (p *publishing) all(ctx context.Context, messages func(context.Context) iter.Seq2[[]byte, error]) error {
 	work, ctx := errgroup.WithContext(ctx)
 	work.SetLimit(p.flags.inFlight)
@@ -234,7 +235,7 @@ func (p *publishing) packet(message []byte) ([]byte, error) {
 		return message, nil
 	}
 	if err := checkText(message); err != nil {
-		return nil, usageError{err}
+		return nil, inputError{err}
 	}
 	uuid := cmp.Or(p.flags.uuid, gotapi.NewUUID())
 	var body any = struct {
@@ -243,20 +244,20 @@ func (p *publishing) packet(message []byte) ([]byte, error) {
 	if p.flags.body {
 		var object map[string]json.RawMessage
 		if err := json.Unmarshal(message, &object); err != nil || object == nil {
-			return nil, usagef("--body: %.80q is not a JSON object", message)
+			return nil, inputf("--body: %.80q is not a JSON object", message)
 		}
 		body = json.RawMessage(message)
 	}
 	data, err := gotapi.DataPacket(uuid, body)
 	if err != nil {
-		return nil, usageError{err}
+		return nil, inputError{err}
 	}
 	return data, nil
 }
 
-// checkText refuses what is not UTF-8 text: in JSON it would become something else.
+// checkText refuses a message that is not UTF-8 text, which JSON would change.
 func checkText(message []byte) error {
-	const advice = "; convert it to UTF-8, or send it as it is with --raw"
+	const advice = "; convert it to UTF-8, or send it unchanged with --raw"
 	switch {
 	case bytes.HasPrefix(message, []byte("\xef\xbb\xbf")), bytes.HasPrefix(message, []byte("\xff\xfe")), bytes.HasPrefix(message, []byte("\xfe\xff")):
 		return fmt.Errorf("message %.20q begins with a byte order mark%s", message, advice)
@@ -277,7 +278,7 @@ type published struct {
 	Millis    float64 `json:"ms"`
 }
 
-// one publishes a packet and has its result written.
+// one publishes a packet and passes on a function that writes its result.
 func (p *publishing) one(ctx context.Context, data []byte, results chan<- func() error) error {
 	began := time.Now()
 	limited, cancel := p.app.limited(ctx)
@@ -302,7 +303,7 @@ func (p *publishing) one(ctx context.Context, data []byte, results chan<- func()
 			return nil
 		}
 		if answer.Duplicate {
-			p.printer.note(terminal.Yellow, "%s was stored before: this message was not published, and the first one stays", answer.UUID)
+			p.printer.note(terminal.Yellow, "%s was stored before: this message was not published, and the earlier one stays", answer.UUID)
 		}
 		return p.printer.line(terminal.Printable(answer.UUID))
 	}

@@ -26,26 +26,26 @@ func (a *app) history() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "history GROUP [flags]",
 		Short: "Show stored messages of a group, the newest first",
-		Long: "Shows stored messages of a group, the newest first. Recalled ones are left out, so that\n" +
+		Long: "Shows stored messages of a group, the newest first. It leaves out recalled messages, so\n" +
 			"there may be fewer than --size.",
 		Example: "  gotapi history /room/9527/ --size 100\n" +
 			"  gotapi history /room/9527/ --all --json >backup.jsonl",
 		Args: exactly(groupArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.request.Size < 1 || f.request.Size > maxPage {
-				return usagef("--size: not from 1 to %d", maxPage)
+				return usagef("--size: must be 1 to %d", maxPage)
 			}
 			if f.request.Before != "" && f.request.Position != 0 {
-				return usagef("--before excludes --position")
+				return usagef("--before and --position cannot be combined")
 			}
 			return a.runHistory(cmd.Context(), args[0], f)
 		},
 	}
-	c.Flags().IntVarP(&f.request.Size, "size", "n", 50, "how many messages; with --all, in one request")
-	c.Flags().IntVar(&f.request.Position, "position", 0, "begin there: 0 is the newest, -1 the oldest, -50 the 50th oldest")
-	c.Flags().StringVar(&f.request.Before, "before", "", "begin with what came before the message with this `uuid`")
-	c.Flags().BoolVar(&f.all, "all", false, "all messages from --position or --before on")
-	c.Flags().BoolVar(&f.raw, "raw", false, "write packets as they are")
+	c.Flags().IntVarP(&f.request.Size, "size", "n", 50, "number of messages; with --all, number in each request")
+	c.Flags().IntVar(&f.request.Position, "position", 0, "position of the first message: 0 is the newest, -1 the oldest, -50 the 50th oldest")
+	c.Flags().StringVar(&f.request.Before, "before", "", "show the messages before the one with this `uuid`")
+	c.Flags().BoolVar(&f.all, "all", false, "show all messages from --position or --before on")
+	c.Flags().BoolVar(&f.raw, "raw", false, "write packets unchanged")
 	return c
 }
 
@@ -93,9 +93,9 @@ func (r timedReader) History(ctx context.Context, group string, q gotapi.PageReq
 func (a *app) cancel() *cobra.Command {
 	return &cobra.Command{
 		Use:   "cancel GROUP UUID... [flags]",
-		Short: "Recall messages: erase their texts and tell all members",
-		Long: "Recalls the messages with these uuids: their texts are erased from the history, and all\n" +
-			"members are told. It goes on after a message that is not there, and says so with exit code 5.",
+		Short: "Recall messages: erase their texts and notify all members",
+		Long: "Recalls the messages with these uuids: erases their texts from the history and notifies all\n" +
+			"members. If a message does not exist, it continues with the others and ends with exit code 5.",
 		Example: "  gotapi cancel /room/9527/ $(gotapi pub /room/9527/ 'too early')",
 		Args:    between(2, -1, groupArgument, "UUID"),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runCancel(cmd.Context(), args[0], args[1:]) },
@@ -129,7 +129,7 @@ func (a *app) runCancel(ctx context.Context, group string, uuids []string) error
 		if err == nil {
 			continue
 		}
-		if gotapi.CodeOf(err) == 0 { // the next would fare no better
+		if gotapi.CodeOf(err) == 0 { // the next would fail, too
 			return reportedError{err}
 		}
 		if failed == nil {
@@ -157,14 +157,14 @@ func (p *printer) recall(group, uuid string, err error) error {
 func (a *app) ttl() *cobra.Command {
 	return &cobra.Command{
 		Use:     "ttl GROUP DURATION [flags]",
-		Short:   "Make a group's history expire so long after its last message",
-		Long:    "Makes a group's history expire so long after its last message. It needs the admin secret as token.",
+		Short:   "Set how long a group's history outlives its last message",
+		Long:    "Sets how long a group's history outlives its last message. The admin secret is required as token.",
 		Example: "  gotapi ttl /room/9527/ 720h",
 		Args:    exactly(groupArgument, "DURATION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := time.ParseDuration(args[1])
 			if err != nil || d < time.Second || d%time.Second != 0 {
-				return usagef("DURATION: %q is not a number of whole seconds such as 90s or 720h", args[1])
+				return usagef("DURATION: %q is not a duration of whole seconds, such as 90s or 720h", args[1])
 			}
 			return a.runTTL(cmd.Context(), args[0], d)
 		},

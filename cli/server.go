@@ -14,11 +14,11 @@ import (
 var (
 	// errUnreachable: no server answers at the URL.
 	errUnreachable = errors.New("the server cannot be reached")
-	// errNoAnswer: --timeout went by; whether the request got there is not known.
+	// errNoAnswer: --timeout is over. The request may or may not have arrived.
 	errNoAnswer = errors.New("no answer within --timeout")
 )
 
-// requests is what HTTP and gRPC have in common; the clients' docs are its contract.
+// requests are the calls that HTTP and gRPC share. The clients' docs are their contract.
 type requests interface {
 	Publish(ctx context.Context, group string, packet []byte) (gotapi.Published, error)
 	History(ctx context.Context, group string, r gotapi.PageRequest) (gotapi.Page, error)
@@ -28,7 +28,7 @@ type requests interface {
 	operations
 }
 
-// operations are what operators ask.
+// operations are the calls of operators.
 type operations interface {
 	Status(ctx context.Context) (gotapi.Status, error)
 	Group(ctx context.Context, group string) (gotapi.GroupReport, error)
@@ -36,7 +36,7 @@ type operations interface {
 	Purge(ctx context.Context, group string) (messages int64, err error)
 }
 
-// listener hears what happens in a group; Next returns an error only for good.
+// listener receives a group's events. An error of Next is final.
 type listener interface {
 	Next(ctx context.Context) (gotapi.Event, error)
 	Close()
@@ -48,10 +48,10 @@ type publisher interface {
 	Close()
 }
 
-// server is what the URL names.
+// server is the server at the URL, over the transport of its scheme.
 type server struct {
 	requests
-	// listen begins after the message with a uuid, or from now on if that is "".
+	// listen begins after the message with the uuid after, or now if that is "".
 	listen func(group, after string) (listener, error)
 	// publisher is for many packets.
 	publisher func(group string) (publisher, error)
@@ -87,10 +87,10 @@ func overHTTP(c *gotapi.Client, socket bool) *server {
 	return s
 }
 
-// member marks what Join refuses as a mistake of usage: nothing was sent.
+// member marks a refusal of Join as invalid input: nothing was sent.
 func member(m *gotapi.Member, err error) (*gotapi.Member, error) {
 	if err != nil {
-		return nil, usageError{err}
+		return nil, inputError{err}
 	}
 	return m, nil
 }
@@ -117,7 +117,7 @@ func (p poster) Publish(ctx context.Context, packet []byte) (gotapi.Published, e
 
 func (poster) Close() {}
 
-// reach marks what is no refusal, but trouble on the way.
+// reach marks an error that is not the server's refusal as errNoAnswer or errUnreachable.
 func reach(err error) error {
 	if err == nil || gotapi.CodeOf(err) != 0 || errors.Is(err, context.Canceled) {
 		return err
@@ -128,7 +128,7 @@ func reach(err error) error {
 	return fmt.Errorf("%w: %w", errUnreachable, err)
 }
 
-// isDial reports whether err came up before there was a connection.
+// isDial reports whether connecting failed.
 func isDial(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"

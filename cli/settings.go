@@ -21,13 +21,13 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 )
 
-// envPrefix and the name of a global flag make the name of its variable.
+// envPrefix begins the names of the environment variables of global flags.
 const envPrefix = "GOTAPI_"
 
 // settings are the flags that every command has. A flag beats its variable.
 type settings struct {
 	url                       string
-	token                     string // never a flag: the command line is for all to see
+	token                     string // never a flag: other users can read command lines
 	tokenFile                 string
 	caFile, certFile, keyFile string
 	timeout                   time.Duration
@@ -36,16 +36,16 @@ type settings struct {
 
 func (s *settings) register(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&s.url, "url", "http://127.0.0.1:4998", "server: http(s)://, ws(s):// or grpc(s)://host:port, and its path behind a proxy, such as /chat (GOTAPI_URL)")
-	f.StringVar(&s.tokenFile, "token-file", "", "`path` of a file that holds the token, or the admin secret (GOTAPI_TOKEN_FILE; the token itself: GOTAPI_TOKEN)")
-	f.StringVar(&s.caFile, "ca-file", "", "`path` of the certificates to trust instead of the system's, PEM (GOTAPI_CA_FILE)")
-	f.StringVar(&s.certFile, "cert-file", "", "`path` of a certificate of our own for mutual TLS, PEM (GOTAPI_CERT_FILE)")
-	f.StringVar(&s.keyFile, "key-file", "", "`path` of its key, PEM (GOTAPI_KEY_FILE)")
-	f.DurationVar(&s.timeout, "timeout", 15*time.Second, "how long a request may take, with all its retries (GOTAPI_TIMEOUT)")
-	f.BoolVar(&s.json, "json", false, "write JSON, one object a line")
+	f.StringVar(&s.url, "url", "http://127.0.0.1:4998", "server: http(s)://, ws(s):// or grpc(s)://host:port, plus the path that a proxy serves it under, if any (GOTAPI_URL)")
+	f.StringVar(&s.tokenFile, "token-file", "", "`path` of a file with the token or the admin secret (GOTAPI_TOKEN_FILE; GOTAPI_TOKEN holds the token itself)")
+	f.StringVar(&s.caFile, "ca-file", "", "`path` of the CA certificates to trust instead of the system's, PEM (GOTAPI_CA_FILE)")
+	f.StringVar(&s.certFile, "cert-file", "", "`path` of the client certificate for mutual TLS, PEM (GOTAPI_CERT_FILE)")
+	f.StringVar(&s.keyFile, "key-file", "", "`path` of the client certificate's key, PEM (GOTAPI_KEY_FILE)")
+	f.DurationVar(&s.timeout, "timeout", 15*time.Second, "limit on one request, retries included (GOTAPI_TIMEOUT)")
+	f.BoolVar(&s.json, "json", false, "write JSON, one object per line")
 }
 
-// fromEnvironment fills in what no flag said.
+// fromEnvironment sets the flags that the command line left out.
 func (s *settings) fromEnvironment(cmd *cobra.Command, lookup func(string) (string, bool)) error {
 	var all []error
 	cmd.Root().PersistentFlags().VisitAll(func(f *pflag.Flag) {
@@ -58,7 +58,7 @@ func (s *settings) fromEnvironment(cmd *cobra.Command, lookup func(string) (stri
 	})
 	s.token, _ = lookup(envPrefix + "TOKEN")
 	if s.timeout <= 0 {
-		all = append(all, errors.New("--timeout: not above zero"))
+		all = append(all, errors.New("--timeout: must be above 0"))
 	}
 	if len(all) > 0 {
 		return usageError{errors.Join(all...)}
@@ -73,32 +73,32 @@ func (s *settings) readToken() (string, error) {
 	}
 	b, err := os.ReadFile(s.tokenFile)
 	if err != nil {
-		return "", usagef("--token-file: %w", err)
+		return "", inputf("--token-file: %w", err)
 	}
 	if err := secretfile.Check(b); err != nil {
-		return "", usagef("--token-file: %s %w", s.tokenFile, err)
+		return "", inputf("--token-file: %s %w", s.tokenFile, err)
 	}
 	token := strings.TrimSpace(string(b))
 	if token == "" {
-		return "", usagef("--token-file: %s is empty", s.tokenFile)
+		return "", inputf("--token-file: %s is empty", s.tokenFile)
 	}
 	return token, checkToken("--token-file: "+s.tokenFile, token)
 }
 
-// checkToken refuses what no HTTP header can carry, such as text after a byte order mark.
+// checkToken refuses a token that no HTTP header can carry, such as one after a byte order mark.
 func checkToken(where, token string) error {
 	if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return usagef("%s: not a token: only printable ASCII without spaces, and no byte order mark", where)
+		return inputf("%s: not a token: it must be printable ASCII without spaces or a byte order mark", where)
 	}
 	return nil
 }
 
-// tokenSource reads the token again each time, since its file may have a newer one.
+// tokenSource reads the token again each time, because its file may hold a newer one.
 func (s *settings) tokenSource(context.Context, gotapi.TokenReason) (string, error) {
 	return s.readToken()
 }
 
-// tls is nil when nothing but the system's certificates is wanted.
+// tls returns nil if the system's certificates are enough.
 func (s *settings) tls() (*tls.Config, error) {
 	if s.caFile == "" && s.certFile == "" && s.keyFile == "" {
 		return nil, nil
@@ -107,24 +107,24 @@ func (s *settings) tls() (*tls.Config, error) {
 	if s.caFile != "" {
 		pem, err := os.ReadFile(s.caFile)
 		if err != nil {
-			return nil, usagef("--ca-file: %w", err)
+			return nil, inputf("--ca-file: %w", err)
 		}
 		cfg.RootCAs = x509.NewCertPool()
 		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, usagef("--ca-file: no certificate in %s", s.caFile)
+			return nil, inputf("--ca-file: %s has no certificate", s.caFile)
 		}
 	}
 	if s.certFile != "" || s.keyFile != "" {
 		cert, err := tls.LoadX509KeyPair(s.certFile, s.keyFile)
 		if err != nil {
-			return nil, usagef("--cert-file, --key-file: %w", err)
+			return nil, inputf("--cert-file, --key-file: %w", err)
 		}
 		cfg.Certificates = []tls.Certificate{cert}
 	}
 	return cfg, nil
 }
 
-// connect makes the client that the URL asks for. Nothing is sent yet.
+// connect makes the client for the URL's scheme. It sends nothing.
 func (a *app) connect() (*server, error) {
 	s := &a.settings
 	token, err := s.readToken()
@@ -140,10 +140,10 @@ func (a *app) connect() (*server, error) {
 		return nil, usagef("--url: not a URL such as http://127.0.0.1:4998")
 	}
 	if !slices.Contains([]string{"http", "https", "ws", "wss", "grpc", "grpcs"}, u.Scheme) {
-		return nil, usagef("--url: scheme %q is not http, https, ws, wss, grpc or grpcs", u.Scheme)
+		return nil, usagef("--url: scheme %q is not one of http, https, ws, wss, grpc, grpcs", u.Scheme)
 	}
 	if token != "" && !encrypted(u.Scheme) && !isLoopback(u.Hostname()) {
-		fmt.Fprintf(a.Err, "gotapi: warning: the token goes to %s unencrypted\n", u.Host)
+		fmt.Fprintf(a.Err, "gotapi: warning: sending the token to %s unencrypted\n", u.Host)
 	}
 	if strings.HasPrefix(u.Scheme, "grpc") {
 		return connectRPC(u, s.tokenSource, config)
@@ -158,7 +158,7 @@ func (a *app) connect() (*server, error) {
 func connectRPC(u *url.URL, tokens gotapi.TokenSource, config *tls.Config) (*server, error) {
 	switch {
 	case u.Path != "" && u.Path != "/", u.User != nil, u.RawQuery != "":
-		return nil, usagef("--url: it is grpc://host:port alone")
+		return nil, usagef("--url: a gRPC URL is only grpc://host:port or grpcs://host:port")
 	case u.Scheme == "grpc":
 		config = nil
 	case config == nil:

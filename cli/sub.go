@@ -22,25 +22,25 @@ type listenFlags struct {
 }
 
 func (f *listenFlags) register(c *cobra.Command) {
-	c.Flags().DurationVar(&f.duration, "for", 0, "end after that long, as 30s; 0s: never")
-	c.Flags().BoolVar(&f.raw, "raw", false, "write packets as they are, and nothing else")
-	c.Flags().BoolVar(&f.wait, "wait", false, "when the server cannot be reached at first, go on trying")
+	c.Flags().DurationVar(&f.duration, "for", 0, "end after this long, such as 30s; 0s: never")
+	c.Flags().BoolVar(&f.raw, "raw", false, "write packets unchanged, and nothing else")
+	c.Flags().BoolVar(&f.wait, "wait", false, "keep trying if the server cannot be reached at first")
 }
 
 func (a *app) sub() *cobra.Command {
 	var f listenFlags
 	c := &cobra.Command{
 		Use:   "sub GROUP [flags]",
-		Short: "Show what is published in a group, as it comes",
-		Long: "Shows messages, recalls, receipts and other packets of a group as they come. After a lost\n" +
-			"connection it goes on exactly after the last message shown; should messages be lost all\n" +
-			"the same, it says so. Ctrl-C ends it.",
+		Short: "Show what is published in a group, as it arrives",
+		Long: "Shows messages, recalls, receipts and other packets of a group as they arrive. After a lost\n" +
+			"connection it resumes exactly after the last message shown. If messages were lost\n" +
+			"nevertheless, it reports a gap. Ctrl-C ends it.",
 		Example: "  gotapi sub /room/9527/\n" +
 			"  gotapi sub /room/9527/ --after 0193a5c2-... --json | jq -r .packet",
 		Args: exactly(groupArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.count < 0 || f.duration < 0 {
-				return usagef("--count and --for: not below zero")
+				return usagef("--count, --for: must not be negative")
 			}
 			s, err := a.connect()
 			if err != nil {
@@ -50,14 +50,14 @@ func (a *app) sub() *cobra.Command {
 			return a.listen(cmd.Context(), s, args[0], f, 0)
 		},
 	}
-	c.Flags().StringVar(&f.after, "after", "", "begin after the message with this `uuid`; first what is stored, then what comes")
-	c.Flags().IntVarP(&f.count, "count", "n", 0, "end after so many packets; 0: never")
+	c.Flags().StringVar(&f.after, "after", "", "begin after the message with this `uuid`: stored messages first, then new ones")
+	c.Flags().IntVarP(&f.count, "count", "n", 0, "end after this many packets; 0: never")
 	f.register(c)
 	return c
 }
 
-// listen writes what happens in a group until it is enough, after as many packets
-// as have been shown already.
+// listen writes the events of a group until f says to end. shown is how many packets were
+// written before.
 func (a *app) listen(ctx context.Context, s *server, group string, f listenFlags, shown int) error {
 	l, err := s.listen(group, f.after)
 	if err != nil {
@@ -92,7 +92,7 @@ type hearing struct {
 	packets, connections int
 	// nothingLeft reports whether the group has no history.
 	nothingLeft func(context.Context) bool
-	// A gap was told, and no message has come since; it was the last event.
+	// A gap was reported and no message has come since; the gap was the last event.
 	missing, justTold bool
 }
 
@@ -140,15 +140,15 @@ func (h *hearing) take(ctx context.Context, e gotapi.Event) error {
 	return h.printer.event(e, time.Now())
 }
 
-// gap says for people that messages are missing: once, although the resume that follows has
-// the same gap again.
+// gap tells people that messages are missing. It does so once, although the resume that
+// follows reports the same gap again.
 func (h *hearing) gap(ctx context.Context, err error) {
 	if h.missing {
 		return
 	}
 	h.missing, h.justTold = true, true
 	if h.nothingLeft(ctx) {
-		h.printer.note(terminal.Red, "the group's history is gone: it was purged, or has expired or was lost")
+		h.printer.note(terminal.Red, "the group's history is gone: it was purged, expired or lost")
 		return
 	}
 	h.printer.note(terminal.Red, "messages are missing here: %v", err)
@@ -160,20 +160,20 @@ func (a *app) tail() *cobra.Command {
 	var follow bool
 	c := &cobra.Command{
 		Use:   "tail GROUP [flags]",
-		Short: "Show the last messages of a group, and with -f what follows",
-		Long: "Shows the last stored messages of a group, the oldest first. With -f it goes on with what\n" +
-			"is published after them, without a gap, as `gotapi sub` does.",
+		Short: "Show the last messages of a group, and with -f new ones",
+		Long: "Shows the last stored messages of a group, the oldest first. With -f it then shows new ones\n" +
+			"without a gap, as `gotapi sub` does.",
 		Example: "  gotapi tail /room/9527/ -n 50\n  gotapi tail /room/9527/ -f",
 		Args:    exactly(groupArgument),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if n < 0 || n > maxPage || f.duration < 0 {
-				return usagef("-n: not from 0 to %d; --for: not below zero", maxPage)
+				return usagef("-n: must be 0 to %d; --for: must not be negative", maxPage)
 			}
 			return a.runTail(cmd.Context(), args[0], n, follow, f)
 		},
 	}
-	c.Flags().IntVarP(&n, "lines", "n", 10, "how many messages")
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what follows")
+	c.Flags().IntVarP(&n, "lines", "n", 10, "number of messages")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "show new messages as they arrive")
 	f.register(c)
 	return c
 }

@@ -37,7 +37,7 @@ func (s stored) History(context.Context, string, gotapi.PageRequest) (gotapi.Pag
 // After a gap the server closes the connection, and the resume that follows has it again.
 func TestAGapIsToldOnceUntilAMessageComes(t *testing.T) {
 	lost := errors.New("messages were lost or trimmed")
-	const gone = "the group's history is gone: it was purged, or has expired or was lost\n"
+	const gone = "the group's history is gone: it was purged, expired or lost\n"
 	const missing = "messages are missing here: messages were lost or trimmed\n"
 	closed := gotapi.Event{Kind: gotapi.Disconnected, Err: errors.New("closed by the server")}
 	connected, gap := gotapi.Event{Kind: gotapi.Connected}, gotapi.Event{Kind: gotapi.Gap, Err: lost}

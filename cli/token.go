@@ -16,8 +16,8 @@ import (
 	"github.com/gotapi/gotapi-ws/cli/internal/terminal"
 )
 
-// tokenFlags are what `gotapi token` and `gotapi token inspect` have in common: what the
-// server is set to.
+// tokenFlags are the flags that `gotapi token` and `gotapi token inspect` share: settings of
+// the server.
 type tokenFlags struct {
 	secretFile, keyFile string
 	issuer, claim       string
@@ -27,15 +27,15 @@ type tokenFlags struct {
 func (f *tokenFlags) register(c *cobra.Command, secretUsage, keyUsage string) {
 	c.Flags().StringVar(&f.secretFile, "secret-file", "", secretUsage)
 	c.Flags().StringVar(&f.keyFile, "key-file", "", keyUsage)
-	c.Flags().StringVar(&f.claim, "claim", access.DefaultClaim, "`name` of the claim with the rights, the server's -auth-claim")
+	c.Flags().StringVar(&f.claim, "claim", access.DefaultClaim, "`name` of the claim that holds the rights, as the server's -auth-claim")
 }
 
-// keys reads the file of keys; nil: no flag names one.
+// keys reads the key file. It returns nil if no flag names one.
 func (f *tokenFlags) keys() (*access.Keys, error) {
 	flag, path, parse := "--secret-file", f.secretFile, access.ParseSecret
 	switch {
 	case f.secretFile != "" && f.keyFile != "":
-		return nil, usagef("--secret-file and --key-file exclude each other")
+		return nil, usagef("--secret-file and --key-file cannot be combined")
 	case f.keyFile != "":
 		flag, path, parse = "--key-file", f.keyFile, access.ParsePEM
 	case f.secretFile == "":
@@ -43,11 +43,11 @@ func (f *tokenFlags) keys() (*access.Keys, error) {
 	}
 	b, err := os.ReadFile(path) //nolint:gosec // the user names the file
 	if err != nil {
-		return nil, usagef("%s: %w", flag, err)
+		return nil, inputf("%s: %w", flag, err)
 	}
 	keys, err := parse(b)
 	if err != nil {
-		return nil, usagef("%s: %s: %w", flag, path, err)
+		return nil, inputf("%s: %s: %w", flag, path, err)
 	}
 	return keys, nil
 }
@@ -64,36 +64,37 @@ func (a *app) token() *cobra.Command {
 	var f newTokenFlags
 	c := &cobra.Command{
 		Use:   "token [flags]",
-		Short: "Make a token for a user; inspect explains one",
-		Long: "Makes a JSON Web Token with the server's secret, or a private key, and writes it, and nothing\n" +
-			"else, to standard output. It asks no server. A PATTERN is a group, in which * stands for a\n" +
-			"segment, ** at the end for everything that follows, and $sub for the user; flags with one may be\n" +
-			"repeated. Without any right, the server's -auth-policy-file decides.",
+		Short: "Make a token for a user, or inspect one",
+		Long: "Makes a JSON Web Token, signed with the server's secret or a private key, and writes only the\n" +
+			"token to standard output. It connects to no server.\n\n" +
+			"A PATTERN is a group in which * matches one segment, ** at the end matches the rest, and $sub\n" +
+			"is the user's name. Flags with a PATTERN may be repeated. Without any of them, the token has no\n" +
+			"rights of its own, and the server's -auth-policy-file decides.",
 		Example: "  gotapi token --secret-file secret --sub alice --join '/room/**' --publish '/room/**' --read '/room/**'\n" +
 			"  gotapi token --key-file key.pem --sub ops --admin '/**' --for 5m >token",
 		Args: exactly(),
 		RunE: func(*cobra.Command, []string) error { return a.runToken(f) },
 	}
-	f.register(c, "`path` of the secret of HS256, the server's -auth-secret-file; the first line signs",
-		"`path` of the private key of RS256, ES256 or EdDSA, PEM; the server's -auth-keys-file has the public one")
+	f.register(c, "`path` of the HS256 secret, the server's -auth-secret-file; its first line signs",
+		"`path` of the private key for RS256, ES256 or EdDSA, PEM; the server's -auth-keys-file has the public key")
 	c.Flags().StringVar(&f.subject, "sub", "", "`name` of the user")
-	c.Flags().DurationVar(&f.lifetime, "for", time.Hour, "how long the token holds")
-	c.Flags().StringVar(&f.issuer, "iss", "", "`issuer`, the server's -auth-issuer")
+	c.Flags().DurationVar(&f.lifetime, "for", time.Hour, "lifetime of the token")
+	c.Flags().StringVar(&f.issuer, "iss", "", "`issuer`, as the server's -auth-issuer")
 	c.Flags().StringArrayVar(&f.audience, "aud", nil, "`audience`, one of the server's -auth-audience; may be repeated")
 	for _, right := range []struct {
 		name, usage string
 		patterns    *[]string
 	}{
-		{"join", "to become a member of groups of this `PATTERN`", &f.grant.Join},
-		{"publish", "to publish to groups of this `PATTERN`", &f.grant.Publish},
-		{"read", "to read the history of groups of this `PATTERN`", &f.grant.Read},
-		{"recall-own", "to recall one's own messages in groups of this `PATTERN`", &f.grant.Recall.Own},
-		{"recall-any", "to recall all messages in groups of this `PATTERN`", &f.grant.Recall.Any},
-		{"admin", "to administer groups of this `PATTERN`", (*[]string)(&f.grant.Admin)},
+		{"join", "allow joining groups that match this `PATTERN`", &f.grant.Join},
+		{"publish", "allow publishing to groups that match this `PATTERN`", &f.grant.Publish},
+		{"read", "allow reading the history of groups that match this `PATTERN`", &f.grant.Read},
+		{"recall-own", "allow recalling the user's own messages in groups that match this `PATTERN`", &f.grant.Recall.Own},
+		{"recall-any", "allow recalling any message in groups that match this `PATTERN`", &f.grant.Recall.Any},
+		{"admin", "allow administering groups that match this `PATTERN`", (*[]string)(&f.grant.Admin)},
 	} {
 		c.Flags().StringArrayVar(right.patterns, right.name, nil, right.usage)
 	}
-	c.Flags().StringVar(&f.grant.Recall.Short, "recall", "", "own or any: `whose` messages may be recalled in the groups of --publish")
+	c.Flags().StringVar(&f.grant.Recall.Short, "recall", "", "`whose` messages the user may recall in the groups of --publish: own or any")
 	c.AddCommand(a.inspect())
 	return c
 }
@@ -102,17 +103,17 @@ func (f *newTokenFlags) validate() error {
 	recall := &f.grant.Recall
 	switch {
 	case f.secretFile == "" && f.keyFile == "":
-		return usagef("--secret-file or --key-file is missing: it signs the token")
+		return usagef("--secret-file or --key-file is missing: one of them must sign the token")
 	case f.lifetime < time.Second:
-		return usagef("--for: less than 1s")
+		return usagef("--for: must be at least 1s")
 	case f.claim == "":
-		return usagef("--claim: is empty")
+		return usagef("--claim: must not be empty")
 	case !slices.Contains([]string{"", "own", "any"}, recall.Short):
 		return usagef("--recall: %q is not own or any; --recall-own and --recall-any take a PATTERN", recall.Short)
 	case recall.Short != "" && len(recall.Own)+len(recall.Any) > 0:
-		return usagef("--recall excludes --recall-own and --recall-any")
+		return usagef("--recall cannot be combined with --recall-own or --recall-any")
 	case recall.Short != "" && len(f.grant.Publish) == 0:
-		return usagef("--recall holds in the groups of --publish: that is missing")
+		return usagef("--recall needs --publish: it applies to the groups of that flag")
 	}
 	return nil
 }
@@ -131,7 +132,7 @@ func (a *app) runToken(f newTokenFlags) error {
 	}
 	token, err := keys.Issue(claims, f.claim)
 	if err != nil {
-		return usageError{err}
+		return inputError{err}
 	}
 	p := a.printer()
 	if p.asJSON {
@@ -147,22 +148,23 @@ func (a *app) inspect() *cobra.Command {
 	var f tokenFlags
 	c := &cobra.Command{
 		Use:   "inspect [TOKEN|-] [flags]",
-		Short: "Explain a token, and whether a server takes it",
-		Long: "Shows what a token says, its times in words, and its rights by pattern. With a key it checks\n" +
-			"the signature; with --iss and --aud, those claims as well. If a server refuses the token, the\n" +
-			"exit code is 1. Without TOKEN it takes GOTAPI_TOKEN or --token-file; - is standard input, which\n" +
-			"no other user of this machine can see. It asks no server.",
+		Short: "Show a token's claims, and whether a server accepts it",
+		Long: "Shows a token's claims and its rights by pattern. With a key it checks the signature, with --iss\n" +
+			"and --aud those claims as well. If a server would refuse the token, the exit code is 1. It\n" +
+			"connects to no server.\n\n" +
+			"Without TOKEN it reads GOTAPI_TOKEN or --token-file. With - it reads standard input, which other\n" +
+			"users of this machine cannot see.",
 		Example: "  gotapi token inspect --secret-file secret - <token",
 		Args:    between(0, 1, "TOKEN"),
 		RunE:    func(_ *cobra.Command, args []string) error { return a.runInspect(f, args) },
 	}
-	f.register(c, "`path` of the secret of HS256, the server's -auth-secret-file", "`path` of the public or private key of RS256, ES256 or EdDSA, PEM")
-	c.Flags().StringVar(&f.issuer, "iss", "", "`issuer` that the server wants: -auth-issuer")
-	c.Flags().StringArrayVar(&f.audience, "aud", nil, "`audience` that the server wants: -auth-audience; one of them, if repeated")
+	f.register(c, "`path` of the HS256 secret, the server's -auth-secret-file", "`path` of the public or private key for RS256, ES256 or EdDSA, PEM")
+	c.Flags().StringVar(&f.issuer, "iss", "", "`issuer` that the server requires, its -auth-issuer")
+	c.Flags().StringArrayVar(&f.audience, "aud", nil, "`audience` that the server accepts, its -auth-audience; may be repeated")
 	return c
 }
 
-// maxToken bounds what is read of standard input; servers take 8 KiB.
+// maxToken bounds a token on standard input, bytes. Servers accept 8 KiB.
 const maxToken = 64 << 10
 
 func (a *app) tokenToInspect(args []string) (token string, err error) {
@@ -177,7 +179,7 @@ func (a *app) tokenToInspect(args []string) (token string, err error) {
 		token = args[0]
 	}
 	if err == nil && token == "" {
-		err = usagef("TOKEN is missing: give it, - for standard input, GOTAPI_TOKEN or --token-file")
+		err = usagef("TOKEN is missing: pass it, - for standard input, GOTAPI_TOKEN or --token-file")
 	}
 	return token, err
 }
@@ -194,7 +196,7 @@ func (a *app) runInspect(f tokenFlags, args []string) error {
 	server := access.Config{Issuer: f.issuer, Audience: strings.Join(f.audience, ","), Leeway: access.DefaultLeeway, Claim: f.claim}
 	said, err := server.Explain(token, keys)
 	if err != nil {
-		return usageError{err}
+		return inputError{err}
 	}
 	if err := a.showToken(said, f.claim); err != nil {
 		return err

@@ -97,14 +97,14 @@ func TestATokenThatNoServerWouldTakeIsNotMade(t *testing.T) {
 	secret, short := write(t, "secret", tokenSecret), write(t, "short", "a short secret")
 	_, public := keyPair(t)
 	for _, tt := range []struct{ args, want string }{
-		{"--secret-file " + short, "at least 32 are needed"},
-		{"--key-file " + public, "a private key is needed"},
+		{"--secret-file " + short, "use at least 32"},
+		{"--key-file " + public, "use a private key"},
 		{"--secret-file " + secret + " --join room/*", `pattern "room/*"`},
 		{"--secret-file " + secret + " --join /user/$sub", "$sub needs a subject"},
 		{"--secret-file " + secret + " --join /user/$sub --sub a/b", "$sub needs a subject"},
 		{"--secret-file " + secret + " --sub " + strings.Repeat("x", 257), "sub is not a string of at most 256 bytes"},
 		{"--secret-file " + secret + " --sub a\xff", "sub is not valid UTF-8"},
-		{"--secret-file " + secret + " --iss " + strings.Repeat("x", 8000), "servers take 8192"},
+		{"--secret-file " + secret + " --iss " + strings.Repeat("x", 8000), "servers accept at most 8192"},
 	} {
 		got := gotapi(t.Context(), nil, "", append([]string{"token"}, strings.Fields(tt.args)...)...)
 		if got.code != cli.ExitUsage || got.out != "" || !strings.Contains(got.err, tt.want) || strings.Contains(got.err, "a short secret") {

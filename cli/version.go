@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Set by the linker (see the Makefile); otherwise what the Go tool recorded.
+// Set by the linker (see the Makefile). If empty, readBuild uses what the Go tool recorded.
 var version, commit, date string
 
 // build is what --json writes of a version.
@@ -43,7 +43,7 @@ func readBuild() build {
 func (a *app) version() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version [flags]",
-		Short: "Say what this program was built from",
+		Short: "Show the version and commit of this program",
 		Args:  exactly(),
 		RunE: func(*cobra.Command, []string) error {
 			b, p := readBuild(), a.printer()

@@ -20,12 +20,12 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 )
 
-// This file asks operations ports: what one process knows.
+// This file has the commands that ask the operations port of an edge.
 
-// maxOpsAnswer bounds what is read of an operations port.
+// maxOpsAnswer bounds an answer of an operations port, bytes.
 const maxOpsAnswer = 16 << 20
 
-// refusal is what an edge remembers of refusals of one kind.
+// refusal is an edge's record of one kind of refusal.
 type refusal struct {
 	refusals.Entry
 	// Edge is the address of the operations port.
@@ -44,25 +44,25 @@ func (a *app) why() *cobra.Command {
 	var f whyFlags
 	c := &cobra.Command{
 		Use:   "why [flags]",
-		Short: "Show what edges refused of late, and why",
-		Long: "Shows what edges refused of late, and why: requests, WebSockets and packets, the newest first,\n" +
-			"each kind once with its number. An edge remembers about 1000 kinds. It asks the operations\n" +
-			"ports (-ops-listen) of edges; of a name with several addresses, each. No token is needed.",
+		Short: "Show what edges refused lately, and why",
+		Long: "Shows the requests, WebSockets and packets that edges refused lately, and why. Refusals of one\n" +
+			"kind are one line with their count, the newest first. An edge remembers about 1000 kinds. The\n" +
+			"command asks the operations port (-ops-listen) at every address of --ops. It needs no token.",
 		Example: "  gotapi why --ops http://127.0.0.1:9090 --group /room/9527/\n" +
 			"  gotapi why --ops http://edge-headless:9090",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runWhy(cmd.Context(), f) },
 	}
 	registerOps(c, &f.ops)
-	c.Flags().StringVar(&f.group, "group", "", "only in this `group`")
-	c.Flags().StringVar(&f.user, "user", "", "only of this user, by `name`; packets and WebSockets have one")
-	c.Flags().IntVarP(&f.limit, "limit", "n", 20, "show the first so many; 0: all")
+	c.Flags().StringVar(&f.group, "group", "", "show only refusals in this `group`")
+	c.Flags().StringVar(&f.user, "user", "", "show only refusals of the user with this `name`; HTTP requests have no user")
+	c.Flags().IntVarP(&f.limit, "limit", "n", 20, "show at most this many; 0: all")
 	return c
 }
 
 func (a *app) runWhy(ctx context.Context, f whyFlags) error {
 	if f.limit < 0 {
-		return usagef("--limit: below 0")
+		return usagef("--limit: must not be negative")
 	}
 	type answer struct{ Refusals []refusal }
 	var all []refusal
@@ -83,8 +83,13 @@ func (a *app) runWhy(ctx context.Context, f whyFlags) error {
 }
 
 func (a *app) showRefusals(all []refusal) error {
-	if p := a.printer(); p.asJSON {
+	p := a.printer()
+	if p.asJSON {
 		return jsonLines(p, all)
+	}
+	if len(all) == 0 {
+		p.note(terminal.Dim, "nothing was refused")
+		return nil
 	}
 	table := a.table()
 	fmt.Fprintln(table, "last\tcount\tcode\twhat\tgroup\tuser\taddress\treason")
@@ -95,8 +100,8 @@ func (a *app) showRefusals(all []refusal) error {
 	return table.Flush()
 }
 
-// askOps asks every address of operations ports for a path, within --timeout, and takes
-// each answer.
+// askOps sends a request for path to every address of the operations ports, within
+// --timeout, and calls take with each answer.
 func askOps[T any](ctx context.Context, a *app, ops []string, path string, query url.Values, take func(edge string, answer T)) error {
 	ctx, cancel := a.limited(ctx)
 	defer cancel()
@@ -118,7 +123,7 @@ func askOps[T any](ctx context.Context, a *app, ops []string, path string, query
 				err = errors.New(host + " is not an operations port")
 			}
 			if err != nil {
-				return fmt.Errorf("%w; an edge has an operations port with -ops-listen 127.0.0.1:9090, and --ops names it", err)
+				return fmt.Errorf("%w; start the edge with -ops-listen 127.0.0.1:9090, and pass that address with --ops", err)
 			}
 			take(host, answer)
 		}
@@ -126,10 +131,11 @@ func askOps[T any](ctx context.Context, a *app, ops []string, path string, query
 	return nil
 }
 
-// opsHosts returns every address of the name in u, each with the port. Of a name that has
-// addresses of both kinds, such as localhost, only those of IPv4: an edge is asked once.
+// opsHosts returns every address of the name in u, each with the port. If a name such as
+// localhost has both IPv4 and IPv6 addresses, it returns only the former, so that no edge
+// is asked twice.
 func opsHosts(ctx context.Context, u *url.URL) ([]string, error) {
-	if u.Scheme == "https" { // a certificate is for the name
+	if u.Scheme == "https" { // the certificate names the host
 		return []string{u.Host}, nil
 	}
 	addresses, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", u.Hostname())
@@ -163,7 +169,7 @@ func getOps(ctx context.Context, u *url.URL) ([]byte, error) {
 	case response.StatusCode == http.StatusNotFound:
 		return nil, &gotapi.Error{Code: http.StatusNotFound, Msg: u.Host + " is not the operations port of an edge"}
 	case response.StatusCode != http.StatusOK:
-		return nil, &gotapi.Error{Code: response.StatusCode, Msg: fmt.Sprintf("%s answers %s", u.Host, response.Status)}
+		return nil, &gotapi.Error{Code: response.StatusCode, Msg: fmt.Sprintf("%s answered %s", u.Host, response.Status)}
 	}
 	return body, nil
 }
@@ -173,7 +179,7 @@ type groupMember struct {
 	User    string    `json:"user,omitempty"`
 	Address string    `json:"address"`
 	Since   time.Time `json:"since"`
-	// QueuedBytes wait to be sent to it.
+	// QueuedBytes are waiting to be sent to the member.
 	QueuedBytes int    `json:"queuedBytes"`
 	Session     uint32 `json:"session"`
 	Edge        string `json:"edge"`
@@ -183,10 +189,10 @@ func (a *app) who() *cobra.Command {
 	var ops []string
 	c := &cobra.Command{
 		Use:   "who GROUP [flags]",
-		Short: "Show the members of a group on edges",
-		Long: "Shows the members that a group has on each edge: user, address, for how long, and how much\n" +
-			"waits to be sent to them; at most 1000 of an edge. It asks the operations ports (-ops-listen)\n" +
-			"of edges; of a name with several addresses, each. No token is needed.",
+		Short: "Show the members of a group on each edge",
+		Long: "Shows the members of a group on each edge: user, address, how long they are connected, and how\n" +
+			"many bytes wait to be sent to them. An edge lists at most 1000. The command asks the operations\n" +
+			"port (-ops-listen) at every address of --ops. It needs no token.",
 		Example: "  gotapi who /room/9527/ --ops http://edge-headless:9090",
 		Args:    exactly(groupArgument),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runWho(cmd.Context(), args[0], ops) },
@@ -197,7 +203,7 @@ func (a *app) who() *cobra.Command {
 
 // registerOps defines --ops.
 func registerOps(c *cobra.Command, ops *[]string) {
-	c.Flags().StringArrayVar(ops, "ops", []string{"http://127.0.0.1:9090"}, "`url` of the operations port of edges; may be repeated")
+	c.Flags().StringArrayVar(ops, "ops", []string{"http://127.0.0.1:9090"}, "`url` of an edge's operations port; may be repeated; a name with several addresses means all of them")
 }
 
 func (a *app) runWho(ctx context.Context, group string, ops []string) error {
@@ -221,6 +227,10 @@ func (a *app) runWho(ctx context.Context, group string, ops []string) error {
 	if p.asJSON {
 		return jsonLines(p, all)
 	}
+	if total == 0 {
+		p.note(terminal.Dim, "nobody is in %s", group)
+		return nil
+	}
 	table := a.table()
 	fmt.Fprintln(table, "user\taddress\tfor\twaiting\tedge")
 	for _, m := range all {
@@ -231,7 +241,7 @@ func (a *app) runWho(ctx context.Context, group string, ops []string) error {
 		return err
 	}
 	if total > len(all) {
-		p.note(terminal.Yellow, "%d of %d members are shown", len(all), total)
+		p.note(terminal.Yellow, "shown: %d of %d members", len(all), total)
 	}
 	return nil
 }

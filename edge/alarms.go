@@ -31,19 +31,19 @@ type alarms struct {
 	budget *limit.Budget
 }
 
-// now returns what is wrong, but for the relay.
+// now returns the alarms, without those of the relay.
 func (a *alarms) now() []alarm.Alarm {
 	all := alarm.Certificates(time.Now(), a.certs.files()...)
 	all = append(all, a.bounds.alarms()...)
 	for _, part := range a.budget.NearlyFull() {
 		all = append(all, alarm.Alarm{Name: alertBudgetFull, Text: fmt.Sprintf(
-			"the memory for %s is nearly full, and clients are refused or closed then: find the group or client with gotapi why, raise the memory limit, or add an edge", part)})
+			"the memory for %s is nearly full; when it is, the edge refuses or closes clients: find the group or client with gotapi why, raise the memory limit, or add an edge", part)})
 	}
 	return alarm.Of("edge "+a.host, all...)
 }
 
-// processes returns what serves /__/status: this edge, the history services whose
-// addresses it knows, and the edges that those serve.
+// processes returns a function that reports the processes of /__/status: this edge, the
+// history services whose addresses it knows, and the edges that those serve.
 func processes(client *relay.Client, own *alarms) func(context.Context) gateway.Processes {
 	return func(ctx context.Context) gateway.Processes {
 		b := program.ReadBuild()

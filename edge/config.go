@@ -37,7 +37,7 @@ const (
 type Config struct {
 	// Address of HTTP and WebSockets.
 	Listen string
-	// Path under which all of the server's paths are, such as "/chat"; "": none.
+	// Prefix of all paths of the server, such as "/chat"; "": none.
 	BasePath string
 	// Target of the history services, as historyconn.Dial understands it.
 	History string
@@ -70,15 +70,15 @@ type Config struct {
 	UpgradeRate float64
 	// Bound of HTTP requests under way.
 	MaxRequests int
-	// Bytes of pages of history that are kept; 0: none are.
+	// Size of the cache of history pages, bytes; 0: none.
 	PageCache int
 	// Of one client, user or group.
 	Limits Limits
-	// Whether the end of each WebSocket is worth a line in the log.
+	// Log the end of each WebSocket.
 	LogConnections bool
 	// How long HTTP connections without a request are kept.
 	IdleTimeout time.Duration
-	// Over how long members are disconnected when the edge stops.
+	// Time over which members are disconnected when the edge stops.
 	Drain time.Duration
 
 	// Files with the certificate chain and its key; both or none.
@@ -88,7 +88,7 @@ type Config struct {
 	// Address of plain HTTP that redirects to Listen; "": none.
 	RedirectHTTP string
 
-	// Who may do what.
+	// Rights of callers.
 	Access access.Config
 	// Webhooks before and after publishing.
 	Hooks hooks.Config
@@ -113,50 +113,50 @@ type Config struct {
 
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
-	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4998", "`address` of HTTP and WebSockets")
-	fs.StringVar(&c.BasePath, "base-path", "", "`path` under which the server is, such as /chat, if a proxy passes that path on")
+	fs.StringVar(&c.Listen, "listen", "127.0.0.1:4998", "`address` to serve HTTP and WebSockets on")
+	fs.StringVar(&c.BasePath, "base-path", "", "`path` prefix of every URL, such as /chat, if a proxy forwards requests with that prefix")
 	fs.StringVar(&c.History, "history", "127.0.0.1:5998",
-		"history service: `host:port`, several separated by commas,\nor a gRPC target such as dns:///historysvc:5998")
-	fs.BoolVar(&c.HistoryTLS, "history-tls", false, "use TLS to the history services; the other -history-tls flags imply it")
+		"comma-separated `host:port` addresses of history services,\nor a gRPC target such as dns:///historysvc:5998")
+	fs.BoolVar(&c.HistoryTLS, "history-tls", false, "connect to history services with TLS; the other -history-tls flags imply it")
 	fs.StringVar(&c.HistoryTLSFiles.CA, "history-tls-ca", "",
-		"`path` of the authorities, PEM, that must have issued the certificates of history services;\ndefault: the system's")
-	fs.StringVar(&c.HistoryTLSFiles.Cert, "history-tls-cert", "", "`path` of the edge's client certificate chain, PEM, for history services")
-	fs.StringVar(&c.HistoryTLSFiles.Key, "history-tls-key", "", "`path` of that certificate's key, PEM")
+		"`path` of a PEM file with the CAs of the certificates of history services;\nif unset, the system's CAs")
+	fs.StringVar(&c.HistoryTLSFiles.Cert, "history-tls-cert", "", "`path` of the edge's client certificate chain (PEM) for history services")
+	fs.StringVar(&c.HistoryTLSFiles.Key, "history-tls-key", "", "`path` of the key (PEM) of -history-tls-cert")
 	fs.StringVar(&c.HistoryTLSServerName, "history-tls-server-name", "",
-		"`name` that certificates of history services must have; default: the host of -history")
-	fs.StringVar(&c.AdminSecret, "admin-secret", "", "`secret` of the admin endpoints; if unset, they are off")
-	fs.StringVar(&c.AdminSecretFile, "admin-secret-file", "", "`path` of a file that holds the admin secret; while it is replaced, the old and the new one, a line each")
+		"`name` to require in the certificates of history services; if unset, the host of -history")
+	fs.StringVar(&c.AdminSecret, "admin-secret", "", "`secret` of the admin endpoints; without one, they serve only callers with the right admin")
+	fs.StringVar(&c.AdminSecretFile, "admin-secret-file", "", "`path` of a file with the admin secret; to rotate it, put the old and the new secret on a line each")
 	fs.StringVar(&c.AllowedOrigins, "allowed-origins", "*",
-		"comma-separated `origins` whose pages may connect and read answers;\neach may hold one *, as in https://*.example.com; empty: no pages")
-	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "largest message, `bytes`")
-	fs.DurationVar(&c.PublishTimeout, "publish-timeout", 5*time.Second, "how long a publication may wait for its result")
-	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "most publications that may wait for results; one group may have a quarter")
-	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 64<<20, "most `bytes` of publications that may wait for results")
-	fs.IntVar(&c.MemberQueueBytes, "member-queue-bytes", 1<<20, "`bytes` that may wait to be sent to one member before it lags; it is disconnected when it\ntakes nothing for 5s, lags for 30s, or the backlog of its group is full")
-	fs.IntVar(&c.MaxConnections, "max-connections", 0, "most WebSockets; 0: as many as the limit of file descriptors allows")
-	fs.IntVar(&c.MaxGroups, "max-groups", 1_000_000, "most groups that have members on this edge; joins of more are refused with 503")
-	fs.IntVar(&c.ConnectionGroups, "limit-connection-groups", 128, "most groups that one WebSocket of gotapi.v2 may join; more are refused with 429")
+		"comma-separated `origins` whose pages may connect and read answers;\neach may contain one *, as in https://*.example.com; empty: none")
+	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "maximum size of a message, in `bytes`")
+	fs.DurationVar(&c.PublishTimeout, "publish-timeout", 5*time.Second, "maximum time that a publication waits for its result")
+	fs.IntVar(&c.PublishQueue, "publish-queue", 65_536, "maximum number of publications that wait for results; one group may have a quarter of them")
+	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 64<<20, "maximum size of all publications that wait for results, in `bytes`")
+	fs.IntVar(&c.MemberQueueBytes, "member-queue-bytes", 1<<20, "size of the queue of one member, in `bytes`; with a full queue, it lags; the edge disconnects it when it\naccepts nothing for 5s, lags for 30s, or the backlog of its group is full")
+	fs.IntVar(&c.MaxConnections, "max-connections", 0, "maximum number of WebSockets; 0: as many as the file descriptor limit allows")
+	fs.IntVar(&c.MaxGroups, "max-groups", 1_000_000, "maximum number of groups with members on this edge; joins of other groups get 503")
+	fs.IntVar(&c.ConnectionGroups, "limit-connection-groups", 128, "maximum number of groups that one WebSocket of gotapi.v2 joins")
 	fs.Float64Var(&c.UpgradeRate, "upgrade-rate", 2000,
-		"most WebSockets accepted per second; more wait for up to a second, then they are\nrefused with 503; 0: no limit")
-	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "most concurrent HTTP requests; more are refused with 503")
-	fs.IntVar(&c.PageCache, "page-cache", pages.DefaultBytes, "`bytes` of pages of history that are cached; 0: none")
+		"maximum number of WebSockets accepted per second; others wait for up to a second, then get 503;\n0: no limit")
+	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "maximum number of concurrent HTTP requests; others get 503")
+	fs.IntVar(&c.PageCache, "page-cache", pages.DefaultBytes, "size of the cache of history pages, in `bytes`; 0: no cache")
 	fs.BoolVar(&c.LogConnections, "log-connections", false,
-		"log the end of each WebSocket with its reason, duration and traffic, and each refused upgrade, up to 20\nof each in 10 s;\nwithout it, all are logged on level debug; slow consumers are always a warning")
+		"log the end of each WebSocket with its reason, duration and traffic, and each refused upgrade,\nup to 20 of each in 10s; if off, log all of them at level debug; slow consumers always cause a warning")
 	fs.DurationVar(&c.IdleTimeout, "http-idle-timeout", 2*time.Minute,
-		"how long an HTTP connection without a request is kept; longer than the load balancer keeps it,\nwhich would otherwise send a request into its end")
-	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "over how long members are disconnected when the server stops")
-	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain, PEM; with -tls-key the edge serves TLS")
-	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the certificate's key, PEM")
-	fs.DurationVar(&c.HSTS, "hsts", 0, "how `long` browsers must use only HTTPS for this host, as 8760h (Strict-Transport-Security);\n0s: off")
+		"how long to keep an idle HTTP connection; make it longer than the idle timeout of a load balancer,\nwhich may otherwise send requests into closing connections")
+	fs.DurationVar(&c.Drain, "drain", 10*time.Second, "time over which to disconnect members when the server stops")
+	fs.StringVar(&c.TLSCert, "tls-cert", "", "`path` of the certificate chain (PEM); with -tls-key, the edge serves TLS")
+	fs.StringVar(&c.TLSKey, "tls-key", "", "`path` of the key (PEM) of -tls-cert")
+	fs.DurationVar(&c.HSTS, "hsts", 0, "how `long` browsers must use only HTTPS for this host (Strict-Transport-Security), such as 8760h;\n0s: off")
 	c.Access.RegisterFlags(fs)
 	c.Limits.registerFlags(fs)
 	c.Hooks.RegisterFlags(fs)
-	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` of plain HTTP that redirects to HTTPS on the port of -listen")
+	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` to serve plain HTTP on, only to redirect to HTTPS on the port of -listen")
 	config.MarkReloadable(fs, "admin-secret", "admin-secret-file", "allowed-origins",
 		"max-message-bytes", "member-queue-bytes", "max-connections", "upgrade-rate", "log-connections")
 }
 
-// Validate returns everything that is wrong with the settings: config.Errors.
+// Validate returns the problems of the settings: config.Errors.
 func (c *Config) Validate() error {
 	var wrong config.Errors
 	check := wrong.Check
@@ -165,14 +165,14 @@ func (c *Config) Validate() error {
 	if err := historyconn.CheckTarget(c.History); err != nil {
 		check(false, "-history: %v", err)
 	}
-	check(c.AdminSecret == "" || c.AdminSecretFile == "", "-admin-secret and -admin-secret-file exclude each other")
+	check(c.AdminSecret == "" || c.AdminSecretFile == "", "-admin-secret and -admin-secret-file: set only one")
 	for _, o := range c.origins() {
 		check(isOrigin(o), "-allowed-origins: %q is not an origin such as https://example.com", o)
 	}
 	check(c.MaxMessageBytes >= 1 && c.MaxMessageBytes <= maxMaxMessageBytes, "-max-message-bytes: not from 1 to %d", maxMaxMessageBytes)
 	check(c.PublishTimeout >= 100*time.Millisecond && c.PublishTimeout <= writeTimeout/2, "-publish-timeout: not from 100ms to %v", writeTimeout/2)
 	check(c.PublishQueue >= 4, "-publish-queue: less than 4")
-	check(c.PublishQueueBytes/4 >= c.MaxMessageBytes+4096, "-publish-queue-bytes: a quarter of it does not hold the largest message")
+	check(c.PublishQueueBytes/4 >= c.MaxMessageBytes+4096, "-publish-queue-bytes: must hold four of the largest messages, and 4096 bytes more for each")
 	check(c.MemberQueueBytes >= minQueueBytes && c.MemberQueueBytes >= 4*c.MaxMessageBytes,
 		"-member-queue-bytes: less than %d, or than four of the largest messages", minQueueBytes)
 	check(c.MaxConnections >= 0, "-max-connections: negative")
@@ -197,8 +197,7 @@ func (c *Config) Validate() error {
 	return wrong.Err()
 }
 
-// CheckFiles returns everything that is wrong with the files that the settings name:
-// config.Errors.
+// CheckFiles returns the problems of the files that the settings name: config.Errors.
 func (c *Config) CheckFiles() error {
 	var wrong config.Errors
 	_, err := c.secrets()
@@ -229,7 +228,7 @@ func (c *Config) Warnings() []string {
 	var all []string
 	for _, secret := range secrets {
 		if len(secret) < goodSecretBytes {
-			all = append(all, fmt.Sprintf("%s: a secret of %d bytes will be guessed: use %d or more, as of openssl rand -hex 32", setting, len(secret), goodSecretBytes))
+			all = append(all, fmt.Sprintf("%s: a secret of %d bytes is easy to guess: use %d or more, for example from openssl rand -hex 32", setting, len(secret), goodSecretBytes))
 		}
 	}
 	return all

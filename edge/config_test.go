@@ -73,8 +73,8 @@ func TestAShortAdminSecretIsAWarningThatNamesTheSetting(t *testing.T) {
 	}{
 		"none":           {edge.Config{}, ""},
 		"long enough":    {edge.Config{AdminSecret: good}, ""},
-		"short":          {edge.Config{AdminSecret: "fourteen bytes"}, "-admin-secret: a secret of 14 bytes will be guessed: use 20 or more"},
-		"one of a file":  {edge.Config{AdminSecretFile: write(t, "secret", good+"\nshort\n")}, "-admin-secret-file: a secret of 5 bytes will be guessed"},
+		"short":          {edge.Config{AdminSecret: "fourteen bytes"}, "-admin-secret: a secret of 14 bytes is easy to guess: use 20 or more"},
+		"one of a file":  {edge.Config{AdminSecretFile: write(t, "secret", good+"\nshort\n")}, "-admin-secret-file: a secret of 5 bytes is easy to guess"},
 		"a missing file": {edge.Config{AdminSecretFile: "/does/not/exist"}, ""},
 	} {
 		got := strings.Join(tt.cfg.Warnings(), "; ")

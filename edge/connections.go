@@ -18,8 +18,8 @@ import (
 
 // bounds bound the TCP connections that are open over all listeners: all of them
 // together, so that file descriptors are left for operations, and those of one address.
-// Connections that are too many of an address are closed at once. When there are too many
-// together, one that serves no request gives way.
+// A new connection beyond the limit of its address is closed at once. Beyond the common limit,
+// a connection that serves no request gives way.
 type bounds struct {
 	// 0: no limit.
 	most int
@@ -39,7 +39,7 @@ func newBounds(cfg *Config, log *slog.Logger, reg prometheus.Registerer) (*bound
 		return nil, err
 	}
 	refused := metric.In(reg).Counters("gotapi_edge_refused_tcp_connections_total",
-		"TCP connections that were closed by what was too much: connections, headers that have begun, or requests that were reset.", "limit")
+		"TCP connections closed by a limit: on connections, unfinished headers, or reset requests.", "limit")
 	refused.WithLabelValues(tooManyFiles)
 	refused.WithLabelValues(tooManyOfAddress)
 	refused.WithLabelValues(tooManyHeaders)

@@ -34,7 +34,7 @@ func (c *Config) maxConnections() int {
 // warnOfFiles says at start if file descriptors run out before -max-connections is reached.
 func (c *Config) warnOfFiles(ctx context.Context, log *slog.Logger) {
 	if most := maxTCPConnections(); most > 0 && c.MaxConnections > most {
-		log.WarnContext(ctx, "max-connections is above what the limit of file descriptors allows (ulimit -n, LimitNOFILE)",
+		log.WarnContext(ctx, "-max-connections exceeds the file descriptor limit (ulimit -n, LimitNOFILE)",
 			"max_connections", c.MaxConnections, "possible", most, "files", runtimetuning.MaxFiles())
 	}
 }

@@ -23,25 +23,25 @@ type Limits struct {
 
 func (l *Limits) registerFlags(fs *flag.FlagSet) {
 	rate := func(p *float64, name, what string) {
-		fs.Float64Var(p, name, 0, "most "+what+"; 0: no limit")
+		fs.Float64Var(p, name, 0, "maximum number of "+what+"; 0: no limit")
 	}
-	rate(&l.ConnectionMessages, "limit-connection-messages", "messages per second over one WebSocket")
-	rate(&l.ConnectionBytes, "limit-connection-bytes", "`bytes` per second over one WebSocket")
-	rate(&l.ConnectionJoins, "limit-connection-joins", "joins per second over one WebSocket of gotapi.v2, which may make two seconds' worth at once; more wait")
-	fs.IntVar(&l.AddressConnections, "limit-address-connections", 0, "most WebSockets of one client address; 0: no limit")
+	rate(&l.ConnectionMessages, "limit-connection-messages", "messages per second on one WebSocket")
+	rate(&l.ConnectionBytes, "limit-connection-bytes", "`bytes` per second on one WebSocket")
+	rate(&l.ConnectionJoins, "limit-connection-joins", "joins per second on one WebSocket of gotapi.v2, and twice as many at once; others wait")
+	fs.IntVar(&l.AddressConnections, "limit-address-connections", 0, "maximum number of WebSockets of one client address; 0: no limit")
 	fs.IntVar(&l.AddressTCP, "limit-address-tcp", 0,
-		"most TCP connections of one client address, whatever is spoken over them; trusted proxies may have any number;\n0: no limit")
-	rate(&l.AddressUpgrades, "limit-address-upgrades", "WebSockets per second that one client address may open")
+		"maximum number of TCP connections of one client address, whatever their protocol; trusted proxies are exempt;\n0: no limit")
+	rate(&l.AddressUpgrades, "limit-address-upgrades", "WebSockets that one client address opens per second")
 	rate(&l.AddressRequests, "limit-address-requests", "HTTP requests per second of one client address")
-	fs.IntVar(&l.UserConnections, "limit-user-connections", 0, "most WebSockets of one user; 0: no limit")
+	fs.IntVar(&l.UserConnections, "limit-user-connections", 0, "maximum number of WebSockets of one user; 0: no limit")
 	rate(&l.UserMessages, "limit-user-messages", "messages per second of one user")
-	rate(&l.GroupMessages, "limit-group-messages", "messages per second into one group")
+	rate(&l.GroupMessages, "limit-group-messages", "messages per second to one group")
 	fs.IntVar(&l.NewGroups, "limit-new-groups", 0,
-		"most groups per minute that one user, or one client address without a user, makes by publishing,\nand as many at once; 0: no limit")
+		"maximum number of groups that one user, or one client address without a user, creates per minute\nby publishing; as many may come at once; 0: no limit")
 	fs.StringVar(&l.TrustedProxies, "trusted-proxies", "",
-		"comma-separated `networks` whose hosts may name the client, in Forwarded, X-Forwarded-For or by\nthe PROXY protocol, as 10.0.0.0/8; empty: none")
+		"comma-separated `networks` of proxies that may name the client in Forwarded, X-Forwarded-For or\nthe PROXY protocol, such as 10.0.0.0/8; empty: none")
 	fs.BoolVar(&l.ProxyProtocol, "proxy-protocol", false,
-		"connections of trusted proxies begin with a header of the PROXY protocol, version 1 or 2, which names\nthe client; Forwarded and X-Forwarded-For are ignored")
+		"take the client from the PROXY protocol header (version 1 or 2) with which connections of trusted proxies\nbegin, and ignore Forwarded and X-Forwarded-For")
 }
 
 // faults returns everything that is wrong.

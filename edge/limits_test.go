@@ -142,7 +142,7 @@ func TestWhoSendsTooFastIsToldAndThenDisconnected(t *testing.T) {
 		}
 	}
 	if !websocket.IsCloseError(err, websocket.ClosePolicyViolation) {
-		t.Errorf("who goes on flooding: the connection ended with %v, want close 1008", err)
+		t.Errorf("a client that keeps flooding: the connection ended with %v, want close 1008", err)
 	}
 	other.send(websocket.TextMessage, strings.Replace(data, "u1", "u2", 1))
 	other.want(websocket.TextMessage, strings.Replace(ack, "u1", "u2", 1)) // and got nothing of the flood

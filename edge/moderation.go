@@ -13,8 +13,8 @@ import (
 // what is published over the edge.
 const moderatedKey = "gotapi-moderated"
 
-// withModeration tells history services that the edge has a hook before publishing, if it
-// has, so that they can say that what they are sent otherwise passes it by.
+// withModeration tells history services whether the edge has a hook before publishing. They
+// can then report that packets published over gRPC bypass it.
 func withModeration(h *hooks.Hooks) []grpc.DialOption {
 	if h == nil || h.Before == nil {
 		return nil

@@ -105,7 +105,7 @@ func TestAShortAdminSecretIsWarnedOfAtStartAndWhenItReplacesAnother(t *testing.T
 	cfg.AdminSecretFile = write(t, "secret", "first")
 	log := new(telemetrytest.Log)
 	startLogging(t, cfg, slog.New(slog.NewTextHandler(log, nil)))
-	if !strings.Contains(log.String(), "-admin-secret-file: a secret of 5 bytes will be guessed") {
+	if !strings.Contains(log.String(), "-admin-secret-file: a secret of 5 bytes is easy to guess") {
 		t.Errorf("the start does not warn:\n%s", log)
 	}
 	if err := os.WriteFile(cfg.AdminSecretFile, []byte("second"), 0o600); err != nil {
@@ -113,7 +113,7 @@ func TestAShortAdminSecretIsWarnedOfAtStartAndWhenItReplacesAnother(t *testing.T
 	}
 	reloads <- &cfg
 	reloads <- &cfg // taken when the one before is in use
-	if !strings.Contains(log.String(), "-admin-secret-file: a secret of 6 bytes will be guessed") {
+	if !strings.Contains(log.String(), "-admin-secret-file: a secret of 6 bytes is easy to guess") {
 		t.Errorf("the reload does not warn:\n%s", log)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// A client of HTTP/2 may give up requests, as a browser does that leaves a page: so many of
-// one connection at once, and one more each resetInterval. A request costs the server more
+// A client of HTTP/2 may give up requests, as a browser does that leaves a page: a burst on
+// one connection, and one more each resetInterval. A request costs the server more
 // than the client that resets it at once (CVE-2023-44487), and net/http bounds how many are
 // under way, not how many come.
 const (

@@ -75,7 +75,7 @@ func withPanicLog(h http.Handler, log *slog.Logger) http.HandlerFunc {
 				return
 			}
 			if fault != http.ErrAbortHandler { //nolint:errorlint // net/http compares so, too
-				log.ErrorContext(r.Context(), "a request made the server panic", "method", r.Method, "path", r.URL.Path,
+				log.ErrorContext(r.Context(), "panic while serving a request", "method", r.Method, "path", r.URL.Path,
 					"fault", fault, "stack", string(debug.Stack()))
 			}
 			panic(fault)

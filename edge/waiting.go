@@ -27,7 +27,7 @@ const (
 // are kept alive. Any client can open many of them, so they give way to others, the one that
 // has waited longest first. A client that means it sends its request at once.
 //
-// Of those whose header comes in several pieces, as it need not, only so many are held.
+// At most maxHeaders connections may send their header in several pieces.
 type waiting struct {
 	maxHeaders int
 

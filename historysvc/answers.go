@@ -17,10 +17,10 @@ import (
 // errCallTime is the cause of the end of calls that take longer than maxCallTime.
 var errCallTime = errors.New("the call took too long")
 
-// sendAndWait sends an answer and waits until its caller has taken it. gRPC takes all of
-// an answer at once and holds it for as long as the caller withholds flow control, also
-// when the call has ended. Only the end of its connection ends that, so a caller that has
-// not taken its answer when the time of call is up loses its connection.
+// sendAndWait sends an answer and waits until its caller has received it. gRPC buffers a
+// whole answer while the caller withholds flow control, even after the call has ended. Only
+// closing the connection frees it. So sendAndWait hangs up on a caller that has not
+// received its answer when the context of the call ends.
 func sendAndWait(call context.Context, stream grpc.ServerStream, message any, hangUp func(net.Addr)) error {
 	a := &answer{message: message, taken: make(chan struct{})}
 	if err := stream.SendMsg(a); err != nil {
@@ -55,7 +55,7 @@ func (c answerCodec) Marshal(v any) (mem.BufferSlice, error) {
 		return c.CodecV2.Marshal(v)
 	}
 	message := a.message.(protobuf.Message)
-	a.message = nil // what is encoded need not be there twice
+	a.message = nil // the encoded message replaces it
 	pool := mem.DefaultBufferPool()
 	buf := pool.Get(protobuf.Size(message))
 	text, err := protobuf.MarshalOptions{UseCachedSize: true}.MarshalAppend((*buf)[:0], message)

@@ -103,46 +103,46 @@ type Config struct {
 
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
-	fs.StringVar(&c.Listen, "listen", "127.0.0.1:5998", "`address` of gRPC, for edges and internal services")
-	fs.StringVar(&c.TLS.Cert, "grpc-tls-cert", "", "`path` of the certificate chain of gRPC, PEM; with -grpc-tls-key, gRPC is spoken over TLS only")
-	fs.StringVar(&c.TLS.Key, "grpc-tls-key", "", "`path` of that certificate's key, PEM")
+	fs.StringVar(&c.Listen, "listen", "127.0.0.1:5998", "`address` to serve gRPC on, for edges and internal services")
+	fs.StringVar(&c.TLS.Cert, "grpc-tls-cert", "", "`path` of the certificate chain (PEM) for gRPC; with -grpc-tls-key, the service serves gRPC only over TLS")
+	fs.StringVar(&c.TLS.Key, "grpc-tls-key", "", "`path` of the key (PEM) of -grpc-tls-cert")
 	fs.StringVar(&c.TLS.CA, "grpc-tls-client-ca", "",
-		"`path` of authorities, PEM: clients need a certificate from them (mutual TLS);\nnone: any client is served")
+		"`path` of a PEM file with the CAs that must have issued client certificates (mutual TLS);\nif unset, clients need no certificate")
 	fs.StringVar(&c.Redis, "redis", "",
 		"`URL` of Redis: redis://host:6379/0, redis+cluster://host:port[,...],\nredis+sentinel://host:port[,...]/0?master_name=NAME; rediss with TLS")
-	fs.DurationVar(&c.RedisWait, "redis-wait", 30*time.Second, "how long the start waits for Redis; 0: fail at once if it cannot be reached")
+	fs.DurationVar(&c.RedisWait, "redis-wait", 30*time.Second, "maximum time to wait for Redis at the start; 0: fail at once if it cannot be reached")
 	fs.StringVar(&c.RedisTLS.CA, "redis-tls-ca", "",
-		"`path` of authorities for Redis's certificate, PEM; none: those of this machine")
-	fs.StringVar(&c.RedisTLS.Cert, "redis-tls-cert", "", "`path` of the client certificate for Redis, PEM")
-	fs.StringVar(&c.RedisTLS.Key, "redis-tls-key", "", "`path` of that certificate's key, PEM")
-	fs.StringVar(&c.RedisTLSServerName, "redis-tls-server-name", "", "`name` in Redis's certificate; none: the host in -redis")
-	fs.StringVar(&c.RedisPasswordFile, "redis-password-file", "", "`path` of a file with the password of Redis, which replaces one in the URL")
+		"`path` of a PEM file with the CAs of Redis's certificate; if unset, the system's CAs")
+	fs.StringVar(&c.RedisTLS.Cert, "redis-tls-cert", "", "`path` of the client certificate (PEM) for Redis")
+	fs.StringVar(&c.RedisTLS.Key, "redis-tls-key", "", "`path` of the key (PEM) of -redis-tls-cert")
+	fs.StringVar(&c.RedisTLSServerName, "redis-tls-server-name", "", "`name` to require in Redis's certificate; if unset, the host in -redis")
+	fs.StringVar(&c.RedisPasswordFile, "redis-password-file", "", "`path` of a file with the password of Redis, used instead of the one in the URL")
 	fs.StringVar(&c.RedisSentinelPasswordFile, "redis-sentinel-password-file", "", "`path` of a file with the password of the Sentinels")
 	note(fs, &c.HistoryCapChosen, func(fs *flag.FlagSet) {
 		fs.IntVar(&c.HistoryCap, "history-cap", redisstore.DefaultCap,
-			"`messages` that a group keeps; lists of an older server are trimmed only if this is set")
+			"maximum number of `messages` that a group keeps; if unset, lists of an older server are not trimmed")
 	})
 	note(fs, &c.HistoryRetentionChosen, func(fs *flag.FlagSet) {
 		fs.DurationVar(&c.HistoryRetention, "history-retention", 0,
-			"how `long` a group's history outlives its last message, as 720h; 0s: without limit;\nlists of an older server expire only if this is set")
+			"how `long` a group's history outlives its last message, such as 720h; 0s: no limit;\nif unset, lists of an older server do not expire")
 	})
 	fs.TextVar(&c.Acks.Replicas, "ack-replicas", redisstore.Replicas(0),
-		"`number` of Redis replicas that must have a message before it is acked and delivered (WAIT); all: those that Sentinel or\nthe Cluster know; 0: the master is enough. With fewer than all, a replica that lacks acked messages may become the master")
+		"`number` of Redis replicas that must have a message before it is acked and delivered (WAIT); all: every replica that\nSentinel or the Cluster knows; 0: only the master. With fewer than all, a replica without the acked messages may become master")
 	fs.BoolVar(&c.Acks.Fsync, "ack-fsync", false,
-		"ack and deliver a message only when it is on the disk of the master and of -ack-replicas (WAITAOF: Redis 7.2, Valkey);\nneeds appendfsync always, and with -ack-replicas up to a second or two for each ack")
+		"ack and deliver a message only when it is on the disk of the master and of -ack-replicas (WAITAOF: Redis 7.2, Valkey);\nrequires appendfsync always; with -ack-replicas, each ack takes up to a second or two")
 	fs.DurationVar(&c.Acks.Timeout, "ack-timeout", 0,
-		"how `long` to wait for -ack-replicas and -ack-fsync; after that the message is stored but not acked,\nand the wait is repeated until the publish timeout; 0s: 1s, or 3s for both together")
-	fs.IntVar(&c.Archive, "archive", 0, "about how many stored messages and recalls Redis keeps in a stream for an archive job,\nfor each slot in a Cluster (docs/redis.md); 0: none")
-	fs.StringVar(&c.AuditLog, "audit-log", "", "`path` of a log of recalls and admin actions, JSON lines, appended; -: standard output")
-	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "largest packet that internal services can publish, `bytes`")
-	fs.IntVar(&c.PublishQueue.Total.Items, "publish-queue", 65_536, "most publications that may wait for Redis")
-	fs.IntVar(&c.PublishQueue.Total.Bytes, "publish-queue-bytes", 128<<20, "the same, `bytes`")
-	fs.IntVar(&c.PublishQueue.Group.Items, "publish-queue-group", 8192, "most publications of one group that may wait for Redis")
-	fs.IntVar(&c.PublishQueue.Group.Bytes, "publish-queue-group-bytes", 8<<20, "the same, `bytes`")
-	fs.IntVar(&c.EdgeQueueBytes, "edge-queue-bytes", 16<<20, "most `bytes` that may wait for one edge; beyond, stored messages wait in Redis")
+		"how `long` to wait for -ack-replicas and -ack-fsync; after that the message is stored but not acked,\nand the service waits again until the publish timeout; 0s: 1s, or 3s for both together")
+	fs.IntVar(&c.Archive, "archive", 0, "approximate number of stored messages and recalls that Redis keeps in a stream for an archive job,\nper slot in a Cluster (docs/redis.md); 0: no stream")
+	fs.StringVar(&c.AuditLog, "audit-log", "", "`path` of a file to append recalls and admin actions to, as JSON lines; -: standard output")
+	fs.IntVar(&c.MaxMessageBytes, "max-message-bytes", 32<<10, "maximum size of a packet that internal services publish, in `bytes`")
+	fs.IntVar(&c.PublishQueue.Total.Items, "publish-queue", 65_536, "maximum number of publications that wait for Redis")
+	fs.IntVar(&c.PublishQueue.Total.Bytes, "publish-queue-bytes", 128<<20, "maximum size of all publications that wait for Redis, in `bytes`")
+	fs.IntVar(&c.PublishQueue.Group.Items, "publish-queue-group", 8192, "maximum number of publications of one group that wait for Redis")
+	fs.IntVar(&c.PublishQueue.Group.Bytes, "publish-queue-group-bytes", 8<<20, "maximum size of the publications of one group that wait for Redis, in `bytes`")
+	fs.IntVar(&c.EdgeQueueBytes, "edge-queue-bytes", 16<<20, "maximum size of the queue of one edge, in `bytes`; beyond it, stored messages wait in Redis")
 	c.Access.RegisterFlags(fs)
 	c.Hooks.RegisterFlags(fs)
-	fs.DurationVar(&c.Drain, "drain", 5*time.Second, "how long publishes under way may take when the service stops")
+	fs.DurationVar(&c.Drain, "drain", 5*time.Second, "maximum time for unfinished publishes when the service stops")
 }
 
 // Validate returns every invalid setting, as config.Errors.
@@ -163,18 +163,18 @@ func (c *Config) Validate() error {
 		}
 	}
 	overTLS := strings.HasPrefix(c.Redis, "rediss:") || strings.HasPrefix(c.Redis, "rediss+")
-	check(overTLS || c.RedisTLS == (tlsfiles.Paths{}) && c.RedisTLSServerName == "", "-redis-tls-...: need TLS in -redis: rediss://")
+	check(overTLS || c.RedisTLS == (tlsfiles.Paths{}) && c.RedisTLSServerName == "", "-redis-tls-...: require TLS, that is rediss:// in -redis")
 	check((c.RedisTLS.Cert == "") == (c.RedisTLS.Key == ""), "-redis-tls-cert and -redis-tls-key go together")
 	check(c.Archive >= 0, "-archive: negative")
 	check(c.HistoryCap >= 1, "-history-cap: less than 1")
 	check(c.HistoryRetention == 0 || c.HistoryRetention >= time.Second, "-history-retention: less than 1s")
 	check(c.RedisWait >= 0, "-redis-wait: negative")
-	check(c.Acks.Timeout == 0 || c.Acks.Timeout >= minAckTimeout && c.Acks.Timeout <= maxAckTimeout, "-ack-timeout: neither 0s nor from %v to %v", minAckTimeout, maxAckTimeout)
+	check(c.Acks.Timeout == 0 || c.Acks.Timeout >= minAckTimeout && c.Acks.Timeout <= maxAckTimeout, "-ack-timeout: must be 0s, or from %v to %v", minAckTimeout, maxAckTimeout)
 	check(!c.Embedded || !c.Acks.Wanted(), "-ack-replicas, -ack-fsync: the embedded store has no replicas and no disk")
 	check(c.MaxMessageBytes >= 1 && c.MaxMessageBytes <= maxMaxMessageBytes, "-max-message-bytes: not from 1 to %d", maxMaxMessageBytes)
 	check(c.PublishQueue.Total.Items >= 128, "-publish-queue: less than 128")
 	check(c.PublishQueue.Group.Items >= 1, "-publish-queue-group: less than 1")
-	check(c.PublishQueue.Group.Bytes >= c.MaxMessageBytes+4096, "-publish-queue-group-bytes: does not hold the largest message")
+	check(c.PublishQueue.Group.Bytes >= c.MaxMessageBytes+4096, "-publish-queue-group-bytes: must hold the largest message")
 	check(c.PublishQueue.Total.Bytes >= c.PublishQueue.Group.Bytes, "-publish-queue-bytes: less than -publish-queue-group-bytes")
 	check(c.EdgeQueueBytes >= minEdgeQueueBytes, "-edge-queue-bytes: less than %d", minEdgeQueueBytes)
 	check(c.Drain >= 0, "-drain: negative")

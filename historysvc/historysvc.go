@@ -1,6 +1,6 @@
-// Package historysvc is the history service, which owns Redis. Edges reach it by
-// their relay, internal services by gotapi.history.v1.HistoryService. Any number of
-// history services share one Redis; none has state of its own.
+// Package historysvc is the history service, which owns Redis. Edges reach it through
+// the relay, internal services through gotapi.history.v1.HistoryService. Any number of
+// history services can share one Redis; they are stateless.
 package historysvc
 
 import (
@@ -111,7 +111,7 @@ func (c *Config) serverOptions(files *tlsfiles.Files, log *slog.Logger) []grpc.S
 	return options
 }
 
-// relayOptions are those of a relay that tells what is wrong with this process.
+// relayOptions returns the options of a relay that reports the alarms of this process.
 func (c *Config) relayOptions(listens net.Addr, files ...*tlsfiles.Files) relayserver.Options {
 	b := program.ReadBuild()
 	return relayserver.Options{
@@ -120,8 +120,8 @@ func (c *Config) relayOptions(listens net.Addr, files ...*tlsfiles.Files) relays
 	}
 }
 
-// alarms returns what is wrong with this process. If an edge runs in it, that one counts
-// the files.
+// alarms returns the alarms of this process. If an edge runs in it, the edge reports those
+// of file descriptors.
 func (c *Config) alarms(files ...*tlsfiles.Files) []alarm.Alarm {
 	all := alarm.Certificates(time.Now(), files...)
 	if c.ServeRelay == nil {
@@ -139,10 +139,10 @@ func (c *Config) serveRelay(ctx context.Context, relay relayv1.RelayServiceServe
 	return c.ServeRelay(ctx, relay)
 }
 
-// announce logs who may reach the service.
+// announce logs which callers have access.
 func (c *Config) announce(ctx context.Context, authorizer *access.Authorizer, addr net.Addr, log *slog.Logger) {
 	if authorizer.Open() && (authorizer.ChecksServices() || c.TLS.CA != "") {
-		log.InfoContext(ctx, "only services with our credential have access", "address", addr.String())
+		log.InfoContext(ctx, "only services with the service token or a client certificate have access", "address", addr.String())
 		return
 	}
 	authorizer.Announce(ctx, addr)

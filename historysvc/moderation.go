@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/metadata"
 )
 
-// moderatedKey is the metadata key by which edges say that a hook reviews what is
-// published over them.
+// moderatedKey is the metadata key with which edges report that a hook reviews their
+// publications.
 const moderatedKey = "gotapi-moderated"
 
 // warnUnmoderated returns an interceptor for a service without a hook before
@@ -19,7 +19,7 @@ func warnUnmoderated(log *slog.Logger) grpc.StreamServerInterceptor {
 	return func(srv any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		if md, _ := metadata.FromIncomingContext(stream.Context()); len(md[moderatedKey]) > 0 {
 			once.Do(func() {
-				log.WarnContext(stream.Context(), "edges have a hook before publishing, this service has none: what is published over gRPC is not reviewed",
+				log.WarnContext(stream.Context(), "edges have a hook before publishing and this service has none: messages published over gRPC are not reviewed",
 					"setting", "hook-before-url", "see", "docs/security.md")
 			})
 		}

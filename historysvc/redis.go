@@ -58,7 +58,7 @@ func (c *Config) openStore(ctx context.Context, files *redisFiles, log *slog.Log
 	return redisstore.Open(ctx, opts, log, reg)
 }
 
-// checkRedisFiles returns what is wrong with the files that openRedisFiles reads.
+// checkRedisFiles returns an error if the files that openRedisFiles reads are invalid.
 func (c *Config) checkRedisFiles() error {
 	var wrong config.Errors
 	_, err := secretfile.Open("-redis-password-file", c.RedisPasswordFile, nil, nil)

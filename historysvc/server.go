@@ -75,7 +75,7 @@ func newServer(h *historyapi.Service, a *adminapi.Service, r *relayserver.Server
 		health: health.NewServer(), history: h, relay: r, listeners: listeners, drain: drain, log: log,
 		calls: in.Histograms("gotapi_history_call_seconds", "Duration of unary gRPC calls, by method and status code.",
 			prometheus.ExponentialBuckets(0.0005, 4, 8), "method", "code"),
-		redisUp: in.Gauge("gotapi_history_redis_up", "1 while Redis answers the ping of each second."),
+		redisUp: in.Gauge("gotapi_history_redis_up", "1 while Redis answers pings, which are sent every second."),
 	}
 	unary := newMethods(callers.Stream, chain(s.observe, auditLog.Unary), s.hangUp)
 	s.grpc = grpc.NewServer(append(options,
@@ -103,7 +103,7 @@ func newServer(h *historyapi.Service, a *adminapi.Service, r *relayserver.Server
 
 // hangUp closes the connection of a caller, unless it does not leave this process.
 func (s *server) hangUp(caller net.Addr) {
-	s.log.Warn("connection closed: an answer was not taken in time", "peer", caller.String())
+	s.log.Warn("connection closed: peer did not read an answer in time", "peer", caller.String())
 	for _, ln := range s.listeners {
 		if bounded, ok := ln.(*boundedListener); ok {
 			bounded.hangUp(caller)
@@ -150,7 +150,7 @@ func (s *server) stop() {
 	s.history.Drain()
 	s.relay.Drain()
 	cut := time.AfterFunc(s.drain, func() {
-		s.log.Warn("calls under way are cut off", "after", s.drain)
+		s.log.Warn("canceling unfinished calls", "after", s.drain)
 		s.grpc.Stop()
 	})
 	defer cut.Stop()

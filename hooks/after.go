@@ -12,10 +12,10 @@ import (
 
 // Limits of After.
 const (
-	// What waits to be told, in packets and about bytes. Beyond it packets are dropped.
+	// Bounds of the waiting packets: their number, and about their bytes. Packets beyond are dropped.
 	afterItems = 10_000
 	afterBytes = 16 << 20
-	// What one request tells of.
+	// Bounds of one request.
 	batchItems = 100
 	batchBytes = 512 << 10
 	// How long one try may take, and how often a batch is tried.
@@ -98,7 +98,7 @@ func (a *After) tellAll(ctx context.Context) {
 		if err := a.deliver(ctx, batch); err != nil {
 			result = "failed"
 			if ctx.Err() == nil {
-				a.log.WarnContext(ctx, "hook after publishing was not notified", "packets", len(batch), "error", err)
+				a.log.WarnContext(ctx, "notify the hook after publishing failed", "packets", len(batch), "error", err)
 			}
 		}
 		a.metrics.delivered.WithLabelValues(result).Add(float64(len(batch)))

@@ -166,7 +166,7 @@ func parseVerdict(answer []byte) (verdict, error) {
 	case a.Action == "rewrite" && a.Packet != nil && *a.Packet != "":
 		return verdict{action: rewrite, text: *a.Packet}, nil
 	}
-	return verdict{}, fmt.Errorf("the hook's answer has no action that can be done: %q", a.Action)
+	return verdict{}, fmt.Errorf("the hook's answer has an unknown action %q", a.Action)
 }
 
 // reason cuts s to maxReason bytes of whole characters.

@@ -14,18 +14,18 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 )
 
-// Config is what hooks can be told. The zero Config has none.
+// Config holds the settings of hooks. The zero Config has no hooks.
 type Config struct {
-	// URLs of the webhooks; "": there is none.
+	// URLs of the webhooks; "": none.
 	BeforeURL, AfterURL string
-	// File with the secret that requests are signed with; "": they are not.
+	// File with the secret that signs requests; "": requests are not signed.
 	SecretFile string
 	// File with the authorities, PEM, that must have issued the certificates of the
 	// webhooks; "": the machine's.
 	CA string
 	// How long a packet may wait for the answer, its turn included.
 	Timeout time.Duration
-	// "deny" or "allow": what becomes of a packet when there is no answer.
+	// Verdict on a packet without an answer: "deny" or "allow".
 	OnFailure string
 	// How many packets are asked about at one time, and how many more may wait.
 	Concurrency, Queue int
@@ -37,19 +37,19 @@ const (
 	failAllow = "allow"
 )
 
-// minSecretBytes is what Standard Webhooks asks for.
+// minSecretBytes is the minimum of Standard Webhooks.
 const minSecretBytes = 24
 
 // RegisterFlags defines the flags, with their defaults.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
-	fs.StringVar(&c.BeforeURL, "hook-before-url", "", "`URL` of the webhook that allows, denies or rewrites packets before they are published")
-	fs.StringVar(&c.AfterURL, "hook-after-url", "", "`URL` of the webhook that is notified of published packets")
-	fs.StringVar(&c.SecretFile, "hook-secret-file", "", "`path` of the secret that requests of hooks are signed with, at least 24 bytes;\none that begins with whsec_ is base64")
-	fs.StringVar(&c.CA, "hook-ca", "", "`path` of the authorities for the certificates of hooks, PEM; none: those of this machine")
-	fs.DurationVar(&c.Timeout, "hook-timeout", time.Second, "how long a packet may wait for -hook-before-url")
-	fs.StringVar(&c.OnFailure, "hook-on-failure", failDeny, "what becomes of a packet when -hook-before-url does not answer: deny or allow")
-	fs.IntVar(&c.Concurrency, "hook-concurrency", 64, "most packets that are asked about at one time")
-	fs.IntVar(&c.Queue, "hook-queue", 1024, "most packets that wait for their turn to be asked about")
+	fs.StringVar(&c.BeforeURL, "hook-before-url", "", "`URL` of the webhook that allows, denies or rewrites packets before publishing")
+	fs.StringVar(&c.AfterURL, "hook-after-url", "", "`URL` of the webhook to notify of published packets")
+	fs.StringVar(&c.SecretFile, "hook-secret-file", "", "`path` of a file with the secret that signs requests to hooks, at least 24 bytes;\na secret that begins with whsec_ is base64")
+	fs.StringVar(&c.CA, "hook-ca", "", "`path` of a PEM file with the CAs of the certificates of hooks; if unset, the system's CAs")
+	fs.DurationVar(&c.Timeout, "hook-timeout", time.Second, "maximum time that a packet waits for -hook-before-url")
+	fs.StringVar(&c.OnFailure, "hook-on-failure", failDeny, "`verdict` on a packet when -hook-before-url does not answer: deny or allow")
+	fs.IntVar(&c.Concurrency, "hook-concurrency", 64, "maximum number of concurrent requests to -hook-before-url")
+	fs.IntVar(&c.Queue, "hook-queue", 1024, "maximum number of packets that wait for a request to -hook-before-url")
 }
 
 // Shared reports whether a flag of that name is one of RegisterFlags: programs of
@@ -71,7 +71,7 @@ func (c *Config) Check(check func(ok bool, format string, args ...any)) {
 	check(c.Queue >= 0 && c.Queue <= 1_000_000, "-hook-queue: not from 0 to 1000000")
 }
 
-// CheckFiles reads the secret and the authorities and says what is wrong with them.
+// CheckFiles returns an error if the file of the secret or of the authorities is invalid.
 func (c *Config) CheckFiles() error {
 	_, err := c.credentials(nil)
 	return err
@@ -106,7 +106,7 @@ func parseSecret(secret []byte) ([]byte, error) {
 		}
 	}
 	if len(secret) < minSecretBytes {
-		return nil, fmt.Errorf("a secret of %d bytes: at least %d are needed", len(secret), minSecretBytes)
+		return nil, fmt.Errorf("the secret has %d bytes: use at least %d", len(secret), minSecretBytes)
 	}
 	return secret, nil
 }

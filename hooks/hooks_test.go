@@ -340,7 +340,7 @@ func TestWithoutHooksNothingIsAsked(t *testing.T) {
 	}
 }
 
-// listener is a webhook that is told afterwards.
+// listener is a webhook after publishing.
 type listener struct {
 	mu      sync.Mutex
 	heard   []string
@@ -387,7 +387,7 @@ func (l *listener) wait(t *testing.T, n int) []string {
 		select {
 		case <-l.more:
 		case <-deadline:
-			t.Fatalf("%d packets were told after 20 s, want %d", len(heard), n)
+			t.Fatalf("%d packets came within 20 s, want %d", len(heard), n)
 		}
 	}
 }

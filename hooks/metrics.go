@@ -18,15 +18,15 @@ func newMetrics(reg prometheus.Registerer, subsystem string) *metrics {
 	}
 	verdicts := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: "gotapi", Subsystem: subsystem, Name: "hook_before_seconds",
-		Help:    "Time that packets were held up by the hook before publishing, by verdict.",
+		Help:    "Time that packets waited for the hook before publishing, by verdict.",
 		Buckets: prometheus.ExponentialBuckets(0.001, 4, 7),
 	}, []string{"verdict"})
 	m := &metrics{
 		verdicts: make(map[action]prometheus.Observer),
 		failures: prometheus.NewCounterVec(opts("hook_before_failures_total",
-			"Packets about which the hook before publishing gave no verdict, by cause."), []string{"cause"}),
+			"Packets without a verdict of the hook before publishing, by cause."), []string{"cause"}),
 		delivered: prometheus.NewCounterVec(opts("hook_after_packets_total",
-			"Packets for the hook after publishing, by what became of them."), []string{"result"}),
+			"Packets for the hook after publishing, by result."), []string{"result"}),
 	}
 	for action, name := range actionNames {
 		m.verdicts[action] = verdicts.WithLabelValues(name)

@@ -127,7 +127,7 @@ func (w *webhook) send(ctx context.Context, e *event) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case response.StatusCode < 200 || response.StatusCode > 299:
-		return nil, fmt.Errorf("the hook answers %s", response.Status)
+		return nil, fmt.Errorf("the hook answered %s", response.Status)
 	case len(answer) > maxAnswerBytes:
 		return nil, errors.New("the hook's answer is too large")
 	}

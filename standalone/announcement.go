@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// announcement waits until both services listen, then tells the user.
+// announcement waits until both services listen, then writes the banner.
 type announcement struct {
 	cfg Config
 
@@ -48,26 +48,26 @@ gotapi-ws listens on
   {http}://{server}   WebSocket and HTTP; any path is a group, such as /room/9527/
   {grpc}          gRPC, for internal services
 {store}
-{access}Try, in other terminals:
+{access}Try in other terminals:
   npx wscat {auth}-c {ws}://{server}/room/9527/
-  curl {auth}-X POST -d '{"type":2,"uuid":"thisisuuid","body":{"hash":"hello1234","data":"hello world","sent":false}}' {http}://{server}/room/9527/
-  curl {auth}-X POST -d 'groupName=/room/9527/&size=50' {http}://{server}/__/history
+  curl {auth}-d '{"type":2,"uuid":"thisisuuid","body":{"hash":"hello1234","data":"hello world","sent":false}}' {http}://{server}/room/9527/
+  curl {auth}-d 'groupName=/room/9527/&size=50' {http}://{server}/__/history
 
 `
 
-// Where callers are checked, the commands send what the variable TOKEN holds; an empty one
-// is none.
+// If access is checked, the commands send the variable TOKEN as their credential; an empty
+// one counts as none.
 const (
-	accessNote = "Access is checked: set TOKEN to a token or an API key with rights to /room/9527/ (docs/security.md).\n"
+	accessNote = "Access is checked: set TOKEN to a token or an API key with rights to /room/9527/ (docs/protocol.md, section 9).\n"
 	authHeader = `-H "Authorization: Bearer $TOKEN" `
 )
 
-// writeBanner tells a person what is there and what to try. The caller has
-// nothing better to do about a failed write than to go on serving.
+// writeBanner shows a person the addresses, and commands to try. It ignores a failed write:
+// the service works without the banner.
 func writeBanner(w io.Writer, http, grpc string, cfg *Config) {
 	store := "The history is in Redis."
 	if cfg.embedded() {
-		store = "The history is in the memory of this process: IT KEEPS NOTHING AFTER EXIT. Use -redis URL to keep it."
+		store = "The history is in the memory of this process: IT IS LOST AT EXIT. Set -redis URL to keep it."
 	}
 	tls := ""
 	if cfg.Edge.TLSCert != "" {

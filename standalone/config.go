@@ -17,8 +17,8 @@ import (
 	"github.com/gotapi/gotapi-ws/services/health"
 )
 
-// Config is what both services can be told, less what only makes sense when
-// they are apart.
+// Config holds the settings of both services, without those that only make sense when
+// they run apart.
 type Config struct {
 	Edge edge.Config
 	// Without Redis there is an embedded store.
@@ -26,18 +26,17 @@ type Config struct {
 
 	// Not flags.
 
-	// Where to say, in a few lines, what this process listens on and what to
-	// try; may be nil.
+	// Gets the banner: the addresses of this process, and commands to try; may be nil.
 	Out io.Writer
 	// Called once both services listen; may be nil.
 	OnReady func(http, grpc net.Addr)
 	// Makes tracers; nil: nothing is traced.
 	Tracing trace.TracerProvider
-	// Is told when both are ready for work; may be nil.
+	// Gets the readiness checks; may be nil.
 	Ready *health.Checks
 	// Serves what the edge shows on the operations port; may be nil.
 	Ops *http.ServeMux
-	// Settings of later: what of them can change while both run is used.
+	// New settings; those that can change while both services run are used.
 	Reloads <-chan *Config
 }
 
@@ -57,8 +56,8 @@ func (c *Config) Validate() error {
 	return wrong.Err()
 }
 
-// inFlagsOfBoth names the flag that a problem of the history service begins with as it is
-// named here.
+// inFlagsOfBoth replaces the flag at the beginning of a problem of the history service by
+// its name here.
 func inFlagsOfBoth(problem string) string {
 	rest, ok := strings.CutPrefix(problem, "-")
 	if !ok {
@@ -92,8 +91,7 @@ const anyToken = "a token of the right length"
 // anyRedis is a placeholder for the embedded store before it runs.
 const anyRedis = "redis://127.0.0.1/0"
 
-// Probe asks the process that runs with these settings whether both services
-// are well.
+// Probe checks the health of both services of the process that runs with these settings.
 func (c *Config) Probe(ctx context.Context) error {
 	if err := c.Edge.Probe(ctx); err != nil {
 		return err

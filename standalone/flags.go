@@ -29,7 +29,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 		switch {
 		case shared(f.Name):
 		case f.Name == "redis":
-			fs.Var(f.Value, f.Name, f.Usage+";\nnone: an embedded store, which keeps nothing after exit")
+			fs.Var(f.Value, f.Name, f.Usage+";\nif unset, an embedded store that keeps nothing after exit")
 		case historyFlag(f.Name, face) != f.Name:
 			fs.Var(f.Value, historyFlag(f.Name, face), "history service: "+f.Usage)
 		default:

@@ -83,7 +83,7 @@ func (m *moderator) serve(w http.ResponseWriter, r *http.Request, stop <-chan st
 	}
 }
 
-// tellings waits until the hook was told of n packets.
+// tellings waits until the hook got n packets.
 func (m *moderator) tellings(t *testing.T, n int) []hookPacket {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {

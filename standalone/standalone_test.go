@@ -118,8 +118,8 @@ func TestPublishedMessageIsInTheHistoryUntilItIsRecalled(t *testing.T) {
 func TestBannerSaysWhereItListensAndThatNothingIsKept(t *testing.T) {
 	s := start(t)
 	for _, want := range []string{
-		"http://" + s.http + " ", s.grpc, "KEEPS NOTHING AFTER EXIT",
-		"curl -X POST -d '" + data + "' http://" + s.http + "/room/9527/",
+		"http://" + s.http + " ", s.grpc, "IS LOST AT EXIT",
+		"curl -d '" + data + "' http://" + s.http + "/room/9527/",
 		"ws://" + s.http + "/room/9527/",
 	} {
 		if !strings.Contains(s.banner.String(), want) {

@@ -17,11 +17,11 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 )
 
-// Domain is that of every ErrorInfo of ours: a status that has it was made by the
-// server, not by gRPC on the way.
+// Domain is the domain of every ErrorInfo of ours. A status that has it comes from the
+// server, not from gRPC on the way.
 const Domain = "gotapi"
 
-// RetryDelay is how long callers are asked to wait before they try again.
+// RetryDelay is the time after which callers should try again.
 const RetryDelay = time.Second
 
 // Error returns a status with a reason, and with details.

@@ -6,7 +6,7 @@ import (
 	"net/url"
 )
 
-// The paths of what operators ask.
+// The paths of the admin API.
 const (
 	pathStatus = "/__/status"
 	pathGroup  = "/__/group"
@@ -16,22 +16,22 @@ const (
 
 // Status describes the store and the services that use it.
 type Status struct {
-	// Store is zero if it cannot be reached.
+	// Store is zero if the store cannot be reached.
 	Store StoreStatus `json:"store"`
 	// Service is the history service that answered; zero if none did.
 	Service ServiceStatus `json:"service"`
-	// Services are the history services that the edge is connected to; none if it is in
-	// one process with a history service.
+	// Services are the history services that the edge is connected to. It is empty if the
+	// edge shares a process with its history service.
 	Services []ServiceProcess `json:"services"`
-	// Edges are those that are known to them.
+	// Edges are the edges that the history services know.
 	Edges []EdgeStatus `json:"edges"`
-	// Alarms say what is wrong with the store, the services and the edges.
+	// Alarms are the problems of the store, the services and the edges.
 	Alarms []Alarm `json:"alarms"`
 }
 
 // StoreStatus describes the store. In a Redis Cluster, numbers are sums over its masters.
 type StoreStatus struct {
-	// Kind is "redis", "valkey", or "embedded" for the one within a process.
+	// Kind is "redis", "valkey" or "embedded", which is within the server's process.
 	Kind    string `json:"kind"`
 	Version string `json:"version"`
 	// Mode is "single", "sentinel" or "cluster".
@@ -64,16 +64,16 @@ type ServiceProcess struct {
 	Host    string `json:"host"`
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
-	// Silent says that it does not answer.
+	// Silent reports whether it does not answer.
 	Silent bool `json:"silent"`
 	// Streams is how many edges it serves.
 	Streams int `json:"streams"`
 }
 
-// EdgeStatus is one edge, and what it has.
+// EdgeStatus describes one edge.
 type EdgeStatus struct {
 	ID string `json:"id"`
-	// Host is where it listens. It, Version and Commit are empty if nobody knows them.
+	// Host is where it listens. Host, Version and Commit are empty if unknown.
 	Host    string `json:"host"`
 	Version string `json:"version"`
 	Commit  string `json:"commit"`
@@ -81,22 +81,22 @@ type EdgeStatus struct {
 	Groups  int    `json:"groups"`
 }
 
-// Alarm is something that is wrong.
+// Alarm is a problem that an operator must solve.
 type Alarm struct {
-	// Name is that of an alert of docs/operations.md.
+	// Name is the name of an alert in docs/operations.md.
 	Name string `json:"name"`
-	// Text says in one line what is wrong, and what to do.
+	// Text is one line: what is wrong, and what to do.
 	Text string `json:"text"`
 }
 
-// GroupReport is what a group has and costs.
+// GroupReport describes a group and its size in the store.
 type GroupReport struct {
 	Group string `json:"group"`
-	// Members is their number on all edges.
+	// Members is the number of members on all edges.
 	Members int64 `json:"members"`
-	// Messages counts places in the history, recalled messages included.
+	// Messages counts the messages in the history, recalled ones included.
 	Messages int64 `json:"messages"`
-	// Bytes of the store's memory.
+	// Bytes is the group's memory in the store.
 	Bytes int64 `json:"bytes"`
 	// Seq is the number of the newest message.
 	Seq     uint64 `json:"seq"`
@@ -105,7 +105,7 @@ type GroupReport struct {
 	// seconds; 0: unknown.
 	OldestAt int64 `json:"oldestAt"`
 	NewestAt int64 `json:"newestAt"`
-	// ExpiresIn is when the history expires, in seconds from now; 0: never.
+	// ExpiresIn is the number of seconds until the history expires; 0: never.
 	ExpiresIn int64 `json:"expiresIn"`
 }
 
@@ -113,15 +113,15 @@ type GroupReport struct {
 type StoredGroup struct {
 	Name     string `json:"name"`
 	Messages int64  `json:"messages"`
-	// Bytes of the store's memory, estimated.
+	// Bytes is the group's estimated memory in the store.
 	Bytes int64 `json:"bytes"`
-	// Seq is the number of the newest message: two of them tell the rate. 0: the group's
+	// Seq is the number of the newest message; two readings give the rate. 0: the group's
 	// messages have no numbers yet.
 	Seq uint64 `json:"seq"`
 }
 
-// Status describes the store and the services. It needs the admin secret as token, as
-// the other methods of this file do.
+// Status describes the store and the services. Like Group, StoredGroups and Purge, it needs
+// the admin secret as token.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var a struct {
 		envelope
@@ -131,7 +131,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 	return a.Status, err
 }
 
-// Group describes one group, also one that has nothing.
+// Group describes one group. An unknown group is not an error; its report is empty.
 func (c *Client) Group(ctx context.Context, group string) (GroupReport, error) {
 	if err := checkGroup(group); err != nil {
 		return GroupReport{}, err
@@ -144,8 +144,8 @@ func (c *Client) Group(ctx context.Context, group string) (GroupReport, error) {
 	return a.GroupReport, err
 }
 
-// StoredGroups returns a part of the groups that have messages, and the page to go on
-// with, which is "" after the last. The first page is "".
+// StoredGroups returns one page of the groups that have messages, and the next page, which
+// is "" after the last one. The first page is "".
 func (c *Client) StoredGroups(ctx context.Context, page string) (groups []StoredGroup, next string, err error) {
 	var a struct {
 		envelope
@@ -156,8 +156,8 @@ func (c *Client) StoredGroups(ctx context.Context, page string) (groups []Stored
 	return a.Groups, a.Next, err
 }
 
-// Purge deletes all messages of a group, and returns how many places of the history that
-// were. If it has no answer in time, it may or may not have done so.
+// Purge deletes all messages of a group, and returns how many it deleted. If no answer comes
+// in time, the messages may or may not be deleted.
 func (c *Client) Purge(ctx context.Context, group string) (messages int64, err error) {
 	if err := checkGroup(group); err != nil {
 		return 0, err

@@ -22,18 +22,17 @@ import (
 // Options are the settings of a Client; the zero value is valid.
 type Options struct {
 	// Token is sent with every request as "Authorization: Bearer", unless it is empty.
-	// When it expires, members end for good: use TokenSource for tokens that do.
+	// When it expires, members fail for good. Use TokenSource for tokens that expire.
 	Token string
-	// TokenSource, if not nil, takes the place of Token.
+	// TokenSource, if not nil, replaces Token.
 	TokenSource TokenSource
-	// TLS configures https and wss; nil means the defaults of Go.
+	// TLS configures https and wss; nil means Go's defaults.
 	TLS *tls.Config
 	// RetryMin and RetryMax bound the delay before a retry; 0.1 s and 10 s if zero.
 	RetryMin, RetryMax time.Duration
-	// MaxSilence is how long a member waits for anything from the server before it takes the
-	// connection for dead and connects again; 15 s if zero. After two thirds of
-	// it the member sends a ping, which a live server answers. A single
-	// packet must arrive within it.
+	// MaxSilence is how long a member waits for data from the server before it reconnects;
+	// 15 s if zero. After two thirds of it the member sends a ping, which a live server
+	// answers. Each packet must arrive completely within MaxSilence.
 	MaxSilence time.Duration
 }
 
@@ -45,8 +44,8 @@ const (
 	defaultMaxSilence = 15 * time.Second
 )
 
-// Client is a client of one server, or of a load balancer in front of several. Close
-// its members; the client itself needs no closing.
+// Client is a client of one server, or of a load balancer in front of several. Close its
+// members when you are done with them. Closing the client itself is optional.
 type Client struct {
 	base url.URL // scheme http or https; its path, if any, does not end in a slash
 	// A server has been found at the path of base.
@@ -58,10 +57,10 @@ type Client struct {
 	silence time.Duration
 }
 
-// New returns a client of the server at rawURL, such as "http://127.0.0.1:4998",
-// "wss://chat.example.com", or "https://example.com/chat" for one that a proxy has put
-// under a path. The schemes http and ws mean the same, and so do https and wss. New sends
-// nothing.
+// New returns a client of the server at rawURL, such as "http://127.0.0.1:4998" or
+// "wss://chat.example.com". If a proxy serves it under a path, include that path, as in
+// "https://example.com/chat". The schemes http and ws are equivalent, and so are https and
+// wss. New does not connect.
 func New(rawURL string, o Options) (*Client, error) {
 	base, err := parseBase(rawURL)
 	if err != nil {
@@ -87,24 +86,24 @@ func New(rawURL string, o Options) (*Client, error) {
 	}, nil
 }
 
-// Close closes idle HTTP connections. The client can still be used.
+// Close closes idle HTTP connections. The client remains usable.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 func parseBase(rawURL string) (url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return url.URL{}, errors.New("gotapi: the server's URL cannot be read") // the cause would repeat it, password and all
+		return url.URL{}, errors.New("gotapi: the server's URL is malformed") // the cause would repeat it, password and all
 	}
 	scheme, ok := map[string]string{"http": "http", "ws": "http", "https": "https", "wss": "https"}[u.Scheme]
 	switch {
 	case !ok:
-		return url.URL{}, fmt.Errorf("gotapi: scheme %q of the server's URL is not http, https, ws or wss", u.Scheme)
+		return url.URL{}, fmt.Errorf("gotapi: scheme %q of the server's URL is not one of http, https, ws, wss", u.Scheme)
 	case u.Host == "":
-		return url.URL{}, errors.New("gotapi: the server's URL names no host")
+		return url.URL{}, errors.New("gotapi: the server's URL has no host")
 	case u.RawQuery != "", u.Fragment != "":
-		return url.URL{}, errors.New("gotapi: the server's URL is scheme://host:port, and a path if a proxy has put the server under one")
+		return url.URL{}, errors.New("gotapi: the server's URL must be scheme://host:port, or end in the path that a proxy serves it under")
 	case u.User != nil:
-		return url.URL{}, errors.New("gotapi: the server's URL holds a password; use Options.Token")
+		return url.URL{}, errors.New("gotapi: the server's URL must not hold a user or password; use Options.Token")
 	}
 	return url.URL{Scheme: scheme, Host: u.Host, Path: strings.TrimRight(u.Path, "/")}, nil
 }
@@ -118,9 +117,9 @@ func (c *Client) target(path string, query url.Values) *url.URL {
 	return &u
 }
 
-// locate makes sure that a server is at the path of the URL, if it has one. A server at
-// the root would take that for the beginning of each group's name, and everything would
-// seem to succeed.
+// locate checks that a server is at the path of the URL, if it has one. A server at the
+// root would treat the path as part of each group's name, and requests would succeed in the
+// wrong groups.
 func (c *Client) locate(ctx context.Context) error {
 	if c.base.Path == "" || c.located.Load() {
 		return nil
@@ -133,7 +132,7 @@ func (c *Client) locate(ctx context.Context) error {
 	case code == 0 || passes(code):
 		return err
 	default:
-		return &Error{Code: http.StatusNotFound, Msg: fmt.Sprintf("no gotapi-ws server is at the path %s of the URL, which must not name a group", c.base.Path)}
+		return &Error{Code: http.StatusNotFound, Msg: fmt.Sprintf("no gotapi-ws server at the URL's path %s, which must not be a group", c.base.Path)}
 	}
 }
 
@@ -145,7 +144,7 @@ func bearer(token string) http.Header {
 	return h
 }
 
-// checkGroup refuses what the server would.
+// checkGroup refuses a group that the server would refuse.
 func checkGroup(name string) error {
 	if _, err := group.Parse(name); err != nil {
 		return &Error{Code: http.StatusBadRequest, Msg: fmt.Sprintf("group %q: %v", name, err)}

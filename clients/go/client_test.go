@@ -19,11 +19,11 @@ func TestServerURLs(t *testing.T) {
 		"http://127.0.0.1:4998":      "",
 		"wss://chat.example.com/":    "",
 		"https://example.com/chat":   "",
-		"http://example.com/?after":  "gotapi: the server's URL is scheme://host:port, and a path if a proxy has put the server under one",
-		"127.0.0.1:4998":             "gotapi: the server's URL cannot be read",
-		"ftp://example.com":          `gotapi: scheme "ftp" of the server's URL is not http, https, ws or wss`,
-		"http://":                    "gotapi: the server's URL names no host",
-		"http://user:pw@example.com": "gotapi: the server's URL holds a password; use Options.Token",
+		"http://example.com/?after":  "gotapi: the server's URL must be scheme://host:port, or end in the path that a proxy serves it under",
+		"127.0.0.1:4998":             "gotapi: the server's URL is malformed",
+		"ftp://example.com":          `gotapi: scheme "ftp" of the server's URL is not one of http, https, ws, wss`,
+		"http://":                    "gotapi: the server's URL has no host",
+		"http://user:pw@example.com": "gotapi: the server's URL must not hold a user or password; use Options.Token",
 	} {
 		_, err := gotapi.New(url, gotapi.Options{})
 		if got := errorText(err); got != want {

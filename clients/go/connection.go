@@ -16,7 +16,7 @@ import (
 
 const (
 	writeTimeout = 10 * time.Second
-	// Larger than any packet that a server can be told to let pass.
+	// Larger than the highest -max-message-bytes of a server.
 	maxMessage = 4 << 20
 )
 
@@ -52,7 +52,7 @@ func (m *Member) connection(ctx context.Context, number int, tell tell) error {
 	return err
 }
 
-// bye tells the server that we leave, and ends the connection.
+// bye sends a close frame and closes the connection.
 func bye(conn *websocket.Conn) {
 	_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
 	_ = conn.Close()
@@ -95,8 +95,8 @@ func (m *Member) dialWith(ctx context.Context, token string, resuming bool) (*we
 	return conn, nil
 }
 
-// handshake opens a WebSocket. The dialer alone would wait for the server's answer
-// until its time is up, although ctx has ended: the connection is closed under it.
+// handshake opens a WebSocket. When ctx ends it closes the connection, because the dialer
+// alone would wait for the server's answer until its timeout.
 func (c *Client) handshake(ctx context.Context, url, token string) (*websocket.Conn, *http.Response, error) {
 	dialer, unwatch := c.dialer, func() bool { return false }
 	dialer.NetDialContext = func(dialing context.Context, network, addr string) (net.Conn, error) {
@@ -110,7 +110,7 @@ func (c *Client) handshake(ctx context.Context, url, token string) (*websocket.C
 	return dialer.DialContext(ctx, url, bearer(token))
 }
 
-// write sends what waits in the outbox until ctx ends or the connection fails.
+// write sends the packets of the outbox until ctx ends or the connection fails.
 func (m *Member) write(ctx context.Context, conn *websocket.Conn, number int) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()

@@ -1,6 +1,6 @@
-// Package gotapi is the Go client of gotapi-ws over HTTP and WebSocket: it publishes,
-// reads histories, recalls messages, and joins groups. Package gotapirpc does the
-// same over gRPC, for services that reach the history service itself.
+// Package gotapi is the Go client of gotapi-ws over HTTP and WebSocket. It publishes,
+// reads histories, recalls messages, and joins groups. Package gotapirpc does the same
+// over gRPC, for services that can reach the history service.
 //
 // A group is a path such as "/room/9527/". A packet is what members publish; a data
 // packet, {"type":2,"uuid":U,"body":{...}}, is stored before it is acked.

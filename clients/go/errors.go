@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// ErrClosed is the error of a closed member.
+// ErrClosed is returned by the methods of a closed member.
 var ErrClosed = errors.New("gotapi: the member is closed")
 
-// Error is a refusal (docs/protocol.md, sections 2.2 and 6).
+// Error is a refusal by the server (docs/protocol.md, sections 2.2 and 6).
 type Error struct {
 	// Code is an HTTP status: 400 bad input, 401 and 403 not allowed, 404 not found,
 	// 413 too large, 429 too many, 503 certainly not done, 504 outcome unknown.
 	Code int
-	// Msg is the text of the server.
+	// Msg is the server's text.
 	Msg string
 	// RetryAfter is how long the server asks to wait; 0 if it does not say.
 	RetryAfter time.Duration
-	// Foreign reports whether the answer came from another program, such as a proxy, since
-	// it is not one of a gotapi-ws server. Then the code says nothing about the request.
+	// Foreign reports whether another program sent the answer, such as a proxy. Then Code
+	// does not tell what became of the request.
 	Foreign bool
 }
 
 func (e *Error) Error() string {
 	if e.Foreign {
-		return fmt.Sprintf("not an answer of a gotapi-ws server: %s (status %d)", e.Msg, e.Code)
+		return fmt.Sprintf("not an answer from a gotapi-ws server: %s (status %d)", e.Msg, e.Code)
 	}
 	return fmt.Sprintf("%s (code %d)", e.Msg, e.Code)
 }
@@ -39,8 +39,7 @@ func CodeOf(err error) int {
 	return 0
 }
 
-// passes reports whether a code tells of trouble that passes: the server's own, or of the
-// moment.
+// passes reports whether a code means a temporary failure.
 func passes(code int) bool {
 	switch code {
 	case http.StatusRequestTimeout, http.StatusMisdirectedRequest, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -56,7 +55,7 @@ func retryable(err error) bool {
 	return code == 0 || passes(code)
 }
 
-// putOff reports whether there was an answer, and another one may follow.
+// putOff reports whether err is an answer that a retry may change.
 func putOff(err error) bool {
 	_, answered := errors.AsType[*Error](err)
 	return answered && retryable(err)

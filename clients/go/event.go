@@ -14,13 +14,13 @@ const (
 	// Receipt: a member has received the message UUID (commands 3 and 4).
 	Receipt
 	// Gap: messages were lost, trimmed or expired before they could be delivered. Err
-	// says why. The retained history may follow, including messages that were
-	// delivered before. A gotapirpc.Watch that is read too slowly is told so of
-	// packets that are not stored, too; they are in no history.
+	// holds the reason. The retained history may follow, including messages that were
+	// delivered before. If a gotapirpc.Watch is read too slowly, a Gap also reports
+	// dropped packets that are not stored; no history has them.
 	Gap
 	// Connected: packets published from now on are delivered.
 	Connected
-	// Disconnected: Err says why. The member reconnects.
+	// Disconnected: the connection ended, for the reason in Err. The member reconnects.
 	Disconnected
 )
 

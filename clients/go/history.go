@@ -24,8 +24,8 @@ type PageRequest struct {
 	Position int
 	// Size is 1 to 10000; if it is zero, the server chooses (1000).
 	Size int
-	// Before, if not empty, is the uuid of a message, and takes the place of
-	// Position: the page begins with the message that came before it.
+	// Before, if not empty, replaces Position: the page begins with the message before
+	// the one with this uuid.
 	Before string
 }
 
@@ -38,7 +38,7 @@ type Page struct {
 	Next *int
 }
 
-// History returns a page of a group's history, an empty one for an unknown group.
+// History returns a page of a group's history. The page of an unknown group is empty.
 func (c *Client) History(ctx context.Context, group string, r PageRequest) (Page, error) {
 	q := url.Values{"groupName": {group}}
 	if r.Size != 0 {
@@ -58,21 +58,21 @@ func (c *Client) History(ctx context.Context, group string, r PageRequest) (Page
 	return Page{Packets: page.Data, Next: page.Next}, err
 }
 
-// Recall takes a message back: its text is erased from the history, and all
-// members are told. Recalling it again is harmless; an unknown one is code 404.
+// Recall erases a message's text from the history and notifies all members. Recalling a
+// message again is harmless. An unknown message gives code 404.
 func (c *Client) Recall(ctx context.Context, group, uuid string) error {
 	return c.post(ctx, group, pathCancel, url.Values{"groupName": {group}, "uuid": {uuid}}, &envelope{})
 }
 
-// SetTTL makes a group's history expire that long (whole seconds, at least one) after its last
-// message. It needs the admin secret as token.
+// SetTTL sets how long a group's history outlives its last message: whole seconds, at least
+// one. It needs the admin secret as token.
 func (c *Client) SetTTL(ctx context.Context, group string, ttl time.Duration) error {
 	seconds := strconv.FormatInt(int64(ttl/time.Second), 10)
 	return c.post(ctx, group, pathTTL, url.Values{"groupName": {group}, "ttl": {seconds}}, &envelope{})
 }
 
-// post sends a form to one of the server's own paths. It asks again when the answer
-// tells of trouble that passes; a broken connection is the caller's to judge.
+// post sends a form to one of the server's own paths. It retries temporary failures that
+// the server reports, and leaves broken connections to the caller.
 func (c *Client) post(ctx context.Context, group, path string, form url.Values, a answer) error {
 	if err := checkGroup(group); err != nil {
 		return err
@@ -85,7 +85,7 @@ func (c *Client) post(ctx context.Context, group, path string, form url.Values, 
 // GroupInfo is a group that has members now.
 type GroupInfo struct {
 	Name string `json:"name"`
-	// Members is their number on all edges.
+	// Members is the number of members on all edges.
 	Members int `json:"members"`
 }
 

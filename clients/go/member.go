@@ -14,26 +14,26 @@ import (
 
 // Bounds of a member.
 const (
-	// Events that wait for Next. When there are more, the member stops reading; the
-	// server disconnects a member that does so for long, and it resumes.
+	// Events that wait for Next. When there are more, the member stops reading. If that
+	// lasts, the server disconnects the member, which then resumes.
 	queuedEvents = 256
-	// Calls of Publish under way; more wait.
+	// Concurrent calls of Publish; further ones wait.
 	maxInFlight = 1024
-	// A connection that lasted so long was a good one: the next failure is the first.
+	// After a connection that lasted this long, the backoff starts again.
 	stable = 10 * time.Second
 )
 
 // JoinOptions are the settings of a Member; the zero value is valid.
 type JoinOptions struct {
 	// After is the uuid of the message to resume after. If it is empty, the member
-	// receives what is published from now on.
+	// receives only messages published from now on.
 	After string
-	// PublishOnly: the caller does not call Next, and there are no events.
+	// PublishOnly makes a member that only publishes: it has no events, so do not call Next.
 	PublishOnly bool
 }
 
-// Member is a member of one group: it receives what others publish, and can publish
-// itself. It reconnects by itself; see the package comment.
+// Member is a member of one group: it receives the packets of others, and can publish. It
+// reconnects by itself; see the package comment.
 type Member struct {
 	client  *Client
 	group   string
@@ -45,8 +45,8 @@ type Member struct {
 	cursor   cursor
 }
 
-// Join returns a member of a group. It does not wait for the connection: an event of
-// kind Connected follows. Close the member when it is no longer needed.
+// Join returns a member of a group. It does not wait for the connection; an event of kind
+// Connected follows. The caller must close the member.
 func (c *Client) Join(group string, o JoinOptions) (*Member, error) {
 	if err := checkGroup(group); err != nil {
 		return nil, err
@@ -61,29 +61,29 @@ func (c *Client) Join(group string, o JoinOptions) (*Member, error) {
 	return m, nil
 }
 
-// Close disconnects the member and waits for that. Publishes under way have an
-// unknown outcome.
+// Close disconnects the member and waits until its goroutines have ended. The outcome of
+// unfinished publishes is unknown.
 func (m *Member) Close() { m.feed.Close() }
 
-// Next waits for the next event. Its error is that of ctx, ErrClosed, or an *Error: the
-// server itself refuses the member, with a code that no retry would change (400, 401,
-// 403, 404).
+// Next waits for the next event. It returns the error of ctx, ErrClosed, or an *Error if
+// the server refuses the member with a code that no retry would change (400, 401, 403,
+// 404).
 func (m *Member) Next(ctx context.Context) (Event, error) { return m.feed.Next(ctx) }
 
-// Publish sends a packet to the other members. With a data packet, which must have a
-// uuid, it waits until the server has stored or refused it; anything else
-// has no answer, and Publish waits until it is written to a connection.
+// Publish sends a packet to the other members. A data packet must have a uuid; Publish
+// waits until the server has stored or refused it. Other packets get no answer, and Publish
+// waits only until it has written them to a connection.
 func (m *Member) Publish(ctx context.Context, data []byte) (Published, error) {
 	p := packet.Classify(data)
 	switch p.Kind {
 	case packet.Data:
 		if p.UUID == "" {
-			return Published{}, &Error{Code: http.StatusBadRequest, Msg: "a data packet needs a uuid here"}
+			return Published{}, &Error{Code: http.StatusBadRequest, Msg: "a member's data packet needs a uuid"}
 		}
 	case packet.Low, packet.Receipt:
 		p.UUID = "" // a receipt's is that of another message
 	default:
-		return Published{}, &Error{Code: http.StatusBadRequest, Msg: "the server would not take this packet"}
+		return Published{}, &Error{Code: http.StatusBadRequest, Msg: "the server would not accept this packet"}
 	}
 	if err := m.send(ctx, &outgoing{uuid: p.UUID, data: data, binary: !isText(data), done: make(chan error, 1)}); err != nil {
 		return Published{}, err
@@ -109,7 +109,7 @@ func (m *Member) send(ctx context.Context, o *outgoing) error {
 		return m.feed.Err()
 	case <-ctx.Done():
 		m.outbox.drop(o)
-		return fmt.Errorf("gotapi: not answered, outcome unknown: %w", ctx.Err())
+		return fmt.Errorf("gotapi: no answer, outcome unknown: %w", ctx.Err())
 	}
 }
 
@@ -141,7 +141,7 @@ func (m *Member) run(ctx context.Context, tell tell) error {
 	}
 }
 
-// tell hands an event to Next.
+// tell passes an event to Next.
 type tell func(ctx context.Context, e Event) error
 
 func (m *Member) teller(put feed.Put[Event]) tell {
@@ -154,9 +154,9 @@ func (m *Member) teller(put feed.Put[Event]) tell {
 	}
 }
 
-// findBeginning finds the place before the first message, so that a connection that
-// ends before one has come can be resumed, too. Who may not read the history, or cannot
-// now, begins without; then a Gap tells of a resume that may have missed something.
+// findBeginning finds the position before the first message, so that the member can resume
+// even if a connection ends before a message comes. If the member cannot read the history,
+// it begins without a position, and a Gap reports that a resume may have missed messages.
 func (m *Member) findBeginning(ctx context.Context) error {
 	if m.cursor.isSet() || m.options.PublishOnly {
 		return nil
@@ -177,5 +177,5 @@ func (m *Member) findBeginning(ctx context.Context) error {
 	return nil
 }
 
-// errNoPosition is why a resume may have missed something.
-var errNoPosition = errors.New("the connection ended before there was a message to resume from")
+// errNoPosition is the reason of a Gap after a resume without a position.
+var errNoPosition = errors.New("the connection ended before a message came to resume after")

@@ -17,8 +17,8 @@ type outgoing struct {
 	// What follows is guarded by the outbox.
 	sentOn   int       // number of the connection that has it; 0: none
 	onceOn   int       // the only connection that had it, once; or manyTimes
-	refusals int       // refused for a while, so many times in a row
-	notUntil time.Time // then again
+	refusals int       // temporary refusals in a row
+	notUntil time.Time // earliest time to send it again
 }
 
 // outbox holds what the server has not answered, in the order of Publish. Its
@@ -56,8 +56,8 @@ func (b *outbox) drop(o *outgoing) {
 	b.waiting = slices.DeleteFunc(b.waiting, func(w *outgoing) bool { return w == o })
 }
 
-// next takes the first packet that this connection has to send, or says how
-// long until there is one; 0: until poked.
+// next takes the first packet that this connection has to send, or returns how long to
+// wait for one; 0: until poked.
 func (b *outbox) next(connection int, now time.Time) (o *outgoing, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -91,9 +91,9 @@ func (b *outbox) sending(o *outgoing, connection int) {
 	b.largest = max(b.largest, len(o.data))
 }
 
-// tooLarge is for a connection that the server closed because of a packet's size. It
-// does not say which one it was, but the largest one is too large in any case: sent
-// again, it would end every connection.
+// tooLarge handles a connection that the server closed because of a packet's size. The
+// server does not tell which packet it was, but the largest one is certainly too large.
+// Sent again, it would end every connection.
 func (b *outbox) tooLarge(connection int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -125,8 +125,8 @@ func (b *outbox) settle(uuid string, outcome error) (sentOn int) {
 	return o.onceOn
 }
 
-// putOff sends a packet again after a time that delay tells from the number of
-// refusals in a row.
+// putOff sends a packet again later; delay computes when from the number of refusals in a
+// row.
 func (b *outbox) putOff(uuid string, delay func(refusals int) time.Duration, now time.Time) {
 	b.mu.Lock()
 	if i := b.find(uuid); i >= 0 {
@@ -138,7 +138,7 @@ func (b *outbox) putOff(uuid string, delay func(refusals int) time.Duration, now
 	b.poke()
 }
 
-// written is for a packet that the server will not answer: it has left.
+// written completes a packet that the server will not answer.
 func (b *outbox) written(o *outgoing) {
 	if o.uuid == "" {
 		b.drop(o)

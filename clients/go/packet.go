@@ -29,29 +29,29 @@ type dataPacket struct {
 	Body any    `json:"body"`
 }
 
-// DataPacket returns a data packet. uuid is from NewUUID or one of your own, 1 to 128 bytes
-// of printable text; body becomes a JSON object, of which the member "data" is the
-// message by custom. Text that is not valid UTF-8 is refused.
+// DataPacket returns a data packet. The uuid is one of NewUUID or any printable text of 1 to
+// 128 bytes. The body must encode as a JSON object; by convention its member "data" is the
+// message. DataPacket refuses text that is not valid UTF-8.
 func DataPacket(uuid string, body any) ([]byte, error) {
 	text, err := json.Marshal(dataPacket{Type: 2, UUID: uuid, Body: body})
 	if err != nil {
 		return nil, fmt.Errorf("gotapi: body: %w", err)
 	}
 	replaced := replacesText(text)
-	if raw, ok := body.(json.RawMessage); ok { // what it escapes is its own affair
+	if raw, ok := body.(json.RawMessage); ok { // the caller may escape as it likes
 		replaced = !utf8.Valid(raw) || !utf8.ValidString(uuid)
 	}
 	if replaced {
 		return nil, errNotUTF8
 	}
 	if p := packet.Classify(text); p.Kind != packet.Data || p.UUID == "" {
-		return nil, &Error{Code: http.StatusBadRequest, Msg: "a data packet has a uuid of 1 to 128 printable bytes, and an object as body"}
+		return nil, &Error{Code: http.StatusBadRequest, Msg: "a data packet needs a uuid of 1 to 128 printable bytes, and an object as body"}
 	}
 	return text, nil
 }
 
-// TextPacket returns a data packet with a new uuid and the body {"data":text}. Text that
-// is not valid UTF-8 is refused.
+// TextPacket returns a data packet with a new uuid and the body {"data":text}. It refuses
+// text that is not valid UTF-8.
 func TextPacket(text string) (data []byte, uuid string, err error) {
 	uuid = NewUUID()
 	data, err = DataPacket(uuid, struct {
@@ -62,8 +62,8 @@ func TextPacket(text string) (data []byte, uuid string, err error) {
 
 var errNotUTF8 = &Error{Code: http.StatusBadRequest, Msg: "the packet's text is not valid UTF-8"}
 
-// replacesText reports whether encoding/json has replaced invalid UTF-8 in a text that it
-// wrote: it escapes a replacement, and writes a U+FFFD of the input as it is.
+// replacesText reports whether encoding/json has replaced invalid UTF-8 in its output. It
+// escapes such a replacement, but copies a U+FFFD of the input.
 func replacesText(text []byte) bool {
 	for i := 0; i < len(text); i++ {
 		if text[i] != '\\' {
@@ -90,7 +90,7 @@ func refusalOf(body json.RawMessage) *Error {
 		}
 	}
 	if json.Unmarshal(body, &said) != nil || said.Data.Code == 0 {
-		return &Error{Code: http.StatusInternalServerError, Msg: "a refusal that cannot be read"}
+		return &Error{Code: http.StatusInternalServerError, Msg: "malformed refusal"}
 	}
 	return &Error{Code: said.Data.Code, Msg: said.Data.Msg, RetryAfter: time.Duration(min(max(said.Data.RetryAfter, 0), maxRetryAfter) * float64(time.Millisecond))}
 }
@@ -103,8 +103,8 @@ type received struct {
 	body    json.RawMessage // of the server's own
 }
 
-// parse reads a packet of the server. Only the server sends the commands 1, 2, 5, 6
-// and 7: it does not relay packets that could be read as one of them.
+// parse reads a packet of the server. The commands 1, 2, 5, 6 and 7 come only from the
+// server itself: it does not relay packets that look like them.
 func parse(data []byte) received {
 	p := packet.Classify(data)
 	r := received{kind: p.Kind, uuid: p.UUID}

@@ -12,14 +12,14 @@ type HistoryReader interface {
 	History(ctx context.Context, group string, r PageRequest) (Page, error)
 }
 
-// Pages returns the pages of a group's history, the first as r asks for it and the others
-// with older messages. It goes on by uuid, so that packets which are published meanwhile
-// move nothing: no message comes twice, none is left out. Only after a page without any
-// uuid does it go on by position. The pages end after an error; code 404 means that
-// the history was trimmed or has expired meanwhile.
+// Pages returns the pages of a group's history: first the page that r selects, then pages
+// of older messages. It continues by uuid, so that messages published meanwhile cause no
+// duplicates or omissions. After a page without any uuid it continues by position. The
+// pages end after an error. Code 404 means that the history was trimmed or expired
+// meanwhile.
 //
-// If another program wrote a list in which a uuid stands twice, a page that ends between
-// the two is followed by what is older than both.
+// If another program wrote the same uuid twice and a page ends between the two, the next
+// page begins before both.
 func Pages(ctx context.Context, from HistoryReader, group string, r PageRequest) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
 		c := pageCursor{request: r, used: map[string]bool{}}
@@ -39,13 +39,12 @@ func Pages(ctx context.Context, from HistoryReader, group string, r PageRequest)
 	}
 }
 
-// pageCursor is the place in a history that has been read up to.
+// pageCursor is the position in a history up to which Pages has read.
 type pageCursor struct {
 	request PageRequest
-	// How many messages, of those that follow request.Before, have been shown: they have no
-	// uuid.
+	// How many messages after request.Before, which have no uuid, were returned.
 	shown int
-	// The uuids that were gone on from. In a list of other programs one may stand twice.
+	// The uuids that pages continued from. Lists of other programs may have one twice.
 	used map[string]bool
 }
 

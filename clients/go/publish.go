@@ -11,16 +11,16 @@ import (
 type Published struct {
 	// Stored reports whether the packet is in the history: a data packet.
 	Stored bool
-	// UUID is that of a data packet.
+	// UUID is the uuid of a data packet.
 	UUID string
-	// Duplicate reports whether a message with this uuid was stored before. It is
-	// always false on a WebSocket, where the server does not say.
+	// Duplicate reports whether a message with this uuid was stored before. It is always
+	// false on a WebSocket, whose acks do not report it.
 	Duplicate bool
 }
 
-// Publish posts one packet to all members of a group. It posts a data packet with a
-// uuid again until the server has stored or refused it, or ctx ends, and any other
-// packet only if it was certainly not published.
+// Publish posts one packet to all members of a group. It retries a data packet with a uuid
+// until the server has stored or refused it, or ctx ends. It retries any other packet only
+// if that was certainly not published.
 func (c *Client) Publish(ctx context.Context, group string, data []byte) (Published, error) {
 	if err := checkGroup(group); err != nil {
 		return Published{}, err

@@ -21,7 +21,7 @@ type reader struct {
 	expectAll bool
 }
 
-// read takes what the server sends until the connection ends, or is silent for too long.
+// read receives from the server until the connection ends or is silent for too long.
 func (r *reader) read(ctx context.Context, conn *websocket.Conn) error {
 	conn.SetReadLimit(maxMessage)
 	silence := r.member.client.silence
@@ -43,7 +43,7 @@ func (r *reader) read(ctx context.Context, conn *websocket.Conn) error {
 		return err
 	})
 	for {
-		alive() // a caller of Next that takes its time is not the server's silence
+		alive() // a slow caller of Next does not count as silence of the server
 		kind, data, err := conn.ReadMessage()
 		if err != nil {
 			if websocket.IsCloseError(err, websocket.CloseMessageTooBig) {

@@ -15,8 +15,8 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/backoff"
 )
 
-// maxAnswer bounds what is read of an answer. A page of the history has 8 MiB
-// of texts, and escaping them makes six bytes of one at most.
+// maxAnswer bounds the size of an answer. A page of the history has up to 8 MiB of texts,
+// and escaping makes at most six bytes of each byte.
 const maxAnswer = 64 << 20
 
 // request is one exchange with the server.
@@ -28,7 +28,7 @@ type request struct {
 	accept       string
 }
 
-// answer is what the server says to a request.
+// answer is the server's answer to a request.
 type answer interface{ code() int }
 
 // envelope is the part of every answer that shows whose it is: its code is the status.
@@ -63,7 +63,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, a answer
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return fmt.Errorf("read the answer: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return refusal(resp, body)
@@ -83,7 +83,7 @@ func (c *Client) retry(ctx context.Context, r request, a answer, canRetry func(e
 			return err
 		}
 		if backoff.Sleep(ctx, c.delay(failures, err)) != nil {
-			return err // it says more than that the time is over
+			return err // more informative than the error of ctx
 		}
 	}
 }
@@ -101,7 +101,7 @@ func refusal(resp *http.Response, body []byte) error {
 	return e
 }
 
-// foreign makes an error of an answer that a gotapi-ws server would not give.
+// foreign makes an error of an answer that did not come from a gotapi-ws server.
 func foreign(resp *http.Response) *Error {
 	e := &Error{Code: resp.StatusCode, Msg: strings.ToLower(http.StatusText(resp.StatusCode)), Foreign: true}
 	if seconds, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && seconds > 0 {
@@ -110,8 +110,8 @@ func foreign(resp *http.Response) *Error {
 	return e
 }
 
-// withoutURL takes off what net/http puts before the cause: the method and the URL, which
-// the caller knows.
+// withoutURL removes the method and the URL, which net/http puts before the cause and the
+// caller knows.
 func withoutURL(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err

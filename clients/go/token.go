@@ -2,14 +2,14 @@ package gotapi
 
 import "github.com/gotapi/gotapi-ws/clients/go/internal/token"
 
-// TokenSource returns a token and must return when ctx ends. A client calls it before
-// its first request, and when the server stops accepting the token; it keeps the token
-// in between, and makes one call at a time.
+// TokenSource returns a token. It must return when ctx ends. A client calls it before its
+// first request, and again when the server stops accepting the token. It makes one call at
+// a time.
 //
-// A request whose token is refused is sent once more with a new one. A member whose
-// token expires connects again with a new one, and resumes. An error of the source counts
-// as trouble on the way: members try again until they are closed, unless the error
-// is an *Error with a code such as 401 that ends them for good.
+// If the server refuses a token, the client repeats the request once with a new one. If a
+// member's token expires, the member reconnects with a new one and resumes. Members treat
+// an error of the source like a network failure and retry until they are closed. An *Error
+// with a code such as 401 makes them fail for good.
 type TokenSource = token.Source
 
 // TokenReason is why a client calls its TokenSource.

@@ -27,7 +27,7 @@ func check(parts []part) error {
 		if !acceptable(p) {
 			licence := p.licence
 			if licence == "" {
-				licence = "no licence that is known"
+				licence = "unknown licence"
 			}
 			all = append(all, fmt.Errorf("%s: %s", p.purl, licence))
 		}

@@ -18,9 +18,9 @@ import (
 )
 
 func main() {
-	out := flag.String("out", "", "`path` of the document; none: only check")
+	out := flag.String("out", "", "`path` of the document to write; if unset, only check licences")
 	version := flag.String("version", "devel", "version of the product")
-	npm := flag.String("npm", "", "package-lock.json files, with commas between them")
+	npm := flag.String("npm", "", "comma-separated package-lock.json files")
 	flag.Parse()
 	if err := run(*out, *version, split(*npm), flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "sbom:", err)
@@ -37,7 +37,7 @@ func split(list string) []string {
 
 func run(out, version string, locks, programs []string) error {
 	if len(programs)+len(locks) == 0 {
-		return errors.New("no program and no package-lock.json is named")
+		return errors.New("name at least one program or package-lock.json")
 	}
 	cache, err := moduleCache()
 	if err != nil {

@@ -40,7 +40,7 @@ func packagesOf(lock string) ([]part, error) {
 		})
 	}
 	if len(parts) == 0 {
-		return nil, fmt.Errorf("%s names no packages", lock)
+		return nil, fmt.Errorf("%s lists no packages", lock)
 	}
 	return parts, nil
 }

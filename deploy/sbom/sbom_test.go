@@ -34,7 +34,7 @@ func TestLicencesThatMayBeUsed(t *testing.T) {
 		}
 	}
 	err := check([]part{{purl: "pkg:npm/good@1", licence: "MIT"}, {purl: "pkg:npm/bad@1", licence: "GPL-3.0-only"}, {purl: "pkg:npm/none@1"}})
-	if want := "pkg:npm/bad@1: GPL-3.0-only\npkg:npm/none@1: no licence that is known"; err == nil || err.Error() != want {
+	if want := "pkg:npm/bad@1: GPL-3.0-only\npkg:npm/none@1: unknown licence"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }

@@ -34,13 +34,13 @@ import (
 const clusterShare = 70
 
 func main() {
-	store := flag.String("store", "", "`cluster`, single or sentinel; none: cluster, then single")
-	length := flag.Duration("for", 2*time.Minute, "how long faults are injected")
-	seed := flag.Uint64("seed", uint64(time.Now().Unix()), "`number` that decides the schedule of faults")
+	store := flag.String("store", "", "`cluster`, single or sentinel; if unset, cluster and then single")
+	length := flag.Duration("for", 2*time.Minute, "how long to inject faults")
+	seed := flag.Uint64("seed", uint64(time.Now().Unix()), "seed `number` of the schedule of faults")
 	faults := flag.String("faults", ".", "inject the faults whose name matches this `expression`")
 	dump := flag.String("dump", "", "`folder` for the recordings and logs of a run that failed")
 	redisArgs := flag.String("redis", "", "more `settings` of the Redis servers, such as \"--min-replicas-to-write 1\"")
-	rooms := flag.Int("rooms", 16, "groups that are talked in")
+	rooms := flag.Int("rooms", 16, "number of groups")
 	var acks acks
 	flag.TextVar(&acks.replicas, "ack-replicas", replicas(0),
 		"run the history services with -ack-replicas `N`, or all: with those that a master has (Cluster 1, sentinel 2) no acked message may be lost,\nwhatever dies; with fewer, what is lost must be reported")
@@ -51,7 +51,7 @@ func main() {
 	flag.Parse()
 	only, err := regexp.Compile(*faults)
 	if err == nil && !slices.Contains([]string{"", cluster, single, sentinel}, *store) {
-		err = fmt.Errorf("-store: no store %q", *store)
+		err = fmt.Errorf("-store: unknown store %q", *store)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)

@@ -80,7 +80,7 @@ func startServers(ctx context.Context, p programs) (_ *servers, err error) {
 func (s *servers) startServices(p programs) (err error) {
 	redis := []string{"-redis", "redis://" + s.redis + "/0", "-log-level", "warn"}
 	if p.together && p.edges > 1 {
-		return errors.New("one process with both services is one edge: leave -together out")
+		return errors.New("these cases need several edges, but -together has only one: leave it out")
 	}
 	if p.together {
 		return s.startEdge(p.bin, "gotapi-ws", slices.Concat([]string{"-listen", s.addr, "-grpc-listen", s.history}, redis, p.edgeFlags, p.historyFlags))

@@ -23,11 +23,11 @@ import (
 
 func main() {
 	cfg := config{out: os.Stdout}
-	flag.IntVar(&cfg.members, "members", 10_000, "members in all")
-	flag.IntVar(&cfg.groups, "groups", 100, "groups that they are in")
-	flag.IntVar(&cfg.rate, "rate", 500, "messages a second in all")
-	flag.DurationVar(&cfg.drain, "drain", 0, "end the edge in good order, over this `time`; 0s: kill it")
-	flag.DurationVar(&cfg.patience, "patience", 2*time.Minute, "when to give up")
+	flag.IntVar(&cfg.members, "members", 10_000, "number of members, in all groups together")
+	flag.IntVar(&cfg.groups, "groups", 100, "number of groups")
+	flag.IntVar(&cfg.rate, "rate", 500, "messages per second, in all groups together")
+	flag.DurationVar(&cfg.drain, "drain", 0, "stop the edge gracefully over this `time`; 0s: kill it")
+	flag.DurationVar(&cfg.patience, "patience", 2*time.Minute, "give up after this time")
 	edgeFlags := flag.String("edge-flags", "", "more `flags` of the edges, separated by spaces")
 	flag.Parse()
 	cfg.edgeArgs = strings.Fields(*edgeFlags)

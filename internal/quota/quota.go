@@ -34,10 +34,10 @@ func Key(user, address string) string {
 func isStranger(key string) bool { return strings.HasPrefix(key, strangerPrefix) }
 
 // Share is a bounded number of bytes, or of places, that clients hold together. One key
-// (the address or the user of a client, or a group) holds at most a quarter of it, and
-// all addresses together three quarters, as anyone may have many of them; the key "" is
-// not bounded by itself. Those that wait are served in order, but those that may not
-// have more keep no others waiting.
+// (the address or the user of a client, or a group) holds at most a quarter of it. All
+// addresses together hold at most three quarters, as anyone may have many of them. The key
+// "" has no bound of its own. Waiting callers are served in order, without those whose key
+// holds its maximum.
 type Share struct {
 	size int64
 

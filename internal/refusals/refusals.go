@@ -1,5 +1,5 @@
-// Package refusals remembers what a process refused its clients of late, and why, for the
-// operator who is asked. It is bounded: a flood of one kind is one entry.
+// Package refusals remembers the latest refusals of a process and their reasons, so that an
+// operator can answer for them. It is bounded: a flood of one kind is one entry.
 package refusals
 
 import (

@@ -1,4 +1,4 @@
-// Package alarm says what is wrong with a process, in lines for its operator.
+// Package alarm reports problems of a process, in lines for its operator.
 package alarm
 
 import (
@@ -9,11 +9,11 @@ import (
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
 )
 
-// Alarm is one thing that is wrong.
+// Alarm is one problem.
 type Alarm struct {
 	// Name is that of an alert. docs/operations.md has a section of that name.
 	Name string `json:"name"`
-	// Text is one line: what is wrong, and what to do.
+	// Text is one line: the problem, and what to do.
 	Text string `json:"text"`
 }
 
@@ -52,14 +52,14 @@ func Certificates(now time.Time, files ...*tlsfiles.Files) (all []Alarm) {
 			continue
 		}
 		all = append(all, Alarm{certificateExpires, fmt.Sprintf(
-			"the certificate for %s ends at %s: write the new one and its key over the old files, which needs no restart",
+			"the certificate for %s ends at %s: overwrite the files with the new one and its key; no restart is needed",
 			f.Use(), ends.UTC().Format(time.RFC3339))})
 	}
 	return all
 }
 
-// Files returns an alarm if more than four fifths of most are open; what names them. most
-// is 0 if there is no limit.
+// Files returns an alarm if more than four fifths of most files are open; what is their
+// name. most is 0 without a limit.
 func Files(what string, open, most int) []Alarm {
 	if most == 0 || float64(open) <= filesShare*float64(most) {
 		return nil
@@ -67,8 +67,8 @@ func Files(what string, open, most int) []Alarm {
 	return []Alarm{{fileDescriptors, fmt.Sprintf("%d of %d %s are open: raise LimitNOFILE (ulimit -n), or add a process", open, most, what)}}
 }
 
-// OpenFiles returns how many file descriptors the process has open; 0: the system does
-// not tell. It takes as long as there are many.
+// OpenFiles returns how many file descriptors the process has open; 0: unknown. Its time
+// grows with their number.
 func OpenFiles() int {
 	open, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

@@ -20,12 +20,12 @@ const (
 	configFlag = "config"
 )
 
-// ErrHelp is what Parse returns when the command line asks for help.
+// ErrHelp is the error of Parse if the command line asks for help.
 var ErrHelp = flag.ErrHelp
 
 // Parse fills the flags of fs. It adds the flag -config, the path of the YAML
-// file. It prints nothing: its error is Errors, everything that is wrong. A flag
-// with a value that cannot be used keeps the value that it had.
+// file. It prints nothing: its error is Errors, with all problems. A flag with an invalid
+// value keeps its previous one.
 func Parse(fs *flag.FlagSet, args []string) error {
 	err := parseCommandLine(fs, args)
 	if errors.Is(err, ErrHelp) {
@@ -43,7 +43,7 @@ func Parse(fs *flag.FlagSet, args []string) error {
 
 // parseCommandLine reads the part of the settings that says where the rest is.
 func parseCommandLine(fs *flag.FlagSet, args []string) error {
-	fs.String(configFlag, "", "`path` of a YAML file with settings, one \"flag: value\" a line")
+	fs.String(configFlag, "", "`path` of a YAML file with settings, one \"flag: value\" per line")
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
 	defer explainErrors(fs)()
@@ -105,11 +105,10 @@ func EnvName(flagName string) string {
 	return envPrefix + "_" + strings.NewReplacer("-", "_", ".", "_").Replace(strings.ToUpper(flagName))
 }
 
-// UnknownVariables returns the names of those variables of environ ("NAME=value")
-// that look like settings and are none of fs. They may be misspelt; or they are
-// for other programs, which is why they are no error. Kubernetes puts variables
-// of its own (GOTAPI_EDGE_SERVICE_HOST, GOTAPI_EDGE_PORT_80_TCP) into it, which are
-// left out.
+// UnknownVariables returns the names of the variables in environ ("NAME=value") that
+// look like settings but belong to no flag of fs. They are no error, as they may be for
+// other programs. It leaves out the variables that Kubernetes adds
+// (GOTAPI_EDGE_SERVICE_HOST, GOTAPI_EDGE_PORT_80_TCP).
 func UnknownVariables(fs *flag.FlagSet, environ []string) (names []string) {
 	known := make(map[string]bool)
 	fs.VisitAll(func(f *flag.Flag) { known[EnvName(f.Name)] = true })

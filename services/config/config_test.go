@@ -3,6 +3,7 @@ package config_test
 import (
 	"errors"
 	"flag"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -130,7 +131,7 @@ func TestBadSettingIsOneLineThatNamesIt(t *testing.T) {
 		{name: "not YAML", args: []string{"-config", yamlFile(t, "a: b: c\n- d\n")}, want: "YAML"},
 		{name: "not settings", args: []string{"-config", yamlFile(t, "- a\n- b\n")}, want: "YAML"},
 		{name: "a list", args: []string{"-config", yamlFile(t, "listen: [':1', ':2']\n")}, want: "listen: want one value"},
-		{name: "twice", args: []string{"-config", yamlFile(t, "listen: ':1'\nlisten: ':2'\n")}, want: "listen: is set twice"},
+		{name: "twice", args: []string{"-config", yamlFile(t, "listen: ':1'\nlisten: ':2'\n")}, want: "listen: set twice"},
 		{name: "two documents", args: []string{"-config", yamlFile(t, "listen: ':1'\n---\nwait: 1s\n")}, want: "one YAML document"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -151,9 +152,10 @@ func TestABadValueIsToldWhatIsExpected(t *testing.T) {
 	for name, tt := range map[string]struct{ flag, value, want string }{
 		"duration":       {"wait", "10", `not a duration such as 10s or 1h30m`},
 		"number":         {"read-limit", "32k", `not a whole number`},
-		"huge number":    {"read-limit", "99999999999999999999", `too large a number`},
+		"huge number":    {"read-limit", "99999999999999999999", `the number is too large`},
 		"switch":         {"quiet", "perhaps", `not true or false`},
 		"fraction":       {"share", "a half", `not a number`},
+		"log level":      {"log", "loud", `not debug, info, warn or error`},
 		"of its own":     {"level", "x", `no such level`},
 		"changes loaded": {"rate", "fast", `not a number`},
 	} {
@@ -171,6 +173,7 @@ func TestABadValueIsToldWhatIsExpected(t *testing.T) {
 			fs := newFlags(&settings{})
 			fs.Float64("share", 0.5, "a share")
 			fs.Float64("rate", 1, "a rate")
+			fs.TextVar(new(slog.Level), "log", slog.LevelInfo, "a log level")
 			fs.Func("level", "a level", func(string) error { return errors.New("no such level") })
 			config.MarkReloadable(fs, "rate")
 			err := parse(fs)

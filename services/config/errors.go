@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Errors are all things that are wrong with settings, a line each.
+// Errors are the problems of settings, a line each.
 type Errors []string
 
 // Error joins them in one line.
@@ -21,8 +21,7 @@ func (p Errors) Err() error {
 	return p
 }
 
-// Add adds err, which may be Errors itself, unless it is nil. What is known to be
-// wrong is not said again.
+// Add adds err, which may be nil or Errors itself, without the problems that p already has.
 func (p *Errors) Add(err error) {
 	var several Errors
 	switch {

@@ -3,12 +3,12 @@ package config
 import (
 	"errors"
 	"flag"
+	"log/slog"
 	"time"
 )
 
-// explainErrors makes the flags of fs say what they expect when they are given
-// something else, and keep the value that they had; package flag says "parse error"
-// alone. It returns what undoes that.
+// explainErrors makes the flags of fs name the kind of value that they expect, where
+// package flag only says "parse error", and keep their value on an error. undo undoes it.
 func explainErrors(fs *flag.FlagSet) (undo func()) {
 	fs.VisitAll(func(f *flag.Flag) {
 		if _, ok := f.Value.(*action); !ok {
@@ -37,13 +37,11 @@ func (e explaining) Set(s string) error {
 	if wanted != "" { // package flag has set it to 0, which may be wrong once more
 		_ = e.Value.Set(before)
 	}
-	switch err.Error() { // package flag keeps its errors to itself
-	case "parse error":
-		if wanted != "" {
-			return errors.New("not " + wanted)
-		}
-	case "value out of range":
-		return errors.New("too large a number")
+	switch {
+	case err.Error() == "value out of range": // package flag keeps its errors to itself
+		return errors.New("the number is too large")
+	case wanted != "":
+		return errors.New("not " + wanted)
 	}
 	return err
 }
@@ -51,7 +49,7 @@ func (e explaining) Set(s string) error {
 // IsBoolFlag makes "-x" mean "-x=true" where that is so for the value itself.
 func (e explaining) IsBoolFlag() bool { return isBool(e.Value) }
 
-// wantedBy is what v can be set to; "": unknown.
+// wantedBy describes the values of v; "": unknown.
 func wantedBy(v flag.Value) string {
 	switch Get(v).(type) {
 	case time.Duration:
@@ -59,11 +57,13 @@ func wantedBy(v flag.Value) string {
 	case int, int64:
 		return "a whole number"
 	case uint, uint64:
-		return "a whole number from 0 on"
+		return "a whole number of 0 or more"
 	case float64:
 		return "a number"
 	case bool:
 		return "true or false"
+	case *slog.Level:
+		return "debug, info, warn or error"
 	}
 	return ""
 }

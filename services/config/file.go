@@ -33,9 +33,9 @@ func readFile(fs *flag.FlagSet, chosen map[string]bool) error {
 		of := fs.Lookup(key)
 		switch {
 		case of == nil || key == configFlag:
-			wrong.Add(fmt.Errorf("%s: there is no setting %q", path, key))
+			wrong.Add(fmt.Errorf("%s: unknown setting %q", path, key))
 		case seen[key]:
-			wrong.Add(fmt.Errorf("%s: %s: is set twice", path, key))
+			wrong.Add(fmt.Errorf("%s: %s: set twice", path, key))
 		case !chosen[key]:
 			if err := setFromYAML(fs, of, pairs[1]); err != nil {
 				wrong.Add(fmt.Errorf("%s: %s: %w", path, key, err))
@@ -58,13 +58,13 @@ func readPairs(r io.Reader) ([]*yaml.Node, error) {
 	case err != nil:
 		return nil, fmt.Errorf("not YAML: %w", err)
 	case !errors.Is(decoder.Decode(&rest), io.EOF):
-		return nil, errors.New("want one YAML document: of what follows a line --- nothing would be used")
+		return nil, errors.New("want one YAML document: settings after a line --- would be ignored")
 	case document.Content[0].Kind == yaml.MappingNode:
 		return document.Content[0].Content, nil
 	case document.Content[0].Tag == nullTag:
 		return nil, nil
 	}
-	return nil, errors.New("not the YAML of settings: want one \"flag: value\" a line")
+	return nil, errors.New("not the YAML of settings: want one \"flag: value\" per line")
 }
 
 const nullTag = "!!null"
@@ -78,7 +78,7 @@ func setFromYAML(fs *flag.FlagSet, f *flag.Flag, value *yaml.Node) error {
 	var on bool
 	switch {
 	case value.Kind != yaml.ScalarNode:
-		return errors.New("want one value; where there may be several, they have commas between them")
+		return errors.New("want one value, or several separated by commas")
 	case value.Tag == nullTag:
 		return fs.Set(f.Name, "")
 	case isBool(f.Value) && value.Decode(&on) == nil: // yes, no, on, off

@@ -34,7 +34,7 @@ func (r reloadable) IsBoolFlag() bool { return isBool(r.Value) }
 // Get implements flag.Getter.
 func (r reloadable) Get() any { return Get(r.Value) }
 
-// Get is what v is set to; nil if v is of a kind of its own.
+// Get returns the value of v; nil if v is not a flag.Getter.
 func Get(v flag.Value) any {
 	g, ok := v.(flag.Getter)
 	if !ok {

@@ -1,6 +1,5 @@
-// Package ops serves what operators and their tools ask a process: metrics,
-// health, profiles, the level of the log, a reload. It has a port of its own,
-// which is not for the public.
+// Package ops serves operators and their tools: metrics, health, profiles, the log level,
+// and reload. It has a port of its own, which must stay private.
 package ops
 
 import (
@@ -30,7 +29,7 @@ const (
 	maxHeaderBytes = 8 << 10
 )
 
-// Process is what the port shows and turns.
+// Process is the process that the port shows and controls.
 type Process struct {
 	Metrics *prometheus.Registry
 	// Ready returns nil if the process can work.
@@ -116,7 +115,7 @@ func (p *Process) setLevel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.Level.Set(level)
-	p.Log.WarnContext(r.Context(), "the log level was set", "level", level, "by", r.RemoteAddr)
+	p.Log.WarnContext(r.Context(), "log level set", "level", level, "by", r.RemoteAddr)
 	fmt.Fprintln(w, level)
 }
 

@@ -75,7 +75,7 @@ func Host(listens string) string {
 func (b Build) register(reg prometheus.Registerer) {
 	gauge := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "gotapi_build_info",
-		Help:        "Always 1; the labels say what this process was built from.",
+		Help:        "Always 1; the labels name the version, commit and Go version of this process.",
 		ConstLabels: prometheus.Labels{"version": b.Version, "commit": b.Commit, "go": b.Go},
 	})
 	gauge.Set(1)

@@ -28,7 +28,7 @@ func notifyPart(started <-chan struct{}, log *slog.Logger) []run.Part {
 	}
 	tell := func(ctx context.Context, state string) {
 		if err := notify(path, state); err != nil {
-			log.WarnContext(ctx, "cannot tell the service manager", "state", state, "error", err)
+			log.WarnContext(ctx, "cannot notify the service manager", "state", state, "error", err)
 		}
 	}
 	return []run.Part{{Name: "service manager", Serve: func(ctx context.Context) error {

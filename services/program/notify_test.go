@@ -72,7 +72,7 @@ func TestAServiceManagerThatIsAwayIsNoReasonToFail(t *testing.T) {
 		return nil
 	}
 	r := runEcho(t, p)
-	r.awaitLog("cannot tell the service manager", 1)
+	r.awaitLog("cannot notify the service manager", 1)
 	r.stop()
 }
 

@@ -1,5 +1,5 @@
-// Package program is what the mains of all services have in common: settings
-// and their reload, logs, metrics, signals and exit codes.
+// Package program is the common part of the mains of all services: settings and their
+// reload, logs, metrics, signals and exit codes.
 package program
 
 import (
@@ -36,20 +36,20 @@ const (
 // probeTimeout is well below the usual patience of a container's health check.
 const probeTimeout = 2 * time.Second
 
-// Settings are what one program can be told. Usually a pointer to a struct.
+// Settings are the settings of one program, usually a pointer to a struct.
 type Settings interface {
 	RegisterFlags(fs *flag.FlagSet)
 	// Validate checks the settings together, and looks at nothing else. Its
 	// error is config.Errors, or one line.
 	Validate() error
-	// CheckFiles checks what the files hold that the settings name. Its error is
+	// CheckFiles checks the content of the files that the settings name. Its error is
 	// like Validate's.
 	CheckFiles() error
 	// SecretFiles returns the paths of files that hold secrets.
 	SecretFiles() []string
 	// Warnings returns what is valid, but not wise; each begins with the setting.
 	Warnings() []string
-	// Probe asks the process that runs with the same settings whether it is well.
+	// Probe checks the health of the process that runs with the same settings.
 	Probe(ctx context.Context) error
 }
 
@@ -111,12 +111,12 @@ func (p Program[S]) main(ctx context.Context, s *settings[S], stdout, stderr io.
 	}
 	check := s.check
 	if *s.probe {
-		// Files do not count: while they are wrong, the process goes on with what they
-		// held before.
+		// Files do not count: while one is invalid, the process continues with its
+		// previous content.
 		check = s.validate
 	}
 	if err := check(); err != nil {
-		return p.badSettings(err, stderr)
+		return p.badSettings(s, err, stderr)
 	}
 	if *s.probe {
 		return p.probe(ctx, s.own, stderr)
@@ -131,12 +131,16 @@ func exitCode(err error) int {
 	return ExitOK
 }
 
-func (p Program[S]) badSettings(err error, stderr io.Writer) int {
-	fmt.Fprintf(stderr, "%s: %v (%s -h explains the settings)\n", p.Name, err, p.Name)
+func (p Program[S]) badSettings(s *settings[S], err error, stderr io.Writer) int {
+	hint := ""
+	if s.validate() != nil { // the help says nothing about the content of files
+		hint = fmt.Sprintf(" (%s -h lists the settings)", p.Name)
+	}
+	fmt.Fprintf(stderr, "%s: %v%s\n", p.Name, err, hint)
 	return ExitUsage
 }
 
-// check prints what is wrong with the settings, a line each.
+// check prints the problems of the settings, a line each.
 func (p Program[S]) check(s *settings[S], stdout io.Writer) int {
 	var wrong config.Errors
 	wrong.Add(s.check())

@@ -103,6 +103,9 @@ func TestBadSettingIsOneLineAndExitCode2(t *testing.T) {
 		if strings.Count(got.stderr, "\n") != 1 || !strings.HasPrefix(got.stderr, "echo: ") {
 			t.Errorf("%q: stderr %q, want one line", args, got.stderr)
 		}
+		if hint := strings.Contains(got.stderr, "echo -h"); hint != (args[0] != "-file") {
+			t.Errorf("%q: stderr %q names the help: %t", args, got.stderr, hint)
+		}
 	}
 }
 
@@ -128,7 +131,7 @@ func TestCheckConfigSaysAllThatIsWrong(t *testing.T) {
 		return nil
 	}
 	if got := mainOf(t.Context(), p, "-check-config"); got.code != ExitOK || !strings.Contains(got.stdout, "are valid") ||
-		!strings.Contains(got.stdout, "warning: no setting belongs to the environment variable GOTAPI_NAMES") {
+		!strings.Contains(got.stdout, "warning: unknown environment variable GOTAPI_NAMES") {
 		t.Errorf("good settings: %+v, want 0 and a warning", got)
 	}
 	t.Setenv("GOTAPI_OPS_LISTEN", "")
@@ -368,7 +371,7 @@ func TestReloadUsesWhatCanChangeAndNamesTheRest(t *testing.T) {
 	for i, bad := range []string{"limit: 4\nname: bad\n", "limit: 11\n", "limit: 4\nnope: 1\n", "limit: 4\nfile: /does/not/exist\n"} {
 		write(bad)
 		r.hangups <- syscall.SIGHUP
-		r.awaitLog("are refused", i+1)
+		r.awaitLog("keep the previous ones", i+1)
 	}
 	select {
 	case s := <-got:
@@ -408,7 +411,7 @@ func TestSettingsFromAPipeAreNotReloaded(t *testing.T) {
 		}
 	})
 	r.hangups <- syscall.SIGHUP
-	r.awaitLog("are refused", 1)
+	r.awaitLog("keep the previous ones", 1)
 	if !strings.Contains(r.log.String(), "a pipe cannot be read again") {
 		t.Errorf("the log does not say why:\n%s", r.log.String())
 	}

@@ -50,7 +50,7 @@ func (r *reloader[S]) reload(ctx context.Context) error {
 	defer r.mu.Unlock()
 	s, changes, err := r.read()
 	if err != nil {
-		r.log.ErrorContext(ctx, "reload settings: the new ones are refused, the previous ones stay", "error", err)
+		r.log.ErrorContext(ctx, "reload settings: keep the previous ones", "error", err)
 		return err
 	}
 	select {

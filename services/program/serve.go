@@ -48,7 +48,7 @@ func (p Program[S]) serve(ctx context.Context, s *settings[S], stderr io.Writer,
 	defer announceStop(ctx, log)()
 	log.Info("starting", "version", b.Version, "commit", b.Commit)
 	if names := config.UnknownVariables(s.flags, os.Environ()); len(names) > 0 {
-		log.Warn("no setting belongs to these environment variables", "names", names)
+		log.Warn("unknown environment variables are ignored", "names", names)
 	}
 	warnOfReadable(ctx, s.own, log)
 	limitMemory(log)
@@ -79,7 +79,7 @@ func announceStop(ctx context.Context, log *slog.Logger) (end func()) {
 		log.Info("stopping", "cause", context.Cause(ctx))
 		select {
 		case sig := <-again:
-			log.Warn("a second signal came: stopping at once, with what is under way", "signal", sig)
+			log.Warn("second signal: stopping at once, without finishing open work", "signal", sig)
 			signal.Reset(sig)
 			die(sig)
 		case <-stopped:
@@ -101,7 +101,7 @@ func die(sig os.Signal) {
 // warnOfReadable logs which secrets everybody on the machine can read or replace.
 func warnOfReadable(ctx context.Context, s Settings, log *slog.Logger) {
 	for _, path := range readableSecrets(s) {
-		log.WarnContext(ctx, "every user of this machine can read a secret: chmod o= FILE", "file", path)
+		log.WarnContext(ctx, "every user of this machine can read or replace a secret: chmod o= FILE", "file", path)
 	}
 }
 
@@ -120,7 +120,7 @@ func readableSecrets(s Settings) []string {
 func limitMemory(log *slog.Logger) {
 	limit, err := memlimit.Set(memlimit.WithRatio(memoryShare))
 	if err != nil {
-		log.Debug("the container's memory limit cannot be read", "error", err)
+		log.Debug("cannot read the memory limit of the container", "error", err)
 		return
 	}
 	log.Debug("memory limit", "bytes", limit)
@@ -165,7 +165,7 @@ func opsPart[S Settings](
 	})
 	return run.Part{Name: "ops", Serve: func(ctx context.Context) error {
 		if err != nil {
-			r.log.WarnContext(ctx, "the operations address is in use, perhaps by a process that stops: trying again", "error", err)
+			r.log.WarnContext(ctx, "operations address is in use, perhaps by a stopping process: trying again", "error", err)
 			if ln, err = awaitOps(ctx, s.opsListen); err != nil {
 				return err
 			}

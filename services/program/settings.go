@@ -26,14 +26,14 @@ func (s *common) register(fs *flag.FlagSet) {
 	s.log.RegisterFlags(fs)
 	s.tracing.RegisterFlags(fs)
 	fs.StringVar(&s.opsListen, "ops-listen", "",
-		"`address` of metrics, health, profiles, the log level and reload (/metrics, /livez, /readyz,\n/version, /debug/pprof/, /log-level, /reload); not for the public; off if unset")
+		"`address` to serve metrics, health, profiles, the log level and reload on (/metrics, /livez, /readyz,\n/version, /debug/pprof/, /log-level, /reload); keep it private; if unset, off")
 	fs.StringVar(&s.opsHosts, "ops-hosts", "",
-		"comma-separated `names` of -ops-listen; addresses, names without a dot, and names that end in\n.localhost, .local or .internal are accepted in any case")
+		"comma-separated host `names` to accept on -ops-listen, besides addresses, names without a dot,\nand names that end in .localhost, .local or .internal")
 	fs.BoolVar(&s.runtimeTuning, "runtime-tuning", true,
 		"tune the Go runtime for many small messages; see docs/runtime-tuning.md")
 	s.version = config.Action(fs, "version", "print version, commit and date, and exit")
-	s.probe = config.Action(fs, "probe", "check the health of the process that runs with the same settings:\nexit 0 if it is healthy, 1 if not")
-	s.checkConfig = config.Action(fs, "check-config", "print what is wrong with the settings and the files that they name,\nand exit: 0 if nothing is, 1 otherwise")
+	s.probe = config.Action(fs, "probe", "check the health of the process that runs with the same settings, and exit:\n0 if it is healthy, 1 otherwise")
+	s.checkConfig = config.Action(fs, "check-config", "check the settings and the files that they name, print each problem, and exit:\n0 without problems, 1 otherwise")
 }
 
 // settings are the result of reading all settings of a program once.
@@ -90,7 +90,7 @@ func (s *settings[S]) check() error {
 func (s *settings[S]) warnings() []string {
 	var all []string
 	for _, name := range config.UnknownVariables(s.flags, os.Environ()) {
-		all = append(all, "no setting belongs to the environment variable "+name)
+		all = append(all, "unknown environment variable "+name+" is ignored")
 	}
 	for _, path := range readableSecrets(s.own) {
 		all = append(all, path+": every user of this machine can read this secret: chmod o= "+path)

@@ -156,7 +156,7 @@ func TestASecondSignalEndsAProgramThatDoesNotStop(t *testing.T) {
 		if !ok || !state.Signaled() || state.Signal() != sig {
 			t.Errorf("%v: it ended with %v, want the signal", sig, p.ProcessState)
 		}
-		want := `"msg":"a second signal came: stopping at once, with what is under way","program":"echo","signal":`
+		want := `"msg":"second signal: stopping at once, without finishing open work","program":"echo","signal":`
 		if log := p.log.String(); !strings.Contains(log, want) || strings.Contains(log, `"msg":"stopped"`) {
 			t.Errorf("%v: the log does not say that it was forced to stop:\n%s", sig, log)
 		}

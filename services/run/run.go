@@ -105,7 +105,7 @@ func (r *running) logFailure(log *slog.Logger) {
 	if r.err == nil || r.returned || errors.Is(r.err, context.Canceled) {
 		return
 	}
-	log.Warn("a part stopped with an error", "part", r.name, "error", r.err)
+	log.Warn("part stopped with an error", "part", r.name, "error", r.err)
 }
 
 func abandon(parts []*running, timeout time.Duration) error {

@@ -2,6 +2,6 @@
 
 package runtimetuning
 
-// MaxFiles returns how many file descriptors this process may have open; 0: there is no
-// limit that is known.
+// MaxFiles returns how many file descriptors this process may have open; 0: no known
+// limit.
 func MaxFiles() int { return 0 }

@@ -21,11 +21,11 @@ func TestRepeatsAreCutShortAndCounted(t *testing.T) {
 		log.Warn("something else")
 		log.Error("a handshake failed")
 		if n := strings.Count(b.String(), "level=WARN msg=\"a handshake failed\""); n != 20 {
-			t.Errorf("the message stands there %d times, want 20", n)
+			t.Errorf("got the message %d times, want 20", n)
 		}
 		for text, want := range map[string]int{"of no account": 1000, "something else": 1, "level=ERROR": 1, "suppressed": 0} {
 			if n := strings.Count(b.String(), text); n != want {
-				t.Errorf("%q stands there %d times, want %d", text, n, want)
+				t.Errorf("got %q %d times, want %d", text, n, want)
 			}
 		}
 
@@ -34,7 +34,7 @@ func TestRepeatsAreCutShortAndCounted(t *testing.T) {
 		log.WithGroup("g").Warn("a handshake failed")
 		log.Warn("a handshake failed")
 		if n := strings.Count(b.String(), "suppressed=980"); n != 1 {
-			t.Errorf("the number of those left out stands there %d times, want once:\n%s", n, b.String())
+			t.Errorf("got the number of those left out %d times, want once:\n%s", n, b.String())
 		}
 	})
 }

@@ -29,8 +29,8 @@ type LogConfig struct {
 
 // RegisterFlags defines -log-level and -log-format.
 func (c *LogConfig) RegisterFlags(fs *flag.FlagSet) {
-	fs.TextVar(&c.Level, "log-level", slog.LevelInfo, "least `level` that is logged: debug, info, warn or error")
-	fs.StringVar(&c.Format, "log-format", FormatAuto, "`format` of the log: text, json, or auto (text on a terminal)")
+	fs.TextVar(&c.Level, "log-level", slog.LevelInfo, "lowest `level` to log: debug, info, warn or error")
+	fs.StringVar(&c.Format, "log-format", FormatAuto, "`format` of the log: text, json, or auto (text on a terminal, otherwise json)")
 	config.MarkReloadable(fs, "log-level")
 }
 

@@ -32,7 +32,7 @@ func (c *serverCredentials) ServerHandshake(conn net.Conn) (net.Conn, credential
 // failed reports what gRPC keeps to itself.
 func (f *Files) failed(conn net.Conn, err error) {
 	f.metrics.handshakes.Inc()
-	f.log.Warn("a tls handshake failed", "use", f.use, "peer", conn.RemoteAddr().String(), "error", err)
+	f.log.Warn("tls handshake failed", "use", f.use, "peer", conn.RemoteAddr().String(), "error", err)
 }
 
 // Clone implements credentials.TransportCredentials.

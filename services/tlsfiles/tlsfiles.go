@@ -128,7 +128,7 @@ func (f *Files) Reload() error {
 	return nil
 }
 
-// Use is what the files are for, as Open was told.
+// Use returns the use of the files that was given to Open.
 func (f *Files) Use() string { return f.use }
 
 // Expires returns when our certificate does; the zero time without one.

@@ -159,7 +159,7 @@ func TestRefusalIsReportedOnBothSides(t *testing.T) {
 		}
 	}
 	// The alert says "certificate required", unless a reset of the connection overtakes it.
-	if !strings.Contains(lines.String(), "a tls handshake failed") {
+	if !strings.Contains(lines.String(), "tls handshake failed") {
 		t.Errorf("the client's log does not tell: %s", lines.String())
 	}
 }
@@ -212,7 +212,7 @@ func TestReplacedFilesAreUsedForNewConnections(t *testing.T) {
 		t.Errorf("a client of the new authority: %v", err)
 	}
 	want := `
-# HELP gotapi_tls_reloads_total Times that TLS files had changed, by whether the new ones are in use (ok) or could not be used (refused).
+# HELP gotapi_tls_reloads_total Changes of TLS files, by result: ok (the new ones are in use) or refused (they are invalid).
 # TYPE gotapi_tls_reloads_total counter
 gotapi_tls_reloads_total{result="ok",use="test"} 1
 gotapi_tls_reloads_total{result="refused",use="test"} 0

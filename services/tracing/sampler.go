@@ -6,15 +6,14 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Traces that begin here in a second, at most: a caller's traceparent may ask
-// for any number.
+// Bounds of the traces that begin here: callers may send traceparent with every request.
 const (
 	tracesPerSecond = 100
 	traceBurst      = 100
 )
 
-// NewSampler returns a sampler that keeps a share of the traces that begin here,
-// and those that begin elsewhere and are kept there, but not too many of both.
+// NewSampler returns a sampler that keeps a share of the traces that begin here, and those
+// that their caller keeps. Together it keeps at most tracesPerSecond.
 func NewSampler(ratio float64) sdktrace.Sampler {
 	return bounded{
 		Sampler: sdktrace.ParentBased(sdktrace.TraceIDRatioBased(ratio)),

@@ -37,9 +37,9 @@ type Config struct {
 // RegisterFlags defines -trace-endpoint and -trace-ratio.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.Endpoint, "trace-endpoint", "",
-		"`URL` of an OpenTelemetry collector (OTLP over gRPC), as http://127.0.0.1:4317; https with TLS; none: no tracing")
+		"`URL` of an OpenTelemetry collector (OTLP over gRPC), such as http://127.0.0.1:4317; https: TLS; if unset, off")
 	fs.Float64Var(&c.Ratio, "trace-ratio", 0.01,
-		"`share` of publications and requests that are traced, 0 to 1; a request with a header traceparent\nsays so itself; at most 100 traces begin in a second")
+		"`share` of publications and requests to trace, 0 to 1; a traceparent header decides for its request;\nat most 100 traces begin per second")
 }
 
 // Validate checks the settings. Its error is one line.
@@ -54,8 +54,8 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Start returns what makes tracers, and what sends the last spans at the end.
-// Both are nil when tracing is off.
+// Start returns the provider of tracers, and a function that sends the last spans and stops
+// it. Both are nil when tracing is off.
 func Start(ctx context.Context, c Config, service, version string, log *slog.Logger) (_ trace.TracerProvider, stop func(), err error) {
 	if c.Endpoint == "" {
 		return nil, nil, nil
@@ -79,7 +79,7 @@ func Start(ctx context.Context, c Config, service, version string, log *slog.Log
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 		defer cancel()
 		if err := provider.Shutdown(ctx); err != nil {
-			log.WarnContext(ctx, "the last spans were not sent", "error", err)
+			log.WarnContext(ctx, "cannot send the last spans", "error", err)
 		}
 	}, nil
 }

@@ -10,8 +10,7 @@ import (
 // encodedBytes is the size of what Encode returns: the ids of a trace and a span.
 const encodedBytes = len(trace.TraceID{}) + len(trace.SpanID{})
 
-// Encode returns a span for a message to another service; nil if it is not
-// sampled: then there is nothing to be told.
+// Encode returns a span for a message to another service; nil if it is not sampled.
 func Encode(s trace.SpanContext) []byte {
 	if !s.IsValid() || !s.IsSampled() {
 		return nil

@@ -12,7 +12,7 @@ import (
 )
 
 // vector is one entry of testdata/groups.json: a path after percent-decoding,
-// as text, hex, or parts (each a text and how often it stands there).
+// as text, hex, or parts (each a text and its number of repetitions).
 type vector struct {
 	Name, Section string
 	Text, Hex     *string

@@ -222,7 +222,7 @@ func (n *node) all(name string) (values []node, unsure bool) {
 	return values, unsure
 }
 
-// one returns the value under a name if it stands there at most once.
+// one returns the value of a name if the object has it at most once.
 func (n *node) one(name string) (value node, ok bool) {
 	values, unsure := n.all(name)
 	switch {

@@ -10,7 +10,7 @@ import (
 
 // vector is one entry of testdata/packets.json, which the JavaScript tests and
 // the conformance suite read, too. The message is text, or hex, or parts: each
-// a text and how often it stands there.
+// a text and its number of repetitions.
 type vector struct {
 	Name, Section string
 	Text          *string

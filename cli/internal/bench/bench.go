@@ -27,19 +27,19 @@ import (
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
 )
 
-// Plan says what is measured.
+// Plan describes a measurement.
 type Plan struct {
-	// Groups there are, with Publishers and Subscribers in each; all have connections
-	// of their own.
+	// Number of groups, and of publishers and subscribers in each. Each publisher and
+	// subscriber has its own connection.
 	Groups, Publishers, Subscribers int
 	// Bytes of a packet.
 	Size int
 	// Messages a second, of all publishers together; 0: closed loop.
 	Rate float64
-	// Closed loop: unacked messages of each publisher. Open loop: most unacked messages of
-	// each; what is due beyond waits, and its latency counts. 0: 16, and 1000.
+	// Closed loop: unacked messages of each publisher. Open loop: their limit; further
+	// messages wait, and the wait counts as latency. 0: 16, or 1000 in the open loop.
 	InFlight int
-	// How long is measured, and how long before that load is offered without being measured.
+	// How long to measure, and how long to publish before that.
 	Duration, Warmup time.Duration
 	// The groups' names are Prefix, a slash, and a number.
 	Prefix string
@@ -51,7 +51,7 @@ type Publisher interface {
 	Close()
 }
 
-// Listener hears a group.
+// Listener receives a group's events.
 type Listener interface {
 	Next(ctx context.Context) (gotapi.Event, error)
 	Close()
@@ -63,15 +63,15 @@ type Target struct {
 	Listen    func(group string) (Listener, error)
 }
 
-// MinSize is the smallest packet that has room for what a measurement needs.
+// MinSize is the smallest size of a packet that holds the uuid of a measurement.
 const MinSize = 96
 
 // Times of what surrounds a measurement.
 const (
 	connectTimeout = 30 * time.Second
-	// After the last ack, deliveries may take so long to arrive.
+	// How long deliveries may take to arrive after the last ack.
 	grace = 5 * time.Second
-	// After an interrupt, acks and deliveries may take so long to arrive.
+	// How long acks and deliveries may take to arrive after an interrupt.
 	hurry = time.Second
 	// How long an ack may take.
 	ackTimeout = 30 * time.Second
@@ -79,21 +79,21 @@ const (
 	opening = 64
 )
 
-// Validate returns the first thing that is wrong with the plan.
+// Validate returns the first error of the plan, or nil.
 func (p Plan) Validate() error {
 	switch {
 	case p.Groups < 1 || p.Publishers < 1 || p.Subscribers < 0:
-		return errors.New("--groups and --publishers: at least 1; --subscribers: at least 0")
+		return errors.New("--groups, --publishers: must be at least 1; --subscribers: must not be negative")
 	case p.Groups*(p.Publishers+p.Subscribers) > 100_000:
 		return errors.New("--groups, --publishers, --subscribers: more than 100000 connections")
 	case p.Size < MinSize || p.Size > 1<<20:
-		return fmt.Errorf("--size: not from %d to %d", MinSize, 1<<20)
+		return fmt.Errorf("--size: must be %d to %d", MinSize, 1<<20)
 	case p.Rate < 0 || p.Rate > 1e6:
-		return errors.New("--rate: not from 0 to 1000000")
+		return errors.New("--rate: must be 0 to 1000000")
 	case p.InFlight < 0 || p.InFlight > 1000:
-		return errors.New("--in-flight: not from 0 to 1000")
+		return errors.New("--in-flight: must be 0 to 1000")
 	case p.Duration <= 0 || p.Warmup < 0:
-		return errors.New("--duration: not above zero; --warmup: below zero")
+		return errors.New("--duration: must be above 0; --warmup: must not be negative")
 	}
 	return nil
 }
@@ -125,8 +125,8 @@ type run struct {
 	begin, measured, end time.Time
 }
 
-// Run measures until plan.Duration is over or ctx ends, whichever is first, and reports what was
-// measured by then. watch is called now and then with the counts so far; it must not block.
+// Run measures until plan.Duration is over or ctx ends, and returns the results. It calls
+// watch twice a second with the results so far; watch must not block.
 func Run(ctx context.Context, plan Plan, target Target, watch func(Report)) (Report, error) {
 	if err := plan.Validate(); err != nil {
 		return Report{}, err
@@ -171,7 +171,7 @@ func (r *run) close() {
 	_ = all.Wait()
 }
 
-// connect opens all connections and waits until the listeners hear.
+// connect opens all connections and waits until the listeners are connected.
 func (r *run) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -216,13 +216,13 @@ func connected(ctx context.Context, l Listener) error {
 
 func (r *run) group(i int) string { return r.plan.Prefix + "/" + strconv.Itoa(i) }
 
-// uuid names a message: of which run, when it was due (nanoseconds after the
-// beginning), by which publisher, its number.
+// uuid returns the uuid of a message: the run, when the message was due (nanoseconds after
+// the beginning), its publisher and its number.
 func (r *run) uuid(due time.Time, publisher, n int) string {
 	return fmt.Sprintf("%s.%d.%d.%d", r.id, due.Sub(r.begin).Nanoseconds(), publisher, n)
 }
 
-// due reads when a message of this run was due.
+// due returns when the message with this uuid was due, if it is one of this run.
 func (r *run) due(uuid string) (time.Time, bool) {
 	id, rest, _ := strings.Cut(uuid, ".")
 	nanos, _, _ := strings.Cut(rest, ".")
@@ -261,7 +261,7 @@ func (r *run) listen(ctx context.Context, l Listener) {
 	}
 }
 
-// awaitDeliveries waits until everything acked was delivered, but not for long.
+// awaitDeliveries waits until every acked message was delivered, at most for grace.
 func (r *run) awaitDeliveries(ctx context.Context) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -8,7 +8,7 @@ import (
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
 )
 
-// offer publishes until the end of the plan or of ctx, and waits for what is unacked then.
+// offer publishes until the end of the plan or of ctx, and then waits for missing acks.
 func (r *run) offer(ctx context.Context) {
 	until, cancel := context.WithDeadline(ctx, r.end)
 	defer cancel()
@@ -40,8 +40,8 @@ func (r *run) closedLoop(ctx, until context.Context, publisher, lane int) {
 	}
 }
 
-// openLoop sends messages when they are due. The publishers take turns, so that
-// what is due comes evenly.
+// openLoop sends messages when they are due. The publishers take turns, which spreads the
+// messages evenly.
 func (r *run) openLoop(ctx, until context.Context, publisher int) {
 	interval := time.Duration(float64(r.plan.publishers()) / r.plan.Rate * float64(time.Second))
 	first := r.begin.Add(interval * time.Duration(publisher) / time.Duration(r.plan.publishers()))
@@ -75,7 +75,7 @@ func (r *run) openLoop(ctx, until context.Context, publisher int) {
 	}
 }
 
-// skip counts what was due before the end and could not be sent any more.
+// skip counts the messages that were due before the end but not sent.
 func (r *run) skip(due time.Time, interval time.Duration) {
 	now := time.Now() // of an interrupt: what would have been due later never was
 	for ; due.Before(r.end) && due.Before(now); due = due.Add(interval) {
@@ -85,7 +85,7 @@ func (r *run) skip(due time.Time, interval time.Duration) {
 	}
 }
 
-// one publishes one message and counts what becomes of it.
+// one publishes one message and counts its result.
 func (r *run) one(ctx context.Context, due time.Time, publisher, n int) {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()

@@ -1,6 +1,5 @@
-// Package terminal writes for people: colours where they can be seen, a line of
-// progress that overwrites itself, and texts of strangers that cannot move the
-// cursor.
+// Package terminal writes for people: colours on terminals that have them, a progress line
+// that overwrites itself, and foreign text escaped so that it cannot move the cursor.
 package terminal
 
 import (
@@ -15,14 +14,14 @@ import (
 	"golang.org/x/term"
 )
 
-// IsTerminal reports whether w is one.
+// IsTerminal reports whether w is a terminal.
 func IsTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// Colours reports whether what is written to w may have colours: w is a terminal that has them,
-// and the user has not set NO_COLOR (no-color.org).
+// Colours reports whether output to w may have colours: w is a terminal that has them, and
+// the user has not set NO_COLOR (no-color.org).
 func Colours(w io.Writer, lookup func(string) (string, bool)) bool {
 	if v, _ := lookup("NO_COLOR"); v != "" {
 		return false
@@ -46,7 +45,7 @@ const (
 	Cyan   Style = "36"
 )
 
-// Palette applies styles, or does not.
+// Palette applies styles if it is true.
 type Palette bool
 
 // Paint returns text in a style.
@@ -57,8 +56,7 @@ func (p Palette) Paint(s Style, text string) string {
 	return "\x1b[" + string(s) + "m" + text + "\x1b[0m"
 }
 
-// Printable returns text with everything escaped that a terminal would obey or that
-// changes the direction of writing.
+// Printable returns text with control characters and changes of direction escaped.
 func Printable(text string) string {
 	if !strings.ContainsFunc(text, unsafeRune) {
 		return text
@@ -81,8 +79,7 @@ func Printable(text string) string {
 
 func unsafeRune(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
-// Progress is a line at the bottom of a terminal. Its zero value, and one that is
-// not on a terminal, shows nothing.
+// Progress is a line at the bottom of a terminal. Its zero value shows nothing.
 type Progress struct {
 	mu    sync.Mutex
 	w     io.Writer
@@ -90,7 +87,7 @@ type Progress struct {
 	shown bool
 }
 
-// NewProgress returns a progress on w, which is silent when w is no terminal.
+// NewProgress returns a Progress on w. It writes nothing if w is not a terminal.
 func NewProgress(w io.Writer) *Progress {
 	if !IsTerminal(w) {
 		return &Progress{}
@@ -109,7 +106,7 @@ func (p *Progress) Show(text func() string) {
 	fmt.Fprint(p.w, "\r\x1b[K"+text())
 }
 
-// Clear takes the line away, before something else is written.
+// Clear removes the line. Call it before other output.
 func (p *Progress) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -38,7 +38,7 @@ func (c *Client) Status(ctx context.Context) (gotapi.Status, error) {
 	return all, nil
 }
 
-// Group describes one group, also one that has nothing.
+// Group describes one group; see gotapi.Client.Group.
 func (c *Client) Group(ctx context.Context, group string) (gotapi.GroupReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -52,7 +52,7 @@ func (c *Client) Group(ctx context.Context, group string) (gotapi.GroupReport, e
 	}, nil
 }
 
-// StoredGroups returns a part of the groups that have messages; see
+// StoredGroups returns one page of the groups that have messages; see
 // gotapi.Client.StoredGroups.
 func (c *Client) StoredGroups(ctx context.Context, page string) (groups []gotapi.StoredGroup, next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)

@@ -1,5 +1,5 @@
-// Package gotapirpc is the Go client of gotapi-ws for services that reach the
-// history service itself: the same as package gotapi, over gRPC.
+// Package gotapirpc is the Go client of gotapi-ws over gRPC, for services that can reach
+// the history service. It offers the same as package gotapi.
 package gotapirpc
 
 import (
@@ -32,33 +32,33 @@ import (
 // Options are the settings of a Client; the zero value is valid.
 type Options struct {
 	// Token is sent with every call as "authorization: Bearer", unless it is empty.
-	// When it expires, watches end for good: use TokenSource for tokens that do.
+	// When it expires, watches fail for good. Use TokenSource for tokens that expire.
 	Token string
-	// TokenSource, if not nil, takes the place of Token.
+	// TokenSource, if not nil, replaces Token.
 	TokenSource gotapi.TokenSource
 	// TLS configures TLS, with a client certificate for mTLS; nil means plain text.
 	TLS *tls.Config
 	// RetryMin and RetryMax bound the delay before a retry; 0.1 s and 10 s if zero.
 	RetryMin, RetryMax time.Duration
-	// MaxSilence is how long a connection may be silent before it is taken for dead; 15 s if
-	// zero, and at least that. After two thirds of it the client sends a ping.
+	// MaxSilence is how long a connection may be silent before the client gives it up; 15 s
+	// if zero or less than that. After two thirds of it the client sends a ping.
 	MaxSilence time.Duration
 }
 
-// What a call may take when its context has no deadline of its own, and the largest
-// answer: a page of the history has 8 MiB of texts.
+// The timeout of a call whose context has no deadline, and the largest answer: a page of the
+// history has up to 8 MiB of texts.
 const (
 	callTimeout = 15 * time.Second
 	maxAnswer   = 32 << 20
-	// The largest page that the service gives.
+	// The largest page that the service sends.
 	maxPageBytes = 8 << 20
-	// The longest that the service's wish to be left alone counts.
+	// The longest retry delay that the client accepts from the service.
 	maxRetryDelay = 10 * time.Second
 	// The least that gRPC allows: it sends no pings that are less than 10 s apart.
 	minMaxSilence = 15 * time.Second
 )
 
-// Client is a client of history services. Close it when it is no longer needed.
+// Client is a client of history services. The caller must close it.
 type Client struct {
 	conn    *grpc.ClientConn
 	history historyv1.HistoryServiceClient
@@ -68,7 +68,7 @@ type Client struct {
 }
 
 // Dial returns a client of the history services at a gRPC target, such as
-// "127.0.0.1:5998" or "dns:///historysvc:5998". Dial sends nothing.
+// "127.0.0.1:5998" or "dns:///historysvc:5998". Dial does not connect.
 func Dial(target string, o Options) (*Client, error) {
 	if o.RetryMin < 0 || o.RetryMax < 0 || o.MaxSilence < 0 {
 		return nil, errors.New("gotapirpc: Options.RetryMin, RetryMax and MaxSilence cannot be negative")
@@ -82,7 +82,7 @@ func Dial(target string, o Options) (*Client, error) {
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxAnswer)),
 		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"round_robin":{}}]}`),
-		// A server that is gone without a word is noticed.
+		// This notices a server that vanished without closing the connection.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: silence * 2 / 3, Timeout: silence / 3}),
 		grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return tokens.Use(ctx, isUnauthenticated, func(token string) error {
@@ -108,11 +108,11 @@ func bearer(ctx context.Context, token string) context.Context {
 
 func isUnauthenticated(err error) bool { return status.Code(err) == codes.Unauthenticated }
 
-// Close closes the connections and cancels the calls on them.
+// Close closes the connections and cancels their calls.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// Publish sends one packet to all members of a group; see gotapi.Client.Publish. It gives
-// data packets without uuid a key, so that they are stored once, too.
+// Publish sends one packet to all members of a group; see gotapi.Client.Publish. It sends an
+// idempotency key with a data packet without uuid, so that the service stores it once, too.
 func (c *Client) Publish(ctx context.Context, group string, data []byte) (gotapi.Published, error) {
 	p := packet.Classify(data)
 	request := &historyv1.PublishRequest{GroupName: group, Packet: data}
@@ -134,9 +134,9 @@ func (c *Client) Publish(ctx context.Context, group string, data []byte) (gotapi
 	}
 }
 
-// mayRetry reports whether a publish may go out again. Unavailable is also what gRPC says
-// of a connection that broke in the middle: it proves that nothing was done only when the
-// service says why.
+// mayRetry reports whether the client may send a publish again. gRPC itself also returns
+// Unavailable, when a connection breaks in the middle of a call. Unavailable proves that
+// nothing was done only if the service gives a reason.
 func mayRetry(s *status.Status, idempotent bool) bool {
 	switch s.Code() {
 	case codes.ResourceExhausted:
@@ -149,7 +149,7 @@ func mayRetry(s *status.Status, idempotent bool) bool {
 	return false
 }
 
-// reasonOf is why the service has refused a call; "" if it was not the service.
+// reasonOf returns the service's reason for refusing a call; "" if the service did not.
 func reasonOf(s *status.Status) string {
 	for _, detail := range s.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == "gotapi" {
@@ -159,8 +159,8 @@ func reasonOf(s *status.Status) string {
 	return ""
 }
 
-// isTooLarge reports whether a packet is larger than the service takes, or, as gRPC itself
-// says it, than any message may be.
+// isTooLarge reports whether a packet is larger than the service accepts, or than gRPC
+// itself accepts.
 func isTooLarge(s *status.Status) bool {
 	reason := reasonOf(s)
 	return reason == "TOO_LARGE" || reason == "" && s.Code() == codes.ResourceExhausted
@@ -176,7 +176,7 @@ func (c *Client) delay(failures int, err error) time.Duration {
 	return d
 }
 
-// retryDelay is how long the service asks to wait.
+// retryDelay returns how long the service asks to wait.
 func retryDelay(s *status.Status) time.Duration {
 	for _, detail := range s.Details() {
 		if info, ok := detail.(*errdetails.RetryInfo); ok {
@@ -186,13 +186,13 @@ func retryDelay(s *status.Status) time.Duration {
 	return 0
 }
 
-// History returns a page of a group's history, an empty one for an unknown group.
+// History returns a page of a group's history. The page of an unknown group is empty.
 func (c *Client) History(ctx context.Context, group string, r gotapi.PageRequest) (gotapi.Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	request := &historyv1.GetHistoryRequest{GroupName: group, Position: int32(r.Position), Before: r.Before, MaxBytes: maxPageBytes}
 	if int(request.GetPosition()) != r.Position || int(int32(r.Size)) != r.Size {
-		return gotapi.Page{}, &gotapi.Error{Code: http.StatusBadRequest, Msg: "position and size are limited to 32 bits"}
+		return gotapi.Page{}, &gotapi.Error{Code: http.StatusBadRequest, Msg: "position and size must fit into 32 bits"}
 	}
 	if r.Size != 0 {
 		request.Size = proto.Int32(int32(r.Size))
@@ -209,7 +209,7 @@ func (c *Client) History(ctx context.Context, group string, r gotapi.PageRequest
 	return page, nil
 }
 
-// Recall takes a message back; see gotapi.Client.Recall.
+// Recall erases a message's text and notifies all members; see gotapi.Client.Recall.
 func (c *Client) Recall(ctx context.Context, group, uuid string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -217,7 +217,8 @@ func (c *Client) Recall(ctx context.Context, group, uuid string) error {
 	return toError(err)
 }
 
-// SetTTL makes a group's history expire that long (whole seconds, at least one) after its last message.
+// SetTTL sets how long a group's history outlives its last message; see
+// gotapi.Client.SetTTL.
 func (c *Client) SetTTL(ctx context.Context, group string, ttl time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -254,8 +255,8 @@ var httpCodes = map[codes.Code]int{
 	codes.DeadlineExceeded:   http.StatusGatewayTimeout,
 }
 
-// toError makes an *gotapi.Error of a status. Everything that is no status of
-// the service stays what it is.
+// toError converts a status of the service to a *gotapi.Error. It returns other errors
+// unchanged.
 func toError(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err

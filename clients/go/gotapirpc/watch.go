@@ -17,36 +17,36 @@ import (
 const (
 	// Events that wait for Next; when there are more, the watch reads no further.
 	queuedEvents = 256
-	// A stream that lasted so long was a good one: the next failure is the first.
+	// After a stream that lasted this long, the backoff starts again.
 	stable = 10 * time.Second
 )
 
-// Watch hears what the members of a group hear. Its stream comes back by itself and goes
-// on exactly where it was.
+// Watch receives the events of a group, as its members do. If its stream ends, Watch opens
+// another one and resumes exactly where it was.
 type Watch struct {
 	client *Client
 	group  string
-	// Where the stream is, as the service says it; nil before it has begun.
+	// The position of the stream, as the service sent it; nil before it has begun.
 	position *historyv1.Position
 	after    string
 
 	feed *feed.Feed[gotapi.Event]
 }
 
-// Watch begins to watch a group: after the message with the uuid after, or from now on when
-// that is empty. An event of kind Connected tells that it has begun. Close it when
-// it is not needed any more.
+// Watch starts watching a group: after the message with the uuid after, or from now on if
+// that is empty. An event of kind Connected follows when the stream has begun. The caller
+// must close the Watch.
 func (c *Client) Watch(group, after string) *Watch {
 	w := &Watch{client: c, group: group, after: after}
 	w.feed = feed.Start(queuedEvents, w.run)
 	return w
 }
 
-// Close ends the watch and waits until it has ended.
+// Close ends the watch and waits until its goroutines have ended.
 func (w *Watch) Close() { w.feed.Close() }
 
-// Next waits for the next event. Its error is the context's, gotapi.ErrClosed,
-// or a *gotapi.Error for good. It is for one goroutine.
+// Next waits for the next event. It returns the error of ctx, gotapi.ErrClosed, or a final
+// *gotapi.Error. Only one goroutine may call it.
 func (w *Watch) Next(ctx context.Context) (gotapi.Event, error) { return w.feed.Next(ctx) }
 
 func (w *Watch) run(ctx context.Context, put feed.Put[gotapi.Event]) error {
@@ -74,7 +74,7 @@ func (w *Watch) run(ctx context.Context, put feed.Put[gotapi.Event]) error {
 	}
 }
 
-// errExpired ends a stream whose token has expired, when another token can be had.
+// errExpired ends a stream whose token has expired, if a TokenSource can give another one.
 var errExpired = errors.New("the token has expired")
 
 // stream is one call of Watch, until it ends.
@@ -106,14 +106,14 @@ func (w *Watch) stream(ctx context.Context, token string, put feed.Put[gotapi.Ev
 				return err
 			}
 		}
-		// Only now: what was not handed over is asked for again.
+		// Only now, so that a resume repeats events that Next did not get.
 		if p := answer.GetPosition(); p != nil {
 			w.position = p
 		}
 	}
 }
 
-// event is what an answer tells; ok is false if that is its position alone.
+// event returns the event of an answer; ok is false if the answer has only a position.
 func event(answer *historyv1.WatchResponse) (_ gotapi.Event, ok bool) {
 	switch e := answer.GetEvent().(type) {
 	case *historyv1.WatchResponse_Message:

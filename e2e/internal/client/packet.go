@@ -16,7 +16,7 @@ func Ack(uuid string) string { return command(1, uuid) }
 // Pong is the answer to a ping.
 func Pong(uuid string) string { return command(5, uuid) }
 
-// Recall is what members hear of a recall.
+// Recall is the packet of a recall that members get.
 func Recall(uuid string) string { return command(6, uuid) }
 
 func command(n int, uuid string) string {

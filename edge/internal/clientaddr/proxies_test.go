@@ -37,7 +37,7 @@ func TestOnlyTrustedProxiesSayForWhomTheySpeak(t *testing.T) {
 		{"a stranger's claim, RFC 7239", from("203.0.113.9:1", fwd, "for=1.2.3.4"), "203.0.113.9"},
 		{"a proxy's word", from("10.1.2.3:1", xff, "198.51.100.1"), "198.51.100.1"},
 		{"mapped addresses", from("[::ffff:10.1.2.3]:1", xff, "::ffff:198.51.100.1"), "198.51.100.1"},
-		{"what stands before it is the client's invention", from("10.1.2.3:1", xff, "1.1.1.1, 198.51.100.1"), "198.51.100.1"},
+		{"a client's invention before it", from("10.1.2.3:1", xff, "1.1.1.1, 198.51.100.1"), "198.51.100.1"},
 		{"two proxies", from("10.1.2.3:1", xff, "198.51.100.1, 192.0.2.7"), "198.51.100.1"},
 		{"two lines", from("10.1.2.3:1", xff, "1.1.1.1", xff, "198.51.100.1"), "198.51.100.1"},
 		{"with a port", from("10.1.2.3:1", xff, "198.51.100.1:4711"), "198.51.100.1"},

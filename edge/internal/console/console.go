@@ -1,4 +1,4 @@
-// Package console is what a browser sees of the edge: a chat page for every
+// Package console serves the edge's pages to browsers: a chat page for every
 // group, a landing page, the reference of the HTTP interface, and live figures
 // (docs/protocol.md, section 6).
 //

@@ -8,12 +8,11 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 )
 
-// requireAdmin serves requests that carry the admin secret, as parameter "secret" or as
-// "Authorization: Bearer", which comes first if both are there, and those of
-// callers who may administer. Without a secret: 401; with a wrong one, or when none
-// is configured: 403.
+// requireAdmin serves requests of callers that may administer, and requests with the admin
+// secret: in "Authorization: Bearer" or, without that header, in the parameter "secret".
+// It answers 401 without a secret, and 403 to a wrong one, to a credential without the
+// right, or if no secret is configured.
 func (h *Handler) requireAdmin(next http.Handler) http.HandlerFunc {
-	bySecret := h.requireSecret(next)
 	return func(w http.ResponseWriter, r *http.Request) {
 		id, err := h.backends.Callers.Identify(r, false)
 		if err == nil {
@@ -24,13 +23,17 @@ func (h *Handler) requireAdmin(next http.Handler) http.HandlerFunc {
 			next.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), id)))
 		case h.backends.Callers.Checked() && len(h.reloadable.Load().AdminSecrets) == 0:
 			writeDenied(w, err)
+		case id != nil && id.Known():
+			h.requireSecret(next, err)(w, r)
 		default:
-			bySecret(w, r)
+			h.requireSecret(next, nil)(w, r)
 		}
 	}
 }
 
-func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
+// requireSecret serves requests with the admin secret. denied is why a valid credential
+// does not do instead; nil: there is none.
+func (h *Handler) requireSecret(next http.Handler, denied error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		opts := h.reloadable.Load()
 		if len(opts.AdminSecrets) == 0 {
@@ -50,14 +53,15 @@ func (h *Handler) requireSecret(next http.Handler) http.HandlerFunc {
 				return
 			}
 		}
-		if secret == "" {
+		switch {
+		case secret != "" && opts.isSecret(secret):
+			next.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.System())))
+		case denied != nil:
+			writeDenied(w, denied)
+		case secret == "":
 			httpjson.WriteError(w, http.StatusUnauthorized, "the admin secret is missing")
-			return
-		}
-		if !opts.isSecret(secret) {
+		default:
 			httpjson.WriteError(w, http.StatusForbidden, "the admin secret is wrong")
-			return
 		}
-		next.ServeHTTP(w, r.WithContext(access.NewContext(r.Context(), access.System())))
 	}
 }

@@ -19,7 +19,7 @@ const bodyTimeout = 15 * time.Second
 const bodyCost = 8 << 10
 
 // errTooManyBodies means that too many bodies are awaited of this client, or of all.
-var errTooManyBodies = errors.New("too many requests whose body has not come")
+var errTooManyBodies = errors.New("too many requests are still sending their body")
 
 // errTooManyRequests means that too many requests are under way.
 var errTooManyRequests = errors.New("too many requests at once")

@@ -21,7 +21,7 @@ const contentTypeForm = "application/x-www-form-urlencoded"
 var errTooLarge = errors.New("the body is too large")
 
 // errEncoded means that the body is compressed, which nothing here undoes.
-var errEncoded = errors.New("the body has a Content-Encoding: send it as it is")
+var errEncoded = errors.New("the body has a Content-Encoding: send it without one")
 
 // isEncoded reports whether the body of r is not as it is.
 func isEncoded(r *http.Request) bool {
@@ -72,7 +72,7 @@ func writeInputError(w http.ResponseWriter, err error, broken string) {
 	case errors.Is(err, errTooManyRequests):
 		httpjson.WriteError(w, http.StatusServiceUnavailable, errTooManyRequests.Error())
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		httpjson.WriteError(w, http.StatusRequestTimeout, "the body did not come in time")
+		httpjson.WriteError(w, http.StatusRequestTimeout, "the body did not arrive in time")
 	default:
 		httpjson.WriteError(w, http.StatusBadRequest, broken)
 	}

@@ -72,7 +72,7 @@ func (h *Handler) serveEndpoint(w http.ResponseWriter, r *http.Request, path str
 	e, ok := h.endpoints[path]
 	if !ok || !isLiteral(r) {
 		h.counted("other", w, r, h.withCORS(func(w http.ResponseWriter, _ *http.Request) {
-			httpjson.WriteError(w, http.StatusNotFound, "there is nothing under this path")
+			httpjson.WriteError(w, http.StatusNotFound, "no endpoint has this path")
 		}))
 		return
 	}
@@ -119,7 +119,7 @@ func (h *Handler) serveServices(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	answer, err := h.backends.Services(ctx)
 	if err != nil {
-		httpjson.WriteError(w, http.StatusInternalServerError, "the list of services cannot be made")
+		httpjson.WriteError(w, http.StatusInternalServerError, "cannot list the services")
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")

@@ -39,7 +39,7 @@ func statusOf(c codes.Code) int {
 	return http.StatusInternalServerError
 }
 
-// refusalText is what the client is told: reason, where it was meant for it.
+// refusalText returns the text of a refusal: reason, where it was meant for the client.
 func refusalText(code int, reason string) string {
 	switch {
 	case code == http.StatusServiceUnavailable:

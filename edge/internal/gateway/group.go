@@ -30,7 +30,7 @@ func (h *Handler) serveGroup(w http.ResponseWriter, r *http.Request) {
 	})(w, r)
 }
 
-var errPathCut = errors.New("the path ends in a question mark in front of more path: percent-encode the group name")
+var errPathCut = errors.New("more path follows a question mark: percent-encode the group name")
 
 // groupOf returns the group of a request's path. Some clients write "?" for each character
 // that they cannot: what follows the first one would be the query, and the group another

@@ -13,8 +13,8 @@ import (
 const minGzip = 1400
 
 // gzipWriters compress answers. Each takes about a MiB, and a processor while it works,
-// so there is one for every second processor that this process may use. When all are in
-// use, answers are sent as they are.
+// so every second processor of this process has one. When all are in use, answers are sent
+// uncompressed.
 type gzipWriters struct {
 	// nil for one that has not been made yet.
 	free chan *gzip.Writer

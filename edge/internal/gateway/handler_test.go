@@ -59,7 +59,7 @@ func TestUpgradesAreHandedOn(t *testing.T) {
 	}
 }
 
-// A person who calls the address with curl is told what it is for.
+// A person who calls the address with curl learns its purpose.
 func TestGetSaysWhatToDoWithAGroup(t *testing.T) {
 	rig := newRig(t, Options{})
 	for target, want := range map[string]string{

@@ -57,7 +57,7 @@ func writeTooManyPages(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(clientGone)
 		return
 	}
-	httpjson.WriteError(w, http.StatusServiceUnavailable, "too many pages of history are asked for")
+	httpjson.WriteError(w, http.StatusServiceUnavailable, "too many requests for pages of history")
 }
 
 // conditionOf returns the version that a client has. A POST has none: old programs ask

@@ -21,11 +21,11 @@ func newMetrics(reg prometheus.Registerer, requests limit.Semaphore, pages *page
 	gauge := func(name, help string, value func() int) {
 		in.GaugeFunc(name, help, func() float64 { return float64(value()) })
 	}
-	gauge("gotapi_edge_http_requests_under_way", "HTTP requests that are not answered yet, upgrades included.", requests.InUse)
-	gauge("gotapi_edge_http_pages_under_way", "Pages of history that are fetched over HTTP, and large ones that are sent.", pages.inUse)
+	gauge("gotapi_edge_http_requests_under_way", "HTTP requests not answered yet, including upgrades.", requests.InUse)
+	gauge("gotapi_edge_http_pages_under_way", "Pages of history being fetched over HTTP, and large ones being sent.", pages.inUse)
 	return &metrics{
-		requests: in.Counters("gotapi_edge_http_requests_total", "HTTP requests that were answered, upgrades apart, by endpoint and status.", "endpoint", "code"),
-		seconds: in.Histograms("gotapi_edge_http_request_seconds", "Duration of HTTP requests, upgrades apart, by endpoint.",
+		requests: in.Counters("gotapi_edge_http_requests_total", "HTTP requests answered, without upgrades, by endpoint and status.", "endpoint", "code"),
+		seconds: in.Histograms("gotapi_edge_http_request_seconds", "Duration of HTTP requests, without upgrades, by endpoint.",
 			prometheus.ExponentialBuckets(0.0005, 4, 8), "endpoint"),
 	}
 }

@@ -139,6 +139,34 @@ func TestAnAdministratorOfSomeGroupsPurgesTheseOnly(t *testing.T) {
 	}
 }
 
+// TestACredentialWithoutTheRightIsNotAWrongSecret: its refusal names the right, and the
+// secret still counts beside it.
+func TestACredentialWithoutTheRightIsNotAWrongSecret(t *testing.T) {
+	key, entry := access.NewAPIKey("ops")
+	path := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(path, []byte(entry), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rig := newRigFor(t, Options{AdminSecrets: secrets("s3cret")}, access.Config{APIKeysFile: path})
+	const lacks = "the credential lacks the right admin"
+	for _, tt := range []struct {
+		query, header string
+		code          int
+		want          string
+	}{
+		{"", "Authorization: Bearer " + key, 403, lacks},
+		{"", "X-API-Key: " + key, 403, lacks},
+		{"&secret=guess", "X-API-Key: " + key, 403, lacks},
+		{"&secret=s3cret", "X-API-Key: " + key, 200, `"code":200`},
+		{"", "Authorization: Bearer guess", 403, "the admin secret is wrong"},
+	} {
+		a := rig.do("GET", "/__/group?groupName=/room/1"+tt.query, "", tt.header)
+		if a.code != tt.code || !strings.Contains(a.body, tt.want) {
+			t.Errorf("%s, %q: got %d %s, want %d and %q", tt.header[:12], tt.query, a.code, a.body, tt.code, tt.want)
+		}
+	}
+}
+
 // TestRefusedRequestsAreRemembered: with their reason, and without what was not refused.
 func TestRefusedRequestsAreRemembered(t *testing.T) {
 	rig := newRig(t, Options{AdminSecrets: secrets("s3cret")})

@@ -55,7 +55,7 @@ type Sockets interface {
 	ServeV2(w http.ResponseWriter, r *http.Request, id *access.Identity)
 }
 
-// Backends are what the Handler hands requests to.
+// Backends serve the requests that the Handler hands on.
 type Backends struct {
 	// Limits of clients; nil: none.
 	Limits *limit.Limits

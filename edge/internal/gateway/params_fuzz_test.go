@@ -12,9 +12,8 @@ import (
 )
 
 // FuzzHistoryParameters compares the parser with a plain reading of section 4
-// of docs/protocol.md: either each parameter stands there at most once and says
-// what it must, and that is asked for; or the error names a parameter that is
-// at fault.
+// of docs/protocol.md. Either each parameter comes at most once and is valid, and the
+// request has its value; or the error names an invalid parameter.
 func FuzzHistoryParameters(f *testing.F) {
 	for _, query := range []string{
 		"groupName=/room/9527/&position=-50&size=50",

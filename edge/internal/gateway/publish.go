@@ -48,10 +48,10 @@ func (h *Handler) publishByName(w http.ResponseWriter, r *http.Request) {
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) {
 	switch {
 	case g == group.Lobby:
-		httpjson.WriteError(w, http.StatusForbidden, "nobody publishes to /: the path is the group, as in /room/1")
+		httpjson.WriteError(w, http.StatusForbidden, "cannot publish to /: the path names the group, as in /room/1")
 		return
 	case !g.Publishable():
-		httpjson.WriteError(w, http.StatusForbidden, "only the server speaks in this group")
+		httpjson.WriteError(w, http.StatusForbidden, "only the server publishes to this group")
 		return
 	}
 	id, err := h.backends.Callers.Identify(r, false)

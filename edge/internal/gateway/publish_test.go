@@ -243,7 +243,7 @@ func TestCompressedBodyIsRefused(t *testing.T) {
 }
 
 func TestWhoPublishesToTheLobbyIsToldThatThePathIsTheGroup(t *testing.T) {
-	if got := newRig(t, Options{}).do("POST", "/", "x"); !strings.Contains(got.body, "the path is the group") {
+	if got := newRig(t, Options{}).do("POST", "/", "x"); !strings.Contains(got.body, "the path names the group") {
 		t.Errorf("got %d %s", got.code, got.body)
 	}
 }

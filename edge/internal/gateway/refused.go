@@ -82,7 +82,7 @@ func (h *Handler) logRefusedUpgrade(rec *refusalRecorder, r *http.Request) {
 		"address", h.backends.Limits.Address(r), "path", r.URL.Path, "status", rec.code, "answer", string(rec.body[:min(len(rec.body), mostLogged)]))
 }
 
-// refusal is the answer to r as an operator is told it.
+// refusal returns the answer to r as operators see it.
 func (h *Handler) refusal(rec *refusalRecorder, r *http.Request, upgrade bool) refusals.Refusal {
 	refusal := refusals.Refusal{What: "http " + r.Method, Code: rec.code, Group: r.URL.Path, Address: h.backends.Limits.Address(r)}
 	var said struct{ Msg string }

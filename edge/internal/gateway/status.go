@@ -89,7 +89,7 @@ type (
 )
 
 // reportStatus asks a history service and, meanwhile, all processes that the edge knows.
-// That no history service answers is an alarm, not an error: somebody asks because
+// If no history service answers, that is an alarm, not an error: operators ask because
 // something is wrong.
 func (h *Handler) reportStatus(ctx context.Context, r *adminv1.GetStatusRequest, opts ...grpc.CallOption) (*statusReport, error) {
 	ctx, cancel := context.WithTimeout(ctx, servicesTimeout)
@@ -104,7 +104,7 @@ func (h *Handler) reportStatus(ctx context.Context, r *adminv1.GetStatusRequest,
 	case codes.Unavailable, codes.DeadlineExceeded:
 		if processes.Connected {
 			processes.Alarms = append(processes.Alarms, alarm.Alarm{Name: alertRedisDown, Text: "no history service is ready, though " +
-				"they run: see the log of one, and bring Redis back"})
+				"they run: see the log of one, then bring Redis back"})
 		}
 	default:
 		return nil, err
@@ -117,7 +117,7 @@ func (h *Handler) reportStatus(ctx context.Context, r *adminv1.GetStatusRequest,
 func silentServices(all []ServiceProcess) (alarms []alarm.Alarm) {
 	for _, s := range all {
 		if s.Silent {
-			alarms = append(alarms, alarm.Alarm{Name: alertDown, Text: "history service " + s.Address + " does not answer, or is not ready: see its log, and restart it, or take its address out of -history"})
+			alarms = append(alarms, alarm.Alarm{Name: alertDown, Text: "history service " + s.Address + " does not answer or is not ready: see its log, then restart it or remove its address from -history"})
 		}
 	}
 	return alarms

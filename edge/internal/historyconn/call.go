@@ -15,7 +15,7 @@ const maxTries = 3
 
 // ErrSilent means that a call or stream was cancelled because its service had fallen
 // silent. It is a gRPC status: Unavailable.
-var ErrSilent = status.Error(codes.Unavailable, "the history service does not answer, and another one does")
+var ErrSilent = status.Error(codes.Unavailable, "the history service does not answer, but another one does")
 
 // call is a call under way.
 type call struct{ cancel context.CancelCauseFunc }

@@ -113,7 +113,7 @@ func CheckTarget(target string) error {
 	if scheme, _, ok := strings.Cut(target, ":///"); ok {
 		// gRPC itself would take an unknown scheme for the name of a host.
 		if resolver.Get(scheme) == nil {
-			return fmt.Errorf("%q: gRPC knows no kind of target called %q", target, scheme)
+			return fmt.Errorf("%q: gRPC has no resolver for the scheme %q", target, scheme)
 		}
 		return nil
 	}

@@ -56,8 +56,8 @@ func (s *Seat) Elsewhere() *Seat {
 	return &Seat{avoid: at.service}
 }
 
-// Surplus reports whether there is a service that will still have no more streams than
-// this seat's if this stream moves there, and how many that one has.
+// Surplus reports whether this stream should move, because another service would still have
+// no more streams than this seat's. others is how many that one has now.
 func (s *Seat) Surplus() (others int, ok bool) {
 	at := s.place.Load()
 	if at == nil {
@@ -75,9 +75,9 @@ func (s *Seat) Surplus() (others int, ok bool) {
 // Service is what an edge knows of a history service.
 type Service struct {
 	Address string
-	// Empty, if the service has not told it.
+	// Empty if unknown.
 	Version string
-	// By Ask: what the service was built from, where it listens, and what is wrong with it.
+	// By Ask: the commit, the address and the alarms of the service.
 	Commit, Host string
 	Alarms       []alarm.Alarm
 	// Streams of edges, all of them.
@@ -101,7 +101,7 @@ type Edge struct {
 	Alarms []alarm.Alarm
 }
 
-// Ask returns all services, with what those say that answer before ctx ends.
+// Ask returns all services, with the answers that come before ctx ends.
 func (s *Seat) Ask(ctx context.Context) []Service {
 	all := s.Services()
 	var asking sync.WaitGroup

@@ -62,7 +62,7 @@ func NewBudget(memory int64, reg prometheus.Registerer) *Budget {
 			func() float64 { return float64(s.Used()) })
 		in.GaugeFunc("gotapi_edge_budget_bytes", "Bytes that clients may make the edge hold, by part of the budget; half of the memory limit in all.",
 			func() float64 { return float64(s.Size()) })
-		in.CounterFunc("gotapi_edge_budget_refused_total", "What was refused or closed because its part of the budget was used up.",
+		in.CounterFunc("gotapi_edge_budget_refused_total", "Requests and connections refused or closed because their part of the budget was used up.",
 			func() float64 { return float64(s.Refusals()) })
 	}
 	return b

@@ -70,7 +70,7 @@ func New(s Settings, proxies clientaddr.Proxies, reg prometheus.Registerer) *Lim
 	}
 	in := metric.In(reg)
 	refused := in.Counters("gotapi_edge_limited_total",
-		"Requests, connections and messages that were refused because of a limit for one client or group.", "limit")
+		"Requests, connections and messages refused by a limit of one client or group.", "limit")
 	for _, k := range []kind{connections, upgrades, requests, messages, bytes, user, inGroup, newGroups} {
 		l.refused[k] = refused.WithLabelValues(string(k))
 	}

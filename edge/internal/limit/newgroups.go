@@ -95,10 +95,10 @@ func (n *NewGroups) maker(key string) *maker {
 // Refuse counts a publish that was refused: the client may not make the group.
 func (n *NewGroups) Refuse() { n.refused.Inc() }
 
-// Made is what a publish meant for its group.
+// Made is the effect of a publish on its group.
 type Made uint8
 
-// What a publish meant for its group.
+// The values of Made.
 const (
 	// Nothing: nothing was stored.
 	Nothing Made = iota
@@ -106,11 +106,11 @@ const (
 	Message
 	// Group: it has its first message.
 	Group
-	// Perhaps: nobody knows. It counts as a group of the client that claimed it.
+	// Perhaps: unknown. It counts as a group of the client that claimed it.
 	Perhaps
 )
 
-// Settle says what became of the publish.
+// Settle ends the Claim with the result of the publish.
 func (c *Claim) Settle(made Made) {
 	n := c.all
 	n.mu.Lock()

@@ -1,5 +1,4 @@
-// Package origin tells the origins of pages that may act for their visitors from those of
-// strangers.
+// Package origin decides which origins' pages may act for their visitors.
 package origin
 
 import (

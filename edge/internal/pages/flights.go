@@ -52,8 +52,8 @@ func newFlights() *flights { return &flights{of: make(map[flightKey]*queue)} }
 
 // do returns the result of a call that begins now or later, its own or a shared one. It
 // takes as long as call does, and up to patience before that. If ctx ends, it returns
-// no later than the call does; the context of a call has the values of one of those who
-// share it.
+// no later than the call does. The context of a call has the values of one of the callers
+// that share it.
 func (f *flights) do(ctx context.Context, k flightKey, call func(context.Context) (Page, error)) (_ Page, shared bool, err error) {
 	mine, before := f.join(ctx, k)
 	if before.shared {

@@ -34,7 +34,7 @@ func (c *caller) call(ctx context.Context) (Page, error) {
 // ask asks, and sends the number of the call that answers.
 func (c *caller) ask() <-chan string { return c.askUntil(context.Background()) }
 
-// askUntil is ask of one that waits until ctx ends.
+// askUntil is ask for a caller that waits until ctx ends.
 func (c *caller) askUntil(ctx context.Context) <-chan string {
 	got := make(chan string, 1)
 	go func() {

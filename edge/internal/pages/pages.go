@@ -102,7 +102,7 @@ func (p *Pages) ask(ctx context.Context, k key, r *historyv1.GetHistoryRequest, 
 		p.stats.misses.Inc()
 		return page, nil
 	case known == "":
-		return Page{}, status.Error(codes.Internal, "the history service compares with a version that it was not given")
+		return Page{}, status.Error(codes.Internal, "the history service answered a version check that the edge did not request")
 	case ok:
 		p.cache.confirm(k, known)
 		p.stats.hits.Inc()

@@ -1,6 +1,6 @@
 // Package publishhooks puts an application's hooks (package hooks) around publishing: one
-// is asked before a packet goes to the relay, one is told of packets that were
-// accepted. An edge without hooks does without it.
+// decides before a packet goes to the relay, the other gets accepted packets. An edge
+// without hooks does not use it.
 package publishhooks
 
 import (
@@ -61,8 +61,8 @@ func (p *Publisher) ask(one *relay.Publication) relay.Result {
 	return relay.Result{}
 }
 
-// Tell returns what tells h of publications that the relay accepted, for
-// relay.Options.Accepted; nil if h is not to be told. h may be nil.
+// Tell returns a function for relay.Options.Accepted that hands accepted publications to the
+// hook after publishing; nil without that hook. h may be nil.
 func Tell(h *hooks.Hooks) func(*relay.Publication) {
 	if h == nil || h.After == nil {
 		return nil

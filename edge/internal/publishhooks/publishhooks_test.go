@@ -69,12 +69,12 @@ func TestAcceptedPacketsAreTold(t *testing.T) {
 	Tell(h)(&relay.Publication{Group: "/a", Kind: stream.Message, UUID: "u", User: "alice", Session: 1, Payload: []byte(`{"type":2,"uuid":"u"}`)})
 	want := `"data":[{"group":"/a","user":"alice","source":"websocket","kind":"data","uuid":"u","packet":"{\"type\":2,\"uuid\":\"u\"}"}]`
 	if got := <-told; !strings.Contains(got, want) {
-		t.Errorf("the hook is told %s, want %s", got, want)
+		t.Errorf("the hook got %s, want %s", got, want)
 	}
 	cancel()
 	<-ended
 	if Tell(nil) != nil || Tell(&hooks.Hooks{}) != nil {
-		t.Error("without a hook something is told")
+		t.Error("got a function without a hook")
 	}
 }
 

@@ -65,7 +65,7 @@ func New(conn grpc.ClientConnInterface, opts Options, log *slog.Logger, reg prom
 		list:    newLedger(opts.MaxItems, opts.MaxBytes),
 	}
 	metric.In(reg).GaugesFunc("gotapi_edge_history_services",
-		"History services that are connected and well, by the version that they run.", "version", c.versions)
+		"Connected history services that answer, by version.", "version", c.versions)
 	return c
 }
 

@@ -15,7 +15,7 @@ const (
 	eventOverhead = 200
 )
 
-var errTooMuch = errors.New("too much has come on both streams, and not the same")
+var errTooMuch = errors.New("the old and the new stream differ too much")
 
 // early holds what has come on a stream before it takes the place of another one, and
 // what the other one has brought meanwhile.

@@ -13,8 +13,8 @@ const interestOverhead = 64
 
 // interests are the channels of one stream that wait to be opened and to be ended.
 // The two need no order among each other: a channel that ends before it was opened
-// is in neither. So there is never more than one for each group that has, or had on
-// this stream, members.
+// is in neither. So they are bounded: one for each group that has, or had on this stream,
+// members.
 type interests struct{ opens, ends []*relayv1.Interest }
 
 // open adds a channel. The numbers of those that wait rise.

@@ -125,8 +125,8 @@ func (l *ledger) mayBeRewritten() bool {
 
 func (l *ledger) hasUnsent() bool { return l.unsent != nil }
 
-// serviceTimeout is how long the history service has, so that its result, which may
-// say that the message is certainly not stored, comes before the edge gives up.
+// serviceTimeout is how long the history service has. Its result may say that the message
+// is certainly not stored, so it must come before the edge gives up.
 func serviceTimeout(left time.Duration) time.Duration { return left * 9 / 10 }
 
 // write moves the unsent mark over what fits into the stream's next frame of

@@ -12,19 +12,19 @@ import (
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
-// An edge moves when another history service has so few streams that it will still not
-// have more than this edge's after the move, and when its own service lets it go, which
-// lets a few go at a time (docs/adr/0022). A move has five steps:
+// An edge moves when another history service would still have no more streams than this
+// edge's after the move. Its own service must let it go, which lets a few go at a time
+// (docs/adr/0022). A move has five steps:
 //
 //	1  open a stream there, and a little later all channels, from where they are
 //	2  wait until all are attached, and a little longer: now everything comes twice.
-//	   What comes on the new stream waits, what comes on the old one is handed on
+//	   Frames of the new stream wait, frames of the old one are handed on
 //	3  write no more publications, until the written ones have their results
 //	4  change streams: hand on what has waited on the new one and did not come on the
 //	   old one, and write publications there
 //	5  cancel the old one
 //
-// If anything fails before step 4, the edge stays where it is.
+// If anything fails before step 4, the edge keeps its stream.
 const (
 	// How often, on average, an edge looks whether it should ask for a move.
 	lookEvery = 2 * time.Second
@@ -33,18 +33,18 @@ const (
 	// How long the steps before the fourth may take together; the service forgets that
 	// it has let the edge go after 15 s (relay.proto).
 	moveTimeout = 10 * time.Second
-	// How far the two services may be apart. What is not stored may come on the new stream
-	// so long after it came on the old one, and on the old one so long after the new one
-	// has missed it, because its channel was not open yet.
+	// How far the two services may be apart. A packet that is not stored may come on the new
+	// stream this long after the old one. If its channel was not open there yet, it may come
+	// on the old one this long after that.
 	overlap = 500 * time.Millisecond
 	// How long publications wait for results in the third step, at most.
 	holdTime = 250 * time.Millisecond
 )
 
 var (
-	errNowhere    = errors.New("there is no other history service")
-	errNoResults  = errors.New("publications that may not be written twice got no results in time")
-	errStreamOver = errors.New("the stream is over")
+	errNowhere    = errors.New("no other history service")
+	errNoResults  = errors.New("no results in time for publications that cannot be repeated")
+	errStreamOver = errors.New("stream ended")
 )
 
 // stay serves l, and the streams that it moves to. It returns the last one when that
@@ -90,7 +90,7 @@ func (c *Client) ask(l *link) {
 func (c *Client) logMove(ctx context.Context, to *link, err error) {
 	if err != nil {
 		c.metrics.moves[false].Inc()
-		c.log.InfoContext(ctx, "relay stays where it is: the move to another history service failed", "error", err)
+		c.log.InfoContext(ctx, "move the relay to another history service: keep the present one", "error", err)
 		return
 	}
 	c.metrics.moves[true].Inc()

@@ -30,7 +30,7 @@ type Options struct {
 	LastMoment time.Duration
 	// How often member counts are reported; 2 s.
 	ReportEvery time.Duration
-	// Of this program, and where it listens; history services are told.
+	// Of this program, and where it listens; sent to history services.
 	Version, Commit, Host string
 	// Alarms returns what is wrong with this process. It is called with each report of
 	// member counts; nil: it is not known.

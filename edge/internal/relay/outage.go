@@ -17,7 +17,7 @@ const (
 	causeTimeout = time.Second
 )
 
-// watchOutages logs that there is no history service, and that there is one again, until
+// watchOutages logs the beginning and the end of times without a history service, until
 // ctx ends. Opening a stream waits for a connection and so has no error to log.
 func (c *Client) watchOutages(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
@@ -35,11 +35,11 @@ func (c *Client) watchOutages(ctx context.Context) {
 		switch {
 		case c.Up():
 			if said {
-				c.log.InfoContext(ctx, "there is a history service again", "down", down)
+				c.log.InfoContext(ctx, "history service is back", "down", down)
 			}
 			since, patience, said = time.Now(), outagePatience, false
 		case down >= patience:
-			c.log.WarnContext(ctx, "no history service: members cannot join, and what is published is refused",
+			c.log.WarnContext(ctx, "no history service: refuse new members and publications",
 				"down", down, "cause", c.Cause(ctx))
 			said = true
 			if patience = outagePatience; down >= outagePatience {

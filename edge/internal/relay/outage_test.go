@@ -83,7 +83,7 @@ func TestAnEdgeSaysThatItHasNoHistoryService(t *testing.T) {
 		first := remote.next(t)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if got := log.count("level=INFO", "there is a history service again"); got != 1 {
+		if got := log.count("level=INFO", "history service is back"); got != 1 {
 			t.Errorf("%d lines say that there is one again, want 1", got)
 		}
 		first.end <- nil // a stream that moves on at once is no outage

@@ -2,7 +2,7 @@ package relay
 
 import "net/http"
 
-// Code is what a client is told of an outcome: the status of an HTTP publish,
+// Code returns the code that a client gets for an outcome: the status of an HTTP publish,
 // and the code of command 7 (docs/protocol.md, section 2.2).
 func (o Outcome) Code() int {
 	switch o {

@@ -20,7 +20,7 @@ func (c *Client) Read(ctx context.Context, g group.Name, start Start) (Batch, er
 	defer cancel()
 	r, err := c.rpc.Read(ctx, readRequest(g, start), grpc.WaitForReady(true))
 	if err != nil {
-		return Batch{}, fmt.Errorf("reading the stream of a group: %w", err)
+		return Batch{}, fmt.Errorf("read the stream of a group: %w", err)
 	}
 	return Batch{
 		Epoch:    stream.Epoch(r.GetEpoch()),

@@ -53,7 +53,7 @@ type Sender interface {
 	Result(p *Publication, r Result)
 }
 
-// Outcome is what became of a publication.
+// Outcome is the kind of a Result.
 type Outcome uint8
 
 // The outcomes.
@@ -77,7 +77,7 @@ const (
 	Unchecked
 )
 
-// Result is what became of a Publication.
+// Result tells the Sender how its Publication ended.
 type Result struct {
 	Outcome Outcome
 	// Accepted and Duplicate messages: the place of the stored message.
@@ -89,7 +89,7 @@ type Result struct {
 	Recalled bool
 	// Refusals: why, for the client.
 	Reason string
-	// Busy: when it may come again, if that is known. Only Publish itself refuses so.
+	// Busy: when to try again, if known. Only Publish itself refuses with it.
 	Again time.Duration
 }
 

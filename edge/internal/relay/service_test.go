@@ -248,8 +248,8 @@ func (w *wire) Write(b []byte) (int, error) {
 	return w.Conn.Write(b)
 }
 
-// newRig starts everything; opts are those of the client, whose handler has members
-// if it is told how many.
+// newRig starts everything; opts are those of the client, whose handler has the members
+// of the given counts.
 func newRig(tb testing.TB, opts Options, members ...func() map[group.Name]uint32) *rig {
 	tb.Helper()
 	s := &service{conns: make(chan *connection), reports: len(members) > 0}

@@ -23,9 +23,9 @@ type Publisher interface {
 	Publish(p *relay.Publication)
 }
 
-// Throttle holds packets back before they go to a Publisher while members of their
-// group here are far behind, so that a burst of senders does not make healthy readers
-// slow consumers. TCP passes the delay on to the senders.
+// Throttle delays packets to a Publisher while members of their group here are far behind.
+// Otherwise a burst of senders would make healthy readers slow consumers. TCP passes the
+// delay on to the senders.
 type Throttle struct {
 	next  Publisher
 	rooms *Registry

@@ -203,7 +203,7 @@ func (g *Registry) Lost() {
 	}
 }
 
-// Attached makes a room live, or tells it that it cannot be (relay.Handler).
+// Attached makes a room live, or fails it with err (relay.Handler).
 func (g *Registry) Attached(channel uint32, at stream.Position, gap bool, err error) {
 	r := g.byChannel(channel)
 	switch {

@@ -16,7 +16,7 @@ import (
 
 var (
 	errGoingAway = &ws.CloseError{Code: packet.CloseGoingAway, Reason: "the server is going down"}
-	errReplaced  = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "too many connections of this user: a newer one took the place of this one"}
+	errReplaced  = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "too many connections of this user: a newer one replaced this one"}
 )
 
 // protocol is what a connection speaks.

@@ -4,9 +4,8 @@
 // A session has one goroutine, which reads. A member's packets go to the relay and
 // come back through its room, which also settles each of them (room.Pending). While
 // too many are not settled the session does not read on, and TCP slows its peer down.
-// Writing is ws.Outbox's: nothing here waits for a peer to read, except a page of
-// history and the catching up of a member that resumes, which have goroutines of
-// their own.
+// Writing is ws.Outbox's: nothing here waits for a peer to read. A page of history and
+// the catching up of a member that resumes do wait, and have goroutines of their own.
 //
 // Whatever ends a session first becomes its close frame, once.
 package session

@@ -76,8 +76,8 @@ func endLevel(e end, asked bool) slog.Level {
 	}
 }
 
-// refuses reports whether an end is one that an operator is asked about: we closed the
-// connection for something that the peer did, or that we could not do.
+// refuses reports whether we closed the connection, for something that the peer did or
+// that we could not do. Users ask operators about such ends.
 func (e end) refuses() bool {
 	switch e {
 	case endProtocol, endInvalidText, endPolicy, endTooBig, endLost, endSlowConsumer, endTryAgain, endExpired:

@@ -24,7 +24,7 @@ func (c *session) handle(op ws.Opcode, message []byte) {
 	}
 }
 
-var errBadJoin = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "no such group can be joined"}
+var errBadJoin = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "cannot join: not a valid group name"}
 
 // handleInLobby waits for "join:NAME".
 func (c *session) handleInLobby(op ws.Opcode, message []byte) {

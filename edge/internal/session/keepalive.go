@@ -62,9 +62,9 @@ func (c *connection) endUnfinished() {
 	c.unfinished = now
 }
 
-// check drops a peer that has not sent anything since its ping, and one whose
-// connection has been ending since then because it takes the rest so slowly. A peer
-// is not silent while its session does not read.
+// check drops a peer that has sent nothing since its ping. It also drops one that has been
+// taking the rest of an ending connection since then. A peer is not silent while its
+// session does not read.
 func (c *connection) check() {
 	if c.pingedEnding || !c.conn.Received() && !c.members.Pending().Full() && !c.holdsBack.Load() {
 		c.out.Abort(ws.ErrGone)

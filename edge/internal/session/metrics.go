@@ -34,17 +34,17 @@ var refusalNames = map[refusal]string{
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	in := metric.In(reg)
-	messages := in.Counters("gotapi_edge_messages_total", "WebSocket messages that came in, by what they are.", "kind")
-	requests := in.Counters("gotapi_edge_v2_requests_total", "Requests over gotapi.v2, by what they ask for; unknown: no request could be read.", "do")
-	disconnects := in.Counters("gotapi_edge_disconnects_total", "WebSockets that ended, by reason.", "reason")
+	messages := in.Counters("gotapi_edge_messages_total", "WebSocket messages received, by kind.", "kind")
+	requests := in.Counters("gotapi_edge_v2_requests_total", "Requests over gotapi.v2, by kind; unknown: no request could be read.", "do")
+	disconnects := in.Counters("gotapi_edge_disconnects_total", "WebSockets closed, by reason.", "reason")
 	refused := in.Counters("gotapi_edge_refused_upgrades_total", "WebSocket requests answered with 503, by reason.", "reason")
 	m := &metrics{
-		refusals:        in.Counters("gotapi_edge_refusals_total", "Packets and requests that were refused, by code.", "code"),
+		refusals:        in.Counters("gotapi_edge_refusals_total", "Packets and requests refused, by code.", "code"),
 		refusedUpgrades: make(map[refusal]prometheus.Counter),
-		waitingUpgrades: in.Gauge("gotapi_edge_waiting_upgrades", "WebSocket requests that wait for their turn."),
-		lostBroadcasts:  in.Counter("gotapi_edge_lost_broadcasts_total", "Packets from WebSockets that are not stored and were not taken on."),
+		waitingUpgrades: in.Gauge("gotapi_edge_waiting_upgrades", "WebSocket requests queued by -upgrade-rate."),
+		lostBroadcasts:  in.Counter("gotapi_edge_lost_broadcasts_total", "Packets from WebSockets that are not stored, and that the history service did not accept."),
 		ends:            make(map[end]prometheus.Counter, len(ends)),
-		opened:          in.Counter("gotapi_edge_connections_total", "WebSockets that were opened."),
+		opened:          in.Counter("gotapi_edge_connections_total", "WebSockets opened."),
 	}
 	for _, e := range ends {
 		m.ends[e] = disconnects.WithLabelValues(string(e))
@@ -71,7 +71,7 @@ func registerGauges(reg prometheus.Registerer, s *Server) {
 	}
 	gauge("gotapi_edge_sessions", "Open WebSockets.", s.sessions.len)
 	gauge("gotapi_edge_queries_under_way", "Queries over WebSockets whose page is being fetched.", func() int { return int(s.queries.Used()) })
-	gauge("gotapi_edge_queue_bytes", "Bytes that wait to be sent to peers.", s.sessions.queuedBytes)
+	gauge("gotapi_edge_queue_bytes", "Bytes queued for peers.", s.sessions.queuedBytes)
 }
 
 func (m *metrics) count(k packet.Kind) { m.messages[k].Inc() }

@@ -22,8 +22,8 @@ const (
 // Backlog is what waits for the members of one room beyond the limits of their
 // Outboxes. A member lags while more waits for it than these limits: a burst comes
 // faster than it can be written, which is no fault of the member. Members of a room
-// share its frames, so a room's Backlog is as large as that of the member furthest
-// behind, and what each of the others adds.
+// share its frames. So a room's Backlog is as large as that of the member furthest
+// behind, plus the own frames of each other member.
 //
 // A nil Backlog lets nobody lag.
 type Backlog struct {

@@ -47,11 +47,11 @@ func (m *message) release() {
 }
 
 // Read waits for the next message and gives it to handle. The bytes are valid
-// only until handle returns. Pings are answered on the way.
+// only until handle returns. Read answers pings meanwhile.
 //
-// After an error nothing more can be read. The error is a *CloseError if the peer
-// is at fault (Finish sends it), a *PeerClosedError if the peer has closed, and
-// another one if the peer is gone.
+// After an error nothing more can be read. If the peer is at fault, it is a *CloseError,
+// which Finish sends. If the peer has closed, it is a *PeerClosedError. Any other error
+// means that the peer is gone.
 func (c *Conn) Read(handle func(op Opcode, message []byte)) error {
 	kind, r, err := c.gorilla.NextReader()
 	if err != nil {
@@ -95,12 +95,12 @@ func (c *Conn) readMessage(buf *bytes.Buffer, r io.Reader) (release func(), err 
 	return release, err
 }
 
-// LimitMessages has messages of more than a few KiB take a part of a budget until they
-// are complete. It comes before the first Read.
+// LimitMessages makes messages of more than a few KiB take a part of a budget until they
+// are complete. Call it before the first Read.
 func (c *Conn) LimitMessages(hold Hold) { c.hold = hold }
 
-// CountFrames has f called for frames that are no messages: pings, pongs and small
-// fragments. Its error ends the connection. It comes before the first Read.
+// CountFrames makes the Conn call f for frames that are no messages: pings, pongs and
+// small fragments. An error of f ends the connection. Call it before the first Read.
 func (c *Conn) CountFrames(f func(frames int) error) { c.socket.small = f }
 
 // Unfinished returns a number that is the same for as long as one message has begun and

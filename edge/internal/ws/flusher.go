@@ -10,10 +10,10 @@ import (
 )
 
 const (
-	// A worker takes so many Outboxes at a time: about a tenth of a millisecond
-	// of work, after which others are looked at.
+	// The number of Outboxes that a worker takes at a time: about a tenth of a
+	// millisecond of work, before it looks at others.
 	workerChunk = 8
-	// There is one worker for so many Outboxes that wait.
+	// The number of waiting Outboxes for each worker.
 	workerShare = 32
 )
 
@@ -40,7 +40,7 @@ type Flusher struct {
 func NewFlusher(reg prometheus.Registerer) *Flusher {
 	in := metric.In(reg)
 	f := &Flusher{sample: newSample(in)}
-	in.GaugeFunc("gotapi_edge_write_queue_members", "Members with frames to be sent that wait for their turn; at most all of them.", func() float64 {
+	in.GaugeFunc("gotapi_edge_write_queue_members", "Members whose frames wait for a writer.", func() float64 {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		return float64(f.bulk.len() + f.express.len())

@@ -128,7 +128,7 @@ func TestFlusherKeepsTheOrderOfEveryMember(t *testing.T) {
 	}
 	f.Wait()
 	want := `
-		# HELP gotapi_edge_write_queue_members Members with frames to be sent that wait for their turn; at most all of them.
+		# HELP gotapi_edge_write_queue_members Members whose frames wait for a writer.
 		# TYPE gotapi_edge_write_queue_members gauge
 		gotapi_edge_write_queue_members 0
 	`

@@ -37,8 +37,8 @@ type Sink interface {
 }
 
 // Outbox is the queue of frames to one peer. Beyond its limits the peer lags, as far
-// as its Backlog lets it. When it may not, or takes nothing for too long, what waits is
-// dropped and the connection ends with ErrSlowConsumer. Its methods are safe for
+// as its Backlog allows. If the peer exceeds that, or accepts nothing for too long, the
+// queue is dropped and the connection ends with ErrSlowConsumer. Its methods are safe for
 // concurrent use; only Await, AwaitRoom, Flush, SendAndWait and Wait block.
 // Frames leave in the order in which they came, and a close frame is the last.
 //
@@ -116,7 +116,7 @@ func (o *Outbox) SendAll(frames []Frame) {
 	o.Deliver(frames, totalSize(frames), false)
 }
 
-// Deliver is SendAll for frames that the members of a room share, but for so many bytes.
+// Deliver is SendAll for frames that the members of a room share, except for own bytes.
 // bulk means that other rooms are served first.
 func (o *Outbox) Deliver(frames []Frame, own int, bulk bool) {
 	o.mu.Lock()

@@ -23,7 +23,7 @@ type sample struct {
 
 func newSample(in metric.Registry) sample {
 	return sample{seconds: in.Histogram("gotapi_edge_write_seconds",
-		"From queueing a frame for an idle connection to having written it to the socket; one in 64 is measured.",
+		"Time from queueing a frame for an idle connection to writing it to the socket; one in 64 is measured.",
 		prometheus.ExponentialBuckets(0.00002, 4, 10))}
 }
 

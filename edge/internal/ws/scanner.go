@@ -10,10 +10,10 @@ import (
 // worth counting: clients that split messages for good reason send larger ones.
 const smallFragment = 512
 
-// scanner follows the frames of a stream in front of gorilla. It counts those that are
-// no messages by themselves (pings, pongs, and small fragments), which a message's own
-// limits do not, refuses what RFC 6455 forbids and gorilla takes, and sees when the
-// peer has closed.
+// scanner follows the frames of a stream in front of gorilla. It counts frames that are no
+// messages by themselves (pings, pongs, and small fragments), as the limits of messages do
+// not. It refuses what RFC 6455 forbids but gorilla accepts, and sees when the peer has
+// closed.
 type scanner struct {
 	// Bytes of payload to skip.
 	skip uint64

@@ -1,4 +1,4 @@
-// Package adminapi serves gotapi.admin.v1.AdminService, what operators ask, to internal
+// Package adminapi serves gotapi.admin.v1.AdminService, the API for operators, to internal
 // services and to the edges' REST interface. It checks requests and the caller's rights,
 // converts, and leaves the rest to the store.
 package adminapi
@@ -89,7 +89,7 @@ func (s *Service) GetStatus(ctx context.Context, _ *adminv1.GetStatusRequest) (*
 	case errors.Is(err, history.ErrUnavailable):
 		response.Store = nil
 		for _, a := range alarm.Of("history service "+s.fleet.Host(), alarm.Alarm{Name: alertRedisDown, Text: err.Error() +
-			": bring Redis back, or fail over; never start an empty one in its place"}) {
+			": restart Redis or fail over; never replace it with an empty one"}) {
 			raise(response, a)
 		}
 	case err != nil:
@@ -103,8 +103,8 @@ func raise(response *adminv1.GetStatusResponse, a alarm.Alarm) {
 	response.Alarms = append(response.Alarms, &adminv1.Alarm{Name: a.Name, Text: a.Text})
 }
 
-// addStore adds the store, and what is wrong with it also if it returns an error. It
-// returns the edges that report members.
+// addStore adds the store and its alarms, even if it returns an error. It returns the edges
+// that report members.
 func (s *Service) addStore(ctx context.Context, response *adminv1.GetStatusResponse) ([]history.Edge, error) {
 	c, err := s.store.Condition(ctx)
 	for _, a := range c.Alarms {
@@ -208,6 +208,6 @@ func (s *Service) Purge(ctx context.Context, r *adminv1.PurgeRequest) (*adminv1.
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	s.log.WarnContext(ctx, "a group was purged", "group", g, "messages", n, "caller", access.FromContext(ctx).Name())
+	s.log.WarnContext(ctx, "group purged", "group", g, "messages", n, "caller", access.FromContext(ctx).Name())
 	return &adminv1.PurgeResponse{Messages: int64(n)}, nil
 }

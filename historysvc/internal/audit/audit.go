@@ -163,7 +163,7 @@ func (l *Log) write(ctx context.Context, e *Entry) {
 		err = l.writeLine(append(line, '\n'))
 	}
 	if err != nil {
-		l.log.ErrorContext(ctx, "cannot write to the audit log", "action", e.Action, "group", e.Group, "uuid", e.UUID, "error", err)
+		l.log.ErrorContext(ctx, "writing to the audit log failed", "action", e.Action, "group", e.Group, "uuid", e.UUID, "error", err)
 	}
 }
 

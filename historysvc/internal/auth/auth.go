@@ -26,7 +26,7 @@ import (
 // services reach the relay as well.
 type Authenticator struct {
 	authorizer *access.Authorizer
-	// Callers without a credential are services of ours (mutual TLS).
+	// Callers without a credential are trusted services (mutual TLS).
 	trustPeers bool
 	// Calls whose request has not come yet, by caller; those of our services are not
 	// counted. And health checks of callers without a credential, by address.
@@ -68,7 +68,7 @@ func (a *Authenticator) Stream(srv any, stream grpc.ServerStream, info *grpc.Str
 	if !id.Service() {
 		caller := Caller(ctx)
 		if !a.requests.add(caller) {
-			return grpcstatus.Busy("TOO_MANY_REQUESTS", "too many requests of this caller are unfinished")
+			return grpcstatus.Busy("TOO_MANY_REQUESTS", "too many unfinished requests of this caller")
 		}
 		received := sync.OnceFunc(func() { a.requests.remove(caller) })
 		defer received()
@@ -99,7 +99,7 @@ func (a *Authenticator) checkHealth(srv any, stream grpc.ServerStream, id *acces
 	return handler(srv, stream)
 }
 
-// Caller returns the key of the caller of ctx for quotas; "" for a service of ours.
+// Caller returns the key of the caller of ctx for quotas; "" for a trusted service.
 func Caller(ctx context.Context) string {
 	id := access.FromContext(ctx)
 	if id.Service() {
@@ -153,9 +153,9 @@ func (a *Authenticator) authorize(ctx context.Context, method string) (*access.I
 		return nil, grpcstatus.Of(err)
 	case id.Service():
 	case strings.HasPrefix(method, relayPrefix):
-		return nil, grpcstatus.Error(codes.PermissionDenied, string(access.NoServiceToken), "the relay is for edges, which show the service token")
+		return nil, grpcstatus.Error(codes.PermissionDenied, string(access.NoServiceToken), "only edges with the service token may use the relay")
 	case strings.HasPrefix(method, reflectionPrefix) && !id.Known():
-		return nil, grpcstatus.Error(codes.Unauthenticated, string(access.NoCredential), "a token or an API key is needed")
+		return nil, grpcstatus.Error(codes.Unauthenticated, string(access.NoCredential), "a token or an API key is required")
 	}
 	return id, nil
 }
@@ -170,7 +170,7 @@ func (a *Authenticator) identify(ctx context.Context) (*access.Identity, error) 
 		return id, nil
 	}
 	if a.authorizer.Open() {
-		return nil, &access.DeniedError{Status: http.StatusUnauthorized, Reason: access.NoServiceToken, Msg: "this is for services that show the service token"}
+		return nil, &access.DeniedError{Status: http.StatusUnauthorized, Reason: access.NoServiceToken, Msg: "the service token is required"}
 	}
 	return a.authorizer.Identify(ctx, credential)
 }

@@ -292,5 +292,5 @@ func (h *Hub) noteFailure(err error) {
 	if now.Sub(time.Unix(0, last)) < time.Second || !h.lastFailure.CompareAndSwap(last, now.UnixNano()) {
 		return
 	}
-	h.log.Warn("cannot read the store for followers, trying again", "error", err)
+	h.log.Warn("reading the store for followers failed, trying again", "error", err)
 }

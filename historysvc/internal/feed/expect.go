@@ -49,7 +49,7 @@ func (e *expectations) add(t *topic, m messageID) {
 	}
 }
 
-// sweep returns the messages that are due, and reports whether others are to come.
+// sweep returns the messages that are due, and reports whether it still expects others.
 func (e *expectations) sweep() (due map[*topic]messageID, more bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -18,8 +18,8 @@ type Start struct {
 // another, under a lock: they return at once and call neither the Hub nor the
 // Follower.
 type Sink interface {
-	// Attached reports the position after which the stream goes on. It comes once
-	// before everything else, when the subscription holds and the position is
+	// Attached reports the position after which the stream continues. It comes once
+	// before everything else, when the subscription is in force and the position is
 	// known. It comes again with gap when the events between the last position
 	// (or the Start) and at are lost; later events follow at.
 	Attached(at stream.Position, gap bool)
@@ -27,8 +27,8 @@ type Sink interface {
 	// false if there is no room, and then has taken none of them: stored events
 	// wait in the store until Follower.Resume, others are lost.
 	Deliver(epoch stream.Epoch, events []stream.Event) bool
-	// Lost reports that so many packets that are not stored are lost, because the sink
-	// had no room or the follower was behind. It may come at any time after Attached.
+	// Lost reports how many unstored packets were dropped because the sink had no room
+	// or the follower was behind. It may come at any time after Attached.
 	Lost(packets int)
 	// Failed reports that the group cannot be followed. Nothing comes after it.
 	Failed(err error)

@@ -12,10 +12,10 @@
 //
 // So a sink gets the stored events in the order of the store, each once, without
 // a hole. If the store no longer has what comes next (it was trimmed, it expired,
-// Redis lost it), the sink is told of the gap. Then the follower goes on at the
-// head of the stream and does not replay what is retained: after a gap, a client
-// reads the history anyway and would get everything twice. A member that resumes
-// after a uuid needs that replay; history.Log.Read serves it, not a follower.
+// Redis lost it), the sink gets a gap. Then the follower continues at the head of
+// the stream and does not replay the retained messages: after a gap, a client reads
+// the history anyway and would get everything twice. A member that resumes after a
+// uuid needs that replay; history.Log.Read serves it, not a follower.
 //
 // Packets that are not stored are passed on as they come, at most once.
 package feed

@@ -28,21 +28,21 @@ type metrics struct {
 // registerDepths registers gauges of what waits.
 func (h *Hub) registerDepths(reg prometheus.Registerer) {
 	in := metric.In(reg)
-	in.GaugeFunc("gotapi_history_feed_buffered_bytes", "Bytes of live events that wait while their followers read the store.",
+	in.GaugeFunc("gotapi_history_feed_buffered_bytes", "Bytes of live events queued while their followers read the store.",
 		func() float64 { return float64(h.buffered.Load()) })
-	in.GaugeFunc("gotapi_history_feed_reads_waiting", "Followers that wait for their turn to read the store.",
+	in.GaugeFunc("gotapi_history_feed_reads_waiting", "Followers waiting for a free slot to read the store.",
 		func() float64 { return float64(h.reads.depth()) })
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	in := metric.In(reg)
-	catchUps := in.Counters("gotapi_history_feed_catchups_total", "Times that a follower had to read the store, by cause.", "cause")
+	catchUps := in.Counters("gotapi_history_feed_catchups_total", "Times that a follower caught up from the store, by cause.", "cause")
 	m := &metrics{
 		followers:     in.Gauge("gotapi_history_feed_followers", "Followers of groups: one for each group of each edge and watcher."),
-		subscriptions: in.Gauge("gotapi_history_feed_subscriptions", "Groups that are subscribed on the bus."),
-		gaps:          in.Counter("gotapi_history_feed_gaps_total", "Times that a follower was told that messages are lost."),
-		dropped:       in.Counter("gotapi_history_feed_dropped_total", "Packets that are not stored and were not passed on because a receiver was too slow."),
-		retries:       in.Counter("gotapi_history_feed_read_errors_total", "Calls of the store for followers that failed and are made again."),
+		subscriptions: in.Gauge("gotapi_history_feed_subscriptions", "Groups subscribed on the bus."),
+		gaps:          in.Counter("gotapi_history_feed_gaps_total", "Gaps sent to followers because messages were lost."),
+		dropped:       in.Counter("gotapi_history_feed_dropped_total", "Unstored packets dropped because a receiver was too slow."),
+		retries:       in.Counter("gotapi_history_feed_read_errors_total", "Failed calls of the store for followers; each is retried."),
 		catchUps:      make(map[cause]prometheus.Counter),
 	}
 	for _, c := range []cause{causeStart, causeHole, causeBehind, causeSubscribed, causeExpected, causeSlow} {

@@ -23,13 +23,13 @@ type topic struct {
 	lossAt stream.Position
 }
 
-// logLoss says once that messages are lost, whose readers go on at a position.
+// logLoss logs once that messages were lost and that readers continue at a position.
 func (t *topic) logLoss(log *slog.Logger, at stream.Position) {
 	if t.lossAt == at {
 		return
 	}
 	t.lossAt = at
-	log.Warn("messages of a group are lost, or were trimmed before they were read: its readers are told of a gap",
+	log.Warn("messages of a group were lost, or trimmed before they were read: its readers get a gap",
 		"group", t.group, "seq", at.Seq)
 }
 

@@ -47,7 +47,7 @@ var (
 // The zero Author is no user.
 type Author [8]byte
 
-// Limit says which messages may be recalled: the zero Limit, all.
+// Limit restricts which messages may be recalled. The zero Limit allows all.
 type Limit struct {
 	// Only those of this author, which is not zero; nil: of any author.
 	Author *Author
@@ -250,12 +250,12 @@ type Bus interface {
 	Subscribe(groups ...group.Name)
 	Unsubscribe(groups ...group.Name)
 	// Heads returns the end of each group's stream, in the order asked for. It also
-	// keeps the counters of these groups, which are followed, from expiring: so a
-	// follower of a group whose history has expired is not told that it lost something.
+	// keeps the counters of these groups, which have followers, from expiring. So when a
+	// history expires, its followers get no gap.
 	Heads(ctx context.Context, groups []group.Name) []Head
 }
 
-// Listener hears the bus. Calls for one group come one after another.
+// Listener receives the events of the bus. Calls for one group come one after another.
 type Listener interface {
 	// Subscribed: from here on events of g arrive. It is called again after each
 	// interruption, in which events may have been missed.
@@ -276,11 +276,11 @@ type Presence interface {
 	Members(ctx context.Context) (map[group.Name]uint32, error)
 }
 
-// Census is what operators ask of Presence.
+// Census is the part of Presence for operators.
 type Census interface {
 	// MembersOf is Presence.Members of one group.
 	MembersOf(ctx context.Context, g group.Name) (uint32, error)
-	// Edges returns what each edge has, of at most so many edges.
+	// Edges returns the groups and members of each edge; most bounds the number of edges.
 	Edges(ctx context.Context, most int) ([]Edge, error)
 }
 
@@ -291,13 +291,13 @@ type Edge struct {
 	Members uint64
 }
 
-// Admin is what operators ask of the store.
+// Admin is the part of the store for operators.
 type Admin interface {
-	// Purge deletes all messages of a group and returns how many places that were. Uuids
-	// of purged messages are still known, so that sending them again does not bring them
-	// back. Every position from before is a gap from then on, so followers are told.
+	// Purge deletes all messages of a group and returns how many there were. The store still
+	// knows their uuids, so that sending them again does not bring them back. Every earlier
+	// position is a gap from then on, so followers notice.
 	Purge(ctx context.Context, g group.Name) (messages int, err error)
-	// Inspect describes one group, also one that has nothing.
+	// Inspect describes one group, even if that is empty or unknown.
 	Inspect(ctx context.Context, g group.Name) (Inspection, error)
 	// StoredGroups looks at about size groups that have messages. page is "" or the next
 	// of the call before; next is "" after the last.

@@ -89,8 +89,8 @@ func classify(msg []byte) (kind stream.Kind, uuid string, err error) {
 
 const maxKey = 128
 
-// origin returns what makes a publish one of its own: a key that its caller has given
-// it, else the number of the call.
+// origin returns the identity of a publish: the caller's key, or else the number of the
+// call.
 func (s *Service) origin(p *history.Publication, key string) (stream.Origin, error) {
 	switch {
 	case len(key) > maxKey:

@@ -24,9 +24,9 @@ type watched struct {
 	start feed.Start
 }
 
-// Watch implements historyv1.HistoryServiceServer. Each group's stream begins
-// with Started. A caller that is slower than its groups gets stored packets late
-// and misses others, of which it is told.
+// Watch implements historyv1.HistoryServiceServer. Each group's stream begins with
+// Started. A caller that is slower than its groups gets stored packets late, and a Gap in
+// place of other packets.
 func (s *Service) Watch(r *historyv1.WatchRequest, out historyv1.HistoryService_WatchServer) error {
 	groups, err := watchedGroups(r)
 	if err != nil {

@@ -94,7 +94,7 @@ func (q *watchQueue) drop(w *watcher, packets int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if w.gap == nil || w.gapTakes != q.takes {
-		gap := &historyv1.Gap{Reason: "packets that are not stored are missing: the caller reads too slowly"}
+		gap := &historyv1.Gap{Reason: "unstored packets were dropped: the caller reads too slowly"}
 		r := w.response()
 		r.Event = &historyv1.WatchResponse_Gap{Gap: gap}
 		q.put(w, r)
@@ -181,7 +181,7 @@ func (w *watcher) Attached(at stream.Position, gap bool) {
 	if gap {
 		r := w.response()
 		r.Event = &historyv1.WatchResponse_Gap{Gap: &historyv1.Gap{
-			Reason: "messages after the place asked for are lost, trimmed or expired, or the place is unknown",
+			Reason: "messages after the starting position were lost, trimmed or expired, or the position is unknown",
 		}}
 		w.queue.add(w, r)
 	}

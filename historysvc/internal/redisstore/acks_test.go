@@ -270,8 +270,8 @@ func TestAcksAfterFsyncNeedARedisThatCanGiveThem(t *testing.T) {
 	}
 	for settings, want := range map[string]string{
 		"--appendonly no":                               "no append-only file",
-		"--appendonly yes --appendfsync no":             "need appendfsync always",
-		"--appendonly yes --appendfsync everysec":       "need appendfsync always",
+		"--appendonly yes --appendfsync no":             "requires appendfsync always",
+		"--appendonly yes --appendfsync everysec":       "requires appendfsync always",
 		"--appendonly yes --rename-command CONFIG NONE": "+config|get",
 	} {
 		if !can && want != "no append-only file" {
@@ -289,7 +289,7 @@ func TestAcksAfterFsyncNeedARedisThatCanGiveThem(t *testing.T) {
 	server := redistest.Start(t, always...)
 	s, log := logged(t, Connection{URL: server.URL(), Acks: Acks{Fsync: true}})
 	must(t, s, room(t), "a", "b") // no duplicate, so no wait was in vain
-	if strings.Contains(log.String(), "not set up") {
+	if strings.Contains(log.String(), "redis is misconfigured") {
 		t.Errorf("operators are warned of nothing:\n%s", log)
 	}
 	if answer, err := server.Do("CONFIG SET appendfsync everysec"); err != nil || answer != "+OK" {
@@ -339,7 +339,7 @@ func TestAcksOfFewerReplicasThanThereAreAreWarnedOf(t *testing.T) {
 		}
 		must(t, s, room(t), "a")
 	}
-	if got := refusal(t, Options{Connection: Connection{URL: master.URL(), Acks: Acks{Replicas: AllReplicas}}}); !strings.Contains(got, "nobody knows how many") {
+	if got := refusal(t, Options{Connection: Connection{URL: master.URL(), Acks: Acks{Replicas: AllReplicas}}}); !strings.Contains(got, "requires Sentinel or Cluster") {
 		t.Errorf("all replicas of a single server: %q", got)
 	}
 

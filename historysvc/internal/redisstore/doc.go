@@ -4,9 +4,9 @@
 //
 //	layout       names of keys, and the bytes in them; no I/O
 //	redisconn    the connection: URLs, TLS, permissions, scripts, outcomes, acks
-//	groupcommit  publications that wait, in batches; order and retries
+//	groupcommit  queues publications and writes them in batches; order and retries
 //	eventlog     messages and changes: the scripts
-//	adoption     lists that were there before this service
+//	adoption     takes over lists of older servers and other programs
 //	bus          pub/sub between history services
 //	presence     member counts of edges
 //

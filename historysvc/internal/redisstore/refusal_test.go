@@ -244,7 +244,7 @@ func TestConnectionsThatRedisDoesNotTakeAreCountedAndLogged(t *testing.T) {
 	if r := submit(t, s, g, "c", dataPacket("c")); !errors.Is(r.Err, history.ErrUnavailable) {
 		t.Errorf("append: %+v", r)
 	}
-	const line = "redis gives no usable answer"
+	const line = "redis call failed"
 	if n := strings.Count(log.String(), line); n == 0 || float64(n) > refused()/2 || !strings.Contains(log.String(), "max number of clients") {
 		t.Errorf("%v refusals, and %d lines in the log, want few:\n%s", refused(), n, log)
 	}

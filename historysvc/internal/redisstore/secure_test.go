@@ -178,9 +178,9 @@ func TestARedisThatDoesNotWantUsIsNamedWithoutThePassword(t *testing.T) {
 		"the machine's authority": {"rediss://gotapi:" + password + "@" + secure.Addr, nil, "unknown authority"},
 		"another name":            {"rediss://gotapi:" + password + "@" + secure.Addr, otherName, "redis.example"},
 		"no certificate of ours":  {"rediss://gotapi:" + password + "@" + secure.Addr, anonymous, "cannot be reached"},
-		"no TLS":                  {"redis://gotapi:" + password + "@" + secure.Addr, nil, "does it want TLS"},
+		"no TLS":                  {"redis://gotapi:" + password + "@" + secure.Addr, nil, "if it requires TLS"},
 		"TLS where there is none": {"rediss://gotapi:" + password + "@" + plain.Addr, settings, "tls handshake"},
-		"a forbidden command":     {"redis://gotapi:" + password + "@" + plain.Addr, nil, "may not run, on our keys and channels: lpush (docs/redis.md)"},
+		"a forbidden command":     {"redis://gotapi:" + password + "@" + plain.Addr, nil, "may not run these commands on the service's keys and channels: lpush (docs/redis.md)"},
 		"forbidden channels":      {"redis://gotapi:" + password + "@" + noChannels.Addr, nil, "publish, subscribe"},
 		"no INFO":                 {"redis://gotapi:" + password + "@" + noInfo.Addr, nil, "NOPERM"},
 	} {

@@ -20,15 +20,15 @@ import (
 
 // The parts of Options.
 type (
-	// Connection says which Redis, and how to reach it.
+	// Connection is the address of Redis and how to connect to it.
 	Connection = redisconn.Options
 	// Login is how the service authenticates to Redis, and Redis to the service.
 	Login = redisconn.Login
-	// Acks are what a write needs before its sender gets the ack.
+	// Acks are the conditions on a write before its sender gets the ack.
 	Acks = redisconn.Acks
 	// Replicas is a number of replicas, or AllReplicas.
 	Replicas = redisconn.Replicas
-	// History says what groups keep.
+	// History configures what groups keep.
 	History = eventlog.Options
 )
 
@@ -70,13 +70,13 @@ func (o *Options) setDefaults() error {
 	case history.Retention != 0 && history.Retention < time.Millisecond:
 		return errors.New("the retention must be at least 1 ms, or 0")
 	case history.Archive < 0:
-		return errors.New("the archive cannot keep less than 0 entries")
+		return errors.New("the archive must not be negative")
 	case conn.Acks.Replicas < 0 && conn.Acks.Replicas != AllReplicas:
-		return errors.New("acks cannot wait for less than 0 replicas")
+		return errors.New("the number of replicas that acks wait for must not be negative")
 	case conn.Acks.Timeout != 0 && conn.Acks.Timeout < time.Millisecond:
-		return errors.New("acks must have at least 1 ms to wait")
+		return errors.New("the timeout of acks must be at least 1 ms")
 	case conn.Embedded && conn.Acks.Wanted():
-		return errors.New("the embedded store has no replicas and no disk that acks could wait for")
+		return errors.New("the embedded store has no replicas or disk for acks to wait for")
 	case history.DedupeLimit < history.Cap:
 		return errors.New("the deduplication limit must not be below the cap")
 	}
@@ -108,7 +108,7 @@ var (
 	_ history.Admin    = (*Store)(nil)
 )
 
-// CheckURL returns what is wrong with the URL of Redis; it does no I/O.
+// CheckURL returns an error if the URL of Redis is invalid; it does no I/O.
 func CheckURL(url string) error { return redisconn.CheckURL(url) }
 
 // Open connects to Redis and checks that it can be used. Its errors are one
@@ -134,8 +134,8 @@ func Open(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Regis
 	}, nil
 }
 
-// Run works until ctx ends: it stores what is submitted, and l, which may be
-// nil, hears the bus. Publications that wait when ctx ends are refused.
+// Run runs the store until ctx ends: it stores publications, and passes events of the bus
+// to l unless that is nil. When ctx ends it refuses the publications that still wait.
 func (s *Store) Run(ctx context.Context, l history.Listener) error {
 	var parts sync.WaitGroup
 	parts.Go(func() { s.conn.Run(ctx) })

@@ -21,8 +21,8 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 		"redis+cluster://127.0.0.1:1":                "cannot be reached",
 		"redis://" + cluster.Nodes[0].Addr:           "is in cluster mode",
 		"redis+cluster://" + server.Addr:             "is not in cluster mode",
-		"redis://:wrong@" + locked.Addr:              "refuses us",
-		locked.URL():                                 "refuses us",
+		"redis://:wrong@" + locked.Addr:              "refused access",
+		locked.URL():                                 "refused access",
 		"redis+sentinel://127.0.0.1:1?master_name=m": "cannot be reached",
 	} {
 		s, err := Open(t.Context(), Options{Connection: Connection{URL: url}}, quiet(t), prometheus.NewRegistry())

@@ -29,8 +29,8 @@ func (c *channel) Deliver(epoch stream.Epoch, events []stream.Event) bool {
 	return c.peer.out.deliver(c, epoch, events)
 }
 
-// Lost implements feed.Sink. Members get packets that are not stored at most once, and
-// are not told of those that they do not get.
+// Lost implements feed.Sink. Members get unstored packets at most once, and do not learn of
+// lost ones.
 func (c *channel) Lost(int) {}
 
 // Failed implements feed.Sink.

@@ -25,7 +25,7 @@ const (
 	moveTime = 15 * time.Second
 	// Edges that are named in a heartbeat's answer.
 	maxListed = 1000
-	// Bytes of what an edge says of itself, of one alarm, and alarms of one edge.
+	// Limits on an edge's self-description and on each alarm, bytes, and on its alarms.
 	maxName, maxAlarm, maxAlarms = 64, 512, 16
 )
 
@@ -72,7 +72,7 @@ func clip(text string, most int) string {
 	return strings.Clone(strings.ToValidUTF8(text[:min(len(text), most)], ""))
 }
 
-// note takes what an edge says is wrong with it; nil: this frame says nothing of it.
+// note takes the alarms of an edge; nil: this frame has no Health.
 func (f *fleet) note(p *peer, health *relayv1.Health) {
 	if health == nil { // most frames: they must not wait for those of all edges
 		return
@@ -98,14 +98,14 @@ func (f *fleet) refuse(why string, now time.Time) {
 	f.refused, f.refusedAt = why, now
 }
 
-// alarms says that an edge was refused a moment ago: it tries again all the time.
+// alarms returns an alarm if an edge was refused lately. A refused edge keeps retrying.
 func (f *fleet) alarms(now time.Time) []alarm.Alarm {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.refused == "" || now.Sub(f.refusedAt) > refusedLately {
 		return nil
 	}
-	return []alarm.Alarm{{Name: alertVersions, Text: "an edge is refused: " + f.refused}}
+	return []alarm.Alarm{{Name: alertVersions, Text: "an edge was refused: " + f.refused}}
 }
 
 // end forgets a stream.

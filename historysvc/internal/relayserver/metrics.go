@@ -21,12 +21,12 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer, f *fleet) *metrics {
 	in := metric.In(reg)
-	publishes := in.Counters("gotapi_history_relay_publishes_total", "Publishes of edges that were answered, by outcome.", "outcome")
+	publishes := in.Counters("gotapi_history_relay_publishes_total", "Publishes of edges, by outcome.", "outcome")
 	m := &metrics{
-		streams:   in.Gauge("gotapi_history_relay_streams", "Edges that are connected."),
-		frames:    in.Counter("gotapi_history_relay_frames_total", "Frames that were sent to edges."),
-		events:    in.Counter("gotapi_history_relay_events_total", "Events that were sent to edges."),
-		refused:   in.Counter("gotapi_history_relay_full_total", "Times that a group's events had to wait in the store because an edge was too slow."),
+		streams:   in.Gauge("gotapi_history_relay_streams", "Connected edges."),
+		frames:    in.Counter("gotapi_history_relay_frames_total", "Frames sent to edges."),
+		events:    in.Counter("gotapi_history_relay_events_total", "Events sent to edges."),
+		refused:   in.Counter("gotapi_history_relay_full_total", "Times that events of a group waited in the store because an edge was too slow."),
 		publishes: make(map[relayv1.Outcome]prometheus.Counter),
 	}
 	for n, name := range relayv1.Outcome_name {
@@ -35,8 +35,8 @@ func newMetrics(reg prometheus.Registerer, f *fleet) *metrics {
 			m.publishes[o] = publishes.WithLabelValues(label)
 		}
 	}
-	in.GaugesFunc("gotapi_history_relay_edges", "Edges that are connected, by the version that they run.", "version", f.versions)
-	in.GaugeFunc("gotapi_history_relay_queue_bytes", "Bytes that wait to be sent to edges, all together; -edge-queue-bytes bounds each edge's.",
+	in.GaugesFunc("gotapi_history_relay_edges", "Connected edges, by version.", "version", f.versions)
+	in.GaugeFunc("gotapi_history_relay_queue_bytes", "Bytes queued for all edges; -edge-queue-bytes bounds those for each.",
 		func() float64 { return float64(m.queuedBytes.Load()) })
 	return m
 }

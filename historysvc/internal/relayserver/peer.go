@@ -144,7 +144,7 @@ func (p *peer) greet(hello *relayv1.Hello) error {
 		return status.Error(codes.InvalidArgument, "hello: only the first frame has one")
 	case hello != nil:
 		if err := checkVersion(hello, p.server.opts.Version); err != nil {
-			p.server.log.Warn("edge refused: its version cannot work with this one", "version", hello.GetVersion(), "error", err)
+			p.server.log.Warn("edge refused: incompatible version", "version", hello.GetVersion(), "error", err)
 			p.server.fleet.refuse(clip(status.Convert(err).Message(), maxAlarm), time.Now())
 			return err
 		}

@@ -101,7 +101,7 @@ func (w *presenceWriter) write(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, presenceTimeout)
 	defer cancel()
 	if err := w.presence.Report(ctx, edge, now.full, now.members); err != nil {
-		w.log.DebugContext(ctx, "cannot write member counts", "error", err)
+		w.log.DebugContext(ctx, "writing member counts failed", "error", err)
 		w.mu.Lock()
 		w.waiting = merge(now, w.waiting)
 		w.mu.Unlock()
@@ -119,6 +119,6 @@ func (w *presenceWriter) remove(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), presenceTimeout)
 	defer cancel()
 	if err := w.presence.Leave(ctx, edge); err != nil {
-		w.log.DebugContext(ctx, "an edge that left is counted until its counts expire", "error", err)
+		w.log.DebugContext(ctx, "removing an edge's member counts failed, they will expire", "error", err)
 	}
 }

@@ -28,9 +28,9 @@ type Options struct {
 	QueueBytes int
 	// Makes spans of publications that are traced; nil: none.
 	Tracer trace.Tracer
-	// Of this program, and where it listens; edges are told.
+	// Of this program, and where it listens; sent to edges.
 	Version, Commit, Host string
-	// Alarms returns what is wrong with this process; nil: it is not known.
+	// Alarms returns the alarms of this process; nil: unknown.
 	Alarms func() []alarm.Alarm
 }
 
@@ -99,11 +99,10 @@ func (s *Server) Heartbeat(_ context.Context, r *relayv1.HeartbeatRequest) (*rel
 // Host is where this service listens, for people.
 func (s *Server) Host() string { return s.opts.Host }
 
-// Edges returns the edges that have streams here, with what is wrong with each; 1000 at
-// most.
+// Edges returns the edges that have streams here, with their alarms; at most 1000.
 func (s *Server) Edges() []*relayv1.Edge { return s.fleet.edges() }
 
-// Alarms returns what is wrong with this service itself.
+// Alarms returns the alarms of this service itself.
 func (s *Server) Alarms() []alarm.Alarm {
 	all := s.fleet.alarms(time.Now())
 	if s.opts.Alarms != nil {

@@ -14,8 +14,9 @@ func WithAnswer(ctx context.Context) (context.Context, *Answer) {
 	return context.WithValue(ctx, answerKey{}, a), a
 }
 
-// ReleaseWithAnswer calls release when the caller of ctx has taken its answer, or the
-// call has ended without one. A call that is not served over a network ends at once.
+// ReleaseWithAnswer calls release when the caller of ctx has received its answer, or the
+// call has ended without one. For a call that does not come over a network it calls release
+// at once.
 func ReleaseWithAnswer(ctx context.Context, release func()) {
 	a, ok := ctx.Value(answerKey{}).(*Answer)
 	if !ok {

@@ -31,7 +31,7 @@ func (a attempts) Attempted(began time.Time, packets int, err error) {
 	_, span := a.tracer.Start(a.ctx, "redis append", trace.WithTimestamp(began),
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attribute.Int("gotapi.pipeline_packets", packets)))
 	if err != nil {
-		span.SetStatus(codes.Error, "the store gave no usable answer")
+		span.SetStatus(codes.Error, "store call failed")
 	}
 	span.End()
 }

@@ -53,7 +53,7 @@ func withTables(text string) (string, error) {
 		before, rest, begins := strings.Cut(text, begin)
 		_, after, ends := strings.Cut(rest, end)
 		if !begins || !ends {
-			return "", fmt.Errorf("there is no place for the table of %s", name)
+			return "", fmt.Errorf("no place for the table of %s", name)
 		}
 		var table strings.Builder
 		if err := config.WriteReference(&table, flags); err != nil {

@@ -1,5 +1,4 @@
-// Package feed hands events from the goroutine that makes them to the one that
-// takes them, with a bound, and owns the first.
+// Package feed passes events from a goroutine, which it owns, to another one, with a bound.
 package feed
 
 import "context"

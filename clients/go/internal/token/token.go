@@ -91,8 +91,8 @@ func (t *Tokens) state() (string, Reason) {
 	return t.current, t.why
 }
 
-// Reject notes that the server does not accept a token, and reports whether another
-// one can be had.
+// Reject notes that the server does not accept a token, and reports whether the source can
+// give another one.
 func (t *Tokens) Reject(text string, why Reason) bool {
 	if t.source == nil {
 		return false
@@ -105,9 +105,9 @@ func (t *Tokens) Reject(text string, why Reason) bool {
 	return true
 }
 
-// Use calls try with the token. If the server refuses it, Use calls try once more with
-// a new one. The second refusal is for good, as is one of a token that the source
-// returns again.
+// Use calls try with the token. If the server refuses it, Use calls try once more with a new
+// one. A second refusal is final, and so is the first if the source returns the same token
+// again.
 func (t *Tokens) Use(ctx context.Context, isRefusal func(error) bool, try func(text string) error) error {
 	text, err := t.Current(ctx)
 	if err != nil {

@@ -1,6 +1,6 @@
 #!lua
--- Makes the counters of a list that was there before this service, which is
--- then adopted. A group that has counters, or no list, stays as it is.
+-- Adopts a list that is older than this service: makes its counters. It leaves a group
+-- that has counters, or no list, as it is.
 --
 -- KEYS  list, meta, links, index0, index1, changes
 -- ARGV  1 now, ms   2 epoch   3 link of the place after the newest message

@@ -1,5 +1,5 @@
-// Package adoption takes over lists that were there before this service: those of
-// the old server, and of other programs.
+// Package adoption takes over lists that are older than this service: those of the old
+// server and of other programs.
 package adoption
 
 import (
@@ -31,7 +31,7 @@ var (
 const (
 	// How many lists are adopted at once.
 	parallel = 4
-	// How many elements of a list are looked at in one round trip.
+	// How many elements of a list one round trip reads.
 	chunk = 512
 )
 
@@ -51,7 +51,7 @@ func New(conn *redisconn.Conn, log *slog.Logger, reg prometheus.Registerer) *Ado
 		conn: conn, log: log,
 		adopt:     conn.Script(adoptSource, redisconn.Writes),
 		erase:     conn.Script(eraseSource, redisconn.Writes),
-		adopted:   metric.In(reg).Counter("gotapi_history_adopted_total", "Lists that were there before this service and have been adopted."),
+		adopted:   metric.In(reg).Counter("gotapi_history_adopted_total", "Lists of an older server that this service has adopted."),
 		semaphore: make(chan struct{}, parallel),
 	}
 }

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
--- Overwrites elements of a list that has no counters yet, where they still
--- hold the texts that were read. Places count from the oldest (-1), so that
--- they stay while others append.
+-- Overwrites elements of a list that has no counters yet, if they still hold the
+-- texts that were read. Places count from the oldest (-1), so that they stay the same
+-- while others append.
 --
 -- KEYS  list, meta
 -- ARGV  per place: index, text, tombstone

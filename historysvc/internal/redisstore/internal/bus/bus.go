@@ -50,7 +50,7 @@ func New(conn *redisconn.Conn, log *slog.Logger, reg prometheus.Registerer) *Bus
 	return &Bus{
 		conn: conn, log: log,
 		stats: &metrics{
-			resubscribed: in.Counter("gotapi_history_bus_reconnects_total", "Subscription connections that had to be opened again."),
+			resubscribed: in.Counter("gotapi_history_bus_reconnects_total", "Subscription connections that were reopened."),
 			malformed:    in.Counter("gotapi_history_bus_malformed_total", "Bus messages that could not be decoded."),
 		},
 		wake:       make(chan struct{}, 1),
@@ -92,8 +92,8 @@ func (b *Bus) signal() {
 	}
 }
 
-// Run keeps each group on the connection where it belongs, until ctx ends. l hears
-// the bus.
+// Run keeps each group subscribed on the right connection until ctx ends, and passes events
+// to l.
 func (b *Bus) Run(ctx context.Context, l history.Listener) {
 	if client, ok := b.conn.Client().(*redis.ClusterClient); ok {
 		newCluster(b, client, l).run(ctx)
@@ -133,12 +133,12 @@ func (b *Bus) unassign(g group.Name) {
 	b.unassigned[g] = struct{}{}
 }
 
-// subscribed tells the listener that s hears g from now on.
+// subscribed tells the listener that s is subscribed to g from now on.
 func (b *Bus) subscribed(s *subscriber, g group.Name) {
 	b.deliver(s, g, func() { s.listener.Subscribed(g) })
 }
 
-// unsubscribed notes that s does not hear g any more. If nobody asked for that, the
+// unsubscribed notes that s is no longer subscribed to g. If nobody asked for that, the
 // group's slot has moved to another master.
 func (b *Bus) unsubscribed(s *subscriber, g group.Name) {
 	b.mu.Lock()

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- Puts on the bus what waits for that, up to a number, in order.
+-- Publishes the pending payloads on the bus, in order, up to a number.
 --
 -- KEYS  meta, pending
 -- ARGV  1 number of the last payload to publish   2 PUBLISH or SPUBLISH   3 channel

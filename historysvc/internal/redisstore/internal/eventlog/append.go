@@ -52,9 +52,9 @@ func newWriter(conn *redisconn.Conn, o Options, adopter *adoption.Adopter, annou
 		conn: conn, opts: o, adopter: adopter, announcer: announcer,
 		append:   conn.Script(withPreamble(appendSource, appendSettings(o, conn.PublishCommand())+countersSource), redisconn.Writes|redisconn.Confirmed),
 		appended: in.Counter("gotapi_history_appended_total", "Messages stored."),
-		calls:    in.Counter("gotapi_history_append_calls_total", "Script calls that stored them: messages per call is the group commit's gain."),
+		calls:    in.Counter("gotapi_history_append_calls_total", "Script calls that stored messages; messages per call show the gain of group commit."),
 		forgotEarly: in.Counter("gotapi_history_dedupe_cut_total",
-			"Times that a flood of messages made a group forget uuids that were not yet 10 minutes old."),
+			"Times that a flood of messages made a group forget uuids less than 10 minutes old."),
 	}
 }
 

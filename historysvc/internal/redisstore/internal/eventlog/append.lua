@@ -1,6 +1,6 @@
 #!lua
--- Appends a batch of one group: stores its messages, each only once, and puts
--- all of it on the bus, in order.
+-- Appends a batch of one group: stores its messages, each only once, and publishes the
+-- whole batch on the bus, in order.
 --
 -- KEYS  list, meta, links, index0, index1, changes, then, if announce.lua is to put it
 --       on the bus later, pending, and last, if there is one, the archive
@@ -17,9 +17,9 @@
 -- Error ADOPT: the list has no counters, see adopt.lua. WRONGTYPE. DAMAGED: a counter is not what it was.
 --       ARCHIVE: it cannot be written. Nothing was done.
 --
--- The reads come first, and check all that is used. The writes that can fail nevertheless come
--- next and are taken back, so a failure leaves nothing half done. Written for speed: a busy group spends
--- most of its Redis time here.
+-- The reads come first and check everything that is used. Next come the writes that can
+-- still fail; a failure undoes them, so nothing is left half done. Written for speed: a busy
+-- group spends most of its Redis time here.
 local call, byte, sub = redis.call, string.byte, string.sub
 local KEYS, ARGV = KEYS, ARGV
 local list, meta, links = KEYS[1], KEYS[2], KEYS[3]
@@ -55,9 +55,9 @@ if pending and (call('LLEN', pending) < 0 or not countable(meta, 'pending')) the
   return damaged()
 end
 
--- Which messages are known? The others are numbered, and what the bus will carry is
--- written down. A message alone, as in most calls of groups that are not busy, does
--- without tables: that takes a sixth less time.
+-- Finds the known messages, numbers the others, and collects the payload for the bus. A
+-- single message, as in most calls of groups that are not busy, needs no tables: that
+-- takes a sixth less time.
 local alone = last_argument == first_packet + 2
 local stored, duplicates = 0, nil
 local digest, head, text, entry -- of a message alone
@@ -171,7 +171,7 @@ if stored > 0 then
     call('HSET', meta, 'seq', seq, 'link', link)
   end
 
-  -- A new generation of the index, when this one alone remembers enough.
+  -- Begin a new generation of the index when this one alone remembers enough.
   if age and (age >= slack or seq_before - index_from >= index_limit) then
     forgot_early = age < slack and 1 or 0
     index, must_expire = 1 - index, true
@@ -192,7 +192,7 @@ if stored > 0 then
     call('LTRIM', links, 0, math.max(cap + 1, links_length - 1000) - 1)
   end
 
-  -- Expire. A ttl of the group's own is in force already: ttl.lua sees to that.
+  -- Expire. A ttl of SetTTL is already in force (ttl.lua).
   if ttl ~= ttl_before then
     call('HSET', meta, 'ttl', ttl)
     must_expire = true

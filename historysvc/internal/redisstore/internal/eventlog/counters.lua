@@ -1,11 +1,11 @@
--- Checks of counters, which others may have damaged. It goes in front of scripts that
--- write them.
+-- Checks of counters, which other programs may have damaged. Scripts that write counters
+-- begin with this one.
 
 local function damaged()
   return redis.error_reply('DAMAGED a counter of the group is not what it was')
 end
 
--- The number in a counter; nil if it is none from 0 to 2^53.
+-- Returns the number in a counter; nil if it is not a number from 0 to 2^53.
 local function whole(text)
   local n = tonumber(text)
   return n and n >= 0 and n < 9007199254740992 and n % 1 == 0 and n or nil

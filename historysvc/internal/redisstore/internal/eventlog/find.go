@@ -45,8 +45,8 @@ func (l *lookup) seq() (int64, bool) {
 	return l.indexed, l.indexed != 0
 }
 
-// lookUp finds a uuid by the index, and, where the index does not reach, by what is
-// remembered of the messages that were there before this service.
+// lookUp finds a uuid by the index, or among the remembered messages that are older than the
+// index.
 func (l *Log) lookUp(ctx context.Context, g group.Name, uuid string) (lookup, error) {
 	k, d := layout.KeysOf(g), layout.UUIDDigest(uuid)
 	r, err := l.eval(ctx, g, l.find, []string{k.List, k.Meta, k.Index0, k.Index1}, d[:])

@@ -49,8 +49,8 @@ var (
 
 // Options configure a Log.
 type Options struct {
-	// Cap is how many messages a group keeps; CapExplicit says that the operator
-	// chose it, so that it applies to adopted lists, too.
+	// Cap is how many messages a group keeps. If the operator chose it (CapExplicit), it
+	// applies to adopted lists, too.
 	Cap         int
 	CapExplicit bool
 	// Retention is how long a group's history outlives its last message unless
@@ -136,8 +136,7 @@ func New(conn *redisconn.Conn, o Options, log *slog.Logger, reg prometheus.Regis
 	}
 }
 
-// Run stores what is submitted until ctx ends. Publications that wait then are
-// refused.
+// Run stores publications until ctx ends, and then refuses those that still wait.
 func (l *Log) Run(ctx context.Context) { l.queue.Run(ctx) }
 
 // adoptionTries bounds how often a call adopts the list that it finds.

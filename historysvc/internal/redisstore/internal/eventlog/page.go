@@ -107,8 +107,8 @@ func (l *Log) window(ctx context.Context, g group.Name, q history.Query, atomic 
 	return window{}, fmt.Errorf("%w: the group's counters kept changing", history.ErrUnavailable)
 }
 
-// windowTries bounds how often a window is read when the list had to be adopted, has
-// got another epoch, or when others push to it meanwhile.
+// windowTries bounds how often a window is read. A read is repeated if the list had to be
+// adopted, has another epoch, or grew meanwhile.
 const windowTries = 3
 
 func (l *Log) beginWindow(ctx context.Context, g group.Name, q history.Query, atomic bool) (window, error) {

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Deletes the messages and changes of a group. What is left are the counters and the
--- index, so that a message that is sent again is a duplicate. A new epoch, and a number
--- that no message has, let every position from before be a gap. Groups without
--- counters, or with damaged ones, lose all keys.
+-- Deletes the messages and changes of a group. It keeps the counters and the index, so
+-- that a message that is sent again is a duplicate. A new epoch, and a number that no
+-- message has, turn every earlier position into a gap. Groups without counters, or with
+-- damaged ones, lose all keys.
 --
 -- KEYS  list, meta, links, index0, index1, changes, pending
 -- ARGV  1 epoch   2 link of the new beginning   3 how long the rest lives without a new message, ms
@@ -42,7 +42,7 @@ end
 call('UNLINK', list, links, changes, pending)
 call('LPUSH', links, link .. string.rep('\0', 16))
 call('HSET', meta, 'epoch', epoch, 'seq', seq + 1, 'link', link, 'changes', 0, 'adopted', 0)
--- The rest lives as it would had the history expired. Without a ttl, 1 ms stands for
+-- The rest lives as long as after an expired history. Without a ttl, 1 ms means
 -- "expired": the next message ends that (append.lua), and followers renew it.
 local ttl = call('HGET', meta, 'ttl') or '0'
 if ttl == '0' then

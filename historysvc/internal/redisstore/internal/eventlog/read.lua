@@ -1,6 +1,6 @@
 #!lua flags=allow-oom
--- Reads a piece of a group's stream. Whether the start is right is for the
--- caller to judge: the reply has what the store knows about that place.
+-- Reads a piece of a group's stream. The caller checks whether the start is right: the
+-- reply has what the store knows about that place.
 --
 -- KEYS  list, meta, links, changes
 -- ARGV  1 start: "at" seq and changes, "uuid" after message seq, "base" after the adopted list,
@@ -32,7 +32,7 @@ local epoch, head, total, head_link, adopted =
 if will_wait then
   call('HSET', meta, 'seq', head) -- WAIT counts what its client has written
 end
--- What others have pushed can make the list longer than the stream, which begins with message 1.
+-- Pushes by others can make the list longer than the stream, which begins with message 1.
 local oldest_seq, oldest_change = math.max(0, head - length), total - call('LLEN', changes)
 
 -- The place of a change among the messages: see ParseChange.

@@ -38,7 +38,7 @@ func newReadSemaphores(lanes int, reg prometheus.Registerer) []*semaphore.Fair {
 	for i := range all {
 		all[i] = semaphore.New(parallelParts, maxWaitingParts, maxWaitingOfGroup, history.ErrBusy)
 	}
-	metric.In(reg).GaugeFunc("gotapi_history_reads_waiting", "Reads of a part of a group's list that wait for their turn at Redis.", func() float64 {
+	metric.In(reg).GaugeFunc("gotapi_history_reads_waiting", "Reads of a part of a group's list that wait for a free slot at Redis.", func() float64 {
 		sum := 0
 		for _, s := range all {
 			sum += s.Waiting()

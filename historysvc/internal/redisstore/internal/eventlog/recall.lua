@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Recalls a message: overwrites its texts if they are still the ones that were
--- read, and, if told to, counts and announces the recall, which is a change. Without
--- places it looks the message up itself, and recalls it only if the index alone
--- suffices for that (docs/adr/0009-recalls-in-one-call.md).
+-- Recalls a message: overwrites its texts if they are still the ones that were read.
+-- Unless it may only overwrite, it also counts and announces the recall, which is a
+-- change. Without places it looks the message up itself, and recalls it only if the index
+-- alone is enough (docs/adr/0009-recalls-in-one-call.md).
 --
 -- KEYS  list, meta, links, index0, index1, changes, then, if announce.lua is to put it on the
 --       bus later, pending, and last, if there is one, the archive
@@ -75,7 +75,7 @@ if author ~= '' or since > 0 then
     end
   end
 end
--- The reads that are left, before the first write: what they find must be of the right type.
+-- The remaining reads, before the first write: they check types.
 local is_indexed = call('HEXISTS', index0, digest) + call('HEXISTS', index1, digest) > 0
 if call('LLEN', changes) + (pending and call('LLEN', pending) or 0) < 0 or not (whole(head) and whole(total) and whole(older_from))
   or (index ~= 0 and index ~= 1) or not marks(epoch, last_link)

@@ -1,6 +1,6 @@
 #!lua
--- Sets the ttl of a group, now and for messages to come. A group without
--- counters gets them, so that the ttl waits for its first message.
+-- Sets the ttl of a group, now and for later messages. A group without counters gets
+-- them, so that the ttl applies to its first message.
 --
 -- KEYS  list, meta, links, index0, index1, changes
 -- ARGV  1 now, ms   2 epoch   3 link of the beginning   4 ttl, ms

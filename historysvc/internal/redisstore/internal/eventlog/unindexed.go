@@ -16,9 +16,9 @@ import (
 // are remembered, over all groups. They take about 40 MB.
 const maxUnindexed = 1 << 20
 
-// unindexed remembers the uuids of the lists that were there before this service. To
-// look one up, known or not, takes one look at the whole list the first time, and none
-// later. The groups that were looked at longest ago are forgotten first.
+// unindexed remembers the uuids of lists that are older than the index. The first look-up in
+// a group reads its whole list; later ones read nothing. It forgets the least recently used
+// groups first.
 type unindexed struct {
 	limit int
 
@@ -41,7 +41,7 @@ type oldMessages struct {
 
 	// Holds a token of the goroutine that uses what follows.
 	use chan struct{}
-	// The numbers from one to the other, of that epoch, have been looked at.
+	// The range of numbers, of that epoch, that has been read.
 	epoch    string
 	from, to int64
 	// By a part of the uuid's digest.
@@ -50,7 +50,7 @@ type oldMessages struct {
 	doubles map[uint64][]int64
 }
 
-// of returns what is remembered of a group.
+// of returns the remembered messages of a group.
 func (u *unindexed) of(g group.Name) *oldMessages {
 	u.mu.Lock()
 	defer u.mu.Unlock()

@@ -134,8 +134,8 @@ type metrics struct {
 func newMetrics(reg prometheus.Registerer) *metrics {
 	in := metric.In(reg)
 	return &metrics{
-		retries: in.Counter("gotapi_history_append_failures_total", "Pipelines of which a part failed and was tried again."),
-		busy:    in.Counter("gotapi_history_publish_busy_total", "Publications refused because too much waited for Redis, in all or of their group."),
+		retries: in.Counter("gotapi_history_append_failures_total", "Pipelines that failed in part and were retried."),
+		busy:    in.Counter("gotapi_history_publish_busy_total", "Publications refused because the queue for Redis, or their group's part of it, was full."),
 		packets: in.Histogram("gotapi_history_append_pipeline_packets", "Messages and broadcasts in one pipeline to Redis.", prometheus.ExponentialBuckets(1, 4, 8)),
 	}
 }
@@ -153,8 +153,8 @@ func (q *Queue) registerDepth(reg prometheus.Registerer) {
 			return float64(sum)
 		})
 	}
-	gauge("gotapi_history_append_waiting", "Publications that wait for Redis; the bound is -publish-queue.",
+	gauge("gotapi_history_append_waiting", "Publications waiting for Redis; -publish-queue bounds them.",
 		func(l fairshare.Load) int { return l.Items })
-	gauge("gotapi_history_append_waiting_bytes", "What those publications occupy; the bound is -publish-queue-bytes.",
+	gauge("gotapi_history_append_waiting_bytes", "Bytes of publications waiting for Redis; -publish-queue-bytes bounds them.",
 		func(l fairshare.Load) int { return l.Bytes })
 }

@@ -32,7 +32,7 @@ type backlog struct {
 	name  group.Name
 	keys  layout.Keys
 	items []Item
-	// Everything without an answer, also what is on its way.
+	// Everything without an answer, including the current write.
 	load fairshare.Load
 }
 
@@ -42,8 +42,8 @@ type result struct {
 	receipt history.Receipt
 }
 
-// lane writes for some of the groups: one write at a time, made of whatever waits
-// when the one before it is back. There is no timer but that of a retry.
+// lane writes for some of the groups, one write at a time. A write takes everything that
+// waits when the one before has ended. Only retries use a timer.
 type lane struct {
 	writer Writer
 	opts   Options
@@ -215,7 +215,7 @@ func (l *lane) release(b *backlog, i Item, r history.Receipt) result {
 	return result{i, r}
 }
 
-// write carries batches out. When ctx ends, what is on its way may still come back.
+// write executes batches. When ctx ends, answers may still come.
 func (l *lane) write(ctx context.Context, batches []*Batch) {
 	began := time.Now()
 	call, cancel := redisconn.Bound(context.WithoutCancel(ctx), l.opts.Timeout)

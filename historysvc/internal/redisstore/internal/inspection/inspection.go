@@ -315,19 +315,19 @@ func add(all *history.Condition, info map[string]string, awaited int) {
 		all.Alarms = append(all.Alarms, history.Alarm{Name: name, Text: fmt.Sprintf(format, args...)})
 	}
 	if limit > 0 && float64(used) > memoryShare*float64(limit) {
-		alarm(alertRefuses, "redis uses %d of %d bytes, and refuses publications when it is full: see gotapi groups --sort bytes, or give it more memory", used, limit)
+		alarm(alertRefuses, "redis uses %d of %d bytes, and refuses publications when it is full: raise maxmemory, or find large groups with gotapi groups --sort bytes", used, limit)
 	}
 	if policy := all.EvictionPolicy; policy != "" && policy != "noeviction" {
 		alarm(alertLost, "redis may evict histories, and has evicted %d keys: set maxmemory-policy to noeviction, not %s", all.EvictedKeys, policy)
 	}
 	for _, field := range []string{"rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status"} {
 		if status := info[field]; status != "" && status != "ok" {
-			alarm(alertRefuses, "%s is %s, and redis may refuse writes (MISCONF): free its disk", field, status)
+			alarm(alertRefuses, "%s is %s, and redis may refuse writes (MISCONF): free space on its disk", field, status)
 		}
 	}
 	if info["role"] == "slave" {
-		alarm(alertRefuses, "the address leads to a replica, which refuses writes: it must lead to the master")
+		alarm(alertRefuses, "-redis points to a replica, which refuses writes: point it to the master")
 	} else if replicas < int64(awaited) {
-		alarm(alertRefuses, "redis has %d of the %d replicas that acks wait for, and nothing is acked: start them, or lower -ack-replicas", replicas, awaited)
+		alarm(alertRefuses, "redis has %d of the %d replicas that acks wait for, and acks no message: start them, or lower -ack-replicas", replicas, awaited)
 	}
 }

@@ -82,7 +82,7 @@ func (a Acks) timeout() time.Duration {
 	}
 }
 
-// command waits for everything that its connection has written.
+// command returns the command that waits for all earlier writes of its connection.
 func (a Acks) command(replicas int) []any {
 	if a.Fsync {
 		return []any{"waitaof", 1, replicas, a.Timeout.Milliseconds()}
@@ -90,13 +90,13 @@ func (a Acks) command(replicas int) []any {
 	return []any{"wait", replicas, a.Timeout.Milliseconds()}
 }
 
-// unconfirmedError is the error of a command that was executed, but did not get
-// what Acks say.
+// unconfirmedError is the error of a command that was executed, but not confirmed as Acks
+// require.
 type unconfirmedError struct{ why string }
 
 func (e unconfirmedError) Error() string { return "executed, but not confirmed: " + e.why }
 
-// judge returns what is wrong with the answer to command; nil if nothing is.
+// judge returns an error if the answer to command does not confirm a write.
 func (a Acks) judge(replicas int, reply any, err error) error {
 	if err != nil {
 		return unconfirmedError{err.Error()}
@@ -110,7 +110,7 @@ func (a Acks) judge(replicas int, reply any, err error) error {
 	r := NewReply(reply)
 	local, remote := r.Int(), r.Int()
 	if r.Err != nil || local < 1 || remote < int64(replicas) {
-		return unconfirmedError{fmt.Sprintf("%d of 1 disk of the master and %d of %d disks of replicas have it within %v",
+		return unconfirmedError{fmt.Sprintf("%d of 1 master and %d of %d replicas have it on disk within %v",
 			local, remote, replicas, a.Timeout)}
 	}
 	return nil
@@ -124,8 +124,8 @@ type confirmation struct {
 	known atomic.Pointer[map[string]int]
 }
 
-// settle returns why servers cannot do what acks need. It is called once, before
-// anything is confirmed.
+// settle returns an error if the servers cannot confirm as the Acks require. It is called
+// once, before the first confirmation.
 func (c *confirmation) settle(masters []master) error {
 	a := &c.acks
 	if !a.Wanted() {
@@ -134,7 +134,7 @@ func (c *confirmation) settle(masters []master) error {
 	a.Timeout = a.timeout()
 	for _, m := range masters {
 		if a.Replicas == AllReplicas && m.addr == "" && m.replicas == unknownCount {
-			return fmt.Errorf("%w: no Sentinel says how many replicas there are, for which acks wait", errUnreachable)
+			return fmt.Errorf("%w: no Sentinel reports the number of replicas, which -ack-replicas all requires", errUnreachable)
 		}
 		if err := m.confirmsFsync(); a.Fsync && err != nil {
 			return err
@@ -143,28 +143,28 @@ func (c *confirmation) settle(masters []master) error {
 	return nil
 }
 
-// confirmsFsync returns why a master cannot confirm that something is on its disk. With
-// appendfsync everysec each ack would take a second, and some servers (Valkey 8.1,
-// Redis 7.4.0 to 7.4.2: https://github.com/redis/redis/pull/13793) confirm at once what
-// is not on the disk.
+// confirmsFsync returns an error if a master cannot confirm that a write is on its disk.
+// With appendfsync everysec each ack would take a second. Some servers (Valkey 8.1, Redis
+// 7.4.0 to 7.4.2: https://github.com/redis/redis/pull/13793) would then confirm writes that
+// are not yet on the disk.
 func (m *master) confirmsFsync() error {
 	p := ProductOf(m.info)
 	switch {
 	case m.info["aof_enabled"] == "0":
-		return errors.New("redis has no append-only file: acks after fsync need appendonly yes")
+		return errors.New("redis has no append-only file: -ack-fsync requires appendonly yes")
 	case m.waitaof != nil && strings.Contains(m.waitaof.Error(), "unknown command"):
-		return fmt.Errorf("%s %s has no WAITAOF: acks after fsync need Redis 7.2 or later, or Valkey", p.Name, p.Version)
+		return fmt.Errorf("%s %s has no WAITAOF: -ack-fsync requires Redis 7.2 or later, or Valkey", p.Name, p.Version)
 	case m.waitaof != nil && isMaster(m.info):
-		return fmt.Errorf("redis refuses WAITAOF, which acks after fsync need: %w", m.waitaof)
+		return fmt.Errorf("redis refuses WAITAOF, which -ack-fsync requires: %w", m.waitaof)
 	case m.appendfsync == "" && isMaster(m.info):
-		return errors.New("redis does not tell its appendfsync, which acks after fsync need: allow the user +config|get")
+		return errors.New("cannot read redis's appendfsync, which -ack-fsync requires: allow the user +config|get")
 	case m.appendfsync != "always":
-		return fmt.Errorf("redis has appendfsync %s: acks after fsync need appendfsync always", m.appendfsync)
+		return fmt.Errorf("redis has appendfsync %s: -ack-fsync requires appendfsync always", m.appendfsync)
 	}
 	return nil
 }
 
-// learn hears how many replicas the masters have. What is unknown stays as it was.
+// learn updates how many replicas the masters have. Unknown numbers stay as they were.
 func (c *confirmation) learn(masters []master) {
 	before, now := c.known.Load(), make(map[string]int, len(masters))
 	for _, m := range masters {
@@ -203,15 +203,15 @@ func (c *confirmation) fewest(masters []master) int {
 	return least
 }
 
-// warnings are for operators: what acks of these masters do not promise, or wait for.
+// warnings returns, for operators, what acks of these masters do not promise or wait for.
 func (c *confirmation) warnings(masters []master) (all []string) {
 	for _, m := range masters {
 		wanted := c.replicas(m.addr)
 		if n, err := strconv.Atoi(m.info["connected_slaves"]); err == nil && n < wanted {
-			all = append(all, fmt.Sprintf("%d replicas are connected and acks wait for %d: nothing is acked until more are", n, wanted))
+			all = append(all, fmt.Sprintf("%d replicas are connected and acks wait for %d: no message is acked until more connect", n, wanted))
 		}
 		if wanted > 0 && wanted < m.replicas {
-			all = append(all, fmt.Sprintf("acks wait for %d of %d replicas: if one of the others becomes the master, acked messages are lost; -ack-replicas all waits for all", wanted, m.replicas))
+			all = append(all, fmt.Sprintf("acks wait for %d of %d replicas: if another one becomes master, acked messages are lost; -ack-replicas all prevents that", wanted, m.replicas))
 		}
 		if err := m.confirmsFsync(); c.acks.Fsync && err != nil {
 			all = append(all, err.Error())

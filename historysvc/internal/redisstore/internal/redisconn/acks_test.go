@@ -23,14 +23,14 @@ func TestAcksNeedAServerThatCanGiveThem(t *testing.T) {
 		{Acks{Fsync: true}, master{info: on, waitaof: unknown}, "redis 7.2.4 has no WAITAOF", 0},
 		{Acks{Fsync: true}, master{info: on, waitaof: disabled}, "redis refuses WAITAOF", 0},
 		{Acks{Fsync: true}, master{info: off, waitaof: disabled}, "no append-only file", 0},
-		{Acks{Fsync: true}, master{info: on, appendfsync: "no"}, "need appendfsync always", 0},
-		{Acks{Fsync: true}, master{info: on, appendfsync: "everysec"}, "need appendfsync always", 0},
-		{Acks{Fsync: true}, master{info: on}, "does not tell its appendfsync", 0},
+		{Acks{Fsync: true}, master{info: on, appendfsync: "no"}, "requires appendfsync always", 0},
+		{Acks{Fsync: true}, master{info: on, appendfsync: "everysec"}, "requires appendfsync always", 0},
+		{Acks{Fsync: true}, master{info: on}, "cannot read redis's appendfsync", 0},
 		{Acks{Fsync: true}, master{info: on, appendfsync: "always"}, "", DefaultAckTimeout},
 		{Acks{Fsync: true, Replicas: 1}, master{info: on, appendfsync: "always"}, "", SlowAckTimeout},
 		{Acks{Fsync: true, Timeout: time.Second / 2}, master{info: on, appendfsync: "always"}, "", time.Second / 2},
 		{Acks{Replicas: 1}, master{info: off, waitaof: unknown}, "", DefaultAckTimeout},
-		{Acks{Replicas: AllReplicas}, master{info: on, replicas: unknownCount}, "no Sentinel says", 0},
+		{Acks{Replicas: AllReplicas}, master{info: on, replicas: unknownCount}, "no Sentinel reports", 0},
 		{Acks{}, master{info: off, waitaof: unknown}, "", 0},
 	} {
 		c := &confirmation{acks: tt.acks}

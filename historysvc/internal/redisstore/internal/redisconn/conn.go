@@ -31,8 +31,8 @@ type Options struct {
 	// URL of Redis, see dial.
 	URL   string
 	Login Login
-	// Embedded says that the server is an imitation in this process, which cannot
-	// tell its version.
+	// Embedded means that the server is an imitation in this process, which does not
+	// report its version.
 	Embedded bool
 	// Wait is how long Open waits for a server that cannot be reached: one that is
 	// started together with us may need a moment.
@@ -63,14 +63,14 @@ type Conn struct {
 }
 
 var (
-	// Trying again may help: there is no Redis at that address yet, it loads its data,
-	// or its Cluster is being formed.
+	// A retry may help: no Redis is at that address yet, it is loading its data, or its
+	// Cluster is being formed.
 	errUnreachable = errors.New("redis cannot be reached")
-	errNoCluster   = errors.New("redis is not in cluster mode: want redis://... as the URL")
+	errNoCluster   = errors.New("redis is not in cluster mode: use a URL with redis://")
 )
 
-// Open connects to Redis and checks that it can be used. Its errors are one
-// line for the operator.
+// Open connects to Redis and checks that the service can use it. Its errors are one line
+// for the operator.
 func Open(ctx context.Context, o Options, log *slog.Logger, reg prometheus.Registerer) (*Conn, error) {
 	quietenDriver(log)
 	if skipsVerification(o.URL) {
@@ -164,23 +164,23 @@ func (c *Conn) inspect(ctx context.Context, o *Options, settings dialSettings, l
 	return nil
 }
 
-// check returns why a server cannot be used, as far as it says so itself.
+// check returns an error if INFO shows that the service cannot use a server.
 func (c *Conn) check(m *master) error {
 	switch {
 	case m.info["sentinel_masters"] != "":
-		return errors.New("this is a Sentinel: want redis+sentinel://...?master_name=NAME as the URL")
+		return errors.New("this is a Sentinel: use a URL such as redis+sentinel://HOST:26379/0?master_name=NAME")
 	case c.cluster && m.info["cluster_enabled"] != "1":
 		return errNoCluster
 	case !c.cluster && m.info["cluster_enabled"] == "1":
-		return errors.New("redis is in cluster mode: want redis+cluster://... as the URL")
+		return errors.New("redis is in cluster mode: use a URL with redis+cluster://")
 	case m.info["loading"] == "1":
-		return fmt.Errorf("%w: it loads its data", errUnreachable)
+		return fmt.Errorf("%w: it is loading its data", errUnreachable)
 	}
 	return nil
 }
 
-// learn finds out what the server can do, by doing it: products tell of themselves what
-// their clients expect.
+// learn finds out what the server can do by trying it. A product may claim to be another one
+// for the sake of its clients.
 func (c *Conn) learn(ctx context.Context) error {
 	err := c.client.Eval(ctx, "#!lua flags=no-writes\nreturn 1", nil).Err()
 	switch OutcomeOf(err) {
@@ -198,7 +198,7 @@ func (c *Conn) learn(ctx context.Context) error {
 		return c.unusable(err)
 	}
 	if len(known) == 0 || known[0] == nil {
-		return errors.New("redis has no sharded pub/sub (SPUBLISH), which a Cluster needs: want Redis 7.0 or later, or Valkey")
+		return errors.New("redis has no sharded pub/sub (SPUBLISH), which the service requires of a Cluster: use Redis 7.0 or later, or Valkey")
 	}
 	return nil
 }
@@ -293,7 +293,7 @@ func (c *Conn) unusable(err error) error {
 	var untrusted *tls.CertificateVerificationError
 	switch o := OutcomeOf(err); {
 	case o == Refused:
-		return fmt.Errorf("redis refuses us: %w", err)
+		return fmt.Errorf("redis refused access: %w", err)
 	case o == Broken, errors.As(err, &untrusted): // an answer, which waiting would not change
 		if strings.Contains(err.Error(), "cluster support disabled") {
 			return errNoCluster

@@ -78,10 +78,10 @@ func (l *Login) loginAtSentinel(user string) func(context.Context, *redis.Conn) 
 	}
 }
 
-// hint says what may be wrong if a server hangs up without a word.
+// hint suggests a cause if a server closes the connection without an answer.
 func (c *Conn) hint(err error) string {
 	if !c.tls && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
-		return " (does it want TLS? then the URL begins with rediss)"
+		return " (if it requires TLS, use a URL with rediss://)"
 	}
 	return ""
 }

@@ -26,20 +26,20 @@ const (
 	modeCluster  = "cluster"
 )
 
-// unknownCount stands for a number of replicas that nobody tells at the moment.
+// unknownCount is an unknown number of replicas.
 const unknownCount = -1
 
-// master is what a master says of itself. Outside a Cluster it may be a replica, if the
-// URL leads to one.
+// master is what a master reports about itself. Outside a Cluster it may be a replica, if
+// the URL points to one.
 type master struct {
 	addr string
 	// INFO.
 	info map[string]string
 	// Replicas that it, its Sentinels or its Cluster know, also those that are down.
 	replicas int
-	// CONFIG GET appendfsync, if acks need it; "": it does not tell.
+	// CONFIG GET appendfsync, if acks need it; "": unknown.
 	appendfsync string
-	// What it says to WAITAOF, if acks need that.
+	// Its answer to WAITAOF, if acks need that.
 	waitaof error
 }
 
@@ -83,13 +83,13 @@ func newLookout(client redis.UniversalClient, o *Options, settings dialSettings,
 	l := &lookout{
 		mode: modeSingle, fsync: o.Acks.Fsync, log: log,
 		info: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "gotapi_history_redis_info", Help: "1 for each product and version that a master of the store runs; mode is single, sentinel or cluster.",
+			Name: "gotapi_history_redis_info", Help: "1 for each product and version of a Redis master; mode is single, sentinel or cluster.",
 		}, []string{"product", "version", "mode"}),
 		replicas: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gotapi_history_redis_replicas", Help: "Replicas of a master of Redis, also those that are down: the most of any master.",
+			Name: "gotapi_history_redis_replicas", Help: "Replicas of a Redis master, including those that are down; the maximum over all masters.",
 		}),
 		awaited: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "gotapi_history_ack_replicas", Help: "Replicas that an ack waits for (-ack-replicas): the fewest of any master.",
+			Name: "gotapi_history_ack_replicas", Help: "Replicas that an ack waits for (-ack-replicas); the minimum over all masters.",
 		}),
 	}
 	if c, ok := client.(*redis.ClusterClient); ok {
@@ -109,7 +109,7 @@ func newLookout(client redis.UniversalClient, o *Options, settings dialSettings,
 		l.mode = modeSentinel
 	case o.Acks.Replicas == AllReplicas:
 		_ = l.probe.Close() // it has nothing open
-		return nil, errors.New("acks cannot wait for all replicas of a single server: nobody knows how many it should have; name a number, or use Sentinel or Cluster")
+		return nil, errors.New("-ack-replicas all requires Sentinel or Cluster: the number of replicas of a single server is unknown; set a number instead")
 	}
 	return l, nil
 }
@@ -232,7 +232,7 @@ func (l *lookout) see(ctx context.Context, servers []master, acks *confirmation)
 	slices.Sort(warnings)
 	for _, w := range slices.Compact(warnings) {
 		if !slices.Contains(l.warnings, w) {
-			l.log.WarnContext(ctx, "redis is not set up as the service needs it", "reason", w)
+			l.log.WarnContext(ctx, "redis is misconfigured for this service", "reason", w)
 		}
 	}
 	l.warnings = warnings

@@ -28,40 +28,40 @@ const (
 	CallCommand CallKind = "command" // anything else
 )
 
-// reason is why a round trip gave no usable answer: a value of the label reason.
+// reason is why a round trip failed: a value of the label reason.
 type reason string
 
 // The reasons. Each but the last is an error code of Redis.
 const (
-	reasonMisconf    reason = "misconf"     // it cannot save its file, and refuses writes
+	reasonMisconf    reason = "misconf"     // it cannot save its data, and refuses writes
 	reasonOOM        reason = "oom"         // it is out of memory, and refuses writes
 	reasonNoPerm     reason = "noperm"      // the user may not do that
 	reasonWrongPass  reason = "wrongpass"   // the password is wrong
-	reasonNoAuth     reason = "noauth"      // it wants a password
+	reasonNoAuth     reason = "noauth"      // it requires a password
 	reasonReadOnly   reason = "readonly"    // it is a replica
-	reasonMaxClients reason = "max_clients" // it takes no more connections
+	reasonMaxClients reason = "max_clients" // it accepts no more connections
 	reasonOther      reason = "other"       // there was no answer in time, or another one
 )
 
-// reasons are looked for in the texts of errors, as codes are. Advice is what an operator
-// is to do.
+// reasons are matched against the texts of errors, as codes are. Advice tells an operator
+// what to do.
 var reasons = []struct {
 	text   string
 	reason reason
 	advice string
 }{
-	{"MISCONF ", reasonMisconf, "it cannot save its file, and refuses writes (MISCONF): free its disk; the next BGSAVE that succeeds ends it"},
-	{"OOM ", reasonOOM, "it is at maxmemory, and refuses writes (OOM): see gotapi groups --sort bytes, then gotapi ttl or gotapi purge, or give it more memory"},
+	{"MISCONF ", reasonMisconf, "it cannot save its data, and refuses writes (MISCONF): free space on its disk; writes work again after a successful BGSAVE"},
+	{"OOM ", reasonOOM, "it is at maxmemory, and refuses writes (OOM): raise maxmemory, or find large groups with gotapi groups --sort bytes and use gotapi ttl or gotapi purge"},
 	{"NOPERM ", reasonNoPerm, adviceNoPerm},
 	{"ACL failure in script", reasonNoPerm, adviceNoPerm},
 	{"The user executing the script", reasonNoPerm, adviceNoPerm},
-	{"WRONGPASS ", reasonWrongPass, "the password is wrong (WRONGPASS): correct -redis-password-file, which needs no restart"},
-	{"NOAUTH ", reasonNoAuth, "it wants a password (NOAUTH): write it into -redis-password-file"},
-	{"READONLY ", reasonReadOnly, "it is a replica (READONLY): the address must lead to the master"},
-	{maxClients, reasonMaxClients, "it takes no more connections (max number of clients): raise maxclients, or find what holds them with CLIENT LIST"},
+	{"WRONGPASS ", reasonWrongPass, "the password is wrong (WRONGPASS): correct the file of -redis-password-file; no restart is needed"},
+	{"NOAUTH ", reasonNoAuth, "it requires a password (NOAUTH): write it into the file of -redis-password-file"},
+	{"READONLY ", reasonReadOnly, "it is a replica (READONLY): point -redis to the master"},
+	{maxClients, reasonMaxClients, "it accepts no more connections (max number of clients): raise maxclients, or find their owners with CLIENT LIST"},
 }
 
-const adviceNoPerm = "its user may not run a command that the service needs (NOPERM): ACL LOG names it, docs/redis.md has the rights"
+const adviceNoPerm = "its user may not run a command that the service requires (NOPERM): ACL LOG names the command, docs/redis.md lists the rights"
 
 func reasonOf(err error) reason {
 	text := err.Error()
@@ -107,11 +107,11 @@ func (m *metrics) count(kind CallKind, err error) {
 	m.seen[r].Store(time.Now().UnixNano())
 }
 
-// refusedLately is how long a refusal is worth an alarm.
+// refusedLately is how long a refusal raises an alarm.
 const refusedLately = time.Minute
 
-// Refusals says for what reasons Redis has refused calls within the last minute, and what
-// an operator is to do about each.
+// Refusals returns advice for operators on the refusals of Redis within the last minute, one
+// line for each reason.
 func (c *Conn) Refusals() (advice []string) {
 	for _, r := range reasons {
 		if time.Since(time.Unix(0, c.metrics.seen[r.reason].Load())) < refusedLately && !slices.Contains(advice, r.advice) {
@@ -124,11 +124,11 @@ func (c *Conn) Refusals() (advice []string) {
 // registerPool exports what the driver keeps.
 func registerPool(client redis.UniversalClient, reg prometheus.Registerer) {
 	in := metric.In(reg)
-	in.GaugeFunc("gotapi_history_redis_connections", "Connections to Redis, subscriptions apart.",
+	in.GaugeFunc("gotapi_history_redis_connections", "Connections to Redis, except subscriptions.",
 		func() float64 { return float64(client.PoolStats().TotalConns) })
-	in.GaugeFunc("gotapi_history_redis_connections_idle", "Connections to Redis that are not in use.",
+	in.GaugeFunc("gotapi_history_redis_connections_idle", "Idle connections to Redis.",
 		func() float64 { return float64(client.PoolStats().IdleConns) })
-	in.CounterFunc("gotapi_history_redis_pool_timeouts_total", "Times that no connection to Redis became free in time.",
+	in.CounterFunc("gotapi_history_redis_pool_timeouts_total", "Timeouts while waiting for a free connection to Redis.",
 		func() float64 { return float64(client.PoolStats().Timeouts) })
 }
 
@@ -192,7 +192,7 @@ func (o observer) follow(ctx context.Context, kind CallKind) (end func(error)) {
 	_, span := o.tracer.Start(ctx, "redis "+string(kind), trace.WithSpanKind(trace.SpanKindClient))
 	return func(err error) {
 		if err != nil && OutcomeOf(err) != Done {
-			span.SetStatus(otelcodes.Error, "redis gave no usable answer")
+			span.SetStatus(otelcodes.Error, "redis call failed")
 		}
 		span.End()
 	}
@@ -244,7 +244,7 @@ func (f *failureLog) report(ctx context.Context, kind CallKind, err error) {
 	defer f.mu.Unlock()
 	f.since++
 	if now := time.Now(); now.Sub(f.last) >= reportEvery {
-		f.log.WarnContext(ctx, "redis gives no usable answer", "kind", kind, "error", err, "failures", f.since)
+		f.log.WarnContext(ctx, "redis call failed", "kind", kind, "error", err, "failures", f.since)
 		f.last, f.since = now, 0
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 )
 
-// Outcome is what an error says about a command.
+// Outcome is what became of a command.
 type Outcome uint8
 
 // The outcomes of a command.
@@ -24,15 +24,15 @@ const (
 	Refused
 	// Unknown: it may or may not have been executed.
 	Unknown
-	// WrongType: a key of the group is not what we have made. Nothing was done.
+	// WrongType: a key of the group has an unexpected type or value. Nothing was done.
 	WrongType
 	// MustAdopt: the group's list has no counters. Nothing was done.
 	MustAdopt
 	// NoScript: the server does not know the script (any more). Nothing was done.
 	NoScript
-	// Changed: what was read before is no longer so. Nothing was done.
+	// Changed: data that was read before has changed. Nothing was done.
 	Changed
-	// Broken: anything else, a mistake of ours.
+	// Broken: anything else, a bug in this program.
 	Broken
 )
 
@@ -72,10 +72,10 @@ var codes = []struct {
 	{"WRONGPASS ", Refused},
 }
 
-// maxClients is what a server says, beside ERR, that takes no more connections.
+// maxClients is in the error (ERR) of a server that accepts no more connections.
 const maxClients = "max number of clients"
 
-// OutcomeOf returns what err says about the command that failed with it.
+// OutcomeOf returns the outcome of a command that returned err.
 func OutcomeOf(err error) Outcome {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return Done

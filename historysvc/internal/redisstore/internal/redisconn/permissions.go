@@ -10,9 +10,9 @@ import (
 //go:embed permissions.lua
 var permissionsSource string
 
-// RequireCommands returns an error that names the commands that the user may not
-// run, or that the server does not know. One that cannot be asked (before Redis 7) is
-// taken to allow all.
+// RequireCommands returns an error that names the commands that the user may not run or
+// the server does not know. Servers before Redis 7 cannot report permissions; it assumes
+// that they allow all commands.
 func (c *Conn) RequireCommands(ctx context.Context, commands [][]any) error {
 	var words []any
 	for _, command := range append(c.commands(), commands...) {
@@ -23,7 +23,7 @@ func (c *Conn) RequireCommands(ctx context.Context, commands [][]any) error {
 		return c.unusable(err)
 	}
 	if denied.Len() > 0 {
-		return fmt.Errorf("redis refuses us: the user may not run, on our keys and channels: %s (docs/redis.md)", strings.Join(denied.Rest(), ", "))
+		return fmt.Errorf("redis refused access: the user may not run these commands on the service's keys and channels: %s (docs/redis.md)", strings.Join(denied.Rest(), ", "))
 	}
 	return nil
 }

@@ -1,9 +1,9 @@
 #!lua flags=no-writes
--- Finds the commands that its user may not run, or that the server does not know. A
--- server that cannot be asked (before Redis 7) is taken to allow all.
+-- Finds the commands that its user may not run or the server does not know. Servers
+-- before Redis 7 cannot report permissions; the reply is then as if they allow all.
 --
 -- ARGV  per command: how many words it has, and the words
--- Reply the first words of those that are forbidden
+-- Reply the first words of the forbidden commands
 local denied = {}
 if not redis.acl_check_cmd then
   return denied

@@ -7,14 +7,14 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/backoff"
 )
 
-// Backoff spaces out what is tried again after Redis failed.
+// Backoff is the delay between retries after Redis failed.
 var Backoff = backoff.Policy{Min: 10 * time.Millisecond, Max: 250 * time.Millisecond}
 
 // tries of a call that fails, the first one included.
 const tries = 3
 
-// retry waits before the next try if try n ended with an outcome that another
-// one may improve. It reports whether there is to be one.
+// retry reports whether to try again after try n ended with outcome o. If so, it waits
+// first.
 func (o Outcome) retry(ctx context.Context, n int) bool {
 	return n < tries && (o == NotDone || o == Unknown) && backoff.Sleep(ctx, Backoff.Delay(n)) == nil
 }

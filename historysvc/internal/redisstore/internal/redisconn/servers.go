@@ -14,13 +14,13 @@ import (
 // Errors of connections that are not made.
 var (
 	errNoMaster      = errors.New("redis is a replica that has lost its master")
-	errServerChanged = errors.New("redis has become another server meanwhile")
+	errServerChanged = errors.New("redis is another server now")
 )
 
-// connections are all open connections of a Conn, subscriptions included. They are
-// to one server: when a name or Sentinel leads to another, or the server becomes a
-// replica, they all go, and the next ones are made to where it leads then. A
-// Cluster does without: there each server says by itself what is not its own.
+// connections are all open connections of a Conn, subscriptions included. They all lead to
+// one server. When the name or Sentinel points to another server, or the server becomes a
+// replica, all are closed, and new ones lead to the new server. A Cluster needs none of
+// this: its servers redirect calls for slots that they do not own.
 type connections struct {
 	mu   sync.Mutex
 	open map[*trackedConn]struct{}
@@ -120,13 +120,13 @@ type watcher struct {
 	changed prometheus.Counter
 }
 
-// newWatcher makes a watcher. info is what the server says of itself now.
+// newWatcher makes a watcher. info is the server's INFO now.
 func newWatcher(conns *connections, info map[string]string, log *slog.Logger) *watcher {
 	return &watcher{
 		conns: conns, now: serverOf(info), log: log,
 		changed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "gotapi_history_redis_server_changes_total",
-			Help: "Times that the address of Redis led to another server, or to one whose role had changed.",
+			Help: "Times that the address of Redis pointed to another server, or to one with another role.",
 		}),
 	}
 }
@@ -137,7 +137,7 @@ func serverOf(info map[string]string) server {
 	return server{runID: info["run_id"], master: isMaster(info)}
 }
 
-// see hears what the server that a new connection reached says of itself.
+// see takes the INFO of the server at the end of a new connection.
 func (w *watcher) see(ctx context.Context, info map[string]string) {
 	var refusal error
 	if !isMaster(info) && info["master_link_status"] != "up" {
@@ -147,7 +147,7 @@ func (w *watcher) see(ctx context.Context, info map[string]string) {
 	w.now = serverOf(info)
 	if w.now != before {
 		w.changed.Inc()
-		w.log.WarnContext(ctx, "redis is another server, or its role has changed: connecting again",
+		w.log.WarnContext(ctx, "redis is another server or has another role, reconnecting",
 			"run_id", w.now.runID, "role", info["role"])
 	}
 	if refused := w.conns.refuse(refusal); refused || w.now != before {

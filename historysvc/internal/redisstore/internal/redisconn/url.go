@@ -64,7 +64,7 @@ func dial(rawURL string, s dialSettings) (client redis.UniversalClient, cluster 
 	case modeSingle:
 		client, err = dialNode(u, &s)
 	default:
-		err = errors.New("unknown kind of server in the scheme: want redis, redis+sentinel or redis+cluster")
+		err = errors.New("unknown scheme: use redis, redis+sentinel or redis+cluster")
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("redis URL: %w", err)
@@ -92,7 +92,7 @@ func readURL(rawURL string) (u *url.URL, mode string, err error) {
 	return u, mode, nil
 }
 
-// CheckURL returns what is wrong with the URL of Redis; it does no I/O.
+// CheckURL returns an error if the URL of Redis is invalid; it does no I/O.
 func CheckURL(rawURL string) error {
 	client, _, err := dial(rawURL, dialSettings{timeout: CallTimeout})
 	if err != nil {
@@ -106,7 +106,7 @@ func CheckURL(rawURL string) error {
 func parseURL(raw string) (*url.URL, error) {
 	scheme, rest, ok := strings.Cut(raw, "://")
 	if !ok {
-		return nil, errors.New("redis URL: want redis://host:port/db or another form that the documentation lists")
+		return nil, errors.New("redis URL: not a URL such as redis://host:port/0 (docs/redis.md)")
 	}
 	end := strings.IndexAny(rest, "/?#")
 	if end < 0 {
@@ -120,8 +120,8 @@ func parseURL(raw string) (*url.URL, error) {
 	hosts := strings.Split(authority, ",")
 	u, err := url.Parse(scheme + "://" + user + hosts[0] + tail)
 	if err != nil || scheme != "unix" && strings.Contains(u.Path, "@") {
-		// What is wrong may be a part of the password.
-		return nil, errors.New("redis URL: malformed: in a password, / ? # @ % and the like are percent-encoded; a port is a number")
+		// The invalid part may belong to the password.
+		return nil, errors.New("redis URL: malformed: percent-encode / ? # @ % and the like in a password; a port must be a number")
 	}
 	q, err := url.ParseQuery(u.RawQuery)
 	if err != nil {
@@ -144,9 +144,9 @@ func skipsVerification(raw string) bool {
 	return skip != "" && skip != "false" && skip != "0"
 }
 
-// withoutValues is the error of go-redis about a URL in words of ours: its own quotes the
-// database number, or a parameter, which may be a part of a password that is not
-// percent-encoded. Names of parameters are shown only if go-redis has them.
+// withoutValues rewrites the error of go-redis about a URL. The original quotes the database
+// number or a parameter, which may be part of a password that is not percent-encoded. The
+// result names a parameter only if go-redis knows it.
 func withoutValues(u *url.URL, err error) error {
 	if db := strings.Trim(u.Path, "/"); u.Scheme != "unix" && db != "" {
 		if _, wrong := strconv.Atoi(db); wrong != nil {
@@ -156,10 +156,10 @@ func withoutValues(u *url.URL, err error) error {
 	text := err.Error()
 	for _, name := range parameters {
 		if u.Query().Has(name) && strings.Contains(text, name) {
-			return fmt.Errorf("the parameter %s is wrong, or for another kind of server", name)
+			return fmt.Errorf("parameter %s is invalid, or applies to another kind of server", name)
 		}
 	}
-	return errors.New("malformed, or with an unknown parameter: see https://pkg.go.dev/github.com/redis/go-redis/v9#ParseURL")
+	return errors.New("malformed, or an unknown parameter: see https://pkg.go.dev/github.com/redis/go-redis/v9#ParseURL")
 }
 
 // parameters are those of go-redis, for all kinds of servers.
@@ -243,14 +243,14 @@ func dialSentinels(rawURL string, s dialSettings) (clients []*redis.SentinelClie
 
 func sentinelOptions(u *url.URL, s *dialSettings) (*redis.FailoverOptions, error) {
 	if u.Query().Get("master_name") == "" {
-		return nil, errors.New("Sentinel needs the parameter master_name")
+		return nil, errors.New("Sentinel requires the parameter master_name")
 	}
 	o, err := redis.ParseFailoverURL(u.String())
 	if err != nil {
 		return nil, withoutValues(u, err)
 	}
 	if o.RouteByLatency || o.RouteRandomly || o.ReplicaOnly {
-		return nil, errors.New("replicas cannot be read: they lag behind")
+		return nil, errors.New("reading from replicas is not supported: they lag behind")
 	}
 	o.MaxRetries, o.DialerRetries = -1, 1
 	o.DisableIdentity, o.ContextTimeoutEnabled = true, true
@@ -281,7 +281,7 @@ func dialCluster(u *url.URL, s *dialSettings) (redis.UniversalClient, error) {
 		return nil, withoutValues(u, err)
 	}
 	if o.ReadOnly || o.RouteByLatency || o.RouteRandomly {
-		return nil, errors.New("replicas cannot be read: they lag behind")
+		return nil, errors.New("reading from replicas is not supported: they lag behind")
 	}
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	o.MaxRetries, o.DialerRetries = -1, 1

@@ -4,9 +4,9 @@
 // 	protoc        (unknown)
 // source: gotapi/admin/v1/admin.proto
 
-// Package gotapi.admin.v1 is what operators ask of the history service. The edges
-// serve it over HTTP, to callers that show the admin secret or have the right
-// "admin" (docs/adr/0023-the-admin-api.md).
+// Package gotapi.admin.v1 is the admin API of the history service. The edges serve it
+// over HTTP, to callers that send the admin secret or have the right "admin"
+// (docs/adr/0023-the-admin-api.md).
 
 package adminv1
 
@@ -63,14 +63,14 @@ func (*GetStatusRequest) Descriptor() ([]byte, []int) {
 
 type GetStatusResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Absent if it cannot be reached.
+	// Absent if the store cannot be reached.
 	Store *Store `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
 	// The history service that answers.
 	Service *Service `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
 	// The edges that report members, or have a stream to this service, by their ids.
 	Edges []*Edge `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
-	// What is wrong with the store, with this service, and with the edges that have a
-	// stream to it: names of alerts, as in docs/operations.md.
+	// Problems of the store, of this service, and of the edges that have a stream to it.
+	// Their names are those of the alerts in docs/operations.md.
 	Alarms        []*Alarm `protobuf:"bytes,4,rep,name=alarms,proto3" json:"alarms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -134,10 +134,10 @@ func (x *GetStatusResponse) GetAlarms() []*Alarm {
 	return nil
 }
 
-// Store is Redis. In a Cluster, numbers are sums over its masters, but ratios the worst.
+// Store is Redis. In a Cluster, numbers are sums over its masters, and ratios the worst.
 type Store struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "redis", "valkey", or "embedded" for the one within a process.
+	// "redis", "valkey", or "embedded", which is within the process of the service.
 	Kind    string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// "single", "sentinel", "cluster".
@@ -338,7 +338,7 @@ type Edge struct {
 	Id      string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Members int64  `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
 	Groups  int32  `protobuf:"varint,3,opt,name=groups,proto3" json:"groups,omitempty"`
-	// These are known of edges that have a stream to the service that answers.
+	// Known only for edges that have a stream to the service that answers.
 	Version string `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
 	Commit  string `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
 	// Where it listens.
@@ -521,20 +521,20 @@ type GetGroupResponse struct {
 	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
 	// Connected members, over all edges.
 	Members int64 `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
-	// Places in the history, recalled messages included.
+	// Positions in the history, recalled messages included.
 	Messages int64 `protobuf:"varint,3,opt,name=messages,proto3" json:"messages,omitempty"`
-	// Memory of the store, with the group's own keys.
+	// Memory of the group's keys in the store.
 	Bytes int64 `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// Number of the newest message.
 	Seq uint64 `protobuf:"varint,5,opt,name=seq,proto3" json:"seq,omitempty"`
 	// How many messages were recalled.
 	Recalls uint64 `protobuf:"varint,6,opt,name=recalls,proto3" json:"recalls,omitempty"`
 	// When the oldest and the newest message were stored, Unix seconds; 0: unknown. The
-	// time of a message is known if its author is, that of the newest also if the
-	// history expires.
+	// store knows the time of a message if it knows its author. It also knows that of the
+	// newest message if the history expires.
 	OldestAt int64 `protobuf:"varint,7,opt,name=oldest_at,json=oldestAt,proto3" json:"oldest_at,omitempty"`
 	NewestAt int64 `protobuf:"varint,8,opt,name=newest_at,json=newestAt,proto3" json:"newest_at,omitempty"`
-	// The history expires in so many seconds unless a message comes; 0: never.
+	// Seconds until the history expires unless a message comes; 0: never.
 	ExpiresIn     int64 `protobuf:"varint,9,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -635,7 +635,7 @@ func (x *GetGroupResponse) GetExpiresIn() int64 {
 
 type ListStoredGroupsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where to go on, as the response before has it; "" to begin.
+	// The next page of the response before; "" for the first page.
 	Page string `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
 	// About how many groups to look at, 1 to 1000; 500 when 0.
 	Size          int32 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
@@ -690,7 +690,7 @@ func (x *ListStoredGroupsRequest) GetSize() int32 {
 type ListStoredGroupsResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Groups []*StoredGroup         `protobuf:"bytes,1,rep,name=groups,proto3" json:"groups,omitempty"`
-	// "": these were the last ones.
+	// "": this was the last page.
 	Next          string `protobuf:"bytes,2,opt,name=next,proto3" json:"next,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -744,10 +744,10 @@ type StoredGroup struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Messages int64                  `protobuf:"varint,2,opt,name=messages,proto3" json:"messages,omitempty"`
-	// Memory of the store, estimated from samples.
+	// Memory in the store, estimated from samples.
 	Bytes int64 `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// Number of the newest message: two of them tell the rate. 0: the list was written by
-	// an older server and not used since.
+	// Number of the newest message; two readings give the rate. 0: an older server wrote the
+	// list, and nobody has used it since.
 	Seq           uint64 `protobuf:"varint,4,opt,name=seq,proto3" json:"seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -857,7 +857,7 @@ func (x *PurgeRequest) GetGroupName() string {
 
 type PurgeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many places of the history were deleted.
+	// How many messages were deleted, recalled ones included.
 	Messages      int64 `protobuf:"varint,1,opt,name=messages,proto3" json:"messages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

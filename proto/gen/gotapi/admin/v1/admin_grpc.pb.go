@@ -4,9 +4,9 @@
 // - protoc             (unknown)
 // source: gotapi/admin/v1/admin.proto
 
-// Package gotapi.admin.v1 is what operators ask of the history service. The edges
-// serve it over HTTP, to callers that show the admin secret or have the right
-// "admin" (docs/adr/0023-the-admin-api.md).
+// Package gotapi.admin.v1 is the admin API of the history service. The edges serve it
+// over HTTP, to callers that send the admin secret or have the right "admin"
+// (docs/adr/0023-the-admin-api.md).
 
 package adminv1
 
@@ -33,24 +33,24 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// AdminService shows and changes what the store holds. Each call has a bound that its
-// comment states. Status codes are those of gotapi.history.v1.HistoryService.
+// AdminService inspects and changes the store. The comment of each call states its
+// bound. Status codes are those of gotapi.history.v1.HistoryService.
 type AdminServiceClient interface {
 	// GetStatus describes the store and the services that use it. It needs the right
-	// "admin" for some group. At most 1000 edges are listed. It answers also when the store
-	// cannot be reached: that is an alarm.
+	// "admin" for some group. It lists at most 1000 edges. If the store cannot be reached, it
+	// still answers, with an alarm.
 	GetStatus(ctx context.Context, in *GetStatusRequest, opts ...grpc.CallOption) (*GetStatusResponse, error)
-	// GetGroup describes one group, also one that has nothing. It reads eight keys.
+	// GetGroup describes one group, even if that is empty or unknown. It reads eight keys.
 	GetGroup(ctx context.Context, in *GetGroupRequest, opts ...grpc.CallOption) (*GetGroupResponse, error)
-	// ListStoredGroups returns a part of the groups that have messages, with what they
-	// cost: at most 1000 groups, which takes the store a few milliseconds. One call runs
-	// at a time; others get RESOURCE_EXHAUSTED. Groups that the caller may not administer
-	// are left out. A group may come twice, and one that is made or deleted meanwhile may
-	// or may not come.
+	// ListStoredGroups returns one page of the groups that have messages, with their sizes.
+	// A page has at most 1000 groups and takes the store a few milliseconds. One call runs
+	// at a time; others get RESOURCE_EXHAUSTED. It leaves out groups that the caller may not
+	// administer. A group may appear twice. A group that is created or deleted meanwhile may
+	// or may not appear.
 	ListStoredGroups(ctx context.Context, in *ListStoredGroupsRequest, opts ...grpc.CallOption) (*ListStoredGroupsResponse, error)
 	// Purge deletes all messages of a group. Connected members get code 410, are closed
-	// with 1012, and read an empty history. Publishing goes on meanwhile. A message that
-	// was purged is still known by its uuid: sending it again does not bring it back.
+	// with 1012, and read an empty history. Publishing continues meanwhile. The store still
+	// knows the uuids of purged messages: sending one again does not bring it back.
 	Purge(ctx context.Context, in *PurgeRequest, opts ...grpc.CallOption) (*PurgeResponse, error)
 }
 
@@ -106,24 +106,24 @@ func (c *adminServiceClient) Purge(ctx context.Context, in *PurgeRequest, opts .
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
 //
-// AdminService shows and changes what the store holds. Each call has a bound that its
-// comment states. Status codes are those of gotapi.history.v1.HistoryService.
+// AdminService inspects and changes the store. The comment of each call states its
+// bound. Status codes are those of gotapi.history.v1.HistoryService.
 type AdminServiceServer interface {
 	// GetStatus describes the store and the services that use it. It needs the right
-	// "admin" for some group. At most 1000 edges are listed. It answers also when the store
-	// cannot be reached: that is an alarm.
+	// "admin" for some group. It lists at most 1000 edges. If the store cannot be reached, it
+	// still answers, with an alarm.
 	GetStatus(context.Context, *GetStatusRequest) (*GetStatusResponse, error)
-	// GetGroup describes one group, also one that has nothing. It reads eight keys.
+	// GetGroup describes one group, even if that is empty or unknown. It reads eight keys.
 	GetGroup(context.Context, *GetGroupRequest) (*GetGroupResponse, error)
-	// ListStoredGroups returns a part of the groups that have messages, with what they
-	// cost: at most 1000 groups, which takes the store a few milliseconds. One call runs
-	// at a time; others get RESOURCE_EXHAUSTED. Groups that the caller may not administer
-	// are left out. A group may come twice, and one that is made or deleted meanwhile may
-	// or may not come.
+	// ListStoredGroups returns one page of the groups that have messages, with their sizes.
+	// A page has at most 1000 groups and takes the store a few milliseconds. One call runs
+	// at a time; others get RESOURCE_EXHAUSTED. It leaves out groups that the caller may not
+	// administer. A group may appear twice. A group that is created or deleted meanwhile may
+	// or may not appear.
 	ListStoredGroups(context.Context, *ListStoredGroupsRequest) (*ListStoredGroupsResponse, error)
 	// Purge deletes all messages of a group. Connected members get code 410, are closed
-	// with 1012, and read an empty history. Publishing goes on meanwhile. A message that
-	// was purged is still known by its uuid: sending it again does not bring it back.
+	// with 1012, and read an empty history. Publishing continues meanwhile. The store still
+	// knows the uuids of purged messages: sending one again does not bring it back.
 	Purge(context.Context, *PurgeRequest) (*PurgeResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: gotapi/history/v1/history.proto
 
-// Package gotapi.history.v1 is what internal services call, and, through the
-// mapping in history.gateway.yaml, the REST interface that the edge serves.
+// Package gotapi.history.v1 is the API for internal services. With the mapping in
+// history.gateway.yaml it is also the REST interface of the edge.
 
 package historyv1
 
@@ -30,10 +30,11 @@ type PublishRequest struct {
 	GroupName string `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
 	// The packet, as a WebSocket message or an HTTP body would carry it.
 	Packet []byte `protobuf:"bytes,2,opt,name=packet,proto3" json:"packet,omitempty"`
-	// Makes a data packet without uuid safe to repeat: among the publishes of one
-	// caller to one group, a second one with the same key is not stored but answered
-	// as a duplicate. 1 to 128 bytes; it holds as long as uuids do. A packet with a
-	// uuid needs no key, and ignores it. Packets that are not stored cannot have one.
+	// Makes it safe to retry a data packet without uuid: if one caller publishes to one
+	// group twice with the same key, the second packet is not stored, and its response is
+	// that of a duplicate. 1 to 128 bytes. The server remembers keys as long as uuids. It
+	// ignores the key of a packet with a uuid, and refuses that of a packet that is not
+	// stored.
 	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -92,7 +93,7 @@ func (x *PublishRequest) GetIdempotencyKey() string {
 
 type PublishResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Always 200: errors are statuses. Here because REST answers carry it.
+	// Always 200, because errors are statuses. REST answers carry this field.
 	Code  int32  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	// Whether the packet is a data packet and is now in the history.
@@ -173,7 +174,7 @@ func (x *PublishResponse) GetDuplicate() bool {
 type GetHistoryRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
-	// 0 is the newest message; negative counts from the oldest, -1 being it.
+	// 0 is the newest message. Negative numbers count from the oldest one, which is -1.
 	Position int32 `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
 	// 0 to 10000; 1000 when absent.
 	Size *int32 `protobuf:"varint,3,opt,name=size,proto3,oneof" json:"size,omitempty"`
@@ -181,14 +182,13 @@ type GetHistoryRequest struct {
 	Before string `protobuf:"bytes,4,opt,name=before,proto3" json:"before,omitempty"`
 	// Instead of position: the messages after this uuid, oldest first.
 	After string `protobuf:"bytes,5,opt,name=after,proto3" json:"after,omitempty"`
-	// The etag of an earlier response to the same request, or "". If it is there,
-	// the response has an etag; which costs the store a little. Over HTTP this is
-	// the header If-None-Match, not a parameter.
+	// The etag of an earlier response to the same request, or "". If present, the response
+	// has an etag, which costs the store a little. Over HTTP this is the header
+	// If-None-Match, not a parameter.
 	IfNoneMatch *string `protobuf:"bytes,6,opt,name=if_none_match,json=ifNoneMatch,proto3,oneof" json:"if_none_match,omitempty"`
-	// The page ends before its texts are larger than this together, bytes, but not
-	// before its first text; at most 8 MiB. When 0: 4 MiB less 128 KiB, so that a
-	// caller with gRPC's default limit of 4 MiB can receive it. Over HTTP pages end
-	// at 8 MiB.
+	// Limit on the size of all texts of the page, in bytes; at most 8 MiB. A page has at
+	// least one text, whatever its size. When 0: 4 MiB less 128 KiB, so that a caller with
+	// gRPC's default limit of 4 MiB can receive it. Over HTTP the limit is 8 MiB.
 	MaxBytes      int32 `protobuf:"varint,7,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -275,25 +275,25 @@ func (x *GetHistoryRequest) GetMaxBytes() int32 {
 
 type GetHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Always 200: errors are statuses. Here because REST answers carry it.
+	// Always 200, because errors are statuses. REST answers carry this field.
 	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
-	// The position that was asked for.
+	// The requested position.
 	Position int32  `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
 	Msg      string `protobuf:"bytes,3,opt,name=msg,proto3" json:"msg,omitempty"`
 	// The stored texts. Recalled messages are left out but keep their position.
 	Data []string `protobuf:"bytes,4,rep,name=data,proto3" json:"data,omitempty"`
-	// The position to go on from, when more follows.
+	// The position of the next page, if there is one.
 	Next *int32 `protobuf:"varint,5,opt,name=next,proto3,oneof" json:"next,omitempty"`
-	// Names the page as it is now: another one whenever the page could be another
-	// one. "" if if_none_match is absent, with before or after, and while the store is
-	// short of memory. Over HTTP this is the header ETag, not a key.
+	// Identifies the content of the page: it changes whenever the page may have changed.
+	// "" if if_none_match is absent, with before or after, and while the store is short of
+	// memory. Over HTTP this is the header ETag, not a key.
 	Etag string `protobuf:"bytes,6,opt,name=etag,proto3" json:"etag,omitempty"`
-	// The page is still that of if_none_match; data and next are not sent. Over
+	// The page is still that of if_none_match, so the response omits data and next. Over
 	// HTTP this is the status 304, not a key.
 	NotModified bool `protobuf:"varint,7,opt,name=not_modified,json=notModified,proto3" json:"not_modified,omitempty"`
-	// The end of the group's stream when the page was read: a Watch after it goes on
-	// with what the newest page does not show. Absent where there is no etag, and if
-	// the group changed while the page was read. Not over HTTP.
+	// The end of the group's stream when the page was read. A Watch after it continues with
+	// the packets that the newest page does not show. Absent without etag, and if the group
+	// changed while the page was read. Not over HTTP.
 	StreamPosition *Position `protobuf:"bytes,8,opt,name=stream_position,json=streamPosition,proto3" json:"stream_position,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -439,7 +439,7 @@ func (x *CancelRequest) GetUuid() string {
 
 type CancelResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Always 200: errors are statuses. Here because REST answers carry it.
+	// Always 200, because errors are statuses. REST answers carry this field.
 	Code          int32  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	Msg           string `protobuf:"bytes,2,opt,name=msg,proto3" json:"msg,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -545,7 +545,7 @@ func (x *SetTTLRequest) GetTtl() int64 {
 
 type SetTTLResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Always 200: errors are statuses. Here because REST answers carry it.
+	// Always 200, because errors are statuses. REST answers carry this field.
 	Code          int32  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	Msg           string `protobuf:"bytes,2,opt,name=msg,proto3" json:"msg,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -634,7 +634,7 @@ func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
 
 type ListGroupsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Always 200: errors are statuses. Here because REST answers carry it.
+	// Always 200, because errors are statuses. REST answers carry this field.
 	Code int32 `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
 	// Sorted by name.
 	Groups        []*Group `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
@@ -689,7 +689,7 @@ func (x *ListGroupsResponse) GetGroups() []*Group {
 type Group struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Connected members, over all edges.
+	// Connected members, on all edges.
 	Members       int32 `protobuf:"varint,2,opt,name=members,proto3" json:"members,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -878,15 +878,15 @@ func (*WatchedGroup_AfterUuid) isWatchedGroup_Start() {}
 
 func (*WatchedGroup_After) isWatchedGroup_Start() {}
 
-// Position is a place in the stream of one group: after message seq and after
-// recall number recalls. To resume from one, send it back as it came.
+// Position is a position in the stream of one group: after message number seq and after
+// recall number recalls. To resume from one, send it back unchanged.
 type Position struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names one life of the group's counters; 0 before the first message.
+	// Identifies one life of the group's counters; 0 before the first message.
 	Epoch   uint64 `protobuf:"fixed64,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Seq     uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	Changes uint64 `protobuf:"varint,3,opt,name=changes,proto3" json:"changes,omitempty"`
-	// Random mark of the event at this place: tells a fork from the same history.
+	// Random mark of the event at this position, which tells a fork from the same history.
 	Link          uint32 `protobuf:"fixed32,4,opt,name=link,proto3" json:"link,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -953,7 +953,7 @@ func (x *Position) GetLink() uint32 {
 type WatchResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
-	// The place after this response.
+	// The position after this response.
 	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	// Types that are valid to be assigned to Event:
 	//
@@ -1098,13 +1098,12 @@ type WatchResponse_Started struct {
 }
 
 type WatchResponse_Gap struct {
-	// Something is missing here. The stream goes on from position.
+	// Packets are missing here. The stream continues from position.
 	Gap *Gap `protobuf:"bytes,7,opt,name=gap,proto3,oneof"`
 }
 
 type WatchResponse_Moved struct {
-	// Nothing for the caller has happened, but position is another one. Resume
-	// from it, as from any other.
+	// Only position has changed. Resume from it as from any other.
 	Moved *Moved `protobuf:"bytes,8,opt,name=moved,proto3,oneof"`
 }
 
@@ -1159,9 +1158,9 @@ func (*Started) Descriptor() ([]byte, []int) {
 type Gap struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Reason string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	// If 0, messages were lost, trimmed or expired before they could be sent: read
-	// the history again. Else only so many packets that are not stored are missing,
-	// because the caller reads too slowly.
+	// If 0, messages were lost, trimmed or expired before they could be sent: read the
+	// history again. Otherwise, the number of packets that are not stored and were dropped
+	// because the caller reads too slowly; nothing else is missing.
 	DroppedPackets uint64 `protobuf:"varint,2,opt,name=dropped_packets,json=droppedPackets,proto3" json:"dropped_packets,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1211,8 +1210,8 @@ func (x *Gap) GetDroppedPackets() uint64 {
 	return 0
 }
 
-// Moved stands for events that callers need not know, such as the recall of a
-// message that was never sent to them.
+// Moved replaces events that the caller does not need, such as the recall of a message
+// that it never got.
 type Moved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields

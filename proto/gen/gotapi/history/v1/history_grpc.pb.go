@@ -4,8 +4,8 @@
 // - protoc             (unknown)
 // source: gotapi/history/v1/history.proto
 
-// Package gotapi.history.v1 is what internal services call, and, through the
-// mapping in history.gateway.yaml, the REST interface that the edge serves.
+// Package gotapi.history.v1 is the API for internal services. With the mapping in
+// history.gateway.yaml it is also the REST interface of the edge.
 
 package historyv1
 
@@ -34,37 +34,37 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// HistoryService publishes packets to groups and reads what the groups keep.
+// HistoryService publishes packets to groups and reads their histories.
 //
-// The server's status codes: INVALID_ARGUMENT (group name, uuid, packet or number
-// is bad, or the packet is too large), UNAUTHENTICATED and PERMISSION_DENIED (not
+// The server's status codes: INVALID_ARGUMENT (a group name, uuid, packet or number
+// is invalid, or the packet is too large), UNAUTHENTICATED and PERMISSION_DENIED (not
 // allowed), NOT_FOUND (no such message), FAILED_PRECONDITION (the group's Redis key
 // is not a list), RESOURCE_EXHAUSTED (too much or too fast), UNAVAILABLE (not done),
 // DEADLINE_EXCEEDED (outcome unknown), INTERNAL (a fault). Each of them carries a
 // google.rpc.ErrorInfo with domain "gotapi" and a reason.
 //
-// gRPC itself gives UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL,
-// RESOURCE_EXHAUSTED and UNKNOWN, too, without ErrorInfo: when a connection breaks
-// after the request has left, the outcome is unknown although the code is
-// UNAVAILABLE. So repeat Publish after these codes only if it is stored once: a
-// data packet with a uuid, or with an idempotency_key.
+// gRPC itself also returns UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL,
+// RESOURCE_EXHAUSTED and UNKNOWN, without ErrorInfo. If a connection breaks after the
+// request was sent, the code is UNAVAILABLE but the outcome is unknown. Therefore, retry
+// Publish after these codes only for a data packet with a uuid or an idempotency_key:
+// only such a packet is stored once.
 type HistoryServiceClient interface {
-	// Publish treats one packet as section 2 of docs/protocol.md says: a data
-	// packet is stored before the call returns, anything else is broadcast.
+	// Publish sends one packet to a group (docs/protocol.md, section 2). A data packet is
+	// stored before the call returns; any other packet is broadcast.
 	Publish(ctx context.Context, in *PublishRequest, opts ...grpc.CallOption) (*PublishResponse, error)
 	// GetHistory returns one page of the stored packets of a group.
 	GetHistory(ctx context.Context, in *GetHistoryRequest, opts ...grpc.CallOption) (*GetHistoryResponse, error)
-	// Cancel recalls a stored message: its text is erased and members are told.
+	// Cancel recalls a stored message: it erases the text and notifies members.
 	Cancel(ctx context.Context, in *CancelRequest, opts ...grpc.CallOption) (*CancelResponse, error)
-	// SetTTL makes a group's history expire that long after its last message.
+	// SetTTL sets how long a group's history outlives its last message.
 	SetTTL(ctx context.Context, in *SetTTLRequest, opts ...grpc.CallOption) (*SetTTLResponse, error)
-	// ListGroups returns the groups that have members now, over all edges.
+	// ListGroups returns the groups that have members now, on all edges.
 	ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error)
-	// Watch streams the packets of groups as their members would see them. With
-	// a starting place it sends what is stored after it first, then live
-	// packets, without gap, duplicate or reordering. Whatever is missing is told as
-	// a Gap. A Watch that is resumed between the place of a recalled message and its
-	// recall is told of the recall, although it was not sent the message.
+	// Watch streams the packets of groups as their members see them. With a starting
+	// position it first sends the messages stored after it, then live packets, without gap,
+	// duplicate or reordering. A Gap reports missing packets. A Watch that resumes between
+	// a recalled message and its recall gets the recall, although it did not get the
+	// message.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 }
 
@@ -149,37 +149,37 @@ type HistoryService_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 // All implementations must embed UnimplementedHistoryServiceServer
 // for forward compatibility.
 //
-// HistoryService publishes packets to groups and reads what the groups keep.
+// HistoryService publishes packets to groups and reads their histories.
 //
-// The server's status codes: INVALID_ARGUMENT (group name, uuid, packet or number
-// is bad, or the packet is too large), UNAUTHENTICATED and PERMISSION_DENIED (not
+// The server's status codes: INVALID_ARGUMENT (a group name, uuid, packet or number
+// is invalid, or the packet is too large), UNAUTHENTICATED and PERMISSION_DENIED (not
 // allowed), NOT_FOUND (no such message), FAILED_PRECONDITION (the group's Redis key
 // is not a list), RESOURCE_EXHAUSTED (too much or too fast), UNAVAILABLE (not done),
 // DEADLINE_EXCEEDED (outcome unknown), INTERNAL (a fault). Each of them carries a
 // google.rpc.ErrorInfo with domain "gotapi" and a reason.
 //
-// gRPC itself gives UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL,
-// RESOURCE_EXHAUSTED and UNKNOWN, too, without ErrorInfo: when a connection breaks
-// after the request has left, the outcome is unknown although the code is
-// UNAVAILABLE. So repeat Publish after these codes only if it is stored once: a
-// data packet with a uuid, or with an idempotency_key.
+// gRPC itself also returns UNAVAILABLE, DEADLINE_EXCEEDED, CANCELLED, INTERNAL,
+// RESOURCE_EXHAUSTED and UNKNOWN, without ErrorInfo. If a connection breaks after the
+// request was sent, the code is UNAVAILABLE but the outcome is unknown. Therefore, retry
+// Publish after these codes only for a data packet with a uuid or an idempotency_key:
+// only such a packet is stored once.
 type HistoryServiceServer interface {
-	// Publish treats one packet as section 2 of docs/protocol.md says: a data
-	// packet is stored before the call returns, anything else is broadcast.
+	// Publish sends one packet to a group (docs/protocol.md, section 2). A data packet is
+	// stored before the call returns; any other packet is broadcast.
 	Publish(context.Context, *PublishRequest) (*PublishResponse, error)
 	// GetHistory returns one page of the stored packets of a group.
 	GetHistory(context.Context, *GetHistoryRequest) (*GetHistoryResponse, error)
-	// Cancel recalls a stored message: its text is erased and members are told.
+	// Cancel recalls a stored message: it erases the text and notifies members.
 	Cancel(context.Context, *CancelRequest) (*CancelResponse, error)
-	// SetTTL makes a group's history expire that long after its last message.
+	// SetTTL sets how long a group's history outlives its last message.
 	SetTTL(context.Context, *SetTTLRequest) (*SetTTLResponse, error)
-	// ListGroups returns the groups that have members now, over all edges.
+	// ListGroups returns the groups that have members now, on all edges.
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
-	// Watch streams the packets of groups as their members would see them. With
-	// a starting place it sends what is stored after it first, then live
-	// packets, without gap, duplicate or reordering. Whatever is missing is told as
-	// a Gap. A Watch that is resumed between the place of a recalled message and its
-	// recall is told of the recall, although it was not sent the message.
+	// Watch streams the packets of groups as their members see them. With a starting
+	// position it first sends the messages stored after it, then live packets, without gap,
+	// duplicate or reordering. A Gap reports missing packets. A Watch that resumes between
+	// a recalled message and its recall gets the recall, although it did not get the
+	// message.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	mustEmbedUnimplementedHistoryServiceServer()
 }

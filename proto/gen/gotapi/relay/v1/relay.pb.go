@@ -4,9 +4,8 @@
 // 	protoc        (unknown)
 // source: gotapi/relay/v1/relay.proto
 
-// Package gotapi.relay.v1 is what an edge and a history service say to each
-// other. It is not for other callers: it trusts them to have checked group
-// names and packets.
+// Package gotapi.relay.v1 is the protocol between an edge and a history service. It is
+// not for other callers: it trusts its callers to have checked group names and packets.
 
 package relayv1
 
@@ -88,13 +87,13 @@ const (
 	Outcome_OUTCOME_ACCEPTED Outcome = 1
 	// A data packet with this uuid had been stored before, at seq.
 	Outcome_OUTCOME_DUPLICATE Outcome = 2
-	// Bad input, code 400: do not send it again.
+	// Invalid input, code 400: do not send it again.
 	Outcome_OUTCOME_INVALID Outcome = 3
 	// Certainly not stored, code 503.
 	Outcome_OUTCOME_UNAVAILABLE Outcome = 4
-	// Nobody knows, code 504.
+	// Outcome unknown, code 504.
 	Outcome_OUTCOME_UNKNOWN Outcome = 5
-	// Too much is waiting for this group, code 429: certainly not stored.
+	// The group's queue is full, code 429: certainly not stored.
 	Outcome_OUTCOME_BUSY Outcome = 6
 )
 
@@ -153,11 +152,11 @@ const (
 	EventKind_EVENT_KIND_UNSPECIFIED EventKind = 0
 	// A data packet.
 	EventKind_EVENT_KIND_MESSAGE EventKind = 1
-	// A message that was recalled before it could be delivered: only its place.
+	// A message that was recalled before it could be delivered: only its position.
 	EventKind_EVENT_KIND_TOMBSTONE EventKind = 2
 	// A recall.
 	EventKind_EVENT_KIND_RECALL EventKind = 3
-	// Broadcast only: no place in the stream.
+	// Broadcast only: no position in the stream.
 	EventKind_EVENT_KIND_TEXT   EventKind = 4
 	EventKind_EVENT_KIND_BINARY EventKind = 5
 )
@@ -305,7 +304,7 @@ type Hello struct {
 	// stream if it speaks none of them.
 	Protocol       uint32 `protobuf:"varint,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	OldestProtocol uint32 `protobuf:"varint,4,opt,name=oldest_protocol,json=oldestProtocol,proto3" json:"oldest_protocol,omitempty"`
-	// For people: what it was built from, and where it listens.
+	// For people: its version and commit, and where it listens.
 	Commit        string `protobuf:"bytes,5,opt,name=commit,proto3" json:"commit,omitempty"`
 	Host          string `protobuf:"bytes,6,opt,name=host,proto3" json:"host,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -384,7 +383,7 @@ func (x *Hello) GetHost() string {
 	return ""
 }
 
-// Health is what is wrong with the edge now. It replaces what was sent before.
+// Health lists the current problems of the edge. It replaces the list sent before.
 type Health struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 16.
@@ -430,7 +429,7 @@ func (x *Health) GetAlarms() []*Alarm {
 	return nil
 }
 
-// Alarm is something that is wrong with a process.
+// Alarm is a problem of a process.
 type Alarm struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// An alert of docs/operations.md.
@@ -485,8 +484,8 @@ func (x *Alarm) GetText() string {
 	return ""
 }
 
-// Move asks whether the edge may leave for a service that has fewer streams. The answer
-// is ConnectResponse.may_move, or nothing: then the edge stays, and may ask again.
+// Move asks whether the edge may move to a service that has fewer streams. If no
+// ConnectResponse.may_move follows, the edge stays, and may ask again.
 type Move struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many streams the other service has.
@@ -534,7 +533,7 @@ func (x *Move) GetStreams() uint32 {
 
 type HeartbeatRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Also name the edges, and what is wrong.
+	// Also return the edges and alarms.
 	Edges         bool `protobuf:"varint,1,opt,name=edges,proto3" json:"edges,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -585,10 +584,10 @@ type HeartbeatResponse struct {
 	Version string `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	// At most 1000.
 	Edges []*Edge `protobuf:"bytes,3,rep,name=edges,proto3" json:"edges,omitempty"`
-	// For people: what it was built from, and where it listens.
+	// For people: its version and commit, and where it listens.
 	Commit string `protobuf:"bytes,4,opt,name=commit,proto3" json:"commit,omitempty"`
 	Host   string `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
-	// What is wrong with the service itself.
+	// Problems of the service itself.
 	Alarms        []*Alarm `protobuf:"bytes,6,rep,name=alarms,proto3" json:"alarms,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -666,7 +665,7 @@ func (x *HeartbeatResponse) GetAlarms() []*Alarm {
 	return nil
 }
 
-// Edge is one that has a stream.
+// Edge is an edge that has a stream.
 type Edge struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// As in its Hello.
@@ -748,19 +747,18 @@ func (x *Edge) GetAlarms() []*Alarm {
 type Publish struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique within the edge process. The upper 32 bits are the session that
-	// sent it (0: HTTP), the lower 32 bits count the session's publishes. The
-	// same id again is a retry: what it names is stored once.
+	// sent it (0: HTTP), the lower 32 bits count the session's publishes. A second
+	// publish with the same id is a retry, and is not stored again.
 	Id    uint64     `protobuf:"fixed64,1,opt,name=id,proto3" json:"id,omitempty"`
 	Group string     `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
 	Kind  PacketKind `protobuf:"varint,3,opt,name=kind,proto3,enum=gotapi.relay.v1.PacketKind" json:"kind,omitempty"`
 	// uuid of a data packet, may be "".
 	Uuid    string `protobuf:"bytes,4,opt,name=uuid,proto3" json:"uuid,omitempty"`
 	Payload []byte `protobuf:"bytes,5,opt,name=payload,proto3" json:"payload,omitempty"`
-	// How long the answer is worth having, milliseconds.
+	// How long the edge waits for the result, milliseconds.
 	TimeoutMs uint32 `protobuf:"varint,6,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
-	// Who sent it, 8 bytes: a digest of the user, or zeros for nobody in
-	// particular. It is kept with a data packet, and with it the time. Empty:
-	// neither is kept.
+	// The author, 8 bytes: a digest of the user, or zeros for an unknown one. The store
+	// keeps author and time with a data packet. Empty: it keeps neither.
 	Author []byte `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
 	// Only when it is traced: 16 bytes of the trace's id, 8 of the span's
 	// (W3C Trace Context).
@@ -963,12 +961,12 @@ func (x *Result) GetAt() int64 {
 // Interest asks for a group's stream, or ends it.
 type Interest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Chosen by the edge, unique within the stream, rising: names this
-	// subscription in Attached and Delivery.
+	// Chosen by the edge, unique and increasing within the stream. Attached and Delivery
+	// refer to this subscription by it.
 	Channel uint32 `protobuf:"varint,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	// Empty: end this channel.
 	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
-	// Where to go on; from now on when absent.
+	// Where to resume; from now on when absent.
 	From          *Position `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1028,7 +1026,7 @@ func (x *Interest) GetFrom() *Position {
 // Presence is the edge's member counts. Groups that are not named keep theirs.
 type Presence struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// True when groups holds all that the edge has.
+	// True if groups holds every group of the edge.
 	Full          bool              `protobuf:"varint,1,opt,name=full,proto3" json:"full,omitempty"`
 	Members       map[string]uint32 `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
@@ -1156,7 +1154,7 @@ type ConnectResponse struct {
 	Results  []*Result   `protobuf:"bytes,3,rep,name=results,proto3" json:"results,omitempty"`
 	// To be read before results.
 	Deliveries []*Delivery `protobuf:"bytes,4,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	// The edge may move now. After 15 s it has to ask again.
+	// The edge may move now. After 15 s it must ask again.
 	MayMove       bool `protobuf:"varint,5,opt,name=may_move,json=mayMove,proto3" json:"may_move,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1227,14 +1225,14 @@ func (x *ConnectResponse) GetMayMove() bool {
 	return false
 }
 
-// Attached says that the channel is live from here on, or, with gap, that it
-// starts anew at position because what stood between is lost.
+// Attached reports that the channel is live from here on. With gap, events before position
+// were lost, and the channel starts at position.
 type Attached struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Channel  uint32                 `protobuf:"varint,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	Position *Position              `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	Gap      bool                   `protobuf:"varint,3,opt,name=gap,proto3" json:"gap,omitempty"`
-	// Not empty: the group cannot be had, and the channel is over.
+	// Not empty: the service cannot follow the group, and the channel has ended.
 	Error         string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1676,10 +1674,10 @@ type ReadResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Epoch  uint64                 `protobuf:"fixed64,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Events []*Event               `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
-	// The place after the last event.
+	// The position after the last event.
 	Position *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
-	// The start is unknown, or part of what follows it is lost: events begin
-	// where newest_if_lost says.
+	// The start is unknown, or events after it are lost. The events begin where
+	// newest_if_lost says.
 	Gap bool `protobuf:"varint,4,opt,name=gap,proto3" json:"gap,omitempty"`
 	// More can be read from position at once.
 	More          bool `protobuf:"varint,5,opt,name=more,proto3" json:"more,omitempty"`
@@ -1923,9 +1921,9 @@ type RecallRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
 	Uuid  string                 `protobuf:"bytes,2,opt,name=uuid,proto3" json:"uuid,omitempty"`
-	// Only a message of this author, as Publish had it; empty: of anybody.
+	// Only a message of this author, as in Publish; empty: of any author.
 	Author []byte `protobuf:"bytes,3,opt,name=author,proto3" json:"author,omitempty"`
-	// Only a message stored within this time, milliseconds; 0: at any time.
+	// Only a message stored within this time, milliseconds; 0: of any age.
 	WithinMs uint64 `protobuf:"varint,4,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
 	// Who recalls it, if there is a name.
 	By            *Author `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`

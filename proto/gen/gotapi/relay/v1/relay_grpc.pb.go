@@ -4,9 +4,8 @@
 // - protoc             (unknown)
 // source: gotapi/relay/v1/relay.proto
 
-// Package gotapi.relay.v1 is what an edge and a history service say to each
-// other. It is not for other callers: it trusts them to have checked group
-// names and packets.
+// Package gotapi.relay.v1 is the protocol between an edge and a history service. It is
+// not for other callers: it trusts its callers to have checked group names and packets.
 
 package relayv1
 
@@ -36,34 +35,33 @@ const (
 //
 // RelayService carries the packets of one edge.
 type RelayServiceClient interface {
-	// Connect is the one stream of an edge. Frames hold whatever was waiting.
+	// Connect is the one stream of an edge. A frame holds everything that was waiting.
 	//
-	// The edge keeps at most two frames of publishes on the way: a frame is off
-	// the way when the service's received counter has passed it. The service
-	// puts the counter on whatever it sends, and sends it alone only when two
-	// frames are unconfirmed.
+	// The edge has at most two unconfirmed frames of publishes. The service confirms a
+	// frame when its received counter has passed it. It puts the counter on every frame
+	// that it sends, and sends the counter alone only when two frames are unconfirmed.
 	//
-	// A service that goes away ends the stream with OK after it has sent the results
-	// of all publishes of the frames that it confirmed, and takes none of the others:
-	// those may be sent again, to another service, whatever they are.
+	// A service that stops sends the results of all publishes of the frames that it
+	// confirmed, and then ends the stream with OK. It discards the other frames: the edge
+	// may send any of their publishes again, to another service.
 	//
-	// Every publish has a result, also one whose message is delivered to its edge. The
+	// Every publish has a result, even if its message is also delivered to its edge. The
 	// delivery is the place of its sender's ack.
 	//
-	// An edge may have a second stream for a moment: the one that it moves to. It opens
-	// its channels there, lets the results of all publishes come, goes on publishing there,
-	// and cancels the first one (docs/adr/0022). It asks before, with Move.
+	// An edge briefly has a second stream while it moves to another service. It asks for
+	// permission with Move, opens its channels on the new stream, waits for the results of
+	// all publishes, continues publishing there, and cancels the first one (docs/adr/0022).
 	//
 	// FAILED_PRECONDITION: the two have no protocol in common.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
-	// Read returns what is stored after a place, for a member that resumes.
+	// Read returns the events stored after a position, for a member that resumes.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
 	// Messages returns messages by their numbers, for a member that asks for the history.
 	Messages(ctx context.Context, in *MessagesRequest, opts ...grpc.CallOption) (*MessagesResponse, error)
 	// Recall is HistoryService.Cancel for a user who may not recall everything.
 	// PERMISSION_DENIED: the message is not the author's, or it is too old.
 	Recall(ctx context.Context, in *RecallRequest, opts ...grpc.CallOption) (*RecallResponse, error)
-	// Heartbeat is answered from memory. Edges ask it of every history service.
+	// Heartbeat answers from memory. Edges call it on every history service.
 	Heartbeat(ctx context.Context, in *HeartbeatRequest, opts ...grpc.CallOption) (*HeartbeatResponse, error)
 }
 
@@ -134,34 +132,33 @@ func (c *relayServiceClient) Heartbeat(ctx context.Context, in *HeartbeatRequest
 //
 // RelayService carries the packets of one edge.
 type RelayServiceServer interface {
-	// Connect is the one stream of an edge. Frames hold whatever was waiting.
+	// Connect is the one stream of an edge. A frame holds everything that was waiting.
 	//
-	// The edge keeps at most two frames of publishes on the way: a frame is off
-	// the way when the service's received counter has passed it. The service
-	// puts the counter on whatever it sends, and sends it alone only when two
-	// frames are unconfirmed.
+	// The edge has at most two unconfirmed frames of publishes. The service confirms a
+	// frame when its received counter has passed it. It puts the counter on every frame
+	// that it sends, and sends the counter alone only when two frames are unconfirmed.
 	//
-	// A service that goes away ends the stream with OK after it has sent the results
-	// of all publishes of the frames that it confirmed, and takes none of the others:
-	// those may be sent again, to another service, whatever they are.
+	// A service that stops sends the results of all publishes of the frames that it
+	// confirmed, and then ends the stream with OK. It discards the other frames: the edge
+	// may send any of their publishes again, to another service.
 	//
-	// Every publish has a result, also one whose message is delivered to its edge. The
+	// Every publish has a result, even if its message is also delivered to its edge. The
 	// delivery is the place of its sender's ack.
 	//
-	// An edge may have a second stream for a moment: the one that it moves to. It opens
-	// its channels there, lets the results of all publishes come, goes on publishing there,
-	// and cancels the first one (docs/adr/0022). It asks before, with Move.
+	// An edge briefly has a second stream while it moves to another service. It asks for
+	// permission with Move, opens its channels on the new stream, waits for the results of
+	// all publishes, continues publishing there, and cancels the first one (docs/adr/0022).
 	//
 	// FAILED_PRECONDITION: the two have no protocol in common.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
-	// Read returns what is stored after a place, for a member that resumes.
+	// Read returns the events stored after a position, for a member that resumes.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
 	// Messages returns messages by their numbers, for a member that asks for the history.
 	Messages(context.Context, *MessagesRequest) (*MessagesResponse, error)
 	// Recall is HistoryService.Cancel for a user who may not recall everything.
 	// PERMISSION_DENIED: the message is not the author's, or it is too old.
 	Recall(context.Context, *RecallRequest) (*RecallResponse, error)
-	// Heartbeat is answered from memory. Edges ask it of every history service.
+	// Heartbeat answers from memory. Edges call it on every history service.
 	Heartbeat(context.Context, *HeartbeatRequest) (*HeartbeatResponse, error)
 	mustEmbedUnimplementedRelayServiceServer()
 }
