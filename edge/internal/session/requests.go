@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"time"
@@ -255,7 +254,7 @@ func (c *multiplexed) renew(ctx context.Context, t *task) {
 	case err != nil:
 		c.settleRefused(t, denial(err))
 		return
-	case by.Name() != old.Name() || by.Known() != old.Known() || !bytes.Equal(by.Author(), old.Author()):
+	case by.By() != old.By():
 		c.settleRefused(t, refusedUser)
 		return
 	}
