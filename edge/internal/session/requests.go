@@ -42,17 +42,17 @@ func (c *multiplexed) join(ctx context.Context, l *lane, t *task) {
 		c.settleRefused(t, why)
 		return
 	}
-	if c.permit.limits.AwaitJoin(ctx) == nil {
+	if ok = c.permit.limits.AwaitJoin(ctx) == nil; ok {
 		within, cancel := context.WithTimeout(ctx, joinTimeout)
 		ok = c.server.rooms.JoinAnswered(within, l.group, m) == nil
 		cancel()
-	} else {
-		ok = false // the connection has ended
 	}
 	if c.joinDone(l, m, ok) {
 		c.server.rooms.Leave(m)
 	}
 	switch denied := c.caller.Load().May(access.Join, l.group); {
+	case !ok && ctx.Err() != nil: // the connection has ended
+		c.settle(t, ws.Frame{})
 	case !ok && denied != nil: // by a new credential, meanwhile
 		c.settleRefused(t, denial(denied))
 	case !ok:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -171,7 +172,7 @@ func TestV2NeedsItsSubprotocol(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if got := conn.Subprotocol(); got != "gotapi.v2" {
 			t.Errorf("selected %q", got)
 		}
@@ -660,6 +661,32 @@ func TestV2APeerThatReadsNoAnswersIsNotHeard(t *testing.T) {
 		}
 		_ = one.Close()
 		<-sent
+	})
+}
+
+func TestV2OperatorsSeeItsMembers(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		e.by = caller(t, `{"join":["/**"]}`, time.Hour)
+		one, two := e.dialV2(), e.dialV2()
+		one.do(joinChat, joinOther)
+		two.do(joinChat)
+		for g, want := range map[string]int{chat: 2, other: 1, "/nobody": 0} {
+			w := httptest.NewRecorder()
+			e.server.Who(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/members?groupName="+g, nil))
+			var who struct {
+				Total   int
+				Members []struct{ User string }
+			}
+			if err := json.Unmarshal(w.Body.Bytes(), &who); err != nil {
+				t.Fatal(err)
+			}
+			if who.Total != want || len(who.Members) != want || want > 0 && who.Members[0].User != "alice" {
+				t.Errorf("%s: %s, want %d members", g, w.Body, want)
+			}
+		}
+		if got := e.rooms.Members(); got[chat] != 2 || got[other] != 1 || len(got) != 2 {
+			t.Errorf("the groups have %v", got)
+		}
 	})
 }
 
