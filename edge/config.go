@@ -19,6 +19,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/origin"
 	"github.com/gotapi/gotapi-ws/edge/internal/pages"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
@@ -92,6 +93,8 @@ type Config struct {
 	Access access.Config
 	// Webhooks before and after publishing.
 	Hooks hooks.Config
+	// File with settings of single groups; "": none.
+	GroupsFile string
 
 	// Not flags.
 
@@ -151,6 +154,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	c.Access.RegisterFlags(fs)
 	c.Limits.registerFlags(fs)
 	c.Hooks.RegisterFlags(fs)
+	groupsettings.RegisterFlag(fs, &c.GroupsFile)
 	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` to serve plain HTTP on, only to redirect to HTTPS on the port of -listen")
 	config.MarkReloadable(fs, "admin-secret", "admin-secret-file", "allowed-origins",
 		"max-message-bytes", "member-queue-bytes", "max-connections", "upgrade-rate", "log-connections")
@@ -205,6 +209,7 @@ func (c *Config) CheckFiles() error {
 	wrong.Add(c.checkCertificates())
 	c.Access.CheckFiles(wrong.Add)
 	wrong.Add(c.Hooks.CheckFiles())
+	wrong.Add(groupsettings.Check(c.GroupsFile, c.MaxMessageBytes))
 	return wrong.Err()
 }
 
