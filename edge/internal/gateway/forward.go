@@ -84,6 +84,18 @@ func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hi
 	return &historyv1.CancelResponse{Code: http.StatusOK, Msg: "recalled"}, nil
 }
 
+// Messages returns messages of a group by number.
+func (f *Forwarder) Messages(ctx context.Context, r *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error) {
+	if err := f.MayRead(ctx, r.GetGroup()); err != nil {
+		return nil, err
+	}
+	response, err := call(ctx, f.relay.Messages, r, reads)
+	if status.Code(err) == codes.Unimplemented { // during an update
+		return nil, status.Error(codes.Unavailable, "the history service has no messages by number yet")
+	}
+	return response, err
+}
+
 // SetTTL implements HistoryServiceServer.
 func (f *Forwarder) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
 	if err := may(ctx, access.Admin, r.GetGroupName()); err != nil {
