@@ -1,6 +1,9 @@
 package room
 
-import "github.com/gotapi/gotapi-ws/wire/stream"
+import (
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/stream"
+)
 
 // Bounds of what a room keeps for members that are catching up. When full, the
 // oldest go: a member that needs them reads the store again (and misses broadcasts
@@ -42,11 +45,11 @@ func (c *recent) restart(pos stream.Position) {
 }
 
 func (c *recent) add(number uint64, d *delivery) {
-	own := *d.event // the batch it came with is not to be kept
+	own := *d.Event.Event // the batch it came with is not to be kept
 	kept := recentEvent{delivery: *d, number: number}
-	kept.event = &own
+	kept.Event.Event = &own
 	c.events = append(c.events, kept)
-	c.bytes += kept.frame.Size()
+	c.bytes += len(own.Payload)
 	for len(c.events) > c.limit || c.bytes > maxRecentBytes {
 		c.drop()
 	}
@@ -55,8 +58,8 @@ func (c *recent) add(number uint64, d *delivery) {
 // drop forgets the oldest.
 func (c *recent) drop() {
 	oldest := &c.events[0]
-	c.from.Next(oldest.epoch, oldest.event) // it follows: it did when it was added
-	c.bytes -= oldest.frame.Size()
+	c.from.Next(oldest.epoch, oldest.Event.Event) // it follows: it did when it was added
+	c.bytes -= len(oldest.Payload)
 	*oldest = recentEvent{}
 	c.events = c.events[1:]
 }
@@ -64,4 +67,13 @@ func (c *recent) drop() {
 // covers reports whether nothing after pos is missing here.
 func (c *recent) covers(pos stream.Position) bool {
 	return c.running && (c.from == pos || c.from.Before(pos) || c.from.Epoch == 0)
+}
+
+// frames returns what members of m's dialect get that did not send it.
+func (c *recent) frames(m *Member) []ws.Frame {
+	frames := make([]ws.Frame, len(c.events))
+	for i := range c.events {
+		frames[i] = c.events[i].frame(m)
+	}
+	return frames
 }
