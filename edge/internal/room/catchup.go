@@ -115,7 +115,7 @@ func (c *Conn) answerOther(ctx context.Context, m *Member) error {
 	if p == nil || err != nil {
 		return err
 	}
-	if !c.Out.Fits(m.share(), p.frames(m)) {
+	if frames := p.frames(m); c.Out.Portion(m.share(), frames) < len(frames) {
 		c.add(m)
 		return nil
 	}
@@ -275,7 +275,7 @@ func (r *Room) handOver(m *Member, pos stream.Position) (done bool) {
 	case r.pos == pos:
 	case r.pos.Before(pos) || r.pos.Epoch == 0:
 		next = ahead
-	case r.recent.covers(pos) && m.fits(&r.recent):
+	case r.recent.covers(pos) && r.fits(m, pos):
 	case pos.Before(r.pos) || pos.Epoch == 0:
 		o.send()
 		return false
@@ -299,9 +299,10 @@ func (r *Room) handOver(m *Member, pos stream.Position) (done bool) {
 	return true
 }
 
-// fits reports whether all recent events fit into what m may have in the queue.
-func (m *Member) fits(recent *recent) bool {
-	return !m.traits.Shares || m.out.Fits(m.share(), recent.frames(m))
+// fits reports whether the recent events after pos fit into what m may have in the queue.
+func (r *Room) fits(m *Member, pos stream.Position) bool {
+	events, bytes := r.recent.after(pos)
+	return m.out.Fits(m.share(), events, bytes)
 }
 
 // replay adds the recent events that the member has not got: stored ones by their

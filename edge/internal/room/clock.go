@@ -27,7 +27,7 @@ func (c *clock) add(m *Member) {
 func (c *clock) remove(m *Member) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if m.state != left {
+	if m.state == live {
 		c.members.remove(m)
 		m.state = left
 	}

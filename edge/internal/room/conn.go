@@ -45,6 +45,9 @@ func (g *Registry) NewConn(o ConnOptions) *Conn {
 		ConnOptions: o, registry: g, kind: g.dialectOf(o.Dialect), traits: o.Dialect.Traits(),
 		pending: Pending{limits: o.Window, out: o.Out},
 	}
+	if c.traits.Shares {
+		o.Out.ShareOut()
+	}
 	return c
 }
 

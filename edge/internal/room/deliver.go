@@ -35,6 +35,12 @@ func (d *delivery) frame(m *Member) ws.Frame {
 	return *f
 }
 
+// headerSize is about what a frame has beside the event's payload.
+const headerSize = 256
+
+// size is about what a member gets of d, in bytes.
+func (d *delivery) size() int { return headerSize + len(d.Payload) }
+
 // sender returns the session of the edge that published e; 0 if it is none.
 func sender(edge uint64, e *stream.Event) uint32 {
 	if e.Origin.Edge != edge {
@@ -56,6 +62,8 @@ type batch struct {
 	views [maxDialects]view
 	// The sessions that get something else.
 	senders []uint32
+	// About what a member gets of them, in bytes.
+	bytes int
 	// There are tombstones or changes: members with changes of their own may get
 	// something else.
 	changes bool
@@ -77,7 +85,7 @@ func (b *batch) reset() {
 		clear(v.frames)
 		v.made, v.frames = false, v.frames[:0]
 	}
-	b.deliveries, b.senders, b.changes = b.deliveries[:0], b.senders[:0], false
+	b.deliveries, b.senders, b.bytes, b.changes = b.deliveries[:0], b.senders[:0], 0, false
 }
 
 func (b *batch) add(d delivery) *delivery {
@@ -85,6 +93,7 @@ func (b *batch) add(d delivery) *delivery {
 	if d.sender != 0 {
 		b.senders = append(b.senders, d.sender)
 	}
+	b.bytes += d.size()
 	b.changes = b.changes || d.Kind == stream.Recall || d.Kind == stream.Tombstone
 	return &b.deliveries[len(b.deliveries)-1]
 }
@@ -94,8 +103,7 @@ func (b *batch) isFor(m *Member) bool {
 	return m.state == live && !m.waits && (m.changes == nil || !b.changes) && !slices.Contains(b.senders, m.session)
 }
 
-// view returns what most members of m's dialect get. It is made for the first of them,
-// which has no changes of its own.
+// view returns what most members of m's dialect get. It is made for the first of them.
 func (b *batch) view(m *Member) []ws.Frame {
 	v := &b.views[m.kind]
 	if v.made {
@@ -215,7 +223,7 @@ func (r *Room) fanOut(b *batch) {
 
 // send gives m what it gets of a batch.
 func (r *Room) send(m *Member, b *batch) {
-	if !m.out.Fits(m.share(), b.view(m)) && m.traits.Shares {
+	if !m.out.Fits(m.share(), len(b.deliveries), b.bytes) {
 		r.fallBehind(m, b)
 		return
 	}

@@ -34,20 +34,41 @@ func (g *Registry) stopFollowing() {
 func (r *Room) followLess() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.dead {
-		return
+	if r.followed--; r.followed <= 0 {
+		r.unfollow()
 	}
-	if r.followed--; r.followed > 0 {
-		return
-	}
-	r.registry.unfollow(r)
-	if len(r.members) == 0 {
+}
+
+// unfollow ends a room that has no members. The caller holds the lock.
+func (r *Room) unfollow() {
+	r.followed = 0
+	r.registry.mu.Lock()
+	delete(r.registry.followed, r)
+	r.registry.mu.Unlock()
+	if len(r.members) == 0 && !r.dead {
 		r.die()
 	}
 }
 
-func (g *Registry) unfollow(r *Room) {
+// makeRoom gives up a group that is followed without members. It returns false if
+// there is none.
+func (g *Registry) makeRoom() bool {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.followed, r)
+	var idle *Room
+	for r := range g.followed {
+		if r.size.Load() == 0 {
+			idle = r
+			break
+		}
+	}
+	g.mu.Unlock()
+	if idle == nil {
+		return false
+	}
+	idle.mu.Lock()
+	defer idle.mu.Unlock()
+	if len(idle.members) == 0 {
+		idle.unfollow()
+	}
+	return true
 }

@@ -1,9 +1,6 @@
 package room
 
-import (
-	"github.com/gotapi/gotapi-ws/edge/internal/ws"
-	"github.com/gotapi/gotapi-ws/wire/stream"
-)
+import "github.com/gotapi/gotapi-ws/wire/stream"
 
 // Bounds of what a room keeps for members that are catching up. When full, the
 // oldest go: a member that needs them reads the store again (and misses broadcasts
@@ -49,7 +46,7 @@ func (c *recent) add(number uint64, d *delivery) {
 	kept := recentEvent{delivery: *d, number: number}
 	kept.Event.Event = &own
 	c.events = append(c.events, kept)
-	c.bytes += len(own.Payload)
+	c.bytes += d.size()
 	for len(c.events) > c.limit || c.bytes > maxRecentBytes {
 		c.drop()
 	}
@@ -59,7 +56,7 @@ func (c *recent) add(number uint64, d *delivery) {
 func (c *recent) drop() {
 	oldest := &c.events[0]
 	c.from.Next(oldest.epoch, oldest.Event.Event) // it follows: it did when it was added
-	c.bytes -= len(oldest.Payload)
+	c.bytes -= oldest.size()
 	*oldest = recentEvent{}
 	c.events = c.events[1:]
 }
@@ -69,11 +66,14 @@ func (c *recent) covers(pos stream.Position) bool {
 	return c.running && (c.from == pos || c.from.Before(pos) || c.from.Epoch == 0)
 }
 
-// frames returns what members of m's dialect get that did not send it.
-func (c *recent) frames(m *Member) []ws.Frame {
-	frames := make([]ws.Frame, len(c.events))
+// after returns how many events there are after pos, and about how many bytes a member
+// gets of them.
+func (c *recent) after(pos stream.Position) (events, bytes int) {
 	for i := range c.events {
-		frames[i] = c.events[i].frame(m)
+		if d := &c.events[i]; pos.Epoch == 0 || pos.Before(d.Pos) {
+			events++
+			bytes += d.size()
+		}
 	}
-	return frames
+	return events, bytes
 }

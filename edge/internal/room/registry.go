@@ -122,11 +122,13 @@ func (g *Registry) Join(ctx context.Context, name group.Name, m *Member) error {
 	}
 	var wait *attempt
 	for ok := false; !ok; {
-		r, err := g.room(name)
-		if err != nil {
-			return err
+		r := g.room(name)
+		switch {
+		case r != nil:
+			wait, ok = r.add(m)
+		case !g.makeRoom():
+			return ErrTooManyGroups
 		}
-		wait, ok = r.add(m)
 	}
 	if wait == nil {
 		return nil
@@ -248,19 +250,19 @@ func (g *Registry) Members() map[group.Name]uint32 {
 	return counts
 }
 
-// room returns the group's room, new if need be.
-func (g *Registry) room(name group.Name) (*Room, error) {
+// room returns the group's room, new if need be; nil: there are too many.
+func (g *Registry) room(name group.Name) *Room {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	r := g.rooms[name]
 	if r == nil {
 		if g.maxGroups > 0 && len(g.rooms) >= g.maxGroups {
-			return nil, ErrTooManyGroups
+			return nil
 		}
 		r = &Room{name: name, registry: g, backlog: ws.NewBacklog(g.budget.Queues, maxBacklog, &g.congested)}
 		g.rooms[name] = r
 	}
-	return r, nil
+	return r
 }
 
 // dialectOf returns the place of a dialect among all.

@@ -143,9 +143,7 @@ func (o *Outbox) enqueue(s *Share, bulk bool, own int64, frames ...Frame) {
 
 func (o *Outbox) count(frames []Frame) {
 	o.frames += len(frames)
-	for _, f := range frames {
-		o.bytes += o.weight(f)
-	}
+	o.bytes += o.weightOf(frames)
 }
 
 // isHalfEmpty reports whether at most half of the limits is used. The caller holds the
@@ -155,6 +153,13 @@ func (o *Outbox) isHalfEmpty() bool {
 }
 
 func (o *Outbox) weight(f Frame) int { return min(f.Size(), o.limits.Bytes/4) }
+
+func (o *Outbox) weightOf(frames []Frame) (bytes int) {
+	for _, f := range frames {
+		bytes += o.weight(f)
+	}
+	return bytes
+}
 
 // dropWaiting forgets what waits. The counts do not matter any more.
 func (o *Outbox) dropWaiting() {

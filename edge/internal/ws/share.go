@@ -21,13 +21,16 @@ type run struct {
 	last uint64
 }
 
+// ShareOut lets the peer's members have shares. It comes before all else.
+func (o *Outbox) ShareOut() { o.shared = true }
+
 // Offer queues frames for a member, of which so many bytes are for this member alone.
 // It returns false, and queues nothing, if they do not fit into s, which may have a
 // quarter of the limits, or into the limits. Of a nil Share it is Deliver.
 func (o *Outbox) Offer(s *Share, frames []Frame, own int, bulk bool) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s != nil && !o.fits(s, frames) {
+	if s != nil && !o.fits(s, len(frames), o.weightOf(frames)) {
 		return false
 	}
 	o.enqueue(s, bulk, int64(own), frames...)
@@ -41,28 +44,21 @@ func (o *Outbox) Push(s *Share, frames []Frame, own int, bulk bool) {
 	o.enqueue(s, bulk, int64(own), frames...)
 }
 
-// Fits reports whether Offer would queue frames. Of a nil Share it is whether Await
-// would not block.
-func (o *Outbox) Fits(s *Share, frames []Frame) bool {
+// Fits reports whether Offer would queue so many frames of so many bytes. It is true of a
+// nil Share, to which nothing is refused.
+func (o *Outbox) Fits(s *Share, frames, bytes int) bool {
+	if s == nil {
+		return true
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s == nil {
-		return o.isHalfEmpty()
-	}
-	return o.fits(s, frames)
+	return o.fits(s, frames, min(bytes, frames*(o.limits.Bytes/shareOf)))
 }
 
 // fits needs the lock. An Outbox that is ending takes everything, and drops it.
-func (o *Outbox) fits(s *Share, frames []Frame) bool {
-	if o.phase != open {
-		return true
-	}
-	n := size{frames: len(frames)}
-	for _, f := range frames {
-		n.bytes += o.weight(f)
-	}
-	return o.frames+n.frames <= o.limits.Frames && o.bytes+n.bytes <= o.limits.Bytes &&
-		int(s.frames)+n.frames <= o.limits.Frames/shareOf && int(s.bytes)+n.bytes <= o.limits.Bytes/shareOf
+func (o *Outbox) fits(s *Share, frames, bytes int) bool {
+	return o.phase != open || o.frames+frames <= o.limits.Frames && o.bytes+bytes <= o.limits.Bytes &&
+		int(s.frames)+frames <= o.limits.Frames/shareOf && int(s.bytes)+bytes <= o.limits.Bytes/shareOf
 }
 
 // hasRoom reports whether s is half empty, and the queue has room for a frame of any
@@ -78,11 +74,7 @@ func (o *Outbox) hasRoom(s *Share) bool {
 
 // attribute counts frames that were just queued in s. The caller holds the lock.
 func (o *Outbox) attribute(s *Share, frames []Frame) {
-	o.shared = true
-	n := Share{frames: int32(len(frames))}
-	for _, f := range frames {
-		n.bytes += int32(o.weight(f))
-	}
+	n := Share{frames: int32(len(frames)), bytes: int32(o.weightOf(frames))}
 	s.frames += n.frames
 	s.bytes += n.bytes
 	last := o.written + uint64(o.frames)

@@ -1,6 +1,7 @@
 package roomtest
 
 import (
+	"fmt"
 	"math/rand/v2"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
@@ -22,6 +23,25 @@ func (l *Log) Head() stream.Position {
 		return stream.Position{}
 	}
 	return l.places[len(l.places)-1]
+}
+
+// At is the place after the first n events.
+func (l *Log) At(n int) stream.Position {
+	if n == 0 {
+		return stream.Position{}
+	}
+	return l.places[n-1]
+}
+
+// Index returns how many events there are before a place, which is written as its
+// numbers, "SEQ.CHANGES".
+func (l *Log) Index(place string) (n int, ok bool) {
+	for n := range len(l.places) + 1 {
+		if at := l.At(n); place == fmt.Sprintf("%d.%d", at.Seq, at.Changes) {
+			return n, true
+		}
+	}
+	return 0, false
 }
 
 // Events returns what is stored, trimmed or not. A recalled message is a Tombstone.
@@ -95,7 +115,7 @@ func (l *Log) at(it item) stream.Event {
 // after returns the index of the event after a place; false if it does not
 // exist or what follows is lost.
 func (l *Log) after(p stream.Position) (next int, ok bool) {
-	if p == (stream.Position{}) {
+	if p == (stream.Position{}) || p == (stream.Position{Epoch: l.epoch}) {
 		return 0, l.trimmed == 0
 	}
 	for i, place := range l.places {
