@@ -16,7 +16,7 @@ type Room struct {
 	registry *Registry
 	// What waits for members that are behind.
 	backlog *ws.Backlog
-	// len(members), for readers without the lock.
+	// How many of the members are counted, for readers without the lock.
 	size atomic.Int64
 
 	mu sync.Mutex
@@ -67,7 +67,7 @@ func (r *Room) add(m *Member) (wait *attempt, ok bool) {
 	}
 	m.catch.joined = r.passed
 	r.members.add(m)
-	r.size.Store(int64(len(r.members)))
+	r.count(m, 1)
 	if m.catches() {
 		r.startCatching()
 	}
@@ -143,6 +143,13 @@ func (r *Room) awaitAnswer(ctx context.Context, m *Member, done <-chan struct{})
 	return ErrUnavailable
 }
 
+// count counts m in or out.
+func (r *Room) count(m *Member, n int64) {
+	if !m.uncounted {
+		r.size.Add(n)
+	}
+}
+
 // remove takes m out, if it is a member.
 func (r *Room) remove(m *Member) {
 	r.mu.Lock()
@@ -157,7 +164,7 @@ func (r *Room) remove(m *Member) {
 // the lock.
 func (r *Room) drop(m *Member) {
 	r.members.remove(m)
-	r.size.Store(int64(len(r.members)))
+	r.count(m, -1)
 	if m.catches() {
 		r.stopCatching()
 	}
