@@ -146,6 +146,15 @@ func (id *Identity) RecallsAny() error {
 	return id.refuse("you may not recall messages of any group", "recall")
 }
 
+// MayAny returns nil if the caller may join, publish to or read some group, or a
+// *DeniedError.
+func (id *Identity) MayAny() error {
+	if len(id.rights.Join)+len(id.rights.Publish)+len(id.rights.Read) > 0 {
+		return nil
+	}
+	return id.refuse("you may not join any group", grants[Join])
+}
+
 // MayAdminister returns nil if the caller may administer some group, or a *DeniedError.
 func (id *Identity) MayAdminister() error {
 	if len(id.rights.Admin) > 0 {

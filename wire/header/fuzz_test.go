@@ -107,7 +107,7 @@ func reference(message []byte) (r Request, err error) {
 	}
 	do := text("do")
 	for d, name := range doNames {
-		if name == do && name != "" {
+		if name == do && Do(d) != Unknown {
 			r.Do = Do(d)
 		}
 	}

@@ -36,7 +36,7 @@ const (
 )
 
 var doNames = [...]string{
-	Join: "join", Leave: "leave", Publish: "publish", Recall: "recall", History: "history", Token: "token", Ping: "ping",
+	Unknown: "unknown", Join: "join", Leave: "leave", Publish: "publish", Recall: "recall", History: "history", Token: "token", Ping: "ping",
 }
 
 func (d Do) String() string { return doNames[d] }

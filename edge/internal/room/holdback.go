@@ -39,17 +39,26 @@ func (t *Throttle) Publish(p *relay.Publication) {
 	t.next.Publish(p)
 }
 
-func (g *Registry) holdBack(name group.Name) {
+// HoldsBack reports whether a Throttle would hold a packet of the group back now.
+func (g *Registry) HoldsBack(name group.Name) bool { return g.relief(name) != nil }
+
+// relief returns what is closed when the group's packets need not be held back any more; nil
+// if they need not now.
+func (g *Registry) relief(name group.Name) <-chan struct{} {
 	if g.congested.Load() == 0 {
-		return
+		return nil
 	}
 	g.mu.Lock()
 	r := g.rooms[name]
 	g.mu.Unlock()
 	if r == nil {
-		return
+		return nil
 	}
-	relieved := r.backlog.Congested()
+	return r.backlog.Congested()
+}
+
+func (g *Registry) holdBack(name group.Name) {
+	relieved := g.relief(name)
 	if relieved == nil {
 		return
 	}

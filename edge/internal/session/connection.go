@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/access"
@@ -54,6 +55,8 @@ type connection struct {
 	began             time.Time
 	messages, inBytes uint64
 
+	// The reader does not read, as the peer does not.
+	holdsBack atomic.Bool
 	// It was ending when it was last pinged, and the message that was not complete then;
 	// keepalive's own.
 	pingedEnding bool

@@ -66,7 +66,7 @@ func (c *connection) endUnfinished() {
 // taking the rest of an ending connection since then. A peer is not silent while its
 // session does not read.
 func (c *connection) check() {
-	if c.pingedEnding || !c.conn.Received() && !c.members.Pending().Full() {
+	if c.pingedEnding || !c.conn.Received() && !c.members.Pending().Full() && !c.holdsBack.Load() {
 		c.out.Abort(ws.ErrGone)
 	}
 }

@@ -33,10 +33,11 @@ type Publisher interface {
 	Publish(p *relay.Publication)
 }
 
-// History answers queries of the caller whom the context names, if they may be
-// answered. Its errors are gRPC statuses.
+// History does for the caller whom the context names what that one may do. Its errors
+// are gRPC statuses.
 type History interface {
 	GetHistory(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
+	Cancel(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
 }
 
 // Server holds the WebSocket sessions of this edge.

@@ -15,7 +15,12 @@ type Log struct {
 	places  []stream.Position // after each event
 	trimmed int               // events that are gone
 	seqs    map[string]uint64
+	times   map[uint64]int64 // when each message was stored
 }
+
+// Began is the time of the first event of a group, Unix milliseconds. Each later one is
+// stored a millisecond later.
+const Began = 1_800_000_000_000
 
 // Head is the place after the last event.
 func (l *Log) Head() stream.Position {
@@ -61,6 +66,7 @@ func (l *Log) append(e stream.Event, r *rand.Rand) (seq uint64) {
 		l.epoch = stream.Epoch(r.Uint64() | 1)
 	}
 	head := l.Head()
+	e.At = Began + int64(len(l.events))
 	e.Prev, e.Link = head.Link, stream.Link(r.Uint32())
 	head.Epoch, head.Link = l.epoch, e.Link
 	if e.Kind == stream.Recall {
@@ -69,7 +75,7 @@ func (l *Log) append(e stream.Event, r *rand.Rand) (seq uint64) {
 	} else {
 		head.Seq++
 		e.Seq = head.Seq
-		l.seqs[e.UUID] = e.Seq
+		l.seqs[e.UUID], l.times[e.Seq] = e.Seq, e.At
 	}
 	l.events = append(l.events, e)
 	l.places = append(l.places, head)
@@ -81,7 +87,7 @@ func (l *Log) recall(uuid string, r *rand.Rand) bool {
 		e := &l.events[i]
 		if e.Kind == stream.Message && e.UUID == uuid {
 			// Others hold the event as it was.
-			e.Kind, e.Payload = stream.Tombstone, nil
+			e.Kind, e.Payload, e.At, e.By = stream.Tombstone, nil, 0, stream.Author{}
 			l.append(stream.Event{Kind: stream.Recall, UUID: uuid, Target: e.Seq}, r)
 			return true
 		}
@@ -127,7 +133,10 @@ func (l *Log) after(p stream.Position) (next int, ok bool) {
 }
 
 func (l *Log) find(start relay.Start) (next int, ok bool) {
-	if start.AfterUUID == "" {
+	switch {
+	case start.Newest > 0:
+		return l.newest(start.Newest), true
+	case start.AfterUUID == "":
 		return l.after(start.After)
 	}
 	seq, ok := l.seqs[start.AfterUUID]
@@ -142,10 +151,25 @@ func (l *Log) find(start relay.Start) (next int, ok bool) {
 	return 0, false
 }
 
+// newest returns the index of the first of the newest n messages that are retained.
+func (l *Log) newest(n int) (first int) {
+	first = len(l.events)
+	for i := len(l.events) - 1; i >= l.trimmed && n > 0; i-- {
+		if l.events[i].Kind != stream.Recall {
+			first, n = i, n-1
+		}
+	}
+	return first
+}
+
 func (l *Log) read(start relay.Start, size int) relay.Batch {
 	next, ok := l.find(start)
-	if !ok {
+	switch {
+	case ok:
+	case start.IfLost == relay.FromOldest:
 		next = l.trimmed
+	default:
+		next = l.newest(int(start.IfLost))
 	}
 	end := min(next+size, len(l.events))
 	b := relay.Batch{Epoch: l.epoch, Gap: !ok, More: end < len(l.events)}
