@@ -12,7 +12,6 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/dialect/sse"
 	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
-	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/header"
 )
@@ -108,8 +107,12 @@ func (c *collector) await(ctx context.Context, wait time.Duration) {
 
 // write answers with what has come. The stream has ended.
 func (c *collector) write(w http.ResponseWriter) {
-	if c.ended.Code != 0 && len(c.events) == 0 && !c.gap {
+	switch {
+	case c.ended.Code != 0 && len(c.events) == 0 && !c.gap:
 		httpjson.WriteError(w, c.ended.Code, c.ended.Msg)
+		return
+	case c.pos == "": // not even the join's answer has come
+		httpjson.WriteError(w, errNoGroup.Code, errNoGroup.Reason)
 		return
 	}
 	b := make([]byte, 0, len(c.events)+128)

@@ -145,7 +145,7 @@ func (m *multi) request(ctx context.Context, line []byte) {
 	m.joins.Go(func() {
 		defer func() { <-m.joining }()
 		one := m.members.NewMember(start)
-		if m.join(ctx, r.Group, one) {
+		if m.limits.AwaitJoin(ctx) == nil && m.join(ctx, r.Group, one) {
 			m.mu.Lock()
 			m.joined = append(m.joined, one)
 			m.mu.Unlock()
