@@ -22,7 +22,7 @@ func (g *Registry) Sessions(name group.Name, most int) (sessions []uint32, total
 			sessions = append(sessions, m.session)
 		}
 	}
-	return sessions, int(r.size.Load())
+	return sessions, r.counted()
 }
 
 // Deliveries is how many packets have been queued to members, without acks.

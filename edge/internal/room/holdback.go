@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -54,7 +55,7 @@ func (g *Registry) relief(name group.Name) <-chan struct{} {
 	if r == nil {
 		return nil
 	}
-	return r.backlog.Congested()
+	return r.congested()
 }
 
 func (g *Registry) holdBack(name group.Name) {
@@ -69,4 +70,18 @@ func (g *Registry) holdBack(name group.Name) {
 	case <-relieved:
 	case <-timeout.C:
 	}
+}
+
+func (g *Registry) newBacklog() *ws.Backlog {
+	return ws.NewBacklog(g.budget.Queues, maxBacklog, &g.congested)
+}
+
+// congested returns what to wait for before more is sent to the room; nil: nothing.
+func (r *Room) congested() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.backlog == nil {
+		return nil
+	}
+	return r.backlog.Congested()
 }

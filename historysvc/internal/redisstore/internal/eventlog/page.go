@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -164,10 +163,6 @@ func fill(page *history.Page, e elements, seq int64, dir direction, maxBytes int
 	for _, t := range page.Texts {
 		bytes += len(t)
 	}
-	if e.entries != nil {
-		page.Meta = slices.Grow(page.Meta, len(e.texts))
-	}
-	page.Texts = slices.Grow(page.Texts, len(e.texts))
 	for i, text := range e.texts {
 		if _, recalled := packet.ParseTombstone(text); recalled {
 			continue
@@ -175,6 +170,12 @@ func fill(page *history.Page, e elements, seq int64, dir direction, maxBytes int
 		text = validText(text) // which may be longer
 		if bytes += len(text); bytes > maxBytes && len(page.Texts) > 0 {
 			return i
+		}
+		if page.Texts == nil {
+			page.Texts = make([]string, 0, len(e.texts))
+			if e.entries != nil {
+				page.Meta = make([]history.Meta, 0, len(e.entries))
+			}
 		}
 		page.Texts = append(page.Texts, text)
 		if e.entries != nil {
