@@ -97,6 +97,7 @@ func (c *connection) end(members ...*room.Member) {
 	}
 	select {
 	case <-c.ended: // the client may still take what waits
+		_ = c.out.Cause() // the last event is queued now: Close has let go of the lock
 	default:
 		c.out.Abort(ws.ErrGone)
 		c.server.ends.WithLabelValues("0").Inc()
