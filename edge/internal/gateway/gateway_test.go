@@ -108,7 +108,7 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 				return []groupsettings.Value{{Name: "hooks", Value: "none", From: groupsettings.FromDefault}}
 			})
 		},
-		Streams:   rig,
+		Streams: rig,
 		Services: func(context.Context) ([]byte, error) {
 			return []byte(`{"code":200,"edge":{"id":"1","version":"v1","commit":"c0ffee"},"services":[]}`), nil
 		},
