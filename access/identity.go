@@ -175,6 +175,14 @@ func (id *Identity) ReadsAny() error {
 	return id.refuse("you may not read the history of any group", grants[Read])
 }
 
+// PublishesAny returns nil if the caller may publish to some group, or a *DeniedError.
+func (id *Identity) PublishesAny() error {
+	if len(id.rights.Publish) > 0 {
+		return nil
+	}
+	return id.refuse("you may not publish to any group", grants[Publish])
+}
+
 // RecallsAny returns nil if the caller may recall messages of some group, or a *DeniedError.
 func (id *Identity) RecallsAny() error {
 	if len(id.rights.RecallAny) > 0 || len(id.rights.RecallOwn) > 0 && id.named() {

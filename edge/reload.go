@@ -19,6 +19,7 @@ import (
 func (c *Config) gatewayOptions(secrets [][]byte) gateway.Options {
 	return gateway.Options{
 		MaxMessageBytes: int64(c.MaxMessageBytes),
+		PublishTimeout:  c.PublishTimeout,
 		MaxRequests:     c.MaxRequests,
 		PageCache:       c.PageCache,
 		AdminSecrets:    secrets,

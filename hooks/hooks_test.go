@@ -660,3 +660,33 @@ func (t *turns) count() int {
 	defer t.mu.Unlock()
 	return t.queue.Total.Items
 }
+
+func TestReviewAllAsksAboutSeveralAtOneTime(t *testing.T) {
+	const n = 20
+	var asked sync.WaitGroup
+	asked.Add(n)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked.Done()
+		asked.Wait() // for the others: one at a time would time out
+		if strings.Contains(string(body), `"uuid":"7"`) {
+			_, _ = io.WriteString(w, `{"action":"deny","reason":"seven"}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	b := newHooks(t, config("-hook-before-url", server.URL, "-hook-timeout", "5s")).Before
+	var packets []*Packet
+	for i := range n {
+		packets = append(packets, NewPacket("/a", Caller{}, HTTP, stream.Message, fmt.Sprint(i), []byte("x")))
+	}
+	for i, v := range b.ReviewAll(t.Context(), packets, 1000) {
+		if denied := v.Err != nil; denied != (i == 7) || v.Rewrite != nil {
+			t.Errorf("packet %d: %+v", i, v)
+		}
+	}
+	for _, v := range (*Before)(nil).ReviewAll(t.Context(), packets, 1000) {
+		if v != (Verdict{}) {
+			t.Errorf("without a hook: %+v", v)
+		}
+	}
+}

@@ -65,6 +65,10 @@ type rig struct {
 	// What was published, and what it is answered with.
 	published []*relay.Publication
 	result    relay.Result
+	// Instead of result, for each; may be nil.
+	answer func(*relay.Publication) relay.Result
+	// How many were published at once.
+	batches []int
 	// Groups whose upgrade was asked for.
 	upgraded []group.Name
 }
@@ -124,9 +128,16 @@ func secrets(texts ...string) (all [][]byte) {
 func plenty() *limit.Budget { return limit.NewBudget(1<<40, prometheus.NewRegistry()) }
 
 // Publish implements Publisher.
-func (r *rig) Publish(p *relay.Publication) {
-	r.published = append(r.published, p)
-	p.End(r.result)
+func (r *rig) Publish(batch ...*relay.Publication) {
+	r.batches = append(r.batches, len(batch))
+	for _, p := range batch {
+		r.published = append(r.published, p)
+		result := r.result
+		if r.answer != nil {
+			result = r.answer(p)
+		}
+		p.End(result)
+	}
 }
 
 // ServeHTTP implements Sockets.

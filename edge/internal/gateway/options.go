@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"time"
 
 	"github.com/rs/cors"
 	"go.opentelemetry.io/otel/trace"
@@ -26,6 +27,8 @@ const defaultRequests = 10_000
 type Options struct {
 	// Largest body of a publish, bytes.
 	MaxMessageBytes int64
+	// How long a publication may wait for its result, as the relay has it; 5 s.
+	PublishTimeout time.Duration
 	// Requests under way at one time, those for a WebSocket until they are
 	// answered; more are refused with 503. 10,000. Reconfigure ignores it.
 	MaxRequests int
@@ -42,8 +45,10 @@ type Options struct {
 
 // Publisher takes packets on their way to a group; *relay.Client in production.
 type Publisher interface {
-	// Publish calls p.End exactly once, in bounded time.
-	Publish(p *relay.Publication)
+	// Publish calls End of each exactly once, in bounded time. It may use the memory of
+	// batch. Those of one group that follow each other keep their order, as
+	// relay.Client.Publish says.
+	Publish(batch ...*relay.Publication)
 }
 
 // Sockets opens WebSockets; *session.Server in production.

@@ -306,7 +306,11 @@ func wantError(t *testing.T, name string, got answer, code int) {
 // accepting is a Publisher that accepts everything.
 type accepting struct{}
 
-func (accepting) Publish(p *relay.Publication) { p.End(relay.Result{Outcome: relay.Accepted}) }
+func (accepting) Publish(batch ...*relay.Publication) {
+	for _, p := range batch {
+		p.End(relay.Result{Outcome: relay.Accepted})
+	}
+}
 
 // onConnection is a recorder that takes deadlines, as connections do: refusing them
 // costs more than setting them.
@@ -347,7 +351,7 @@ func BenchmarkPublish(b *testing.B) {
 // silent is a Publisher whose publications have no result yet.
 type silent struct{}
 
-func (silent) Publish(*relay.Publication) {}
+func (silent) Publish(...*relay.Publication) {}
 
 func TestAClientThatLeavesBeforeTheResultHasNoSuccess(t *testing.T) {
 	rig := newRig(t, Options{})

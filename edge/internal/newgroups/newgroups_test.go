@@ -34,12 +34,14 @@ func (s *store) Exists(_ context.Context, g group.Name) (bool, error) {
 	return s.messages[g] > 0, s.err
 }
 
-func (s *store) Publish(p *relay.Publication) {
-	if s.hold {
-		s.held = append(s.held, p)
-		return
+func (s *store) Publish(batch ...*relay.Publication) {
+	for _, p := range batch {
+		if s.hold {
+			s.held = append(s.held, p)
+			continue
+		}
+		s.end(p)
 	}
-	s.end(p)
 }
 
 func (s *store) end(p *relay.Publication) {

@@ -15,7 +15,7 @@ import (
 
 // Relay takes packets on their way to a group; *relay.Client in production.
 type Relay interface {
-	Publish(p *relay.Publication)
+	Publish(batch ...*relay.Publication)
 }
 
 // Publisher asks the hook before packets go to the relay.
@@ -31,14 +31,20 @@ func New(r Relay, before *hooks.Before, maxBytes func() int) *Publisher {
 	return &Publisher{relay: r, before: before, maxBytes: maxBytes}
 }
 
-// Publish waits for the hook's verdict, which takes bounded time. So the packets of
+// Publish waits for the hook's verdicts, which takes bounded time. So the packets of
 // one caller keep their order.
-func (p *Publisher) Publish(one *relay.Publication) {
-	if refusal := p.ask(one); refusal.Outcome != 0 {
-		one.End(refusal)
-		return
+func (p *Publisher) Publish(batch ...*relay.Publication) {
+	packets := make([]*hooks.Packet, len(batch))
+	for i, one := range batch {
+		packets[i] = packetOf(one)
 	}
-	p.relay.Publish(one)
+	// The hook's own timeout bounds it.
+	verdicts := p.before.ReviewAll(context.Background(), packets, p.maxBytes())
+	admitted, refused := relay.Sift(batch, func(i int) relay.Result { return apply(verdicts[i], batch[i]) })
+	refused.End()
+	if len(admitted) > 0 {
+		p.relay.Publish(admitted...)
+	}
 }
 
 // outcomes are those of refusals, by their HTTP status.
@@ -48,15 +54,13 @@ var outcomes = map[int]relay.Outcome{
 	http.StatusServiceUnavailable: relay.Unchecked,
 }
 
-// ask returns why a publication is refused; its Outcome is 0 if it is not.
-func (p *Publisher) ask(one *relay.Publication) relay.Result {
-	// The hook's own timeout bounds it.
-	rewrite, err := p.before.Review(context.Background(), packetOf(one), p.maxBytes())
-	if denied, ok := errors.AsType[*access.DeniedError](err); ok {
+// apply returns why a publication is refused; its Outcome is 0 if it is not.
+func apply(v hooks.Verdict, one *relay.Publication) relay.Result {
+	if denied, ok := errors.AsType[*access.DeniedError](v.Err); ok {
 		return relay.Result{Outcome: outcomes[denied.Status], Reason: denied.Msg}
 	}
-	if rewrite != nil {
-		one.Kind, one.Payload = rewrite.Kind, rewrite.Body
+	if v.Rewrite != nil {
+		one.Kind, one.Payload = v.Rewrite.Kind, v.Rewrite.Body
 	}
 	return relay.Result{}
 }

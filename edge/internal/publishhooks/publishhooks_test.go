@@ -15,6 +15,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
@@ -40,9 +41,11 @@ func newPublisher(t *testing.T, status int, answer string) (p *Publisher, passed
 // accepting is a relay that accepts everything.
 type accepting struct{ packets []relay.Publication }
 
-func (a *accepting) Publish(one *relay.Publication) {
-	a.packets = append(a.packets, *one)
-	one.End(relay.Result{Outcome: relay.Accepted})
+func (a *accepting) Publish(batch ...*relay.Publication) {
+	for _, one := range batch {
+		a.packets = append(a.packets, *one)
+		one.End(relay.Result{Outcome: relay.Accepted})
+	}
 }
 
 // sender collects results.
@@ -122,5 +125,40 @@ func TestVerdictsBecomeOutcomes(t *testing.T) {
 		if through != tt.passes {
 			t.Errorf("%s: the relay got %q, want %q", tt.name, through, tt.passes)
 		}
+	}
+}
+
+func TestAfterAnUncheckedPacketTheRestOfItsGroupIsKeptBack(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), "fails") {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(server.Close)
+	h, err := hooks.New(hooks.Config{
+		BeforeURL: server.URL, Timeout: 5 * time.Second, OnFailure: "deny", Concurrency: 1, Queue: 9,
+	}, "test", slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepting, got := &accepting{}, &sender{}
+	batch := func(group group.Name, texts ...string) (all []*relay.Publication) {
+		for _, text := range texts {
+			all = append(all, &relay.Publication{Group: group, Kind: stream.Text, Payload: []byte(text), From: got})
+		}
+		return all
+	}
+	New(accepting, h.Before, func() int { return 50 }).Publish(append(batch("/a", "1", "fails", "2"), batch("/b", "3")...)...)
+	passed := ""
+	for _, one := range accepting.packets {
+		passed += string(one.Payload)
+	}
+	var outcomes []relay.Outcome
+	for _, r := range got.results {
+		outcomes = append(outcomes, r.Outcome)
+	}
+	if diff := cmp.Diff([]relay.Outcome{relay.Unchecked, relay.Unavailable, relay.Accepted, relay.Accepted}, outcomes); diff != "" || passed != "13" {
+		t.Errorf("the relay got %q; outcomes (-want +got):\n%s", passed, diff)
 	}
 }

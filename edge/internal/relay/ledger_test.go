@@ -37,3 +37,9 @@ func TestWhatWasWrittenIsNotChangedByWritingItAgain(t *testing.T) {
 		})
 	}
 }
+
+func newEntry(p *Publication, deadline time.Time) *entry {
+	e := new(entry)
+	e.init(p, deadline)
+	return e
+}

@@ -26,9 +26,11 @@ import (
 // taker accepts every packet at once, and says so.
 type taker struct{ taken chan struct{} }
 
-func (k taker) Publish(p *relay.Publication) {
-	p.End(relay.Result{Outcome: relay.Accepted})
-	k.taken <- struct{}{}
+func (k taker) Publish(batch ...*relay.Publication) {
+	for _, p := range batch {
+		p.End(relay.Result{Outcome: relay.Accepted})
+		k.taken <- struct{}{}
+	}
 }
 
 // BenchmarkReadPath is one packet from a socket in memory through frame,

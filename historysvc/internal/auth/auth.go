@@ -35,7 +35,7 @@ type Authenticator struct {
 }
 
 const (
-	maxRequests, maxCallerRequests = 256, 32
+	maxRequests, maxCallerRequests = 96, 24
 	maxStrangers, maxHostStrangers = 64, 16
 )
 

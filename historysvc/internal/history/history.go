@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -74,7 +75,36 @@ type Publication struct {
 	From Sender
 	// Learns of each attempt to store it; may be nil.
 	Trace Trace
+	// Run, if not nil, keeps what follows p in a batch from overtaking it.
+	Run *Run
 }
+
+// Run is a part of a batch: publications of one group, submitted one after another. When
+// one of them fails in a way that may pass, those after it are not stored either, unless
+// they are on their way already. A nil *Run keeps nothing back.
+type Run struct{ refused, failed atomic.Bool }
+
+// Refuse notes that a publication was refused when it was submitted: those before it may
+// still be stored, those after it are not.
+func (r *Run) Refuse() {
+	if r != nil {
+		r.refused.Store(true)
+	}
+}
+
+// Fail notes the error with which a publication was given up, which may be nil. Those that
+// still wait are after it.
+func (r *Run) Fail(err error) {
+	if r != nil && err != nil && !errors.Is(err, ErrWrongType) {
+		r.failed.Store(true)
+	}
+}
+
+// Refuses reports whether nothing more of r may be submitted.
+func (r *Run) Refuses() bool { return r != nil && (r.refused.Load() || r.failed.Load()) }
+
+// Failed reports whether nothing of r that waits may be stored.
+func (r *Run) Failed() bool { return r != nil && r.failed.Load() }
 
 // Sender gets the receipt of its publication.
 type Sender interface {

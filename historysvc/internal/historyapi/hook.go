@@ -15,7 +15,7 @@ func (s *Service) askHook(ctx context.Context, p *history.Publication) (*hooks.P
 	if s.opts.Hooks == nil {
 		return nil, nil
 	}
-	packet := hooks.NewPacket(string(p.Group), hooks.Caller{User: access.FromContext(ctx).Name(), By: p.By}, hooks.GRPC, p.Kind, p.UUID, p.Payload)
+	packet := packetOf(ctx, p)
 	rewrite, err := s.opts.Hooks.Before.Review(ctx, packet, s.opts.MaxMessageBytes)
 	if err != nil {
 		return nil, grpcstatus.Of(err)
@@ -24,4 +24,8 @@ func (s *Service) askHook(ctx context.Context, p *history.Publication) (*hooks.P
 		p.Kind, p.Payload = rewrite.Kind, rewrite.Body
 	}
 	return packet, nil
+}
+
+func packetOf(ctx context.Context, p *history.Publication) *hooks.Packet {
+	return hooks.NewPacket(string(p.Group), hooks.Caller{User: access.FromContext(ctx).Name(), By: p.By}, hooks.GRPC, p.Kind, p.UUID, p.Payload)
 }

@@ -22,20 +22,8 @@ import (
 
 // Publish implements historyv1.HistoryServiceServer.
 func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*historyv1.PublishResponse, error) {
-	g, err := s.publishable(r)
+	p, err := s.publication(ctx, r)
 	if err != nil {
-		return nil, err
-	}
-	if err := mayDo(ctx, access.Publish, g); err != nil {
-		return nil, err
-	}
-	author, _ := rpc.ParseAuthor(access.FromContext(ctx).Author())
-	kind, uuid, err := classify(r.GetPacket())
-	if err != nil {
-		return nil, err
-	}
-	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author, By: access.FromContext(ctx).By()}
-	if p.Origin, err = s.origin(p, r.GetIdempotencyKey()); err != nil {
 		return nil, err
 	}
 	published, err := s.askHook(ctx, p)
@@ -51,11 +39,30 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 		s.opts.Hooks.After.Tell(published)
 	}
 	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
-	if kind == stream.Message {
-		resp.Stored, resp.Uuid, resp.Duplicate = true, &uuid, &receipt.Duplicate
+	if p.Kind == stream.Message {
+		resp.Stored, resp.Uuid, resp.Duplicate = true, &p.UUID, &receipt.Duplicate
 		resp.Seq, resp.At = receipt.Seq, receipt.At
 	}
 	return resp, nil
+}
+
+// publication makes a publication of a request that the caller of ctx may make.
+func (s *Service) publication(ctx context.Context, r *historyv1.PublishRequest) (*history.Publication, error) {
+	g, err := s.publishable(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := mayDo(ctx, access.Publish, g); err != nil {
+		return nil, err
+	}
+	author, _ := rpc.ParseAuthor(access.FromContext(ctx).Author())
+	kind, uuid, err := classify(r.GetPacket())
+	if err != nil {
+		return nil, err
+	}
+	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author, By: access.FromContext(ctx).By()}
+	p.Origin, err = s.origin(p, r.GetIdempotencyKey())
+	return p, err
 }
 
 func (s *Service) publishable(r *historyv1.PublishRequest) (group.Name, error) {
@@ -128,12 +135,7 @@ func (s sender) Settle(r history.Receipt) { s <- r }
 // submit stores or broadcasts p and waits for the receipt. If ctx ends first, the
 // outcome is unknown.
 func (s *Service) submit(ctx context.Context, p *history.Publication) (history.Receipt, error) {
-	timeout := rpc.PublishTimeout
-	if by, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(by))
-	}
-	p.Deadline = rpc.StoreDeadline(time.Now(), timeout)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := untilPublished(ctx, p)
 	defer cancel()
 	settled := make(sender, 1)
 	p.From = settled
@@ -141,11 +143,30 @@ func (s *Service) submit(ctx context.Context, p *history.Publication) (history.R
 	s.store.Submit(p)
 	select {
 	case r := <-settled:
-		if r.Err == nil && p.Kind == stream.Message {
-			s.hub.Expect(p.Group, r.Epoch, r.Seq)
-		}
+		s.expect(p, r)
 		return r, r.Err
 	case <-ctx.Done():
 		return history.Receipt{}, ctx.Err()
+	}
+}
+
+// untilPublished gives the publications their deadline, and returns a context that ends when
+// their caller gives up.
+func untilPublished(ctx context.Context, all ...*history.Publication) (context.Context, context.CancelFunc) {
+	timeout := rpc.PublishTimeout
+	if by, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(by))
+	}
+	deadline := rpc.StoreDeadline(time.Now(), timeout)
+	for _, p := range all {
+		p.Deadline = deadline
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// expect lets followers of the group look for a message that is stored.
+func (s *Service) expect(p *history.Publication, r history.Receipt) {
+	if r.Err == nil && p.Kind == stream.Message {
+		s.hub.Expect(p.Group, r.Epoch, r.Seq)
 	}
 }

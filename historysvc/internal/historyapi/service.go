@@ -57,8 +57,8 @@ type Service struct {
 	// Bounds the bytes of pages until their callers have taken them, and the calls that
 	// wait for some of these bytes.
 	pages, pageQueue *quota.Share
-	// Bounds the bytes of watches.
-	watches *quota.Share
+	// Bounds the bytes of watches, and of batches.
+	watches, batches *quota.Share
 
 	// This process as a publisher, and the number of its last publish.
 	edge      uint64
@@ -71,7 +71,8 @@ func New(store history.Log, presence history.Presence, hub *feed.Hub, opts Optio
 		store: store, presence: presence, hub: hub, opts: opts, log: log,
 		drain: rpc.NewDrain(), pageReads: semaphore.New(maxPageReads, maxWaitingPages, maxGroupPages, history.ErrBusy),
 		pages: quota.NewShare(quota.MemoryLimit() / pagesPart), pageQueue: quota.NewShare(maxWaitingPages),
-		watches: quota.NewShare(quota.MemoryLimit() / watchesPart), edge: newEdgeID(),
+		watches: quota.NewShare(quota.MemoryLimit() / watchesPart), batches: quota.NewShare(quota.MemoryLimit() / batchesPart),
+		edge: newEdgeID(),
 	}
 }
 

@@ -34,7 +34,9 @@ func (p *peer) publish(messages []*relayv1.Publish) {
 	}
 	now := time.Now()
 	all := make([]publication, len(messages))
+	var run *history.Run
 	for i, m := range messages {
+		run = runOf(messages, i, run)
 		one := &all[i]
 		one.peer = p
 		one.result.Id = m.GetId()
@@ -45,9 +47,22 @@ func (p *peer) publish(messages []*relayv1.Publish) {
 		}
 		one.Origin = stream.Origin{Edge: p.edge, ID: m.GetId()}
 		one.Deadline = rpc.StoreDeadline(now, timeoutOf(m))
-		one.From = one
+		one.From, one.Run = one, run
 		one.trace(p.server.opts.Tracer, m.GetTrace())
 		p.server.store.Submit(&one.Publication)
+	}
+}
+
+// runOf returns the run of the ith message; nil if it is in none. before is that of the
+// message before it.
+func runOf(messages []*relayv1.Publish, i int, before *history.Run) *history.Run {
+	switch n := messages[i].GetRun(); {
+	case n == 0:
+		return nil
+	case i > 0 && messages[i-1].GetRun() == n:
+		return before
+	default:
+		return new(history.Run)
 	}
 }
 

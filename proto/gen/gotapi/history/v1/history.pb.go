@@ -190,6 +190,223 @@ func (x *PublishResponse) GetAt() int64 {
 	return 0
 }
 
+type PublishBatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1000, 4 MiB in all. Each is checked, and counts, as if it came alone.
+	Publishes     []*PublishRequest `protobuf:"bytes,1,rep,name=publishes,proto3" json:"publishes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBatchRequest) Reset() {
+	*x = PublishBatchRequest{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBatchRequest) ProtoMessage() {}
+
+func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBatchRequest.ProtoReflect.Descriptor instead.
+func (*PublishBatchRequest) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PublishBatchRequest) GetPublishes() []*PublishRequest {
+	if x != nil {
+		return x.Publishes
+	}
+	return nil
+}
+
+type PublishBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each of publishes, in their order.
+	Results       []*PublishResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBatchResponse) Reset() {
+	*x = PublishBatchResponse{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBatchResponse) ProtoMessage() {}
+
+func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBatchResponse.ProtoReflect.Descriptor instead.
+func (*PublishBatchResponse) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PublishBatchResponse) GetResults() []*PublishResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// PublishResult is what Publish would have answered, or refused with.
+type PublishResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 200, or why the packet is refused: the HTTP status that section 8 of
+	// docs/protocol.md names beside the status code of Publish.
+	Code  int32  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// Whether the packet is a data packet and is now in the history.
+	Stored bool `protobuf:"varint,3,opt,name=stored,proto3" json:"stored,omitempty"`
+	// The uuid of a stored data packet ("" if it has none); absent for other packets.
+	Uuid *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	// Whether a data packet with this uuid had been stored before.
+	Duplicate *bool `protobuf:"varint,5,opt,name=duplicate,proto3,oneof" json:"duplicate,omitempty"`
+	// Of a stored data packet: its number in the group.
+	Seq uint64 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Of a stored data packet: when it was stored first, Unix milliseconds; 0 if that is
+	// not known.
+	At int64 `protobuf:"varint,10,opt,name=at,proto3" json:"at,omitempty"`
+	// Of a refusal: the reason of its google.rpc.ErrorInfo, and the text.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Msg    string `protobuf:"bytes,8,opt,name=msg,proto3" json:"msg,omitempty"`
+	// Of a refusal that passes by waiting: after how many milliseconds.
+	RetryAfterMs  uint32 `protobuf:"varint,9,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishResult) Reset() {
+	*x = PublishResult{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishResult) ProtoMessage() {}
+
+func (x *PublishResult) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishResult.ProtoReflect.Descriptor instead.
+func (*PublishResult) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PublishResult) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *PublishResult) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *PublishResult) GetStored() bool {
+	if x != nil {
+		return x.Stored
+	}
+	return false
+}
+
+func (x *PublishResult) GetUuid() string {
+	if x != nil && x.Uuid != nil {
+		return *x.Uuid
+	}
+	return ""
+}
+
+func (x *PublishResult) GetDuplicate() bool {
+	if x != nil && x.Duplicate != nil {
+		return *x.Duplicate
+	}
+	return false
+}
+
+func (x *PublishResult) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *PublishResult) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *PublishResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PublishResult) GetMsg() string {
+	if x != nil {
+		return x.Msg
+	}
+	return ""
+}
+
+func (x *PublishResult) GetRetryAfterMs() uint32 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
+}
+
 type GetHistoryRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
@@ -217,7 +434,7 @@ type GetHistoryRequest struct {
 
 func (x *GetHistoryRequest) Reset() {
 	*x = GetHistoryRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -229,7 +446,7 @@ func (x *GetHistoryRequest) String() string {
 func (*GetHistoryRequest) ProtoMessage() {}
 
 func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -242,7 +459,7 @@ func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{2}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetHistoryRequest) GetGroupName() string {
@@ -332,7 +549,7 @@ type GetHistoryResponse struct {
 
 func (x *GetHistoryResponse) Reset() {
 	*x = GetHistoryResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -344,7 +561,7 @@ func (x *GetHistoryResponse) String() string {
 func (*GetHistoryResponse) ProtoMessage() {}
 
 func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -357,7 +574,7 @@ func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{3}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetHistoryResponse) GetCode() int32 {
@@ -440,7 +657,7 @@ type MessageMeta struct {
 
 func (x *MessageMeta) Reset() {
 	*x = MessageMeta{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -452,7 +669,7 @@ func (x *MessageMeta) String() string {
 func (*MessageMeta) ProtoMessage() {}
 
 func (x *MessageMeta) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -465,7 +682,7 @@ func (x *MessageMeta) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MessageMeta.ProtoReflect.Descriptor instead.
 func (*MessageMeta) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{4}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *MessageMeta) GetSeq() uint64 {
@@ -506,7 +723,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -518,7 +735,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -531,7 +748,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{5}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CancelRequest) GetGroupName() string {
@@ -559,7 +776,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +788,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +801,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{6}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CancelResponse) GetCode() int32 {
@@ -612,7 +829,7 @@ type SetTTLRequest struct {
 
 func (x *SetTTLRequest) Reset() {
 	*x = SetTTLRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -624,7 +841,7 @@ func (x *SetTTLRequest) String() string {
 func (*SetTTLRequest) ProtoMessage() {}
 
 func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -637,7 +854,7 @@ func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLRequest.ProtoReflect.Descriptor instead.
 func (*SetTTLRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{7}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetTTLRequest) GetGroupName() string {
@@ -665,7 +882,7 @@ type SetTTLResponse struct {
 
 func (x *SetTTLResponse) Reset() {
 	*x = SetTTLResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -677,7 +894,7 @@ func (x *SetTTLResponse) String() string {
 func (*SetTTLResponse) ProtoMessage() {}
 
 func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -690,7 +907,7 @@ func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLResponse.ProtoReflect.Descriptor instead.
 func (*SetTTLResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetTTLResponse) GetCode() int32 {
@@ -715,7 +932,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -727,7 +944,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -740,7 +957,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
 }
 
 type ListGroupsResponse struct {
@@ -755,7 +972,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -767,7 +984,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -780,7 +997,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListGroupsResponse) GetCode() int32 {
@@ -808,7 +1025,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -820,7 +1037,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -833,7 +1050,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Group) GetName() string {
@@ -860,7 +1077,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +1089,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +1102,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRequest) GetGroups() []*WatchedGroup {
@@ -914,7 +1131,7 @@ type WatchedGroup struct {
 
 func (x *WatchedGroup) Reset() {
 	*x = WatchedGroup{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -926,7 +1143,7 @@ func (x *WatchedGroup) String() string {
 func (*WatchedGroup) ProtoMessage() {}
 
 func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -939,7 +1156,7 @@ func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedGroup.ProtoReflect.Descriptor instead.
 func (*WatchedGroup) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchedGroup) GetGroupName() string {
@@ -1022,7 +1239,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1251,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1264,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchResponse) GetGroupName() string {
@@ -1189,7 +1406,7 @@ type Message struct {
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1201,7 +1418,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1214,7 +1431,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Message) GetPacket() []byte {
@@ -1269,7 +1486,7 @@ type Recalled struct {
 
 func (x *Recalled) Reset() {
 	*x = Recalled{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1281,7 +1498,7 @@ func (x *Recalled) String() string {
 func (*Recalled) ProtoMessage() {}
 
 func (x *Recalled) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1294,7 +1511,7 @@ func (x *Recalled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recalled.ProtoReflect.Descriptor instead.
 func (*Recalled) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Recalled) GetUuid() string {
@@ -1344,7 +1561,7 @@ type Packet struct {
 
 func (x *Packet) Reset() {
 	*x = Packet{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1356,7 +1573,7 @@ func (x *Packet) String() string {
 func (*Packet) ProtoMessage() {}
 
 func (x *Packet) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1369,7 +1586,7 @@ func (x *Packet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Packet.ProtoReflect.Descriptor instead.
 func (*Packet) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Packet) GetPacket() []byte {
@@ -1401,7 +1618,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1630,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +1643,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{18}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{21}
 }
 
 type Gap struct {
@@ -1442,7 +1659,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1671,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1684,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{19}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Gap) GetReason() string {
@@ -1493,7 +1710,7 @@ type Moved struct {
 
 func (x *Moved) Reset() {
 	*x = Moved{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1505,7 +1722,7 @@ func (x *Moved) String() string {
 func (*Moved) ProtoMessage() {}
 
 func (x *Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1518,7 +1735,7 @@ func (x *Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moved.ProtoReflect.Descriptor instead.
 func (*Moved) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{20}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{23}
 }
 
 var File_gotapi_history_v1_history_proto protoreflect.FileDescriptor
@@ -1539,6 +1756,25 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01\x12\x10\n" +
 	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x0e\n" +
 	"\x02at\x18\a \x01(\x03R\x02atB\a\n" +
+	"\x05_uuidB\f\n" +
+	"\n" +
+	"_duplicate\"V\n" +
+	"\x13PublishBatchRequest\x12?\n" +
+	"\tpublishes\x18\x01 \x03(\v2!.gotapi.history.v1.PublishRequestR\tpublishes\"R\n" +
+	"\x14PublishBatchResponse\x12:\n" +
+	"\aresults\x18\x01 \x03(\v2 .gotapi.history.v1.PublishResultR\aresults\"\x96\x02\n" +
+	"\rPublishResult\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x16\n" +
+	"\x06stored\x18\x03 \x01(\bR\x06stored\x12\x17\n" +
+	"\x04uuid\x18\x04 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12!\n" +
+	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01\x12\x10\n" +
+	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x0e\n" +
+	"\x02at\x18\n" +
+	" \x01(\x03R\x02at\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x10\n" +
+	"\x03msg\x18\b \x01(\tR\x03msg\x12$\n" +
+	"\x0eretry_after_ms\x18\t \x01(\rR\fretryAfterMsB\a\n" +
 	"\x05_uuidB\f\n" +
 	"\n" +
 	"_duplicate\"\x8a\x02\n" +
@@ -1632,7 +1868,7 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x03Gap\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
 	"\x0fdropped_packets\x18\x02 \x01(\x04R\x0edroppedPackets\"\a\n" +
-	"\x05Moved2\x84\x04\n" +
+	"\x05Moved2\xe5\x04\n" +
 	"\x0eHistoryService\x12P\n" +
 	"\aPublish\x12!.gotapi.history.v1.PublishRequest\x1a\".gotapi.history.v1.PublishResponse\x12Y\n" +
 	"\n" +
@@ -1641,7 +1877,8 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x06SetTTL\x12 .gotapi.history.v1.SetTTLRequest\x1a!.gotapi.history.v1.SetTTLResponse\x12Y\n" +
 	"\n" +
 	"ListGroups\x12$.gotapi.history.v1.ListGroupsRequest\x1a%.gotapi.history.v1.ListGroupsResponse\x12L\n" +
-	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01B\xa8\x01\n" +
+	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01\x12_\n" +
+	"\fPublishBatch\x12&.gotapi.history.v1.PublishBatchRequest\x1a'.gotapi.history.v1.PublishBatchResponseB\xa8\x01\n" +
 	"\x15com.gotapi.history.v1B\fHistoryProtoP\x01ZAgithub.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1;historyv1\xaa\x02\x11Gotapi.History.V1\xca\x02\x11Gotapi\\History\\V1\xea\x02\x13Gotapi::History::V1b\x06proto3"
 
 var (
@@ -1656,57 +1893,64 @@ func file_gotapi_history_v1_history_proto_rawDescGZIP() []byte {
 	return file_gotapi_history_v1_history_proto_rawDescData
 }
 
-var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_gotapi_history_v1_history_proto_goTypes = []any{
-	(*PublishRequest)(nil),     // 0: gotapi.history.v1.PublishRequest
-	(*PublishResponse)(nil),    // 1: gotapi.history.v1.PublishResponse
-	(*GetHistoryRequest)(nil),  // 2: gotapi.history.v1.GetHistoryRequest
-	(*GetHistoryResponse)(nil), // 3: gotapi.history.v1.GetHistoryResponse
-	(*MessageMeta)(nil),        // 4: gotapi.history.v1.MessageMeta
-	(*CancelRequest)(nil),      // 5: gotapi.history.v1.CancelRequest
-	(*CancelResponse)(nil),     // 6: gotapi.history.v1.CancelResponse
-	(*SetTTLRequest)(nil),      // 7: gotapi.history.v1.SetTTLRequest
-	(*SetTTLResponse)(nil),     // 8: gotapi.history.v1.SetTTLResponse
-	(*ListGroupsRequest)(nil),  // 9: gotapi.history.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil), // 10: gotapi.history.v1.ListGroupsResponse
-	(*Group)(nil),              // 11: gotapi.history.v1.Group
-	(*WatchRequest)(nil),       // 12: gotapi.history.v1.WatchRequest
-	(*WatchedGroup)(nil),       // 13: gotapi.history.v1.WatchedGroup
-	(*WatchResponse)(nil),      // 14: gotapi.history.v1.WatchResponse
-	(*Message)(nil),            // 15: gotapi.history.v1.Message
-	(*Recalled)(nil),           // 16: gotapi.history.v1.Recalled
-	(*Packet)(nil),             // 17: gotapi.history.v1.Packet
-	(*Started)(nil),            // 18: gotapi.history.v1.Started
-	(*Gap)(nil),                // 19: gotapi.history.v1.Gap
-	(*Moved)(nil),              // 20: gotapi.history.v1.Moved
+	(*PublishRequest)(nil),       // 0: gotapi.history.v1.PublishRequest
+	(*PublishResponse)(nil),      // 1: gotapi.history.v1.PublishResponse
+	(*PublishBatchRequest)(nil),  // 2: gotapi.history.v1.PublishBatchRequest
+	(*PublishBatchResponse)(nil), // 3: gotapi.history.v1.PublishBatchResponse
+	(*PublishResult)(nil),        // 4: gotapi.history.v1.PublishResult
+	(*GetHistoryRequest)(nil),    // 5: gotapi.history.v1.GetHistoryRequest
+	(*GetHistoryResponse)(nil),   // 6: gotapi.history.v1.GetHistoryResponse
+	(*MessageMeta)(nil),          // 7: gotapi.history.v1.MessageMeta
+	(*CancelRequest)(nil),        // 8: gotapi.history.v1.CancelRequest
+	(*CancelResponse)(nil),       // 9: gotapi.history.v1.CancelResponse
+	(*SetTTLRequest)(nil),        // 10: gotapi.history.v1.SetTTLRequest
+	(*SetTTLResponse)(nil),       // 11: gotapi.history.v1.SetTTLResponse
+	(*ListGroupsRequest)(nil),    // 12: gotapi.history.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),   // 13: gotapi.history.v1.ListGroupsResponse
+	(*Group)(nil),                // 14: gotapi.history.v1.Group
+	(*WatchRequest)(nil),         // 15: gotapi.history.v1.WatchRequest
+	(*WatchedGroup)(nil),         // 16: gotapi.history.v1.WatchedGroup
+	(*WatchResponse)(nil),        // 17: gotapi.history.v1.WatchResponse
+	(*Message)(nil),              // 18: gotapi.history.v1.Message
+	(*Recalled)(nil),             // 19: gotapi.history.v1.Recalled
+	(*Packet)(nil),               // 20: gotapi.history.v1.Packet
+	(*Started)(nil),              // 21: gotapi.history.v1.Started
+	(*Gap)(nil),                  // 22: gotapi.history.v1.Gap
+	(*Moved)(nil),                // 23: gotapi.history.v1.Moved
 }
 var file_gotapi_history_v1_history_proto_depIdxs = []int32{
-	4,  // 0: gotapi.history.v1.GetHistoryResponse.meta:type_name -> gotapi.history.v1.MessageMeta
-	11, // 1: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
-	13, // 2: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
-	15, // 3: gotapi.history.v1.WatchResponse.message:type_name -> gotapi.history.v1.Message
-	16, // 4: gotapi.history.v1.WatchResponse.recalled:type_name -> gotapi.history.v1.Recalled
-	17, // 5: gotapi.history.v1.WatchResponse.packet:type_name -> gotapi.history.v1.Packet
-	18, // 6: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
-	19, // 7: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
-	20, // 8: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
-	0,  // 9: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
-	2,  // 10: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
-	5,  // 11: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
-	7,  // 12: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
-	9,  // 13: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
-	12, // 14: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
-	1,  // 15: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
-	3,  // 16: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
-	6,  // 17: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
-	8,  // 18: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
-	10, // 19: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
-	14, // 20: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	0,  // 0: gotapi.history.v1.PublishBatchRequest.publishes:type_name -> gotapi.history.v1.PublishRequest
+	4,  // 1: gotapi.history.v1.PublishBatchResponse.results:type_name -> gotapi.history.v1.PublishResult
+	7,  // 2: gotapi.history.v1.GetHistoryResponse.meta:type_name -> gotapi.history.v1.MessageMeta
+	14, // 3: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
+	16, // 4: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
+	18, // 5: gotapi.history.v1.WatchResponse.message:type_name -> gotapi.history.v1.Message
+	19, // 6: gotapi.history.v1.WatchResponse.recalled:type_name -> gotapi.history.v1.Recalled
+	20, // 7: gotapi.history.v1.WatchResponse.packet:type_name -> gotapi.history.v1.Packet
+	21, // 8: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
+	22, // 9: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
+	23, // 10: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
+	0,  // 11: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
+	5,  // 12: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
+	8,  // 13: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
+	10, // 14: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
+	12, // 15: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
+	15, // 16: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
+	2,  // 17: gotapi.history.v1.HistoryService.PublishBatch:input_type -> gotapi.history.v1.PublishBatchRequest
+	1,  // 18: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
+	6,  // 19: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
+	9,  // 20: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
+	11, // 21: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
+	13, // 22: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
+	17, // 23: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
+	3,  // 24: gotapi.history.v1.HistoryService.PublishBatch:output_type -> gotapi.history.v1.PublishBatchResponse
+	18, // [18:25] is the sub-list for method output_type
+	11, // [11:18] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_history_v1_history_proto_init() }
@@ -1715,13 +1959,14 @@ func file_gotapi_history_v1_history_proto_init() {
 		return
 	}
 	file_gotapi_history_v1_history_proto_msgTypes[1].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[2].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[3].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[13].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[4].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[5].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[6].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[16].OneofWrappers = []any{
 		(*WatchedGroup_AfterUuid)(nil),
 		(*WatchedGroup_After)(nil),
 	}
-	file_gotapi_history_v1_history_proto_msgTypes[14].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[17].OneofWrappers = []any{
 		(*WatchResponse_Message)(nil),
 		(*WatchResponse_Recalled)(nil),
 		(*WatchResponse_Packet)(nil),
@@ -1735,7 +1980,7 @@ func file_gotapi_history_v1_history_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_history_v1_history_proto_rawDesc), len(file_gotapi_history_v1_history_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

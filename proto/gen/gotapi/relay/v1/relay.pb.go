@@ -765,7 +765,12 @@ type Publish struct {
 	Trace []byte `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
 	// The name that belongs to author, if there is one. The service decides whether
 	// the group keeps it.
-	By            *Author `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	By *Author `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	// Publishes with the same number, which is not 0, are a part of a batch in one group:
+	// they follow each other in one frame. If one of them is refused as BUSY or
+	// UNAVAILABLE, or its outcome is UNKNOWN, the service stores and sends none of those
+	// after it that it has not begun to store. These are UNAVAILABLE.
+	Run           uint32 `protobuf:"varint,10,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -861,6 +866,13 @@ func (x *Publish) GetBy() *Author {
 		return x.By
 	}
 	return nil
+}
+
+func (x *Publish) GetRun() uint32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
 }
 
 type Result struct {
@@ -1905,7 +1917,7 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\tR\x06commit\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12.\n" +
-	"\x06alarms\x18\x05 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\x84\x02\n" +
+	"\x06alarms\x18\x05 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\x96\x02\n" +
 	"\aPublish\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12/\n" +
@@ -1916,7 +1928,9 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"timeout_ms\x18\x06 \x01(\rR\ttimeoutMs\x12\x16\n" +
 	"\x06author\x18\a \x01(\fR\x06author\x12\x14\n" +
 	"\x05trace\x18\b \x01(\fR\x05trace\x12'\n" +
-	"\x02by\x18\t \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\"\xb8\x01\n" +
+	"\x02by\x18\t \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\x12\x10\n" +
+	"\x03run\x18\n" +
+	" \x01(\rR\x03run\"\xb8\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x122\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x18.gotapi.relay.v1.OutcomeR\aoutcome\x12\x14\n" +
