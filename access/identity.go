@@ -191,6 +191,15 @@ func (id *Identity) RecallsAny() error {
 	return id.refuse("you may not recall messages of any group", "recall")
 }
 
+// MayAny returns nil if the caller may join, publish to or read some group, or a
+// *DeniedError.
+func (id *Identity) MayAny() error {
+	if len(id.rights.Join)+len(id.rights.Publish)+len(id.rights.Read) > 0 {
+		return nil
+	}
+	return id.refuse("you may not join any group", grants[Join])
+}
+
 // MayAdminister returns nil if the caller may administer some group, or a *DeniedError.
 func (id *Identity) MayAdminister() error {
 	if len(id.rights.Admin) > 0 {
@@ -214,8 +223,10 @@ func (id *Identity) refuse(msg, right string) error {
 type Limit struct {
 	// Only those of this author, 8 bytes; none: of any author.
 	Author []byte
-	// Only those stored within this time; 0: at any time.
-	Within time.Duration
+	// Only those stored within the window of the group, which is this time unless the
+	// group has one of its own; 0: at any time.
+	Windowed bool
+	Within   time.Duration
 }
 
 // Recall returns which messages of a group the caller may recall, or a *DeniedError.
@@ -225,9 +236,9 @@ func (id *Identity) Recall(g group.Name) (Limit, error) {
 	case id.rights.RecallAny.Match(g) && id.known:
 		return Limit{}, nil
 	case id.rights.RecallAny.Match(g):
-		return Limit{Within: id.window}, nil
+		return Limit{Windowed: true, Within: id.window}, nil
 	case id.rights.RecallOwn.Match(g) && id.named():
-		return Limit{Author: id.author, Within: id.window}, nil
+		return Limit{Author: id.author, Windowed: true, Within: id.window}, nil
 	}
 	if id.rights.RecallOwn.Match(g) && id.known {
 		return Limit{}, &DeniedError{Status: http.StatusForbidden, Reason: NoRight, Msg: "you may recall your own messages only, and have none: the token lacks sub"}

@@ -479,7 +479,7 @@ func TestTheReferenceIsWhatTheCommandsSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want strings.Builder
-	for _, command := range []string{"", "pub", "sub", "tail", "history", "cancel", "groups", "top", "status", "who", "why", "purge", "ttl", "token", "token inspect", "bench", "version"} {
+	for _, command := range []string{"", "pub", "sub", "tail", "history", "cancel", "groups", "top", "status", "who", "why", "config", "purge", "ttl", "token", "token inspect", "bench", "version"} {
 		name := strings.TrimSpace("gotapi " + command)
 		want.WriteString("### " + name + "\n\n```text\n")
 		want.WriteString(gotapi(t.Context(), nil, "", strings.Fields(command+" -h")...).out)

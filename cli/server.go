@@ -38,6 +38,7 @@ type operations interface {
 	Status(ctx context.Context) (gotapi.Status, error)
 	Group(ctx context.Context, group string) (gotapi.GroupReport, error)
 	StoredGroups(ctx context.Context, page string) (groups []gotapi.StoredGroup, next string, err error)
+	Config(ctx context.Context, group string) (gotapi.GroupConfig, error)
 	Purge(ctx context.Context, group string) (messages int64, err error)
 }
 

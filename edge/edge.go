@@ -26,10 +26,12 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/services/run"
+	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
 // Run serves until ctx ends, then stops in order: HTTP takes nothing new,
@@ -58,19 +60,29 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	defer conn.Close()
 
+	current := newReloadable(&cfg)
+	groups, err := groupsettings.Open(cfg.GroupsFile, current.maxMessageBytes, "edge", log, reg)
+	if err != nil {
+		return err
+	}
 	bound, err := newBounds(&cfg, log, reg)
 	if err != nil {
 		return err
 	}
 	budget := limit.NewBudget(quota.MemoryLimit(), reg)
-	own := &alarms{host: program.Host(cfg.Listen), bounds: bound, certs: certs, budget: budget}
-	client := relay.New(conn, cfg.relayOptions(own, publishhooks.Tell(hook)), log, reg)
+	own := &alarms{host: program.Host(cfg.Listen), bounds: bound, certs: certs, budget: budget, groups: groups}
+	client := relay.New(conn, cfg.relayOptions(own, publishhooks.Tell(hook, groups)), log, reg)
 	rooms := room.New(client, client.Edge(), budget, log, reg)
+	rooms.LimitGroups(cfg.MaxGroups)
 
-	current := newReloadable(&cfg)
-	back := backend{authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, alarms: own}
+	back := backend{
+		authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, publishWaits: rooms.HoldsBack, alarms: own, groups: groups,
+	}
 	if hook != nil {
-		back.publisher = publishhooks.New(client, hook.Before, current.maxMessageBytes)
+		back.publisher = publishhooks.New(client, hook.Before, groups, current.maxMessageBytes)
+		if hook.Before != nil {
+			back.publishWaits = always
+		}
 	}
 	back.publisher = room.NewThrottle(back.publisher, rooms)
 	front, err := newFrontend(ctx, &cfg, current, back, log, reg)
@@ -81,13 +93,14 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	reload := reloader{cfg: &cfg, secrets: front.secrets, hook: hook, current: current, frontend: front, certs: certs, log: log}
+	reload := reloader{cfg: &cfg, secrets: front.secrets, hook: hook, groups: groups, current: current, frontend: front, certs: certs, log: log}
 
 	announce(ctx, &cfg, authorizer, servers[0], log)
 	cfg.Ready.Add("relay", func(context.Context) error { return connected(client) })
 	parts := []run.Part{
 		{Name: "tls files", Serve: certs.run},
 		{Name: "settings", Serve: func(ctx context.Context) error { return reload.run(ctx, cfg.Reloads) }},
+		{Name: "settings of groups", Serve: groups.Run},
 		{Name: "access", Serve: authorizer.Run},
 		{Name: "hooks", Serve: hook.Run},
 		{Name: "relay", Serve: func(ctx context.Context) error { return client.Run(ctx, rooms) }},
@@ -108,8 +121,14 @@ type backend struct {
 	relay      *relay.Client
 	rooms      *room.Registry
 	publisher  session.Publisher
-	alarms     *alarms
+	// Whether publisher may block now.
+	publishWaits func(group.Name) bool
+	alarms       *alarms
+	groups       *groupsettings.File
 }
+
+// always is a backend's publishWaits if each packet is checked by asking others.
+func always(group.Name) bool { return true }
 
 // relayOptions are those of a relay that says what is wrong with this edge.
 func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication, relay.Result)) relay.Options {
@@ -146,14 +165,18 @@ func newFrontend(
 	if err != nil {
 		return f, err
 	}
-	limits := limit.New(cfg.Limits.Settings, proxies, reg)
+	bounds := cfg.Limits.Settings
+	bounds.Groups = back.groups
+	limits := limit.New(bounds, proxies, reg)
 	history := gateway.NewForwarder(back.conn)
 	if limited := limits.NewGroups(); limited != nil {
 		back.publisher = newgroups.New(back.publisher, limited, history)
+		back.publishWaits = always
 	}
 	refused := cfg.refusals()
 	sessions := cfg.sessionOptions(limits, back.alarms.budget)
-	sessions.Refused = refused
+	sessions.Refused, sessions.Groups = refused, back.groups
+	sessions.Identify, sessions.PublishWaits = back.authorizer.Identify, back.publishWaits
 	f.sessions = session.New(sessions, back.rooms, back.publisher, history, log, reg)
 	if cfg.Ops != nil {
 		cfg.Ops.HandleFunc("GET /members", f.sessions.Who)
@@ -168,6 +191,8 @@ func newFrontend(
 	}
 	f.handler, err = gateway.New(ctx, gateway.Backends{
 		Limits:    limits,
+		Groups:    back.groups,
+		Config:    cfg.explain(back.groups, back.alarms.host, current.maxMessageBytes),
 		Budget:    back.alarms.budget,
 		Callers:   caller.New(back.authorizer, current.mayUseCookie),
 		Publisher: back.publisher,

@@ -13,6 +13,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 )
 
 // gatewayOptions is how requests are treated.
@@ -42,6 +43,7 @@ func (c *Config) sessionOptions(limits *limit.Limits, budget *limit.Budget) sess
 		Limits:         limits,
 		Budget:         budget,
 		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: c.MemberQueueBytes},
+		MaxGroups:      c.ConnectionGroups,
 		SettleTime:     c.settleTime(),
 		LogEnds:        c.LogConnections,
 		Tracer:         c.tracer(),
@@ -81,6 +83,7 @@ type reloader struct {
 	cfg      *Config
 	secrets  [][]byte
 	hook     *hooks.Hooks
+	groups   *groupsettings.File
 	current  *reloadable
 	frontend frontend
 	certs    certificates
@@ -115,6 +118,7 @@ func (r *reloader) reload(cfg *Config) {
 	r.hook.Reload()
 	r.cfg = cfg
 	r.current.use(cfg)
+	r.groups.Reload()
 	r.frontend.sessions.Reconfigure(cfg.sessionOptions(nil, nil))
 	r.frontend.handler.Reconfigure(cfg.gatewayOptions(r.secrets))
 }

@@ -121,13 +121,20 @@ type Verdict struct {
 	Err     error
 }
 
+// Review is a packet to be reviewed, and the size that a rewrite of it may have, bytes.
+// Without a packet it is allowed.
+type Review struct {
+	Packet   *Packet
+	MaxBytes int
+}
+
 // reviewsAtOnce is how many packets of one batch are reviewed at one time.
 const reviewsAtOnce = 32
 
 // ReviewAll reviews each packet as Review does, several at one time, and all of them in no
 // more time than one may take.
-func (b *Before) ReviewAll(ctx context.Context, packets []*Packet, maxBytes int) []Verdict {
-	verdicts := make([]Verdict, len(packets))
+func (b *Before) ReviewAll(ctx context.Context, reviews []Review) []Verdict {
+	verdicts := make([]Verdict, len(reviews))
 	if b == nil {
 		return verdicts
 	}
@@ -135,13 +142,14 @@ func (b *Before) ReviewAll(ctx context.Context, packets []*Packet, maxBytes int)
 	defer cancel()
 	var next atomic.Int64
 	review := func() {
-		for i := next.Add(1) - 1; i < int64(len(packets)); i = next.Add(1) - 1 {
-			v := &verdicts[i]
-			v.Rewrite, v.Err = b.Review(ctx, packets[i], maxBytes)
+		for i := next.Add(1) - 1; i < int64(len(reviews)); i = next.Add(1) - 1 {
+			if r, v := &reviews[i], &verdicts[i]; r.Packet != nil {
+				v.Rewrite, v.Err = b.Review(ctx, r.Packet, r.MaxBytes)
+			}
 		}
 	}
 	var others sync.WaitGroup
-	for range min(len(packets), reviewsAtOnce) - 1 {
+	for range min(len(reviews), reviewsAtOnce) - 1 {
 		others.Go(review)
 	}
 	review()

@@ -675,16 +675,17 @@ func TestReviewAllAsksAboutSeveralAtOneTime(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	b := newHooks(t, config("-hook-before-url", server.URL, "-hook-timeout", "5s")).Before
-	var packets []*Packet
+	var reviews []Review
 	for i := range n {
-		packets = append(packets, NewPacket("/a", Caller{}, HTTP, stream.Message, fmt.Sprint(i), []byte("x")))
+		reviews = append(reviews, Review{NewPacket("/a", Caller{}, HTTP, stream.Message, fmt.Sprint(i), []byte("x")), 1000})
 	}
-	for i, v := range b.ReviewAll(t.Context(), packets, 1000) {
+	reviews = append(reviews, Review{}) // which the hook does not see
+	for i, v := range b.ReviewAll(t.Context(), reviews) {
 		if denied := v.Err != nil; denied != (i == 7) || v.Rewrite != nil {
 			t.Errorf("packet %d: %+v", i, v)
 		}
 	}
-	for _, v := range (*Before)(nil).ReviewAll(t.Context(), packets, 1000) {
+	for _, v := range (*Before)(nil).ReviewAll(t.Context(), reviews) {
 		if v != (Verdict{}) {
 			t.Errorf("without a hook: %+v", v)
 		}

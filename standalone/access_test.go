@@ -185,6 +185,9 @@ func (w overHTTP) ttl(t *testing.T, credential, group string) int {
 	if shown := w.status(t, http.MethodGet, "/__/group?groupName="+group, credential, ""); shown != code {
 		t.Errorf("ttl of %s: %d, its report: %d", group, code, shown)
 	}
+	if shown := w.status(t, http.MethodGet, "/__/config?groupName="+group, credential, ""); shown != code {
+		t.Errorf("ttl of %s: %d, its settings: %d", group, code, shown)
+	}
 	return code
 }
 
@@ -349,6 +352,10 @@ func (w overGRPC) ttl(t *testing.T, credential, group string) int {
 	_, shown := adminv1.NewAdminServiceClient(w.conn).GetGroup(presenting(t, credential), &adminv1.GetGroupRequest{GroupName: group})
 	if status.Code(err) != status.Code(shown) {
 		t.Errorf("ttl of %s: %v, its report: %v", group, err, shown)
+	}
+	_, shown = adminv1.NewAdminServiceClient(w.conn).GetConfig(presenting(t, credential), &adminv1.GetConfigRequest{GroupName: group})
+	if status.Code(err) != status.Code(shown) {
+		t.Errorf("ttl of %s: %v, its settings: %v", group, err, shown)
 	}
 	return codeOf(t, err)
 }

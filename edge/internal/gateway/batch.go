@@ -12,7 +12,6 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
-	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // defaultPublishTimeout is that of the relay.
@@ -207,7 +206,7 @@ func (b *batch) check(i *item, l *line, q *queue) *refusal {
 	switch {
 	case len(l.packet) == 0:
 		return &refusal{code: http.StatusBadRequest, msg: "the packet is empty"}
-	case int64(len(l.packet)) > b.handler.reloadable.Load().MaxMessageBytes:
+	case len(l.packet) > b.handler.backends.Groups.Of(i.Group).MaxBytes(int(b.handler.reloadable.Load().MaxMessageBytes)):
 		return &refusal{code: http.StatusRequestEntityTooLarge, msg: "the packet is too large"}
 	}
 	if why := b.handler.classify(&i.Publication, i.Group, l.packet, b.from); why != "" {
@@ -322,7 +321,7 @@ func (i *item) append(b []byte) []byte {
 		return i.refusal.append(b, i.Group)
 	}
 	b = appendPublished(b, &i.Publication, i.result)
-	if i.Kind == stream.Message {
+	if isStored(&i.Publication, i.result) {
 		b = append(b, `,"seq":`...)
 		b = strconv.AppendUint(b, i.result.Seq, 10)
 		b = append(b, `,"at":`...)

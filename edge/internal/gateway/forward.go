@@ -75,13 +75,25 @@ func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hi
 		return nil, grpcstatus.Of(err)
 	}
 	_, err = call(ctx, f.relay.Recall, &relayv1.RecallRequest{
-		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, WithinMs: uint64(bound.Within.Milliseconds()),
+		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, Windowed: bound.Windowed, WithinMs: uint64(bound.Within.Milliseconds()),
 		By: relay.EncodeAuthor(id.By()),
 	}, changes)
 	if err != nil {
 		return nil, err
 	}
 	return &historyv1.CancelResponse{Code: http.StatusOK, Msg: "recalled"}, nil
+}
+
+// Messages returns messages of a group by number.
+func (f *Forwarder) Messages(ctx context.Context, r *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error) {
+	if err := f.MayRead(ctx, r.GetGroup()); err != nil {
+		return nil, err
+	}
+	response, err := call(ctx, f.relay.Messages, r, reads)
+	if status.Code(err) == codes.Unimplemented { // during an update
+		return nil, status.Error(codes.Unavailable, "the history service has no messages by number yet")
+	}
+	return response, err
 }
 
 // SetTTL implements HistoryServiceServer.

@@ -22,6 +22,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
@@ -81,7 +82,7 @@ func newRig(tb testing.TB, opts Options) *rig {
 // newRigFor has callers who must say who they are, as rights says.
 func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 	tb.Helper()
-	rig := &rig{t: tb, history: &historyService{}, budget: plenty(), result: relay.Result{Outcome: relay.Accepted}}
+	rig := &rig{t: tb, history: &historyService{}, budget: plenty(), result: relay.Result{Outcome: relay.Accepted, Seq: 1}}
 	if opts.MaxMessageBytes == 0 {
 		opts.MaxMessageBytes = 1000
 	}
@@ -96,6 +97,12 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 		Console:   pages,
 		Callers:   newCallers(tb, rights),
 		Sockets:   rig,
+		Config: func(g group.Name) groupsettings.Explanation {
+			var none *groupsettings.File
+			return none.Explain(g, "h:4998", func(*groupsettings.Entry) []groupsettings.Value {
+				return []groupsettings.Value{{Name: "hooks", Value: "none", From: groupsettings.FromDefault}}
+			})
+		},
 		Services: func(context.Context) ([]byte, error) {
 			return []byte(`{"code":200,"edge":{"id":"1","version":"v1","commit":"c0ffee"},"services":[]}`), nil
 		},
@@ -140,6 +147,12 @@ func (r *rig) Publish(batch ...*relay.Publication) {
 	}
 }
 
+// ServeV2 implements Sockets.
+func (r *rig) ServeV2(w http.ResponseWriter, _ *http.Request, _ *access.Identity) {
+	r.upgraded = append(r.upgraded, v2Path)
+	w.WriteHeader(http.StatusSwitchingProtocols)
+}
+
 // ServeHTTP implements Sockets.
 func (r *rig) ServeHTTP(w http.ResponseWriter, _ *http.Request, g group.Name, _ *access.Identity) {
 	r.upgraded = append(r.upgraded, g)
@@ -156,7 +169,7 @@ func newCallers(tb testing.TB, cfg access.Config) *caller.Callers {
 }
 
 // serve puts s behind a connection in memory.
-func serve(tb testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
+func serve(tb testing.TB, s historyv1.HistoryServiceServer, also ...func(*grpc.Server)) *grpc.ClientConn {
 	tb.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
@@ -166,6 +179,9 @@ func serve(tb testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
 	}
 	if admin, ok := s.(adminv1.AdminServiceServer); ok {
 		adminv1.RegisterAdminServiceServer(server, admin)
+	}
+	for _, register := range also {
+		register(server)
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()

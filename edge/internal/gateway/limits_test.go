@@ -76,7 +76,7 @@ func TestABackendActsForUsers(t *testing.T) {
 			authors[tt.user] = p.Author
 		case tt.code == http.StatusOK && tt.path == recall:
 			want := &relayv1.RecallRequest{
-				Group: "/room/1", Uuid: "u", Author: authors[tt.user], By: &relayv1.Author{Name: tt.by.Name, Key: tt.by.Key},
+				Group: "/room/1", Uuid: "u", Author: authors[tt.user], Windowed: true, By: &relayv1.Author{Name: tt.by.Name, Key: tt.by.Key},
 			}
 			if diff := cmp.Diff(want, recalled, protocmp.Transform()); diff != "" {
 				t.Errorf("%s as %q (-want +got):\n%s", tt.path, tt.user, diff)

@@ -15,6 +15,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -56,12 +57,16 @@ type Sockets interface {
 	// ServeHTTP answers a request to open a WebSocket in a group that the caller may
 	// join.
 	ServeHTTP(w http.ResponseWriter, r *http.Request, g group.Name, id *access.Identity)
+	// ServeV2 answers a request to open a WebSocket that speaks gotapi.v2.
+	ServeV2(w http.ResponseWriter, r *http.Request, id *access.Identity)
 }
 
 // Backends serve the requests that the Handler hands on.
 type Backends struct {
 	// Limits of clients; nil: none.
 	Limits *limit.Limits
+	// Groups are settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Budget of the bytes that clients make the edge hold; nil: one for the memory that
 	// the process may use.
 	Budget *limit.Budget
@@ -80,6 +85,8 @@ type Backends struct {
 	Services func(context.Context) ([]byte, error)
 	// Processes says what the edge knows of all processes.
 	Processes func(context.Context) Processes
+	// Config returns the settings of a group.
+	Config func(group.Name) groupsettings.Explanation
 	// Refused remembers what is refused; may be nil.
 	Refused *refusals.Log
 }

@@ -65,7 +65,8 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		f.write(w)
 		return
 	}
-	body, err := readBody(w, r, h.reloadable.Load().MaxMessageBytes)
+	limit := h.backends.Groups.Of(g).MaxBytes(int(h.reloadable.Load().MaxMessageBytes))
+	body, err := readBody(w, r, int64(limit))
 	if err != nil {
 		writeBodyError(w, err)
 		return
@@ -234,6 +235,10 @@ func writeResult(w http.ResponseWriter, p *relay.Publication, r relay.Result) {
 	httpjson.Write(w, http.StatusOK, append(appendPublished(b, p, r), '}'))
 }
 
+// isStored reports whether a packet that was published is a message of its group's
+// history.
+func isStored(p *relay.Publication, r relay.Result) bool { return p.Kind == stream.Message && r.Seq > 0 }
+
 // appendPublished appends what a publisher learns of a packet that was published, but for
 // the end of the object.
 func appendPublished(b []byte, p *relay.Publication, r relay.Result) []byte {
@@ -242,7 +247,9 @@ func appendPublished(b []byte, p *relay.Publication, r relay.Result) []byte {
 	if p.Kind != stream.Message {
 		return append(b, `,"stored":false`...)
 	}
-	b = append(b, `,"stored":true,"uuid":`...)
+	b = append(b, `,"stored":`...)
+	b = strconv.AppendBool(b, isStored(p, r))
+	b = append(b, `,"uuid":`...)
 	b = httpjson.AppendString(b, p.UUID)
 	b = append(b, `,"duplicate":`...)
 	return strconv.AppendBool(b, r.Outcome == relay.Duplicate)

@@ -267,7 +267,8 @@ func TestOutcomes(t *testing.T) {
 		code   int
 		body   string
 	}{
-		{relay.Result{Outcome: relay.Duplicate}, 200, `{"code":200,"group":"/a","stored":true,"uuid":"u1","duplicate":true}`},
+		{relay.Result{Outcome: relay.Accepted}, 200, `{"code":200,"group":"/a","stored":false,"uuid":"u1","duplicate":false}`},
+		{relay.Result{Outcome: relay.Duplicate, Seq: 7}, 200, `{"code":200,"group":"/a","stored":true,"uuid":"u1","duplicate":true}`},
 		{relay.Result{Outcome: relay.Invalid, Reason: "no"}, 400, `{"code":400,"msg":"no"}`},
 		{relay.Result{Outcome: relay.Busy, Reason: "slow down"}, 429, `{"code":429,"msg":"slow down"}`},
 		{relay.Result{Outcome: relay.Unavailable, Reason: "dial tcp 10.0.0.1"}, 503, `{"code":503,"msg":"the store cannot be reached; nothing was done, try again"}`},

@@ -1,11 +1,14 @@
 package limit
 
 import (
+	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"github.com/gotapi/gotapi-ws/internal/ratelimit"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -18,14 +21,17 @@ const (
 	frameBytes = 6
 )
 
-// Connection has the limits of one WebSocket. Its methods, but Release, are for one
-// goroutine.
+// Connection has the limits of one WebSocket. Its methods are for one goroutine, except
+// AwaitJoin, Refused and Release.
 type Connection struct {
 	limits          *Limits
 	address, user   string
 	key             string
 	messages, bytes *rate.Limiter
-	refusals        *rate.Limiter // nil: none so far
+	joins           *rate.Limiter // nil: no limit
+
+	mu       sync.Mutex
+	refusals *rate.Limiter // nil: none so far
 }
 
 // Key returns whose part of a budget the connection uses: its user's, or its address's.
@@ -36,7 +42,8 @@ func (c *Connection) Key() string { return c.key }
 func (l *Limits) Connect(r *http.Request, userName string) *Connection {
 	c := &Connection{
 		limits: l, user: userName,
-		messages: newLimiter(l.settings.ConnectionMessages), bytes: newLimiter(l.settings.ConnectionBytes),
+		messages: ratelimit.New(l.settings.ConnectionMessages), bytes: ratelimit.New(l.settings.ConnectionBytes),
+		joins: ratelimit.New(l.settings.ConnectionJoins),
 	}
 	c.key = l.Key(r, userName)
 	if l.ofAddress.IsBounded() {
@@ -67,10 +74,10 @@ func (c *Connection) Release() {
 // Message returns when a message of that size, of any kind, may come again; 0: now.
 func (c *Connection) Message(size int) (again time.Duration) {
 	l := c.limits
-	if again = l.countRefusal(messages, take(c.messages, 1)); again > 0 {
+	if again = l.countRefusal(messages, ratelimit.Take(c.messages, 1)); again > 0 {
 		return again
 	}
-	if again = l.countRefusal(bytes, take(c.bytes, size)); again > 0 {
+	if again = l.countRefusal(bytes, ratelimit.Take(c.bytes, size)); again > 0 {
 		return again
 	}
 	return l.byUser(c.user)
@@ -83,9 +90,9 @@ func (c *Connection) CountsMessages() bool { return c.messages != nil || c.bytes
 // were too many of them.
 func (c *Connection) Frames(n int) (tooMany bool) {
 	for range n {
-		again := c.limits.countRefusal(messages, take(c.messages, 1))
+		again := c.limits.countRefusal(messages, ratelimit.Take(c.messages, 1))
 		if again == 0 {
-			again = c.limits.countRefusal(bytes, take(c.bytes, frameBytes))
+			again = c.limits.countRefusal(bytes, ratelimit.Take(c.bytes, frameBytes))
 		}
 		if again > 0 && c.Refused() {
 			return true
@@ -99,8 +106,19 @@ func (c *Connection) Frames(n int) (tooMany bool) {
 // publish must not use up what the group may have.
 func (c *Connection) Publish(to group.Name) (again time.Duration) { return c.limits.byGroup(to) }
 
+// AwaitJoin waits until the connection may join another group. It returns an error if ctx
+// ends first.
+func (c *Connection) AwaitJoin(ctx context.Context) error {
+	if c.joins == nil {
+		return ctx.Err()
+	}
+	return c.joins.Wait(ctx)
+}
+
 // Refused counts a message that was refused, and reports whether there were too many.
 func (c *Connection) Refused() (tooMany bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.refusals == nil {
 		c.refusals = rate.NewLimiter(rate.Every(forgiveEvery), maxRefusals)
 	}

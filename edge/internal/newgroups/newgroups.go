@@ -100,6 +100,8 @@ func (c *claimant) Result(p *relay.Publication, r relay.Result) {
 // duplicate only because it was sent twice.
 func made(r relay.Result) limit.Made {
 	switch {
+	case r.Outcome == relay.Accepted && r.Seq == 0: // the group stores nothing
+		return limit.Nothing
 	case r.Outcome == relay.Accepted && r.Seq == 1:
 		return limit.Group
 	case r.Outcome == relay.Unknown, r.Outcome == relay.Duplicate && r.Seq == 1:

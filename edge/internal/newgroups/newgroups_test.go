@@ -204,6 +204,13 @@ func TestAStoreThatDoesNotAnswerIsUnavailable(t *testing.T) {
 	})
 }
 
+func TestMessagesThatAreNotStoredMakeNoGroup(t *testing.T) {
+	r := newRig()
+	r.result = relay.Result{Outcome: relay.Accepted}
+	r.publish("alice", "/a", "/b", "/c", "/d")
+	r.want(t, "all", ok, ok, ok, ok)
+}
+
 func TestLowLevelPacketsMakeNoGroup(t *testing.T) {
 	r := newRig()
 	for range 5 {

@@ -11,6 +11,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 )
 
 // Relay takes packets on their way to a group; *relay.Client in production.
@@ -22,24 +23,28 @@ type Relay interface {
 type Publisher struct {
 	relay    Relay
 	before   *hooks.Before
+	groups   *groupsettings.File
 	maxBytes func() int
 }
 
-// New returns a Publisher in front of r. A packet that the hook rewrites may have up
-// to maxBytes bytes at that moment.
-func New(r Relay, before *hooks.Before, maxBytes func() int) *Publisher {
-	return &Publisher{relay: r, before: before, maxBytes: maxBytes}
+// New returns a Publisher in front of r. Groups, which may be nil, may do without the
+// hook. A packet that the hook rewrites may have up to maxBytes bytes at that moment, or
+// less in some groups.
+func New(r Relay, before *hooks.Before, groups *groupsettings.File, maxBytes func() int) *Publisher {
+	return &Publisher{relay: r, before: before, groups: groups, maxBytes: maxBytes}
 }
 
 // Publish waits for the hook's verdicts, which takes bounded time. So the packets of
 // one caller keep their order.
 func (p *Publisher) Publish(batch ...*relay.Publication) {
-	packets := make([]*hooks.Packet, len(batch))
+	reviews := make([]hooks.Review, len(batch))
 	for i, one := range batch {
-		packets[i] = packetOf(one)
+		if settings := p.groups.Of(one.Group); settings.AsksHook() {
+			reviews[i] = hooks.Review{Packet: packetOf(one), MaxBytes: settings.MaxBytes(p.maxBytes())}
+		}
 	}
 	// The hook's own timeout bounds it.
-	verdicts := p.before.ReviewAll(context.Background(), packets, p.maxBytes())
+	verdicts := p.before.ReviewAll(context.Background(), reviews)
 	admitted, refused := relay.Sift(batch, func(i int) relay.Result { return apply(verdicts[i], batch[i]) })
 	refused.End()
 	if len(admitted) > 0 {
@@ -66,12 +71,16 @@ func apply(v hooks.Verdict, one *relay.Publication) relay.Result {
 }
 
 // Tell returns a function for relay.Options.Accepted that hands accepted publications to the
-// hook after publishing; nil without that hook. h may be nil.
-func Tell(h *hooks.Hooks) func(*relay.Publication, relay.Result) {
+// hook after publishing; nil without that hook. h may be nil, and so may groups, which may
+// do without the hook.
+func Tell(h *hooks.Hooks, groups *groupsettings.File) func(*relay.Publication, relay.Result) {
 	if h == nil || h.After == nil {
 		return nil
 	}
 	return func(one *relay.Publication, r relay.Result) {
+		if !groups.Of(one.Group).TellsHook() {
+			return
+		}
 		p := packetOf(one)
 		p.At = r.At
 		h.After.Tell(p)

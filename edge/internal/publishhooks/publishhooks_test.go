@@ -35,7 +35,7 @@ func newPublisher(t *testing.T, status int, answer string) (p *Publisher, passed
 		t.Fatal(err)
 	}
 	accepting := &accepting{}
-	return New(accepting, h.Before, func() int { return 50 }), &accepting.packets
+	return New(accepting, h.Before, nil, func() int { return 50 }), &accepting.packets
 }
 
 // accepting is a relay that accepts everything.
@@ -69,7 +69,7 @@ func TestAcceptedPacketsAreTold(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = h.Run(ctx) }()
-	Tell(h)(&relay.Publication{
+	Tell(h, nil)(&relay.Publication{
 		Group: "/a", Kind: stream.Message, UUID: "u", User: "shop", By: stream.Author{Name: "alice"}, Session: 1, Payload: []byte(`{"type":2,"uuid":"u"}`),
 	}, relay.Result{Outcome: relay.Accepted, At: 1_800_000_000_123})
 	want := `"data":[{"group":"/a","user":"shop","by":"alice","source":"websocket","kind":"data","uuid":"u","packet":"{\"type\":2,\"uuid\":\"u\"}","at":1800000000123}]`
@@ -78,7 +78,7 @@ func TestAcceptedPacketsAreTold(t *testing.T) {
 	}
 	cancel()
 	<-ended
-	if Tell(nil) != nil || Tell(&hooks.Hooks{}) != nil {
+	if Tell(nil, nil) != nil || Tell(&hooks.Hooks{}, nil) != nil {
 		t.Error("got a function without a hook")
 	}
 }
@@ -149,7 +149,7 @@ func TestAfterAnUncheckedPacketTheRestOfItsGroupIsKeptBack(t *testing.T) {
 		}
 		return all
 	}
-	New(accepting, h.Before, func() int { return 50 }).Publish(append(batch("/a", "1", "fails", "2"), batch("/b", "3")...)...)
+	New(accepting, h.Before, nil, func() int { return 50 }).Publish(append(batch("/a", "1", "fails", "2"), batch("/b", "3")...)...)
 	passed := ""
 	for _, one := range accepting.packets {
 		passed += string(one.Payload)

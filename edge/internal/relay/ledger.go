@@ -190,6 +190,7 @@ func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publis
 		}
 		e.written++
 		e.frame = frame
+		e.msg.Again = e.written > 1
 		e.msg.TimeoutMs = uint32(max(serviceTimeout(e.deadline.Sub(now)).Milliseconds(), 1))
 		publishes = append(publishes, e.msg)
 		l.unsent = e.next

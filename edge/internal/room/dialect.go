@@ -80,9 +80,8 @@ type Publish struct {
 
 // Receipt is what became of a publish that has succeeded.
 type Receipt struct {
-	// The message is stored, at Seq. Packets that are not stored have neither.
-	Stored bool
-	Seq    uint64
+	// The number of the message; 0: it is not stored.
+	Seq uint64
 	// When it was stored, Unix milliseconds; 0: unknown.
 	At int64
 	// A message with its uuid had been stored before, and was recalled.

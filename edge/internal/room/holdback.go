@@ -40,6 +40,11 @@ func (t *Throttle) Publish(batch ...*relay.Publication) {
 	t.next.Publish(batch...)
 }
 
+// HoldsBack reports whether a Throttle would hold a packet of the group back now.
+func (g *Registry) HoldsBack(name group.Name) bool {
+	return g.congested.Load() > 0 && g.relief(name) != nil
+}
+
 func (g *Registry) holdBack(batch []*relay.Publication) {
 	if g.congested.Load() == 0 {
 		return
@@ -61,13 +66,7 @@ func (g *Registry) holdBack(batch []*relay.Publication) {
 // awaitRelief waits until the members of a group here have caught up, and reports whether
 // they have before the timeout.
 func (g *Registry) awaitRelief(name group.Name, timeout <-chan time.Time) bool {
-	g.mu.Lock()
-	r := g.rooms[name]
-	g.mu.Unlock()
-	if r == nil {
-		return true
-	}
-	relieved := r.congested()
+	relieved := g.relief(name)
 	if relieved == nil {
 		return true
 	}
@@ -92,4 +91,16 @@ func (r *Room) congested() <-chan struct{} {
 		return nil
 	}
 	return r.backlog.Congested()
+}
+
+// relief returns what is closed when the group's packets need not be held back any more; nil
+// if they need not now.
+func (g *Registry) relief(name group.Name) <-chan struct{} {
+	g.mu.Lock()
+	r := g.rooms[name]
+	g.mu.Unlock()
+	if r == nil {
+		return nil
+	}
+	return r.congested()
 }

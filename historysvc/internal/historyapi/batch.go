@@ -126,14 +126,19 @@ func (s *Service) askHooks(ctx context.Context, b *batch) {
 		return
 	}
 	var asked []*item
-	var packets []*hooks.Packet
+	var reviews []hooks.Review
 	for n := range b.items {
-		if i := &b.items[n]; i.err == nil {
-			i.packet = packetOf(ctx, i.Publication)
-			asked, packets = append(asked, i), append(packets, i.packet)
+		i := &b.items[n]
+		if i.err != nil {
+			continue
+		}
+		i.packet = packetOf(ctx, i.Publication)
+		if settings := s.opts.Groups.Of(i.Group); settings.AsksHook() {
+			asked = append(asked, i)
+			reviews = append(reviews, hooks.Review{Packet: i.packet, MaxBytes: settings.MaxBytes(s.opts.MaxMessageBytes)})
 		}
 	}
-	for n, v := range s.opts.Hooks.Before.ReviewAll(ctx, packets, s.opts.MaxMessageBytes) {
+	for n, v := range s.opts.Hooks.Before.ReviewAll(ctx, reviews) {
 		i := asked[n]
 		switch {
 		case b.barred[i.Group]:
@@ -190,7 +195,7 @@ func (s *Service) submitBatch(ctx context.Context, b *batch) {
 
 func (s *Service) accepted(i *item) {
 	s.expect(i.Publication, i.receipt)
-	if i.packet != nil && !i.receipt.Duplicate {
+	if i.packet != nil && !i.receipt.Duplicate && s.opts.Groups.Of(i.Group).TellsHook() {
 		i.packet.At = i.receipt.At
 		s.opts.Hooks.After.Tell(i.packet)
 	}
@@ -215,7 +220,7 @@ func result(i *item, r *historyv1.PublishRequest) *historyv1.PublishResult {
 	}
 	result := &historyv1.PublishResult{Code: http.StatusOK, Group: r.GetGroupName()}
 	if i.Kind == stream.Message {
-		result.Stored, result.Uuid, result.Duplicate = true, &i.UUID, &i.receipt.Duplicate
+		result.Stored, result.Uuid, result.Duplicate = i.receipt.Stored(), &i.UUID, &i.receipt.Duplicate
 		result.Seq, result.At = i.receipt.Seq, i.receipt.At
 	}
 	return result

@@ -94,7 +94,7 @@ func (s *Service) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hist
 	if err := rpc.CheckUUID("uuid", r.GetUuid()); err != nil {
 		return nil, err
 	}
-	limit, err := recallLimit(ctx, g)
+	limit, err := s.recallLimit(ctx, g)
 	if err != nil {
 		return nil, err
 	}

@@ -7,16 +7,20 @@ import (
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 )
 
-// askHook lets the hook allow, deny or rewrite p. It returns the packet as hooks
-// see it; nil without hooks.
-func (s *Service) askHook(ctx context.Context, p *history.Publication) (*hooks.Packet, error) {
+// askHook lets the hook allow, deny or rewrite p, if the group wants that. It returns the
+// packet as hooks see it; nil without hooks.
+func (s *Service) askHook(ctx context.Context, p *history.Publication, settings *groupsettings.Entry) (*hooks.Packet, error) {
 	if s.opts.Hooks == nil {
 		return nil, nil
 	}
 	packet := packetOf(ctx, p)
-	rewrite, err := s.opts.Hooks.Before.Review(ctx, packet, s.opts.MaxMessageBytes)
+	if !settings.AsksHook() {
+		return packet, nil
+	}
+	rewrite, err := s.opts.Hooks.Before.Review(ctx, packet, settings.MaxBytes(s.opts.MaxMessageBytes))
 	if err != nil {
 		return nil, grpcstatus.Of(err)
 	}
@@ -27,5 +31,6 @@ func (s *Service) askHook(ctx context.Context, p *history.Publication) (*hooks.P
 }
 
 func packetOf(ctx context.Context, p *history.Publication) *hooks.Packet {
-	return hooks.NewPacket(string(p.Group), hooks.Caller{User: access.FromContext(ctx).Name(), By: p.By}, hooks.GRPC, p.Kind, p.UUID, p.Payload)
+	from := hooks.Caller{User: access.FromContext(ctx).Name(), By: p.By}
+	return hooks.NewPacket(string(p.Group), from, hooks.GRPC, p.Kind, p.UUID, p.Payload)
 }

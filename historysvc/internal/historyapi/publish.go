@@ -14,6 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -26,7 +27,8 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	if err != nil {
 		return nil, err
 	}
-	published, err := s.askHook(ctx, p)
+	settings := s.opts.Groups.Of(p.Group)
+	published, err := s.askHook(ctx, p, settings)
 	if err != nil {
 		return nil, err
 	}
@@ -34,13 +36,13 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	if err != nil {
 		return nil, s.status(ctx, err)
 	}
-	if published != nil && !receipt.Duplicate {
+	if published != nil && !receipt.Duplicate && settings.TellsHook() {
 		published.At = receipt.At
 		s.opts.Hooks.After.Tell(published)
 	}
 	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
 	if p.Kind == stream.Message {
-		resp.Stored, resp.Uuid, resp.Duplicate = true, &p.UUID, &receipt.Duplicate
+		resp.Stored, resp.Uuid, resp.Duplicate = receipt.Stored(), &p.UUID, &receipt.Duplicate
 		resp.Seq, resp.At = receipt.Seq, receipt.At
 	}
 	return resp, nil
@@ -60,6 +62,10 @@ func (s *Service) publication(ctx context.Context, r *historyv1.PublishRequest) 
 	if err != nil {
 		return nil, err
 	}
+	settings := s.opts.Groups.Of(g)
+	if s.limits.Take(string(g), groupsettings.Or(settings.LimitMessages, 0)) > 0 {
+		return nil, grpcstatus.Busy("TOO_MANY_REQUESTS", "too many messages into this group")
+	}
 	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author, By: access.FromContext(ctx).By()}
 	p.Origin, err = s.origin(p, r.GetIdempotencyKey())
 	return p, err
@@ -67,6 +73,7 @@ func (s *Service) publication(ctx context.Context, r *historyv1.PublishRequest) 
 
 func (s *Service) publishable(r *historyv1.PublishRequest) (group.Name, error) {
 	g, err := group.Parse(r.GetGroupName())
+	most := s.opts.Groups.Of(g).MaxBytes(s.opts.MaxMessageBytes)
 	switch {
 	case err != nil:
 		return "", rpc.BadField("group_name", err.Error())
@@ -74,8 +81,8 @@ func (s *Service) publishable(r *historyv1.PublishRequest) (group.Name, error) {
 		return "", grpcstatus.Error(codes.PermissionDenied, "GROUP_RESERVED", "nobody can publish to this group")
 	case len(r.GetPacket()) == 0:
 		return "", rpc.BadField("packet", "must not be empty")
-	case len(r.GetPacket()) > s.opts.MaxMessageBytes:
-		return "", rpc.TooLarge("packet", fmt.Sprintf("larger than %d bytes", s.opts.MaxMessageBytes))
+	case len(r.GetPacket()) > most:
+		return "", rpc.TooLarge("packet", fmt.Sprintf("larger than %d bytes", most))
 	}
 	return g, nil
 }
@@ -166,7 +173,7 @@ func untilPublished(ctx context.Context, all ...*history.Publication) (context.C
 
 // expect lets followers of the group look for a message that is stored.
 func (s *Service) expect(p *history.Publication, r history.Receipt) {
-	if r.Err == nil && p.Kind == stream.Message {
+	if r.Stored() {
 		s.hub.Expect(p.Group, r.Epoch, r.Seq)
 	}
 }

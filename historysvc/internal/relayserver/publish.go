@@ -71,7 +71,7 @@ func (p *publication) parse(m *relayv1.Publish) bool {
 	g, err := group.Parse(m.GetGroup())
 	author, ok := rpc.ParseAuthor(m.GetAuthor())
 	p.Group, p.Kind, p.UUID, p.Payload = g, streamKind(m.GetKind()), m.GetUuid(), m.GetPayload()
-	p.Author, p.By = author, rpc.ParseName(m.GetBy())
+	p.Author, p.By, p.Again = author, rpc.ParseName(m.GetBy()), m.GetAgain()
 	return err == nil && g.Publishable() && p.Kind != 0 && ok
 }
 
@@ -89,7 +89,7 @@ func (p *publication) Settle(r history.Receipt) {
 	p.result.Outcome, p.result.Reason = rpc.Outcome(s.log, &r)
 	p.result.Epoch, p.result.Seq, p.result.At, p.result.Recalled = uint64(r.Epoch), r.Seq, r.At, r.Recalled
 	p.peer.out.addResult(&p.result)
-	if r.Err == nil && p.Kind == stream.Message {
+	if r.Stored() {
 		s.hub.Expect(p.Group, r.Epoch, r.Seq)
 	}
 }

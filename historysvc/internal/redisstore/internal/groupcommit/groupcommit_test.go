@@ -144,7 +144,7 @@ func (f senderFunc) Settle(r history.Receipt) { f(r) }
 
 // put submits a publication; told collects what it is told.
 func (r *recorder) put(g, payload string, kind stream.Kind, timeout time.Duration, told *answers) {
-	r.queue.Submit(groupcommit.Item{Publication: &history.Publication{
+	r.queue.Submit(groupcommit.Item{Kind: kind, Publication: &history.Publication{
 		Group: group.Name(g), Kind: kind, Payload: []byte(payload), Deadline: time.Now().Add(timeout),
 		From: senderFunc(func(receipt history.Receipt) { told.add(payload, receipt.Err) }),
 	}})
@@ -183,7 +183,7 @@ func TestOneMessageAloneTakesOneRound(t *testing.T) {
 		r.delay = time.Millisecond
 		began := time.Now()
 		var took time.Duration
-		r.queue.Submit(groupcommit.Item{Publication: &history.Publication{
+		r.queue.Submit(groupcommit.Item{Kind: stream.Message, Publication: &history.Publication{
 			Group: "/a", Kind: stream.Message, Deadline: began.Add(time.Second),
 			From: senderFunc(func(history.Receipt) { took = time.Since(began) }),
 		}})
