@@ -17,6 +17,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
+	"github.com/gotapi/gotapi-ws/edge/internal/eventstream"
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
 	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
@@ -35,8 +36,8 @@ import (
 )
 
 // Run serves until ctx ends, then stops in order: HTTP takes nothing new,
-// members are disconnected over the drain time with their acks, and the relay
-// ends last. It does not wait for a history service: while there is none,
+// members are disconnected over the drain time with their acks, as are streams, and the
+// relay ends last. It does not wait for a history service: while there is none,
 // upgrades and publishes are refused with 503.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) error {
 	if err := cfg.Validate(); err != nil {
@@ -95,6 +96,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	reload := reloader{cfg: &cfg, secrets: front.secrets, hook: hook, groups: groups, current: current, frontend: front, certs: certs, log: log}
 
+	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	servers[0].http.RegisterOnShutdown(stop) // it waits for streams
+
 	announce(ctx, &cfg, authorizer, servers[0], log)
 	cfg.Ready.Add("relay", func(context.Context) error { return connected(client) })
 	parts := []run.Part{
@@ -106,7 +111,8 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		{Name: "relay", Serve: func(ctx context.Context) error { return client.Run(ctx, rooms) }},
 		{Name: "rooms", Serve: rooms.Run},
 		{Name: "keepalive", Serve: front.sessions.Run},
-		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, front.sessions, &cfg) }},
+		{Name: "sessions", Serve: func(ctx context.Context) error { return front.drainSessions(until(ctx, stopping), &cfg) }},
+		{Name: "streams", Serve: func(ctx context.Context) error { return front.drainStreams(until(ctx, stopping), &cfg) }},
 	}
 	for _, s := range servers {
 		parts = append(parts, run.Part{Name: s.name, Serve: s.serve})
@@ -148,6 +154,7 @@ func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication, rel
 // frontend is what answers clients.
 type frontend struct {
 	sessions *session.Server
+	streams  *eventstream.Server
 	handler  *gateway.Handler
 	// The admin secrets at the start.
 	secrets [][]byte
@@ -178,6 +185,9 @@ func newFrontend(
 	sessions.Refused, sessions.Groups = refused, back.groups
 	sessions.Identify, sessions.PublishWaits = back.authorizer.Identify, back.publishWaits
 	f.sessions = session.New(sessions, back.rooms, back.publisher, history, log, reg)
+	streams := cfg.streamOptions(limits)
+	streams.Refused = refused
+	f.streams = eventstream.New(streams, back.rooms, f.sessions, log, reg)
 	if cfg.Ops != nil {
 		cfg.Ops.HandleFunc("GET /members", f.sessions.Who)
 	}
@@ -203,6 +213,7 @@ func newFrontend(
 		Services:  services(back.relay),
 		Processes: processes(back.relay, back.alarms),
 		Sockets:   f.sessions,
+		Streams:   f.streams,
 		Refused:   refused,
 	}, cfg.gatewayOptions(f.secrets), log, reg)
 	return f, err
@@ -255,12 +266,28 @@ func figures(rooms *room.Registry, client *relay.Client) console.Figures {
 	return f
 }
 
-// drain waits until ctx ends, and then until the sessions have ended.
-func drain(ctx context.Context, sessions *session.Server, cfg *Config) error {
-	<-ctx.Done()
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.drainTimeout())
+// until waits until one of two contexts ends, and returns one that does not end with them.
+func until(ctx, other context.Context) context.Context {
+	select {
+	case <-ctx.Done():
+	case <-other.Done():
+	}
+	return context.WithoutCancel(ctx)
+}
+
+// drainSessions waits until the sessions have ended.
+func (f *frontend) drainSessions(ctx context.Context, cfg *Config) error {
+	deadline, cancel := context.WithTimeout(ctx, cfg.drainTimeout())
 	defer cancel()
-	return sessions.Drain(deadline, cfg.Drain)
+	return f.sessions.Drain(deadline, cfg.Drain)
+}
+
+// drainStreams waits until the streams have ended.
+func (f *frontend) drainStreams(ctx context.Context, cfg *Config) error {
+	deadline, cancel := context.WithTimeout(ctx, cfg.drainTimeout())
+	defer cancel()
+	f.streams.Drain(deadline, cfg.Drain)
+	return nil
 }
 
 // settleTime is how long a member that has to leave may wait for its acks. HTTP

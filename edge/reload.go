@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/eventstream"
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
@@ -22,6 +23,7 @@ func (c *Config) gatewayOptions(secrets [][]byte) gateway.Options {
 		MaxMessageBytes: int64(c.MaxMessageBytes),
 		PublishTimeout:  c.PublishTimeout,
 		MaxRequests:     c.MaxRequests,
+		MaxStreams:      c.MaxStreams,
 		PageCache:       c.PageCache,
 		AdminSecrets:    secrets,
 		AllowedOrigins:  c.origins(),
@@ -47,6 +49,15 @@ func (c *Config) sessionOptions(limits *limit.Limits, budget *limit.Budget) sess
 		SettleTime:     c.settleTime(),
 		LogEnds:        c.LogConnections,
 		Tracer:         c.tracer(),
+	}
+}
+
+// streamOptions is how event streams and long polls are treated.
+func (c *Config) streamOptions(limits *limit.Limits) eventstream.Options {
+	return eventstream.Options{
+		Queue:     ws.Limits{Frames: memberQueueFrames, Bytes: c.MemberQueueBytes},
+		MaxGroups: c.ConnectionGroups,
+		Limits:    limits,
 	}
 }
 
@@ -120,6 +131,7 @@ func (r *reloader) reload(cfg *Config) {
 	r.current.use(cfg)
 	r.groups.Reload()
 	r.frontend.sessions.Reconfigure(cfg.sessionOptions(nil, nil))
+	r.frontend.streams.Reconfigure(cfg.streamOptions(nil))
 	r.frontend.handler.Reconfigure(cfg.gatewayOptions(r.secrets))
 }
 

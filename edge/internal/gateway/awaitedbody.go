@@ -56,14 +56,14 @@ const (
 	bodyRefused
 )
 
-// awaitBody replaces the body of r. The caller has acquired requests; release must
+// awaitBody replaces the body of r. The caller has acquired underWay; release must
 // follow.
-func (h *Handler) awaitBody(w http.ResponseWriter, r *http.Request) (release func()) {
+func (h *Handler) awaitBody(w http.ResponseWriter, r *http.Request, underWay limit.Semaphore) (release func()) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return h.requests.Release
+		return underWay.Release
 	}
 	b := &awaitedBody{
-		ReadCloser: r.Body, w: w, requests: h.requests, inputs: h.backends.Budget.Inputs,
+		ReadCloser: r.Body, w: w, requests: underWay, inputs: h.backends.Budget.Inputs,
 		key: h.backends.Limits.Key(r, ""), left: r.ContentLength,
 	}
 	r.Body = b

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
+	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/internal/groupsettings"
@@ -27,6 +29,7 @@ import (
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/header"
 )
 
 // historyService answers as the test says.
@@ -72,6 +75,8 @@ type rig struct {
 	batches []int
 	// Groups whose upgrade was asked for.
 	upgraded []group.Name
+	// What streams and long polls were asked for.
+	streamed []string
 }
 
 func newRig(tb testing.TB, opts Options) *rig {
@@ -103,6 +108,7 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 				return []groupsettings.Value{{Name: "hooks", Value: "none", From: groupsettings.FromDefault}}
 			})
 		},
+		Streams: rig,
 		Services: func(context.Context) ([]byte, error) {
 			return []byte(`{"code":200,"edge":{"id":"1","version":"v1","commit":"c0ffee"},"services":[]}`), nil
 		},
@@ -157,6 +163,24 @@ func (r *rig) ServeV2(w http.ResponseWriter, _ *http.Request, _ *access.Identity
 func (r *rig) ServeHTTP(w http.ResponseWriter, _ *http.Request, g group.Name, _ *access.Identity) {
 	r.upgraded = append(r.upgraded, g)
 	w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says
+}
+
+// ServeGroup implements Streams.
+func (r *rig) ServeGroup(w http.ResponseWriter, _ *http.Request, _ *access.Identity, g group.Name, from string, last header.Integer) {
+	r.streamed = append(r.streamed, fmt.Sprintf("%s %q %v", g, from, last))
+	w.Header().Set("Content-Type", "text/event-stream")
+}
+
+// ServeGroups implements Streams.
+func (r *rig) ServeGroups(w http.ResponseWriter, _ *http.Request, _ *access.Identity, body []byte) {
+	r.streamed = append(r.streamed, string(body))
+	w.Header().Set("Content-Type", "text/event-stream")
+}
+
+// ServePoll implements Streams.
+func (r *rig) ServePoll(w http.ResponseWriter, _ *http.Request, _ *access.Identity, g group.Name, from string, wait time.Duration) {
+	r.streamed = append(r.streamed, fmt.Sprintf("%s %q %v", g, from, wait))
+	httpjson.Write(w, http.StatusOK, []byte(`{"code":200,"events":[],"pos":"p"}`))
 }
 
 func newCallers(tb testing.TB, cfg access.Config) *caller.Callers {

@@ -18,11 +18,15 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/header"
 )
 
 // defaultRequests bounds the requests under way: each holds a goroutine, buffers, and
 // up to a message until it is answered.
 const defaultRequests = 10_000
+
+// defaultStreams bounds the streams under way.
+const defaultStreams = 10_000
 
 // Options of a Handler.
 type Options struct {
@@ -33,6 +37,9 @@ type Options struct {
 	// Requests under way at one time, those for a WebSocket until they are
 	// answered; more are refused with 503. 10,000. Reconfigure ignores it.
 	MaxRequests int
+	// MaxStreams is how many event streams and long polls may be under way at one time;
+	// others get 503. 10,000. Reconfigure ignores it.
+	MaxStreams int
 	// Bytes of pages of history that are kept; 0: none are. Reconfigure ignores it.
 	PageCache int
 	// Each opens the admin endpoints; none keeps them shut.
@@ -61,6 +68,18 @@ type Sockets interface {
 	ServeV2(w http.ResponseWriter, r *http.Request, id *access.Identity)
 }
 
+// Streams serves events without WebSockets; *eventstream.Server in production. It checks
+// rights.
+type Streams interface {
+	// ServeGroup streams a group after a position, if from is not "", or with the newest
+	// messages.
+	ServeGroup(w http.ResponseWriter, r *http.Request, id *access.Identity, g group.Name, from string, last header.Integer)
+	// ServeGroups streams the groups that a body names.
+	ServeGroups(w http.ResponseWriter, r *http.Request, id *access.Identity, body []byte)
+	// ServePoll answers with events after a position, and waits for them.
+	ServePoll(w http.ResponseWriter, r *http.Request, id *access.Identity, g group.Name, from string, wait time.Duration)
+}
+
 // Backends serve the requests that the Handler hands on.
 type Backends struct {
 	// Limits of clients; nil: none.
@@ -81,6 +100,7 @@ type Backends struct {
 	// Version is what the edge was built from, as a JSON object.
 	Version []byte
 	Sockets Sockets
+	Streams Streams
 	// Services says which programs work together, as a JSON object.
 	Services func(context.Context) ([]byte, error)
 	// Processes says what the edge knows of all processes.

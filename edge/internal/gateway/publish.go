@@ -237,7 +237,9 @@ func writeResult(w http.ResponseWriter, p *relay.Publication, r relay.Result) {
 
 // isStored reports whether a packet that was published is a message of its group's
 // history.
-func isStored(p *relay.Publication, r relay.Result) bool { return p.Kind == stream.Message && r.Seq > 0 }
+func isStored(p *relay.Publication, r relay.Result) bool {
+	return p.Kind == stream.Message && r.Seq > 0
+}
 
 // appendPublished appends what a publisher learns of a packet that was published, but for
 // the end of the object.

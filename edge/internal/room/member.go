@@ -53,6 +53,8 @@ type Member struct {
 	queued ws.Share
 	// It has results that are not due (Pending).
 	waits bool
+	// Start.Uncounted.
+	uncounted bool
 	// Where it is in the roster.
 	index int32
 	conn  *Conn
@@ -85,7 +87,7 @@ type catchUp struct {
 // NewMember returns a member that has not joined.
 func (c *Conn) NewMember(start Start) *Member {
 	m := &Member{
-		conn: c, out: c.Out, session: c.Session, kind: c.kind, traits: c.traits, catch: &catchUp{start: start},
+		conn: c, out: c.Out, session: c.Session, kind: c.kind, traits: c.traits, uncounted: start.Uncounted, catch: &catchUp{start: start},
 	}
 	if start.reads() && !m.traits.EveryChange {
 		m.changes = new(stream.Changes)
