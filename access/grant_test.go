@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 func identityOf(t *testing.T, grant, subject string) *Identity {
@@ -100,12 +101,12 @@ func TestRecallLimits(t *testing.T) {
 		want Limit
 		ok   bool
 	}{
-		"own":                      {alice, Limit{Author: authorOf("user", "alice"), Within: time.Minute}, true},
+		"own":                      {alice, Limit{Author: authorOf("user", "alice"), Windowed: true, Within: time.Minute}, true},
 		"own, without a name":      {nameless, Limit{}, false},
 		"any":                      {moderator, Limit{}, true},
-		"anonymous, any":           {anonymous, Limit{Within: time.Minute}, true},
-		"open with a window":       {newOpen(time.Minute), Limit{Within: time.Minute}, true},
-		"open without a window":    {newOpen(0), Limit{}, true},
+		"anonymous, any":           {anonymous, Limit{Windowed: true, Within: time.Minute}, true},
+		"open with a window":       {newOpen(time.Minute), Limit{Windowed: true, Within: time.Minute}, true},
+		"open without a window":    {newOpen(0), Limit{Windowed: true}, true},
 		"a service of ours":        {System(), Limit{}, true},
 		"who was never identified": {FromContext(t.Context()), Limit{}, false},
 	} {
@@ -178,4 +179,42 @@ func FuzzPolicyAndAPIKeys(f *testing.F) {
 		_, _ = parseJWKS(b, true)
 		_, _ = parsePEM(b)
 	})
+}
+
+func TestCallersHaveTheNameThatMembersSee(t *testing.T) {
+	for name, tt := range map[string]struct {
+		by   *Identity
+		want stream.Author
+	}{
+		"a user":           {&Identity{name: "alice", known: true}, stream.Author{Name: "alice"}},
+		"an API key":       {&Identity{name: "alice", known: true, key: true}, stream.Author{Name: "alice", Key: true}},
+		"a token for none": {&Identity{known: true}, stream.Author{}},
+		"nobody":           {&Identity{}, stream.Author{}},
+		"a service":        {System(), stream.Author{}},
+	} {
+		if got := tt.by.By(); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}
+
+func TestMayAnyNeedsARight(t *testing.T) {
+	pattern := everything
+	for name, tt := range map[string]struct {
+		rights Rights
+		known  bool
+		want   int
+	}{
+		"join":                {Rights{Join: pattern}, true, 0},
+		"publish":             {Rights{Publish: pattern}, false, 0},
+		"read":                {Rights{Read: pattern}, true, 0},
+		"nothing":             {Rights{}, true, 403},
+		"nothing, and nobody": {Rights{}, false, 401},
+		"only to administer":  {Rights{Admin: pattern}, true, 403},
+	} {
+		err := (&Identity{known: tt.known, rights: tt.rights}).MayAny()
+		if code, _ := Refusal(err); err != nil && code != tt.want || (err != nil) != (tt.want != 0) {
+			t.Errorf("%s: %v, want %d", name, err, tt.want)
+		}
+	}
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/services/program"
@@ -60,22 +61,26 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	defer conn.Close()
 
+	current := newReloadable(&cfg)
+	groups, err := groupsettings.Open(cfg.GroupsFile, current.maxMessageBytes, "edge", log, reg)
+	if err != nil {
+		return err
+	}
 	bound, err := newBounds(&cfg, log, reg)
 	if err != nil {
 		return err
 	}
 	budget := limit.NewBudget(quota.MemoryLimit(), reg)
-	own := &alarms{host: program.Host(cfg.Listen), bounds: bound, certs: certs, budget: budget}
-	client := relay.New(conn, cfg.relayOptions(own, publishhooks.Tell(hook)), log, reg)
+	own := &alarms{host: program.Host(cfg.Listen), bounds: bound, certs: certs, budget: budget, groups: groups}
+	client := relay.New(conn, cfg.relayOptions(own, publishhooks.Tell(hook, groups)), log, reg)
 	rooms := room.New(client, client.Edge(), budget, log, reg)
 	rooms.LimitGroups(cfg.MaxGroups)
 
-	current := newReloadable(&cfg)
 	back := backend{
-		authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, publishWaits: rooms.HoldsBack, alarms: own,
+		authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, publishWaits: rooms.HoldsBack, alarms: own, groups: groups,
 	}
 	if hook != nil {
-		back.publisher = publishhooks.New(client, hook.Before, current.maxMessageBytes)
+		back.publisher = publishhooks.New(client, hook.Before, groups, current.maxMessageBytes)
 		if hook.Before != nil {
 			back.publishWaits = always
 		}
@@ -89,7 +94,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	reload := reloader{cfg: &cfg, secrets: front.secrets, hook: hook, current: current, frontend: front, certs: certs, log: log}
+	reload := reloader{cfg: &cfg, secrets: front.secrets, hook: hook, groups: groups, current: current, frontend: front, certs: certs, log: log}
 
 	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -100,6 +105,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	parts := []run.Part{
 		{Name: "tls files", Serve: certs.run},
 		{Name: "settings", Serve: func(ctx context.Context) error { return reload.run(ctx, cfg.Reloads) }},
+		{Name: "settings of groups", Serve: groups.Run},
 		{Name: "access", Serve: authorizer.Run},
 		{Name: "hooks", Serve: hook.Run},
 		{Name: "relay", Serve: func(ctx context.Context) error { return client.Run(ctx, rooms) }},
@@ -124,13 +130,14 @@ type backend struct {
 	// Whether publisher may block now.
 	publishWaits func(group.Name) bool
 	alarms       *alarms
+	groups       *groupsettings.File
 }
 
 // always is a backend's publishWaits if each packet is checked by asking others.
 func always(group.Name) bool { return true }
 
 // relayOptions are those of a relay that says what is wrong with this edge.
-func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication)) relay.Options {
+func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication, relay.Result)) relay.Options {
 	b := program.ReadBuild()
 	return relay.Options{
 		PublishTimeout: c.PublishTimeout,
@@ -165,7 +172,9 @@ func newFrontend(
 	if err != nil {
 		return f, err
 	}
-	limits := limit.New(cfg.Limits.Settings, proxies, reg)
+	bounds := cfg.Limits.Settings
+	bounds.Groups = back.groups
+	limits := limit.New(bounds, proxies, reg)
 	history := gateway.NewForwarder(back.conn)
 	if limited := limits.NewGroups(); limited != nil {
 		back.publisher = newgroups.New(back.publisher, limited, history)
@@ -173,7 +182,8 @@ func newFrontend(
 	}
 	refused := cfg.refusals()
 	sessions := cfg.sessionOptions(limits, back.alarms.budget)
-	sessions.Refused, sessions.Identify, sessions.PublishWaits = refused, back.authorizer.Identify, back.publishWaits
+	sessions.Refused, sessions.Groups = refused, back.groups
+	sessions.Identify, sessions.PublishWaits = back.authorizer.Identify, back.publishWaits
 	f.sessions = session.New(sessions, back.rooms, back.publisher, history, log, reg)
 	streams := cfg.streamOptions(limits)
 	streams.Refused = refused
@@ -191,6 +201,8 @@ func newFrontend(
 	}
 	f.handler, err = gateway.New(ctx, gateway.Backends{
 		Limits:    limits,
+		Groups:    back.groups,
+		Config:    cfg.explain(back.groups, back.alarms.host, current.maxMessageBytes),
 		Budget:    back.alarms.budget,
 		Callers:   caller.New(back.authorizer, current.mayUseCookie),
 		Publisher: back.publisher,

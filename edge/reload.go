@@ -14,12 +14,14 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 )
 
 // gatewayOptions is how requests are treated.
 func (c *Config) gatewayOptions(secrets [][]byte) gateway.Options {
 	return gateway.Options{
 		MaxMessageBytes: int64(c.MaxMessageBytes),
+		PublishTimeout:  c.PublishTimeout,
 		MaxRequests:     c.MaxRequests,
 		MaxStreams:      c.MaxStreams,
 		PageCache:       c.PageCache,
@@ -92,6 +94,7 @@ type reloader struct {
 	cfg      *Config
 	secrets  [][]byte
 	hook     *hooks.Hooks
+	groups   *groupsettings.File
 	current  *reloadable
 	frontend frontend
 	certs    certificates
@@ -126,6 +129,7 @@ func (r *reloader) reload(cfg *Config) {
 	r.hook.Reload()
 	r.cfg = cfg
 	r.current.use(cfg)
+	r.groups.Reload()
 	r.frontend.sessions.Reconfigure(cfg.sessionOptions(nil, nil))
 	r.frontend.streams.Reconfigure(cfg.streamOptions(nil))
 	r.frontend.handler.Reconfigure(cfg.gatewayOptions(r.secrets))

@@ -16,6 +16,8 @@ import (
 
 	"github.com/gotapi/gotapi-ws/e2e/internal/client"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 func Test8_PublishTreatsPacketsAsHTTPDoes(t *testing.T) {
@@ -233,18 +235,18 @@ func (w *watch) next() *historyv1.WatchResponse {
 }
 
 // events takes n responses of a group and tells each in a word.
-func (w *watch) events(n int) (events []string, last *historyv1.Position) {
+func (w *watch) events(n int) (events []string, last string) {
 	w.t.Helper()
 	for range n {
 		r := w.next()
 		last = r.GetPosition()
 		switch e := r.GetEvent().(type) {
 		case *historyv1.WatchResponse_Message:
-			events = append(events, string(e.Message))
+			events = append(events, string(e.Message.GetPacket()))
 		case *historyv1.WatchResponse_Recalled:
-			events = append(events, "recalled "+e.Recalled)
+			events = append(events, "recalled "+e.Recalled.GetUuid())
 		case *historyv1.WatchResponse_Packet:
-			events = append(events, "packet "+string(e.Packet))
+			events = append(events, "packet "+string(e.Packet.GetPacket()))
 		case *historyv1.WatchResponse_Started:
 			events = append(events, "started")
 		case *historyv1.WatchResponse_Gap:
@@ -258,7 +260,7 @@ func (w *watch) events(n int) (events []string, last *historyv1.Position) {
 	return events, last
 }
 
-func (w *watch) want(events ...string) *historyv1.Position {
+func (w *watch) want(events ...string) string {
 	w.t.Helper()
 	got, last := w.events(len(events))
 	wantTexts(w.t, "watch", got, events)
@@ -397,7 +399,7 @@ func Test8_SlowWatchIsToldOfThePacketsThatItMisses(t *testing.T) {
 			dropped += int(r.GetGap().GetDroppedPackets())
 		case r.GetMessage() != nil:
 			messages++
-			end = string(r.GetMessage()) == client.Data("end", "")
+			end = string(r.GetMessage().GetPacket()) == client.Data("end", "")
 		}
 	}
 	if dropped == 0 || packets+dropped != n || messages != n/20+1 {
@@ -418,7 +420,7 @@ func Test8_WatchGoesOnWhereAPageWasRead(t *testing.T) {
 			recall(t, here(), g, uuidOf(1))
 		}
 		page, err := s.GetHistory(t.Context(), &historyv1.GetHistoryRequest{GroupName: g})
-		if err != nil || page.GetStreamPosition() == nil {
+		if err != nil || page.GetStreamPosition() == "" {
 			t.Fatalf("%s: %v, %v; want a page with a position", what, page, err)
 		}
 		client.Publish(t, here(), g, numbered(stored)) // between the page and the watch
@@ -445,7 +447,7 @@ func Test8_WatchOfSeveralGroups(t *testing.T) {
 	got := map[string]string{}
 	for range 2 {
 		r := w.next()
-		got[r.GetGroupName()] = string(r.GetMessage())
+		got[r.GetGroupName()] = string(r.GetMessage().GetPacket())
 	}
 	if got[a] != numbered(1) || got[b] != numbered(2) {
 		t.Errorf("watch: %v", got)
@@ -458,7 +460,7 @@ func Test8_WatchFromAnUnknownPlaceTellsTheGap(t *testing.T) {
 	for what, start := range map[string]func(*historyv1.WatchedGroup){
 		"uuid": func(g *historyv1.WatchedGroup) { g.Start = &historyv1.WatchedGroup_AfterUuid{AfterUuid: "unknown"} },
 		"position of another epoch": func(g *historyv1.WatchedGroup) {
-			g.Start = &historyv1.WatchedGroup_After{After: &historyv1.Position{Epoch: 1, Seq: 1, Link: 7}}
+			g.Start = &historyv1.WatchedGroup_After{After: stream.Position{Epoch: 1, Seq: 1, Link: 7}.Text(group.Name(g.GetGroupName()))}
 		},
 	} {
 		t.Run(what, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/header"
@@ -31,6 +32,8 @@ const defaultStreams = 10_000
 type Options struct {
 	// Largest body of a publish, bytes.
 	MaxMessageBytes int64
+	// How long a publication may wait for its result, as the relay has it; 5 s.
+	PublishTimeout time.Duration
 	// Requests under way at one time, those for a WebSocket until they are
 	// answered; more are refused with 503. 10,000. Reconfigure ignores it.
 	MaxRequests int
@@ -50,8 +53,10 @@ type Options struct {
 
 // Publisher takes packets on their way to a group; *relay.Client in production.
 type Publisher interface {
-	// Publish calls p.End exactly once, in bounded time.
-	Publish(p *relay.Publication)
+	// Publish calls End of each exactly once, in bounded time. It may use the memory of
+	// batch. Those of one group that follow each other keep their order, as
+	// relay.Client.Publish says.
+	Publish(batch ...*relay.Publication)
 }
 
 // Sockets opens WebSockets; *session.Server in production.
@@ -79,6 +84,8 @@ type Streams interface {
 type Backends struct {
 	// Limits of clients; nil: none.
 	Limits *limit.Limits
+	// Groups are settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Budget of the bytes that clients make the edge hold; nil: one for the memory that
 	// the process may use.
 	Budget *limit.Budget
@@ -98,6 +105,8 @@ type Backends struct {
 	Services func(context.Context) ([]byte, error)
 	// Processes says what the edge knows of all processes.
 	Processes func(context.Context) Processes
+	// Config returns the settings of a group.
+	Config func(group.Name) groupsettings.Explanation
 	// Refused remembers what is refused; may be nil.
 	Refused *refusals.Log
 }

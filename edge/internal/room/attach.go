@@ -131,7 +131,7 @@ func (r *Room) startOver() {
 			}
 			relied++
 		}
-		r.registry.log.Warn("group lost messages or their order: its members read the history again",
+		r.registry.log.Warn("messages of a group were lost, or their order: its members have to read the history",
 			"group", r.name, "members", relied, "losses_total", r.registry.losses.Add(1))
 	}
 	r.known = false

@@ -81,6 +81,10 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 		c.deny(uuid, c.publishDenied)
 		return
 	}
+	if len(message) > c.server.opts.Groups.Of(c.group).MaxBytes(c.permit.maxMessage) {
+		c.refuse(uuid, http.StatusRequestEntityTooLarge, "larger than this group allows")
+		return
+	}
 	if again := c.permit.limits.Publish(c.group); again > 0 {
 		c.tooFast(uuid, again)
 		return
@@ -92,7 +96,7 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 	}
 	p := &relay.Publication{
 		Group: c.group, Kind: kind, UUID: uuid, Payload: bytes.Clone(message),
-		Author: c.by.Author(), User: c.by.Name(), Client: c.permit.limits.Key(), Session: c.id, Number: number, From: c,
+		Author: c.by.Author(), By: c.by.By(), User: c.by.Name(), Client: c.permit.limits.Key(), Session: c.id, Number: number, From: c,
 	}
 	p.Follow(c.server.base, c.server.opts.Tracer)
 	c.server.publisher.Publish(p)

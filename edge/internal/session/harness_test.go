@@ -24,6 +24,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/services/telemetry/telemetrytest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -51,6 +52,15 @@ type fakeHistory struct {
 	mu     sync.Mutex
 	answer func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
 	cancel func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
+
+	messages func(context.Context, *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error)
+}
+
+func (f *fakeHistory) Messages(ctx context.Context, r *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error) {
+	f.mu.Lock()
+	messages := f.messages
+	f.mu.Unlock()
+	return messages(ctx, r)
 }
 
 func (f *fakeHistory) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {

@@ -35,11 +35,11 @@ var refusalNames = map[refusal]string{
 func newMetrics(reg prometheus.Registerer) *metrics {
 	in := metric.In(reg)
 	messages := in.Counters("gotapi_edge_messages_total", "WebSocket messages received, by kind.", "kind")
-	requests := in.Counters("gotapi_edge_v2_requests_total", "Requests over gotapi.v2, by what they ask for; unknown: no request could be read.", "do")
+	requests := in.Counters("gotapi_edge_v2_requests_total", "Requests over gotapi.v2, by kind; unknown: no request could be read.", "do")
 	disconnects := in.Counters("gotapi_edge_disconnects_total", "WebSockets closed, by reason.", "reason")
 	refused := in.Counters("gotapi_edge_refused_upgrades_total", "WebSocket requests answered with 503, by reason.", "reason")
 	m := &metrics{
-		refusals:        in.Counters("gotapi_edge_refusals_total", "Packets and requests that were refused, by code.", "code"),
+		refusals:        in.Counters("gotapi_edge_refusals_total", "Packets and requests refused, by code.", "code"),
 		refusedUpgrades: make(map[refusal]prometheus.Counter),
 		waitingUpgrades: in.Gauge("gotapi_edge_waiting_upgrades", "WebSocket requests queued by -upgrade-rate."),
 		lostBroadcasts:  in.Counter("gotapi_edge_lost_broadcasts_total", "Packets from WebSockets that are not stored, and that the history service did not accept."),

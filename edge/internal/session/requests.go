@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"time"
@@ -10,7 +9,9 @@ import (
 	v2 "github.com/gotapi/gotapi-ws/edge/internal/dialect/v2"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/header"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -41,17 +42,17 @@ func (c *multiplexed) join(ctx context.Context, l *lane, t *task) {
 		c.settleRefused(t, why)
 		return
 	}
-	if c.permit.limits.AwaitJoin(ctx) == nil {
+	if ok = c.permit.limits.AwaitJoin(ctx) == nil; ok {
 		within, cancel := context.WithTimeout(ctx, joinTimeout)
 		ok = c.server.rooms.JoinAnswered(within, l.group, m) == nil
 		cancel()
-	} else {
-		ok = false // the connection has ended
 	}
 	if c.joinDone(l, m, ok) {
 		c.server.rooms.Leave(m)
 	}
 	switch denied := c.caller.Load().May(access.Join, l.group); {
+	case !ok && ctx.Err() != nil: // the connection has ended
+		c.settle(t, ws.Frame{})
 	case !ok && denied != nil: // by a new credential, meanwhile
 		c.settleRefused(t, denial(denied))
 	case !ok:
@@ -177,8 +178,69 @@ func (c *multiplexed) recall(ctx context.Context, l *lane, t *task) {
 	c.settle(t, v2.OK(v2.Request(t.ID)))
 }
 
-func (c *multiplexed) history(_ context.Context, _ *lane, t *task) {
-	c.settleRefused(t, header.Refusal{Code: http.StatusServiceUnavailable, Msg: "not yet"})
+// pageBytes is up to how many bytes of texts a page of history has.
+const pageBytes = 256 << 10
+
+// history answers with messages by their numbers. Pages of one connection come one after
+// another, each when the one before it has been written: so what waits is bounded.
+func (c *multiplexed) history(ctx context.Context, l *lane, t *task) {
+	c.awaitPublishes(ctx, l)
+	select {
+	case c.paging <- struct{}{}:
+	case <-ctx.Done():
+		c.settle(t, ws.Frame{})
+		return
+	}
+	defer func() { <-c.paging }()
+	if c.out.Await(ctx) != nil {
+		c.settle(t, ws.Frame{})
+		return
+	}
+	page, held, err := c.fetch(ctx, t)
+	if err != nil {
+		code, msg := refusalOf(err)
+		c.settleRefused(t, header.Refusal{Code: code, Msg: msg})
+		return
+	}
+	defer held.Release()
+	if !page.IsZero() {
+		_ = c.out.SendAndWait(ctx, page) // the connection may be ending
+	}
+	c.settle(t, ws.Frame{})
+}
+
+// fetch gets a page once few enough others are being fetched. held is what must be released
+// when it has been sent.
+func (c *multiplexed) fetch(ctx context.Context, t *task) (page ws.Frame, held quota.Held, err error) {
+	ctx, cancel := context.WithTimeout(access.NewContext(ctx, c.caller.Load()), queryTimeout)
+	defer cancel()
+	f, err := c.beginFetch(ctx, t.Size)
+	if err != nil {
+		return page, held, err
+	}
+	defer f.end()
+	r := &relayv1.MessagesRequest{Group: string(t.Group), Size: uint32(t.Size), MaxBytes: pageBytes}
+	switch {
+	case t.After.Set:
+		r.Start = &relayv1.MessagesRequest_After{After: t.After.Value}
+	case t.Before.Set:
+		r.Start = &relayv1.MessagesRequest_Before{Before: t.Before.Value}
+	}
+	response, err := c.server.history.Messages(ctx, r)
+	if err != nil {
+		return page, held, err
+	}
+	messages, bytes := make([]header.Message, len(response.GetEvents())), 0
+	for i, e := range response.GetEvents() {
+		messages[i] = header.Message{
+			Seq: e.GetSeq(), At: e.GetAt(), By: stream.Author{Name: e.GetBy().GetName(), Key: e.GetBy().GetKey()}, Packet: string(e.GetPayload()),
+		}
+		bytes += len(e.GetPayload())
+	}
+	if held, err = f.hold(ctx, bytes); err != nil {
+		return page, held, err
+	}
+	return v2.History(v2.Request(t.ID), t.Group, messages, response.GetMore(), bytes), held, nil
 }
 
 // renew replaces the credential by one of the same user. Groups that the new one may not
@@ -192,7 +254,7 @@ func (c *multiplexed) renew(ctx context.Context, t *task) {
 	case err != nil:
 		c.settleRefused(t, denial(err))
 		return
-	case by.Name() != old.Name() || by.Known() != old.Known() || !bytes.Equal(by.Author(), old.Author()):
+	case by.By() != old.By():
 		c.settleRefused(t, refusedUser)
 		return
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -30,7 +31,7 @@ const joinTimeout = 2 * time.Second
 type Publisher interface {
 	// Publish blocks for as long as hooks may take, and not at all without. It calls
 	// p.End exactly once, within the publish timeout after that.
-	Publish(p *relay.Publication)
+	Publish(batch ...*relay.Publication)
 }
 
 // History does for the caller whom the context names what that one may do. Its errors
@@ -38,6 +39,7 @@ type Publisher interface {
 type History interface {
 	GetHistory(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
 	Cancel(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
+	Messages(context.Context, *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error)
 }
 
 // Server holds the WebSocket sessions of this edge.

@@ -23,7 +23,7 @@ var protocolV2 = ws.Subprotocol{Name: header.Protocol, Header: header.MaxSize + 
 
 // features are what this edge and its history services have beyond join, leave, publish,
 // token and ping: other requests.
-var features = []string{header.Recall.String()}
+var features = []string{header.History.String(), header.Recall.String()}
 
 // multiplexed is a connection that speaks gotapi.v2: it may be in many groups.
 type multiplexed struct {
@@ -57,10 +57,18 @@ func (s *Server) ServeV2(w http.ResponseWriter, r *http.Request, by *access.Iden
 	c.caller.Store(by)
 	s.connect(&c.connection, p, by, c, room.ConnOptions{Dialect: v2.Dialect, Left: c.left})
 	c.out.Send(v2.Hello(&header.Hello{
-		Features: features, User: by.Name(), Session: c.id, ExpiresIn: expiresIn(by),
+		Features: features, User: userOf(by), Session: c.id, ExpiresIn: expiresIn(by),
 		MaxMessage: p.maxMessage, MaxGroups: s.opts.MaxGroups, Ping: pingEvery,
 	}))
 	s.open(w, r, &c.connection, protocolV2)
+}
+
+// userOf returns the name of a user; "": the caller is none.
+func userOf(by *access.Identity) string {
+	if who := by.By(); !who.Key {
+		return who.Name
+	}
+	return ""
 }
 
 // expiresIn is in how many seconds a credential ends; 0: never.
@@ -148,8 +156,8 @@ func (c *multiplexed) publish(op ws.Opcode, r *header.Request) {
 	case denied != nil:
 		c.refuse(r, denial(denied))
 		return
-	case len(r.Packet) > c.server.opts.PacketLimit(r.Group):
-		c.refuse(r, header.Refusal{Code: http.StatusRequestEntityTooLarge, Msg: "the packet is larger than this group allows"})
+	case len(r.Packet) > c.server.opts.Groups.Of(r.Group).MaxBytes(c.permit.maxMessage):
+		c.refuse(r, header.Refusal{Code: http.StatusRequestEntityTooLarge, Msg: "larger than this group allows"})
 		return
 	case !ok:
 		c.refuse(r, header.Refusal{Code: http.StatusBadRequest, Msg: whyNotPublished(p.Kind)})
@@ -161,7 +169,7 @@ func (c *multiplexed) publish(op ws.Opcode, r *header.Request) {
 	}
 	one := &relay.Publication{
 		Group: r.Group, Kind: kind, UUID: uuid, Payload: bytes.Clone(r.Packet),
-		Author: by.Author(), User: by.Name(), Client: c.permit.limits.Key(), Session: c.id, From: c,
+		Author: by.Author(), By: by.By(), User: by.Name(), Client: c.permit.limits.Key(), Session: c.id, From: c,
 	}
 	r.Packet = nil // it is the reader's
 	c.add(&task{Request: *r, publication: one}, len(one.Payload))

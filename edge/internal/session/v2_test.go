@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +28,9 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/header"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -170,7 +176,7 @@ func TestV2NeedsItsSubprotocol(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		if got := conn.Subprotocol(); got != "gotapi.v2" {
 			t.Errorf("selected %q", got)
 		}
@@ -197,7 +203,7 @@ func TestV2Hello(t *testing.T) {
 			t.Fatal(err)
 		}
 		if hello.On != "hello" || hello.User != "alice" || hello.Session == 0 || hello.ExpiresIn < 3598 || hello.ExpiresIn > 3601 ||
-			hello.MaxMessage != 1000 || hello.MaxGroups != 7 || hello.Ping != 25 || !slices.Equal(hello.Features, []string{"recall"}) {
+			hello.MaxMessage != 1000 || hello.MaxGroups != 7 || hello.Ping != 25 || !slices.Equal(hello.Features, []string{"history", "recall"}) {
 			t.Errorf("hello is %s", b)
 		}
 	})
@@ -351,11 +357,13 @@ type slow struct {
 	gate chan struct{}
 }
 
-func (s *slow) Publish(p *relay.Publication) {
-	if p.Group == chat {
-		<-s.gate
+func (s *slow) Publish(batch ...*relay.Publication) {
+	for _, p := range batch {
+		if p.Group == chat {
+			<-s.gate
+		}
+		s.Relay.Publish(p)
 	}
-	s.Relay.Publish(p)
 }
 
 func TestV2AHookDelaysItsOwnGroupOnly(t *testing.T) {
@@ -414,13 +422,15 @@ func TestV2TheWindow(t *testing.T) {
 }
 
 func TestV2TooLargePackets(t *testing.T) {
-	limitOf := func(g group.Name) int {
-		if g == other {
-			return 5
-		}
-		return 1 << 20
+	path := filepath.Join(t.TempDir(), "groups.yaml")
+	if err := os.WriteFile(path, []byte("- match: /other\n  max-message-bytes: 5\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	inBubble(t, session.Options{MaxMessage: 1000, PacketLimit: limitOf}, func(e *edge) {
+	groups, err := groupsettings.Open(path, func() int { return 1000 }, "edge", slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inBubble(t, session.Options{MaxMessage: 1000, Groups: groups}, func(e *edge) {
 		one, two := e.dialV2(), e.dialV2()
 		one.do(`{"do":"publish","id":1,"group":"/other"} || 12345`, `{"do":"publish","id":2,"group":"/other"} || 123456`,
 			`{"do":"publish","id":3,"group":"/room/1","pad":"`+strings.Repeat("x", 4000)+`"} || `+strings.Repeat("y", 1000))
@@ -453,15 +463,53 @@ func TestV2ARecallFollowsThePublishesBeforeIt(t *testing.T) {
 			one.do(publish(1, chat, "a"), `{"do":"recall","id":2,"group":"/room/1","uuid":"a"}`, publish(3, other, "x"), `{"do":"recall","id":4,"group":"/other","uuid":"unknown"}`)
 			one.wantGot()
 			p.answer(1)
-			one.wantGot("re 1 200 seq=0", "re 2 200")
+			one.wantGot("re 1 200", "re 2 200")
 			p.answer(1)
-			one.wantGot("re 1 200 seq=0", "re 2 200", "re 3 200 seq=0", "re 4 404")
+			one.wantGot("re 1 200", "re 2 200", "re 3 200", "re 4 404")
 			mu.Lock()
 			defer mu.Unlock()
 			if want := []string{"/room/1 a", "/other unknown"}; !slices.Equal(recalled, want) {
 				t.Errorf("recalled %q, want %q", recalled, want)
 			}
 		})
+	})
+}
+
+func TestV2History(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		e.by = caller(t, `{"join":["/**"],"read":["/**"]}`, time.Hour)
+		var asked []string
+		e.history.messages = func(ctx context.Context, r *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error) {
+			asked = append(asked, fmt.Sprintf("%s %v %d %d for %s", r.GetGroup(), r.GetStart(), r.GetSize(), r.GetMaxBytes(), access.FromContext(ctx).Name()))
+			if r.GetGroup() == other {
+				return nil, status.Error(codes.PermissionDenied, "no")
+			}
+			return &relayv1.MessagesResponse{More: true, Events: []*relayv1.Event{
+				{Seq: 7, At: 1234, By: &relayv1.Author{Name: "bob"}, Payload: roomtest.Data("a")}, {Seq: 5, Payload: roomtest.Data("b")},
+			}}, nil
+		}
+		one := e.dialDeafV2()
+		one.do(`{"do":"history","id":1,"group":"/room/1"}`)
+		_, got, err := one.ReadMessage()
+		if want := `{"re":1,"code":200,"messages":[{"seq":7,"at":1234,"by":"bob","packet":"{\"type\":2,\"uuid\":\"a\",\"body\":{\"data\":\"hello\"}}"},` +
+			`{"seq":5,"packet":"{\"type\":2,\"uuid\":\"b\",\"body\":{\"data\":\"hello\"}}"}],"more":true}`; err != nil || string(got) != want {
+			t.Errorf("got %s, %v, want %s", got, err, want)
+		}
+		one.listen()
+		one.do(`{"do":"history","id":2,"group":"/room/1","before":9,"size":3}`, `{"do":"history","id":3,"group":"/room/1","after":0}`, `{"do":"history","id":4,"group":"/other"}`)
+		one.do(`{"do":"history","group":"/room/1"}`)
+		synctest.Wait()
+		one.mu.Lock()
+		defer one.mu.Unlock()
+		if n := len(one.got); n != 3 || one.got[2] != "re 4 403" {
+			t.Errorf("got %q", one.got)
+		}
+		if want := []string{
+			"/room/1 <nil> 50 262144 for alice", "/room/1 &{9} 3 262144 for alice", "/room/1 &{0} 50 262144 for alice", "/other <nil> 50 262144 for alice",
+			"/room/1 <nil> 50 262144 for alice",
+		}; !slices.Equal(asked, want) {
+			t.Errorf("asked %q, want %q", asked, want)
+		}
 	})
 }
 
@@ -555,7 +603,7 @@ func TestV2DrainingEndsAConnectionAfterItsLastAnswer(t *testing.T) {
 			one.do(publish(2, chat, "b"))
 			one.wantOpen()
 			p.answer(1)
-			one.wantGot("re 1 200 seq=0")
+			one.wantGot("re 1 200")
 			one.wantClosed(1001)
 			if err := <-drained; err != nil {
 				t.Error(err)
@@ -619,9 +667,33 @@ func TestV2APeerThatReadsNoAnswersIsNotHeard(t *testing.T) {
 			t.Errorf("%d requests were read, though no answer was", n)
 		default:
 		}
-		time.Sleep(time.Minute)
-		if n := <-sent; n > 100 {
-			t.Errorf("%d requests were read", n)
+		_ = one.Close()
+		<-sent
+	})
+}
+
+func TestV2OperatorsSeeItsMembers(t *testing.T) {
+	inBubble(t, session.Options{}, func(e *edge) {
+		e.by = caller(t, `{"join":["/**"]}`, time.Hour)
+		one, two := e.dialV2(), e.dialV2()
+		one.do(joinChat, joinOther)
+		two.do(joinChat)
+		for g, want := range map[string]int{chat: 2, other: 1, "/nobody": 0} {
+			w := httptest.NewRecorder()
+			e.server.Who(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/members?groupName="+g, nil))
+			var who struct {
+				Total   int
+				Members []struct{ User string }
+			}
+			if err := json.Unmarshal(w.Body.Bytes(), &who); err != nil {
+				t.Fatal(err)
+			}
+			if who.Total != want || len(who.Members) != want || want > 0 && who.Members[0].User != "alice" {
+				t.Errorf("%s: %s, want %d members", g, w.Body, want)
+			}
+		}
+		if got := e.rooms.Members(); got[chat] != 2 || got[other] != 1 || len(got) != 2 {
+			t.Errorf("the groups have %v", got)
 		}
 	})
 }
@@ -638,7 +710,7 @@ func FuzzV2Session(f *testing.F) {
 			e.history.cancel = func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
 				return nil, status.Error(codes.NotFound, "no such message")
 			}
-			e.history.answer = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+			e.history.messages = func(context.Context, *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error) {
 				return nil, status.Error(codes.NotFound, "no such message")
 			}
 			one := e.dialV2()

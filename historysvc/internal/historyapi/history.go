@@ -1,7 +1,6 @@
 package historyapi
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/gotapi/gotapi-ws/access"
@@ -30,9 +29,10 @@ func (s *Service) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest
 	}
 	resp := &historyv1.GetHistoryResponse{
 		Code: 200, Position: r.GetPosition(), Data: page.Texts, Etag: page.Version, NotModified: page.Unmodified,
+		Meta: metaOf(page.Meta),
 	}
 	if page.At != nil {
-		resp.StreamPosition = historyPosition(*page.At)
+		resp.StreamPosition = page.At.Text(g)
 	}
 	if page.More {
 		next := int32(page.Next)
@@ -41,11 +41,34 @@ func (s *Service) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest
 	return resp, nil
 }
 
+// encodedMeta is the size of the largest MessageMeta in a response, bytes.
+const encodedMeta = 176
+
+func metaOf(all []history.Meta) []*historyv1.MessageMeta {
+	meta := make([]*historyv1.MessageMeta, len(all))
+	for i, m := range all {
+		meta[i] = &historyv1.MessageMeta{Seq: m.Seq, At: m.At, By: authorOf(m.By)}
+	}
+	return meta
+}
+
+// authorOf returns the name of an author as callers see it; nil if there is none.
+func authorOf(by stream.Author) *historyv1.Author {
+	switch {
+	case by.Name == "":
+		return nil
+	case by.Key:
+		return &historyv1.Author{Name: &historyv1.Author_Key{Key: by.Name}}
+	default:
+		return &historyv1.Author{Name: &historyv1.Author_User{User: by.Name}}
+	}
+}
+
 func queryOf(r *historyv1.GetHistoryRequest) (history.Query, error) {
 	q := history.Query{
 		Position: int(r.GetPosition()), Size: history.DefaultPageSize,
-		Before: r.GetBefore(), After: r.GetAfter(), MaxBytes: cmp.Or(int(r.GetMaxBytes()), history.DefaultPageBytes),
-		Versioned: r.IfNoneMatch != nil, Known: r.GetIfNoneMatch(),
+		Before: r.GetBefore(), After: r.GetAfter(), MaxBytes: int(r.GetMaxBytes()),
+		Versioned: r.IfNoneMatch != nil, Known: r.GetIfNoneMatch(), Meta: r.GetMeta(),
 	}
 	if r.Size != nil {
 		q.Size = int(r.GetSize())
@@ -59,6 +82,12 @@ func queryOf(r *historyv1.GetHistoryRequest) (history.Query, error) {
 		return q, rpc.BadField("after", "cannot be combined with before")
 	case q.Position != 0 && (q.Before != "" || q.After != ""):
 		return q, rpc.BadField("position", "cannot be combined with before or after")
+	}
+	if q.MaxBytes == 0 {
+		q.MaxBytes = history.DefaultPageBytes
+		if q.Meta {
+			q.MaxBytes -= q.Size * encodedMeta
+		}
 	}
 	if err := rpc.CheckOptionalUUID("before", q.Before); err != nil {
 		return q, err
@@ -75,11 +104,11 @@ func (s *Service) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hist
 	if err := rpc.CheckUUID("uuid", r.GetUuid()); err != nil {
 		return nil, err
 	}
-	limit, err := recallLimit(ctx, g)
+	limit, err := s.recallLimit(ctx, g)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store.Recall(ctx, g, r.GetUuid(), limit, stream.Author{}); err != nil {
+	if err := s.store.Recall(ctx, g, r.GetUuid(), limit, access.FromContext(ctx).By()); err != nil {
 		return nil, s.status(ctx, err)
 	}
 	return &historyv1.CancelResponse{Code: 200, Msg: "recalled"}, nil

@@ -16,8 +16,10 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/services/alarm"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // Options are the settings of a Server.
@@ -25,6 +27,8 @@ type Options struct {
 	// Bytes that may wait for one edge. Beyond that, stored events wait in the
 	// store and others are dropped.
 	QueueBytes int
+	// Settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Makes spans of publications that are traced; nil: none.
 	Tracer trace.Tracer
 	// Of this program, and where it listens; sent to edges.
@@ -127,6 +131,9 @@ func (s *Server) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1
 		return nil, rpc.Status(ctx, s.log, history.ErrNotAuthor) // nobody has no messages
 	}
 	limit := history.Limit{Author: author, Within: milliseconds(r.GetWithinMs())}
+	if r.GetWindowed() {
+		limit.Within = groupsettings.Or(s.opts.Groups.Of(g).RecallWindow, limit.Within)
+	}
 	if err := s.store.Recall(ctx, g, r.GetUuid(), limit, rpc.ParseName(r.GetBy())); err != nil {
 		return nil, rpc.Status(ctx, s.log, err)
 	}
@@ -158,6 +165,40 @@ func (s *Server) Read(ctx context.Context, r *relayv1.ReadRequest) (*relayv1.Rea
 		Gap:      batch.Gap,
 		More:     batch.More,
 	}, nil
+}
+
+// Messages implements relayv1.RelayServiceServer.
+func (s *Server) Messages(ctx context.Context, r *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error) {
+	g, err := rpc.ParseGroupField("group", r.GetGroup())
+	if err != nil {
+		return nil, err
+	}
+	q := history.Query{Size: int(r.GetSize()), MaxBytes: int(r.GetMaxBytes()), Meta: true}
+	switch start := r.GetStart().(type) {
+	case *relayv1.MessagesRequest_After:
+		q.Seq, q.Newer = &start.After, true
+	case *relayv1.MessagesRequest_Before:
+		q.Seq = &start.Before
+	default:
+		newest := uint64(math.MaxUint64)
+		q.Seq = &newest
+	}
+	switch {
+	case q.Size < 1 || q.Size > history.MaxPageSize:
+		return nil, rpc.BadField("size", "must be 1 to 10000")
+	case q.MaxBytes < 1 || q.MaxBytes > history.MaxPageBytes:
+		return nil, rpc.BadField("max_bytes", "must be 1 to 8388608")
+	}
+	page, err := s.store.Page(ctx, g, q)
+	if err != nil {
+		return nil, rpc.Status(ctx, s.log, err)
+	}
+	events := make([]stream.Event, len(page.Texts))
+	for i, text := range page.Texts {
+		m := &page.Meta[i]
+		events[i] = stream.Event{Kind: stream.Message, Seq: m.Seq, At: m.At, By: m.By, Payload: []byte(text)}
+	}
+	return &relayv1.MessagesResponse{Events: relayEvents(events), More: page.More}, nil
 }
 
 // startOf returns where a request begins.

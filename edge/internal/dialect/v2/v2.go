@@ -116,7 +116,7 @@ func (dialect) Own(e *room.Event, p *room.Publish) (f ws.Frame, ok bool) {
 
 // Answer implements room.Dialect.
 func (dialect) Answer(p *room.Publish, r *room.Receipt) ws.Frame {
-	if !r.Stored {
+	if r.Seq == 0 { // not stored
 		return OK(p.Request)
 	}
 	return stored(p.Request, p.Group, &header.Stored{Seq: r.Seq, At: r.At, Duplicate: r.Duplicate, Recalled: r.Recalled})
