@@ -216,6 +216,7 @@ func (e *edge) openDeaf(r *http.Request) *client {
 	e.Helper()
 	c := &client{e: e}
 	c.answer, c.conn, c.cancel = e.do(r)
+	synctest.Wait() // it is joined
 	return c
 }
 
