@@ -250,20 +250,14 @@ func (a *app) showToken(t *access.Token, claim string) error {
 			row(name, plain(t.Claims[name]))
 		}
 	}
-	for _, r := range rights {
-		if len(r.Rights) == 0 {
-			row("in "+r.Pattern, "nothing: sub is missing, or has a slash")
-			continue
-		}
-		row("in "+r.Pattern, strings.Join(r.Rights, ", "))
-	}
-	if len(actAs) > 0 {
-		row("acts for", strings.Join(actAs, ", "))
-	}
-	if _, has := t.Claims[claim]; !has {
+	_, has := t.Claims[claim]
+	switch {
+	case !has:
 		row("rights", "no claim "+claim+": the server's -auth-policy-file decides")
-	} else if len(rights) == 0 && len(actAs) == 0 {
+	case len(rights) == 0 && len(actAs) == 0:
 		row("rights", "none")
+	default:
+		showRights(row, rights, actAs)
 	}
 	row("signature", map[access.Signature]string{
 		access.Unchecked: "not checked; --secret-file or --key-file checks it", access.Valid: "valid", access.Invalid: "invalid",
@@ -275,6 +269,19 @@ func (a *app) showToken(t *access.Token, claim string) error {
 		return p.line(p.out.Paint(terminal.Red, "refused") + ": " + terminal.Printable(t.Refused.Error()))
 	}
 	return nil
+}
+
+func showRights(row func(name, text string), rights []access.PatternRights, actAs []string) {
+	for _, r := range rights {
+		if len(r.Rights) == 0 {
+			row("in "+r.Pattern, "nothing: sub is missing, or has a slash")
+			continue
+		}
+		row("in "+r.Pattern, strings.Join(r.Rights, ", "))
+	}
+	if len(actAs) > 0 {
+		row("acts for", strings.Join(actAs, ", "))
+	}
 }
 
 // plain is a JSON value for people: a string without its quotes.

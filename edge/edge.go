@@ -79,12 +79,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	back := backend{
 		authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, publishWaits: rooms.HoldsBack, alarms: own, groups: groups,
 	}
-	if hook != nil {
-		back.publisher = publishhooks.New(client, hook.Before, groups, current.maxMessageBytes)
-		if hook.Before != nil {
-			back.publishWaits = always
-		}
-	}
+	back.addHooks(hook, current)
 	back.publisher = room.NewThrottle(back.publisher, rooms)
 	front, err := newFrontend(ctx, &cfg, current, back, log, reg)
 	if err != nil {
@@ -131,6 +126,17 @@ type backend struct {
 	publishWaits func(group.Name) bool
 	alarms       *alarms
 	groups       *groupsettings.File
+}
+
+// addHooks has the hook asked before packets are published, if there is one.
+func (b *backend) addHooks(hook *hooks.Hooks, current *reloadable) {
+	if hook == nil {
+		return
+	}
+	b.publisher = publishhooks.New(b.relay, hook.Before, b.groups, current.maxMessageBytes)
+	if hook.Before != nil {
+		b.publishWaits = always
+	}
 }
 
 // always is a backend's publishWaits if each packet is checked by asking others.

@@ -26,11 +26,7 @@ type Caller struct {
 // NewPacket describes what is published.
 func NewPacket(group string, from Caller, source string, kind stream.Kind, uuid string, body []byte) *Packet {
 	p := &Packet{Group: group, User: from.User, Source: source, Kind: kindNames[kind], UUID: uuid}
-	if from.By.Key {
-		p.Key = from.By.Name
-	} else {
-		p.By = from.By.Name
-	}
+	p.By, p.Key = from.By.Names()
 	p.setBody(body)
 	return p
 }

@@ -129,7 +129,7 @@ func event(answer *historyv1.WatchResponse) (_ gotapi.Event, ok bool) {
 		return gotapi.Event{Kind: gotapi.Recalled, UUID: e.Recalled.GetUuid(), Meta: meta(e.Recalled)}, true
 	case *historyv1.WatchResponse_Packet:
 		data := e.Packet.GetPacket()
-		by := gotapi.Meta{By: e.Packet.GetBy().GetUser(), Key: e.Packet.GetBy().GetKey()}
+		by := gotapi.Meta{By: e.Packet.GetBy(), Key: e.Packet.GetKey()}
 		if p := packet.Classify(data); p.Kind == packet.Receipt {
 			return gotapi.Event{Kind: gotapi.Receipt, UUID: p.UUID, Data: data, Meta: by}, true
 		}
@@ -147,11 +147,12 @@ func event(answer *historyv1.WatchResponse) (_ gotapi.Event, ok bool) {
 type described interface {
 	GetSeq() uint64
 	GetAt() int64
-	GetBy() *historyv1.Author
+	GetBy() string
+	GetKey() string
 }
 
 func meta(m described) gotapi.Meta {
-	return gotapi.Meta{Seq: m.GetSeq(), At: timeOf(m.GetAt()), By: m.GetBy().GetUser(), Key: m.GetBy().GetKey()}
+	return gotapi.Meta{Seq: m.GetSeq(), At: timeOf(m.GetAt()), By: m.GetBy(), Key: m.GetKey()}
 }
 
 // timeOf returns the time of Unix milliseconds; 0 is unknown.

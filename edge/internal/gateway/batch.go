@@ -12,7 +12,6 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
-	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // defaultPublishTimeout is that of the relay.
@@ -322,7 +321,7 @@ func (i *item) append(b []byte) []byte {
 		return i.refusal.append(b, i.Group)
 	}
 	b = appendPublished(b, &i.Publication, i.result)
-	if i.Kind == stream.Message {
+	if isStored(&i.Publication, i.result) {
 		b = append(b, `,"seq":`...)
 		b = strconv.AppendUint(b, i.result.Seq, 10)
 		b = append(b, `,"at":`...)

@@ -133,7 +133,7 @@ func TestABadLineIsRefusedAlone(t *testing.T) {
 	} {
 		rig := newRig(t, Options{})
 		got := rig.do("POST", "/__/publish", text+"\n"+lineOf("/a", "next"), ndjson)
-		next := `,{"code":200,"group":"/a","stored":true,"uuid":"next","duplicate":false,"seq":0,"at":0}]}`
+		next := `,{"code":200,"group":"/a","stored":true,"uuid":"next","duplicate":false,"seq":1,"at":0}]}`
 		if got.code != 200 || !strings.HasPrefix(got.body, `{"code":200,"results":[`+want) || !strings.HasSuffix(got.body, next) {
 			t.Errorf("%s: got %d %s, want %s, and the next line published", text, got.code, got.body, want)
 		}

@@ -100,13 +100,13 @@ func appendMeta(b []byte, r *historyv1.GetHistoryResponse) []byte {
 		b = strconv.AppendUint(b, m.GetSeq(), 10)
 		b = append(b, `,"at":`...)
 		b = strconv.AppendInt(b, m.GetAt(), 10)
-		switch by := m.GetBy().GetName().(type) {
-		case *historyv1.Author_User:
-			b = append(b, `,"by":`...)
-			b = httpjson.AppendString(b, by.User)
-		case *historyv1.Author_Key:
+		switch {
+		case m.GetKey() != "":
 			b = append(b, `,"key":`...)
-			b = httpjson.AppendString(b, by.Key)
+			b = httpjson.AppendString(b, m.GetKey())
+		case m.GetBy() != "":
+			b = append(b, `,"by":`...)
+			b = httpjson.AppendString(b, m.GetBy())
 		}
 		b = append(b, '}')
 	}

@@ -20,8 +20,8 @@ func TestPagesWithMeta(t *testing.T) {
 	page := &historyv1.GetHistoryResponse{
 		Code: 200, Data: []string{"c", "b", "a"}, Next: &next, StreamPosition: "AQ_-",
 		Meta: []*historyv1.MessageMeta{
-			{Seq: 3, At: 1_800_000_000_123, By: &historyv1.Author{Name: &historyv1.Author_User{User: "al\"ice"}}},
-			{Seq: 2, At: 1_800_000_000_000, By: &historyv1.Author{Name: &historyv1.Author_Key{Key: "shop"}}},
+			{Seq: 3, At: 1_800_000_000_123, By: "al\"ice"},
+			{Seq: 2, At: 1_800_000_000_000, Key: "shop"},
 			{},
 		},
 	}
@@ -51,7 +51,7 @@ func benchmarkMarshalPage(b *testing.B, meta bool) {
 	page := &historyv1.GetHistoryResponse{Code: 200, StreamPosition: strings.Repeat("x", 40)}
 	for i := range 100 {
 		page.Meta = append(page.Meta, &historyv1.MessageMeta{
-			Seq: uint64(i), At: 1_800_000_000_000, By: &historyv1.Author{Name: &historyv1.Author_User{User: fmt.Sprint("user-", i)}},
+			Seq: uint64(i), At: 1_800_000_000_000, By: fmt.Sprint("user-", i),
 		})
 		page.Data = append(page.Data, fmt.Sprintf(`{"type":2,"uuid":"%020d","body":{"data":"%s","hash":"eb2ef7838a7a57d","sent":false}}`, i, strings.Repeat("hello ", 6)))
 	}

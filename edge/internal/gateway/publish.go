@@ -235,6 +235,12 @@ func writeResult(w http.ResponseWriter, p *relay.Publication, r relay.Result) {
 	httpjson.Write(w, http.StatusOK, append(appendPublished(b, p, r), '}'))
 }
 
+// isStored reports whether a packet that was published is a message of its group's
+// history.
+func isStored(p *relay.Publication, r relay.Result) bool {
+	return p.Kind == stream.Message && r.Seq > 0
+}
+
 // appendPublished appends what a publisher learns of a packet that was published, but for
 // the end of the object.
 func appendPublished(b []byte, p *relay.Publication, r relay.Result) []byte {
@@ -244,7 +250,7 @@ func appendPublished(b []byte, p *relay.Publication, r relay.Result) []byte {
 		return append(b, `,"stored":false`...)
 	}
 	b = append(b, `,"stored":`...)
-	b = strconv.AppendBool(b, r.Seq > 0)
+	b = strconv.AppendBool(b, isStored(p, r))
 	b = append(b, `,"uuid":`...)
 	b = httpjson.AppendString(b, p.UUID)
 	b = append(b, `,"duplicate":`...)

@@ -7,7 +7,6 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
-	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // GetHistory implements historyv1.HistoryServiceServer.
@@ -45,23 +44,14 @@ func (s *Service) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest
 const encodedMeta = 176
 
 func metaOf(all []history.Meta) []*historyv1.MessageMeta {
-	meta := make([]*historyv1.MessageMeta, len(all))
-	for i, m := range all {
-		meta[i] = &historyv1.MessageMeta{Seq: m.Seq, At: m.At, By: authorOf(m.By)}
+	meta, messages := make([]*historyv1.MessageMeta, len(all)), make([]historyv1.MessageMeta, len(all))
+	for i := range all {
+		m := &messages[i]
+		m.Seq, m.At = all[i].Seq, all[i].At
+		m.By, m.Key = all[i].By.Names()
+		meta[i] = m
 	}
 	return meta
-}
-
-// authorOf returns the name of an author as callers see it; nil if there is none.
-func authorOf(by stream.Author) *historyv1.Author {
-	switch {
-	case by.Name == "":
-		return nil
-	case by.Key:
-		return &historyv1.Author{Name: &historyv1.Author_Key{Key: by.Name}}
-	default:
-		return &historyv1.Author{Name: &historyv1.Author_User{User: by.Name}}
-	}
 }
 
 func queryOf(r *historyv1.GetHistoryRequest) (history.Query, error) {

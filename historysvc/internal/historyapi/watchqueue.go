@@ -222,13 +222,14 @@ func (w *watcher) responseTo(epoch stream.Epoch, e *stream.Event) *historyv1.Wat
 		return nil
 	}
 	r := w.response()
+	by, key := e.By.Names()
 	switch e.Kind {
 	case stream.Message:
-		r.Event = &historyv1.WatchResponse_Message{Message: &historyv1.Message{Packet: e.Payload, Seq: e.Seq, At: e.At, By: authorOf(e.By)}}
+		r.Event = &historyv1.WatchResponse_Message{Message: &historyv1.Message{Packet: e.Payload, Seq: e.Seq, At: e.At, By: by, Key: key}}
 	case stream.Recall:
-		r.Event = &historyv1.WatchResponse_Recalled{Recalled: &historyv1.Recalled{Uuid: e.UUID, Seq: e.Target, At: e.At, By: authorOf(e.By)}}
+		r.Event = &historyv1.WatchResponse_Recalled{Recalled: &historyv1.Recalled{Uuid: e.UUID, Seq: e.Target, At: e.At, By: by, Key: key}}
 	default:
-		r.Event = &historyv1.WatchResponse_Packet{Packet: &historyv1.Packet{Packet: e.Payload, By: authorOf(e.By)}}
+		r.Event = &historyv1.WatchResponse_Packet{Packet: &historyv1.Packet{Packet: e.Payload, By: by, Key: key}}
 	}
 	return r
 }

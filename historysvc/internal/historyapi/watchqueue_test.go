@@ -96,21 +96,19 @@ func TestEventsSayWhenAndWho(t *testing.T) {
 		{Kind: stream.Text, Payload: []byte("low"), By: stream.Author{Name: "alice"}},
 		{Kind: stream.Binary, Payload: []byte{0xff}},
 	})
-	alice := &historyv1.Author{Name: &historyv1.Author_User{User: "alice"}}
-	shop := &historyv1.Author{Name: &historyv1.Author_Key{Key: "shop"}}
 	after := func(seq, changes uint64, link stream.Link) string {
 		return stream.Position{Epoch: 7, Seq: seq, Changes: changes, Link: link}.Text("/a")
 	}
 	want := []*historyv1.WatchResponse{
 		{GroupName: "/a", Position: stream.Position{}.Text("/a"), Event: &historyv1.WatchResponse_Started{Started: &historyv1.Started{}}},
 		{GroupName: "/a", Position: after(1, 0, 3), Event: &historyv1.WatchResponse_Message{
-			Message: &historyv1.Message{Packet: []byte("one"), Seq: 1, At: 1000, By: alice},
+			Message: &historyv1.Message{Packet: []byte("one"), Seq: 1, At: 1000, By: "alice"},
 		}},
 		{GroupName: "/a", Position: after(1, 1, 4), Event: &historyv1.WatchResponse_Recalled{
-			Recalled: &historyv1.Recalled{Uuid: "u1", Seq: 1, At: 2000, By: shop},
+			Recalled: &historyv1.Recalled{Uuid: "u1", Seq: 1, At: 2000, Key: "shop"},
 		}},
 		{GroupName: "/a", Position: after(1, 1, 4), Event: &historyv1.WatchResponse_Packet{
-			Packet: &historyv1.Packet{Packet: []byte("low"), By: alice},
+			Packet: &historyv1.Packet{Packet: []byte("low"), By: "alice"},
 		}},
 		{GroupName: "/a", Position: after(1, 1, 4), Event: &historyv1.WatchResponse_Packet{
 			Packet: &historyv1.Packet{Packet: []byte{0xff}},

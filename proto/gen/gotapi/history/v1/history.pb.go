@@ -648,8 +648,9 @@ type MessageMeta struct {
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// As Message.at.
 	At int64 `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
-	// As Message.by.
-	By            *Author `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	// As Message.by and Message.key.
+	By            string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Key           string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -698,98 +699,19 @@ func (x *MessageMeta) GetAt() int64 {
 	return 0
 }
 
-func (x *MessageMeta) GetBy() *Author {
+func (x *MessageMeta) GetBy() string {
 	if x != nil {
 		return x.By
 	}
-	return nil
-}
-
-// Author is the name of the caller who published or recalled something. It is absent if
-// the group keeps no names, or the caller has none.
-type Author struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Types that are valid to be assigned to Name:
-	//
-	//	*Author_User
-	//	*Author_Key
-	Name          isAuthor_Name `protobuf_oneof:"name"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Author) Reset() {
-	*x = Author{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Author) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Author) ProtoMessage() {}
-
-func (x *Author) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Author.ProtoReflect.Descriptor instead.
-func (*Author) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *Author) GetName() isAuthor_Name {
-	if x != nil {
-		return x.Name
-	}
-	return nil
-}
-
-func (x *Author) GetUser() string {
-	if x != nil {
-		if x, ok := x.Name.(*Author_User); ok {
-			return x.User
-		}
-	}
 	return ""
 }
 
-func (x *Author) GetKey() string {
+func (x *MessageMeta) GetKey() string {
 	if x != nil {
-		if x, ok := x.Name.(*Author_Key); ok {
-			return x.Key
-		}
+		return x.Key
 	}
 	return ""
 }
-
-type isAuthor_Name interface {
-	isAuthor_Name()
-}
-
-type Author_User struct {
-	// The user of a token.
-	User string `protobuf:"bytes,1,opt,name=user,proto3,oneof"`
-}
-
-type Author_Key struct {
-	// The name of an API key.
-	Key string `protobuf:"bytes,2,opt,name=key,proto3,oneof"`
-}
-
-func (*Author_User) isAuthor_Name() {}
-
-func (*Author_Key) isAuthor_Name() {}
 
 type CancelRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -801,7 +723,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -813,7 +735,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -826,7 +748,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CancelRequest) GetGroupName() string {
@@ -854,7 +776,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -866,7 +788,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -879,7 +801,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CancelResponse) GetCode() int32 {
@@ -907,7 +829,7 @@ type SetTTLRequest struct {
 
 func (x *SetTTLRequest) Reset() {
 	*x = SetTTLRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -919,7 +841,7 @@ func (x *SetTTLRequest) String() string {
 func (*SetTTLRequest) ProtoMessage() {}
 
 func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -932,7 +854,7 @@ func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLRequest.ProtoReflect.Descriptor instead.
 func (*SetTTLRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetTTLRequest) GetGroupName() string {
@@ -960,7 +882,7 @@ type SetTTLResponse struct {
 
 func (x *SetTTLResponse) Reset() {
 	*x = SetTTLResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -972,7 +894,7 @@ func (x *SetTTLResponse) String() string {
 func (*SetTTLResponse) ProtoMessage() {}
 
 func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -985,7 +907,7 @@ func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLResponse.ProtoReflect.Descriptor instead.
 func (*SetTTLResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetTTLResponse) GetCode() int32 {
@@ -1010,7 +932,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +944,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +957,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
 }
 
 type ListGroupsResponse struct {
@@ -1050,7 +972,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +984,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +997,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListGroupsResponse) GetCode() int32 {
@@ -1103,7 +1025,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1115,7 +1037,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1128,7 +1050,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Group) GetName() string {
@@ -1155,7 +1077,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1089,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1102,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRequest) GetGroups() []*WatchedGroup {
@@ -1209,7 +1131,7 @@ type WatchedGroup struct {
 
 func (x *WatchedGroup) Reset() {
 	*x = WatchedGroup{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1221,7 +1143,7 @@ func (x *WatchedGroup) String() string {
 func (*WatchedGroup) ProtoMessage() {}
 
 func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1234,7 +1156,7 @@ func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedGroup.ProtoReflect.Descriptor instead.
 func (*WatchedGroup) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchedGroup) GetGroupName() string {
@@ -1317,7 +1239,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1251,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1264,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{18}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchResponse) GetGroupName() string {
@@ -1474,15 +1396,17 @@ type Message struct {
 	// When it was stored, Unix milliseconds by the clock of the history service; 0 if that
 	// is not known. Only seq is an order.
 	At int64 `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"`
-	// Who published it.
-	By            *Author `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	// The user who published it. "" if the group keeps no names, or there is none.
+	By string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	// The API key that published it, instead of a user. Never both.
+	Key           string `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Message) Reset() {
 	*x = Message{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1494,7 +1418,7 @@ func (x *Message) String() string {
 func (*Message) ProtoMessage() {}
 
 func (x *Message) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1507,7 +1431,7 @@ func (x *Message) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Message.ProtoReflect.Descriptor instead.
 func (*Message) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{19}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Message) GetPacket() []byte {
@@ -1531,11 +1455,18 @@ func (x *Message) GetAt() int64 {
 	return 0
 }
 
-func (x *Message) GetBy() *Author {
+func (x *Message) GetBy() string {
 	if x != nil {
 		return x.By
 	}
-	return nil
+	return ""
+}
+
+func (x *Message) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
 }
 
 type Recalled struct {
@@ -1546,15 +1477,16 @@ type Recalled struct {
 	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
 	// When it was recalled, as Message.at.
 	At int64 `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"`
-	// Who recalled it.
-	By            *Author `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	// Who recalled it, as Message.by and Message.key.
+	By            string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Key           string `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Recalled) Reset() {
 	*x = Recalled{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1498,7 @@ func (x *Recalled) String() string {
 func (*Recalled) ProtoMessage() {}
 
 func (x *Recalled) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1511,7 @@ func (x *Recalled) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Recalled.ProtoReflect.Descriptor instead.
 func (*Recalled) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{20}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Recalled) GetUuid() string {
@@ -1603,25 +1535,33 @@ func (x *Recalled) GetAt() int64 {
 	return 0
 }
 
-func (x *Recalled) GetBy() *Author {
+func (x *Recalled) GetBy() string {
 	if x != nil {
 		return x.By
 	}
-	return nil
+	return ""
+}
+
+func (x *Recalled) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
 }
 
 type Packet struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Packet []byte                 `protobuf:"bytes,1,opt,name=packet,proto3" json:"packet,omitempty"`
-	// Who published it.
-	By            *Author `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	// Who published it, as Message.by and Message.key.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Key           string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Packet) Reset() {
 	*x = Packet{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1633,7 +1573,7 @@ func (x *Packet) String() string {
 func (*Packet) ProtoMessage() {}
 
 func (x *Packet) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1646,7 +1586,7 @@ func (x *Packet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Packet.ProtoReflect.Descriptor instead.
 func (*Packet) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{21}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Packet) GetPacket() []byte {
@@ -1656,11 +1596,18 @@ func (x *Packet) GetPacket() []byte {
 	return nil
 }
 
-func (x *Packet) GetBy() *Author {
+func (x *Packet) GetBy() string {
 	if x != nil {
 		return x.By
 	}
-	return nil
+	return ""
+}
+
+func (x *Packet) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
 }
 
 type Started struct {
@@ -1671,7 +1618,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1683,7 +1630,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1696,7 +1643,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{22}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{21}
 }
 
 type Gap struct {
@@ -1712,7 +1659,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1671,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1684,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{23}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Gap) GetReason() string {
@@ -1763,7 +1710,7 @@ type Moved struct {
 
 func (x *Moved) Reset() {
 	*x = Moved{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[24]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1775,7 +1722,7 @@ func (x *Moved) String() string {
 func (*Moved) ProtoMessage() {}
 
 func (x *Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[24]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1788,7 +1735,7 @@ func (x *Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moved.ProtoReflect.Descriptor instead.
 func (*Moved) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{24}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{23}
 }
 
 var File_gotapi_history_v1_history_proto protoreflect.FileDescriptor
@@ -1853,15 +1800,12 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\fnot_modified\x18\a \x01(\bR\vnotModified\x12'\n" +
 	"\x0fstream_position\x18\b \x01(\tR\x0estreamPosition\x122\n" +
 	"\x04meta\x18\t \x03(\v2\x1e.gotapi.history.v1.MessageMetaR\x04metaB\a\n" +
-	"\x05_next\"Z\n" +
+	"\x05_next\"Q\n" +
 	"\vMessageMeta\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x0e\n" +
-	"\x02at\x18\x02 \x01(\x03R\x02at\x12)\n" +
-	"\x02by\x18\x03 \x01(\v2\x19.gotapi.history.v1.AuthorR\x02by\":\n" +
-	"\x06Author\x12\x14\n" +
-	"\x04user\x18\x01 \x01(\tH\x00R\x04user\x12\x12\n" +
-	"\x03key\x18\x02 \x01(\tH\x00R\x03keyB\x06\n" +
-	"\x04name\"B\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\"B\n" +
 	"\rCancelRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x12\n" +
@@ -1903,20 +1847,23 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\astarted\x18\x06 \x01(\v2\x1a.gotapi.history.v1.StartedH\x00R\astarted\x12*\n" +
 	"\x03gap\x18\a \x01(\v2\x16.gotapi.history.v1.GapH\x00R\x03gap\x120\n" +
 	"\x05moved\x18\b \x01(\v2\x18.gotapi.history.v1.MovedH\x00R\x05movedB\a\n" +
-	"\x05event\"n\n" +
+	"\x05event\"e\n" +
 	"\aMessage\x12\x16\n" +
 	"\x06packet\x18\x01 \x01(\fR\x06packet\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x0e\n" +
-	"\x02at\x18\x03 \x01(\x03R\x02at\x12)\n" +
-	"\x02by\x18\x04 \x01(\v2\x19.gotapi.history.v1.AuthorR\x02by\"k\n" +
+	"\x02at\x18\x03 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\"b\n" +
 	"\bRecalled\x12\x12\n" +
 	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x10\n" +
 	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x0e\n" +
-	"\x02at\x18\x03 \x01(\x03R\x02at\x12)\n" +
-	"\x02by\x18\x04 \x01(\v2\x19.gotapi.history.v1.AuthorR\x02by\"K\n" +
+	"\x02at\x18\x03 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\"B\n" +
 	"\x06Packet\x12\x16\n" +
-	"\x06packet\x18\x01 \x01(\fR\x06packet\x12)\n" +
-	"\x02by\x18\x02 \x01(\v2\x19.gotapi.history.v1.AuthorR\x02by\"\t\n" +
+	"\x06packet\x18\x01 \x01(\fR\x06packet\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\"\t\n" +
 	"\aStarted\"F\n" +
 	"\x03Gap\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
@@ -1946,7 +1893,7 @@ func file_gotapi_history_v1_history_proto_rawDescGZIP() []byte {
 	return file_gotapi_history_v1_history_proto_rawDescData
 }
 
-var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_gotapi_history_v1_history_proto_goTypes = []any{
 	(*PublishRequest)(nil),       // 0: gotapi.history.v1.PublishRequest
 	(*PublishResponse)(nil),      // 1: gotapi.history.v1.PublishResponse
@@ -1956,59 +1903,54 @@ var file_gotapi_history_v1_history_proto_goTypes = []any{
 	(*GetHistoryRequest)(nil),    // 5: gotapi.history.v1.GetHistoryRequest
 	(*GetHistoryResponse)(nil),   // 6: gotapi.history.v1.GetHistoryResponse
 	(*MessageMeta)(nil),          // 7: gotapi.history.v1.MessageMeta
-	(*Author)(nil),               // 8: gotapi.history.v1.Author
-	(*CancelRequest)(nil),        // 9: gotapi.history.v1.CancelRequest
-	(*CancelResponse)(nil),       // 10: gotapi.history.v1.CancelResponse
-	(*SetTTLRequest)(nil),        // 11: gotapi.history.v1.SetTTLRequest
-	(*SetTTLResponse)(nil),       // 12: gotapi.history.v1.SetTTLResponse
-	(*ListGroupsRequest)(nil),    // 13: gotapi.history.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil),   // 14: gotapi.history.v1.ListGroupsResponse
-	(*Group)(nil),                // 15: gotapi.history.v1.Group
-	(*WatchRequest)(nil),         // 16: gotapi.history.v1.WatchRequest
-	(*WatchedGroup)(nil),         // 17: gotapi.history.v1.WatchedGroup
-	(*WatchResponse)(nil),        // 18: gotapi.history.v1.WatchResponse
-	(*Message)(nil),              // 19: gotapi.history.v1.Message
-	(*Recalled)(nil),             // 20: gotapi.history.v1.Recalled
-	(*Packet)(nil),               // 21: gotapi.history.v1.Packet
-	(*Started)(nil),              // 22: gotapi.history.v1.Started
-	(*Gap)(nil),                  // 23: gotapi.history.v1.Gap
-	(*Moved)(nil),                // 24: gotapi.history.v1.Moved
+	(*CancelRequest)(nil),        // 8: gotapi.history.v1.CancelRequest
+	(*CancelResponse)(nil),       // 9: gotapi.history.v1.CancelResponse
+	(*SetTTLRequest)(nil),        // 10: gotapi.history.v1.SetTTLRequest
+	(*SetTTLResponse)(nil),       // 11: gotapi.history.v1.SetTTLResponse
+	(*ListGroupsRequest)(nil),    // 12: gotapi.history.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),   // 13: gotapi.history.v1.ListGroupsResponse
+	(*Group)(nil),                // 14: gotapi.history.v1.Group
+	(*WatchRequest)(nil),         // 15: gotapi.history.v1.WatchRequest
+	(*WatchedGroup)(nil),         // 16: gotapi.history.v1.WatchedGroup
+	(*WatchResponse)(nil),        // 17: gotapi.history.v1.WatchResponse
+	(*Message)(nil),              // 18: gotapi.history.v1.Message
+	(*Recalled)(nil),             // 19: gotapi.history.v1.Recalled
+	(*Packet)(nil),               // 20: gotapi.history.v1.Packet
+	(*Started)(nil),              // 21: gotapi.history.v1.Started
+	(*Gap)(nil),                  // 22: gotapi.history.v1.Gap
+	(*Moved)(nil),                // 23: gotapi.history.v1.Moved
 }
 var file_gotapi_history_v1_history_proto_depIdxs = []int32{
 	0,  // 0: gotapi.history.v1.PublishBatchRequest.publishes:type_name -> gotapi.history.v1.PublishRequest
 	4,  // 1: gotapi.history.v1.PublishBatchResponse.results:type_name -> gotapi.history.v1.PublishResult
 	7,  // 2: gotapi.history.v1.GetHistoryResponse.meta:type_name -> gotapi.history.v1.MessageMeta
-	8,  // 3: gotapi.history.v1.MessageMeta.by:type_name -> gotapi.history.v1.Author
-	15, // 4: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
-	17, // 5: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
-	19, // 6: gotapi.history.v1.WatchResponse.message:type_name -> gotapi.history.v1.Message
-	20, // 7: gotapi.history.v1.WatchResponse.recalled:type_name -> gotapi.history.v1.Recalled
-	21, // 8: gotapi.history.v1.WatchResponse.packet:type_name -> gotapi.history.v1.Packet
-	22, // 9: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
-	23, // 10: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
-	24, // 11: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
-	8,  // 12: gotapi.history.v1.Message.by:type_name -> gotapi.history.v1.Author
-	8,  // 13: gotapi.history.v1.Recalled.by:type_name -> gotapi.history.v1.Author
-	8,  // 14: gotapi.history.v1.Packet.by:type_name -> gotapi.history.v1.Author
-	0,  // 15: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
-	5,  // 16: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
-	9,  // 17: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
-	11, // 18: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
-	13, // 19: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
-	16, // 20: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
-	2,  // 21: gotapi.history.v1.HistoryService.PublishBatch:input_type -> gotapi.history.v1.PublishBatchRequest
-	1,  // 22: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
-	6,  // 23: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
-	10, // 24: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
-	12, // 25: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
-	14, // 26: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
-	18, // 27: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
-	3,  // 28: gotapi.history.v1.HistoryService.PublishBatch:output_type -> gotapi.history.v1.PublishBatchResponse
-	22, // [22:29] is the sub-list for method output_type
-	15, // [15:22] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	14, // 3: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
+	16, // 4: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
+	18, // 5: gotapi.history.v1.WatchResponse.message:type_name -> gotapi.history.v1.Message
+	19, // 6: gotapi.history.v1.WatchResponse.recalled:type_name -> gotapi.history.v1.Recalled
+	20, // 7: gotapi.history.v1.WatchResponse.packet:type_name -> gotapi.history.v1.Packet
+	21, // 8: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
+	22, // 9: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
+	23, // 10: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
+	0,  // 11: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
+	5,  // 12: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
+	8,  // 13: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
+	10, // 14: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
+	12, // 15: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
+	15, // 16: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
+	2,  // 17: gotapi.history.v1.HistoryService.PublishBatch:input_type -> gotapi.history.v1.PublishBatchRequest
+	1,  // 18: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
+	6,  // 19: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
+	9,  // 20: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
+	11, // 21: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
+	13, // 22: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
+	17, // 23: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
+	3,  // 24: gotapi.history.v1.HistoryService.PublishBatch:output_type -> gotapi.history.v1.PublishBatchResponse
+	18, // [18:25] is the sub-list for method output_type
+	11, // [11:18] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_history_v1_history_proto_init() }
@@ -2020,15 +1962,11 @@ func file_gotapi_history_v1_history_proto_init() {
 	file_gotapi_history_v1_history_proto_msgTypes[4].OneofWrappers = []any{}
 	file_gotapi_history_v1_history_proto_msgTypes[5].OneofWrappers = []any{}
 	file_gotapi_history_v1_history_proto_msgTypes[6].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[8].OneofWrappers = []any{
-		(*Author_User)(nil),
-		(*Author_Key)(nil),
-	}
-	file_gotapi_history_v1_history_proto_msgTypes[17].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[16].OneofWrappers = []any{
 		(*WatchedGroup_AfterUuid)(nil),
 		(*WatchedGroup_After)(nil),
 	}
-	file_gotapi_history_v1_history_proto_msgTypes[18].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[17].OneofWrappers = []any{
 		(*WatchResponse_Message)(nil),
 		(*WatchResponse_Recalled)(nil),
 		(*WatchResponse_Packet)(nil),
@@ -2042,7 +1980,7 @@ func file_gotapi_history_v1_history_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_history_v1_history_proto_rawDesc), len(file_gotapi_history_v1_history_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   25,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
