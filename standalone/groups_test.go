@@ -81,7 +81,7 @@ func TestSettingsOfGroupsHoldOverEveryWay(t *testing.T) {
 		t.Errorf("recall: %d, want 404", code)
 	}
 
-	// Hooks: the one before refuses the word elsewhere, and the one after is told elsewhere.
+	// Hooks: the one before refuses the word elsewhere, and the one after gets packets elsewhere.
 	for group, want := range map[string]int{"/quiet": http.StatusOK, "/loud": http.StatusForbidden} {
 		if got := w.publish(t, all, group, said("a", "forbidden")); got != want {
 			t.Errorf("%s over HTTP: %d, want %d", group, got, want)
@@ -93,7 +93,7 @@ func TestSettingsOfGroupsHoldOverEveryWay(t *testing.T) {
 	}
 	for _, told := range m.tellings(t, 4) { // those of /cursor/1
 		if told.Group == "/quiet" {
-			t.Errorf("the hook after publishing is told of %+v", told)
+			t.Errorf("the hook after publishing got %+v", told)
 		}
 	}
 
