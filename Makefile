@@ -26,7 +26,6 @@ GOLANGCI_VERSION      := v2.15.0
 GOTESTSUM_VERSION     := v1.13.0
 BENCHSTAT_VERSION     := v0.0.0-20260908200009-22c9c6c9d4da
 DEADCODE_VERSION      := v0.52.0
-GRPCURL_VERSION       := v1.9.4
 GORELEASER_VERSION    := v2.15.1
 GOVULNCHECK_VERSION   := v1.9.0
 
@@ -50,7 +49,6 @@ $(eval $(call tool,benchstat,golang.org/x/perf/cmd/benchstat,$(BENCHSTAT_VERSION
 $(eval $(call tool,deadcode,golang.org/x/tools/cmd/deadcode,$(DEADCODE_VERSION)))
 $(eval $(call tool,govulncheck,golang.org/x/vuln/cmd/govulncheck,$(GOVULNCHECK_VERSION)))
 $(eval $(call tool,goreleaser,github.com/goreleaser/goreleaser/v2,$(GORELEASER_VERSION)))
-$(eval $(call tool,grpcurl,github.com/fullstorydev/grpcurl/cmd/grpcurl,$(GRPCURL_VERSION)))
 GENERATORS := $(protoc-gen-go_TOOL) $(protoc-gen-go-grpc_TOOL) $(protoc-gen-grpc-gateway_TOOL)
 
 .PHONY: help

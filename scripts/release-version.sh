@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # release-version.sh 0.2.0: writes the version of the next release wherever the repository names it:
 # the chart, which release-prepare.sh compares with the tag, and the npm packages. A test in
-# deploy/verify compares them.
+# deploy/verify compares them. The section of CHANGELOG.md gets today's date.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=${1#v}
 [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] || { echo "not a version: $1" >&2; exit 2; }
 
+sed -i "s/^## ${version//./\\.} - unreleased\$/## $version - $(date +%F)/" CHANGELOG.md
 sed -i -E "s/^(version|appVersion): .*/\1: $version/" deploy/helm/gotapi-ws/Chart.yaml
 VERSION=$version node -e '
 	const { readFileSync, writeFileSync } = require("node:fs");

@@ -16,14 +16,16 @@ var variants = map[string][]string{
 	"plain":         {"docker-compose.yml"},
 	"dev":           {"deploy/compose/dev.yml"},
 	"tls":           {"docker-compose.yml", "deploy/compose/tls.yml"},
+	"access":        {"docker-compose.yml", "deploy/compose/tls.yml", "deploy/compose/access.yml"},
 	"redis-cluster": {"docker-compose.yml", "deploy/compose/redis-cluster.yml"},
 	"observability": {"docker-compose.yml", "deploy/compose/observability.yml"},
 	"all": {
-		"docker-compose.yml", "deploy/compose/tls.yml", "deploy/compose/redis-cluster.yml", "deploy/compose/observability.yml",
+		"docker-compose.yml", "deploy/compose/tls.yml", "deploy/compose/access.yml", "deploy/compose/redis-cluster.yml",
+		"deploy/compose/observability.yml",
 	},
 }
 
-var composeEnv = []string{"TLS_CERT=/dev/null", "GRAFANA_PASSWORD=test", "PATH=" + os.Getenv("PATH")}
+var composeEnv = []string{"TLS_CERT=/dev/null", "SECRETS=/dev/null", "GRAFANA_PASSWORD=test", "PATH=" + os.Getenv("PATH")}
 
 // load reads compose files as Compose v2 does.
 func load(t *testing.T, files []string, env ...string) *types.Project {

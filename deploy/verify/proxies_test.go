@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -43,16 +44,20 @@ func TestServerWorksBehindProxies(t *testing.T) {
 	for _, m := range block.FindAllStringSubmatch(sections["Check it"], -1) {
 		commands = append(commands, strings.TrimSpace(m[2]))
 	}
-	if len(commands) != 2 || len(underPath) != 3 {
+	if len(commands) != 2 || len(underPath) != 4 {
 		t.Fatalf("the page has the commands %q, and for a path %q", commands, underPath)
 	}
 
 	for title, tool := range map[string]string{
-		"nginx": "nginx", "HAProxy": "haproxy", "HAProxy with the PROXY protocol": "haproxy", "Caddy": "caddy",
+		"nginx": "nginx", "HAProxy": "haproxy", "HAProxy with the PROXY protocol": "haproxy", "Caddy": "caddy", "Traefik": "traefik",
 	} {
 		for _, path := range []string{"", "/chat"} {
 			t.Run(title+path, func(t *testing.T) {
-				need(t, tool)
+				if tool != "traefik" {
+					need(t, tool)
+				} else if _, err := exec.LookPath(tool); err != nil {
+					t.Skip("Debian has no traefik to install")
+				}
 				config, flags := block.FindStringSubmatch(sections[title]), edgeFlags.FindStringSubmatch(sections[title])
 				if config == nil || flags == nil {
 					t.Fatal("the page has no file, or no flags of the edge")
@@ -66,7 +71,11 @@ func TestServerWorksBehindProxies(t *testing.T) {
 				}
 				edge, ops, front := unused(t), unused(t), unused(t)
 				startServer(t, edge, path+"/__status", append(args, "-ops-listen", ops)...)
-				cert := startProxy(t, tool, replaceOnce(t, text, "127.0.0.1:4998", edge), front, path)
+				var starts string
+				if blocks := block.FindAllStringSubmatch(sections[title], -1); len(blocks) > 1 {
+					starts = blocks[1][2]
+				}
+				cert := startProxy(t, tool, replaceOnce(t, text, "127.0.0.1:4998", edge), starts, front, path)
 
 				const group, groupPath = "/房//a/b/", "/%E6%88%BF//a%2Fb/"
 				chat(t, "wss://"+front+path+groupPath)
@@ -124,9 +133,9 @@ func replaceOnce(t *testing.T, text, from, to string) string {
 	return strings.Replace(text, from, to, 1)
 }
 
-// startProxy runs a proxy with a file of the page until the test ends, and returns the
-// certificate that it shows.
-func startProxy(t *testing.T, tool, config, front, path string) (cert string) {
+// startProxy runs a proxy with a file of the page, and with the command if the page has one, until
+// the test ends. It returns the certificate that the proxy shows.
+func startProxy(t *testing.T, tool, config, command, front, path string) (cert string) {
 	t.Helper()
 	dir := t.TempDir()
 	cert, key, err := selfSigned(dir)
@@ -146,6 +155,10 @@ func startProxy(t *testing.T, tool, config, front, path string) (cert string) {
 		config = replaceOnce(t, config, "chat.example.com {", "https://"+front+" {")
 		start(t, status, "env", "XDG_CONFIG_HOME="+dir, "XDG_DATA_HOME="+dir,
 			tool, "run", "--adapter", "caddyfile", "--config", write(t, dir, options+config))
+	case "traefik":
+		file := write(t, dir, replaceOnce(t, config, "chat.example.com", "127.0.0.1"))
+		command = replaceOnce(t, replaceOnce(t, command, ":443", front), "/etc/traefik/gotapi.yml", file)
+		start(t, status, "sh", "-c", "exec "+command)
 	}
 	return cert
 }
@@ -153,7 +166,7 @@ func startProxy(t *testing.T, tool, config, front, path string) (cert string) {
 // write writes a proxy's file into a folder, and returns its path.
 func write(t *testing.T, dir, config string) string {
 	t.Helper()
-	file := filepath.Join(dir, "proxy.conf")
+	file := filepath.Join(dir, "proxy.yml") // Traefik reads nothing of another name
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

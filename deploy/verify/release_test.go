@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"helm.sh/helm/v4/pkg/chart/v2/loader"
@@ -43,5 +44,14 @@ func TestTheReleaseHasOneVersion(t *testing.T) {
 		if version != chart.Metadata.Version {
 			t.Errorf("%s is %q, the chart has version %q: run scripts/release-version.sh", where, version, chart.Metadata.Version)
 		}
+	}
+	changelog, err := os.ReadFile(root + "/CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, rest, ok := strings.Cut(string(changelog), "\n## "+chart.Metadata.Version+" - "); !ok {
+		t.Errorf("CHANGELOG.md has no section for version %s", chart.Metadata.Version)
+	} else if section, _, _ := strings.Cut(rest, "\n## "); strings.Count(section, "\n") > 30 {
+		t.Errorf("the section of CHANGELOG.md for %s has more than 30 lines", chart.Metadata.Version)
 	}
 }

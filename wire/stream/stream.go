@@ -13,6 +13,8 @@
 // do about a hole is the caller's business.
 package stream
 
+import "unicode/utf8"
+
 // Epoch names one life of a group's counters: it is drawn at random when they
 // are made. 0 means that nothing has ever been stored.
 type Epoch uint64
@@ -88,6 +90,12 @@ type Author struct {
 // MaxAuthorName is the length of the longest name that is kept, in bytes. Longer ones
 // do not appear.
 const MaxAuthorName = 128
+
+// Valid reports whether a is a name that is kept: not empty, at most MaxAuthorName bytes
+// of valid UTF-8.
+func (a Author) Valid() bool {
+	return a.Name != "" && len(a.Name) <= MaxAuthorName && utf8.ValidString(a.Name)
+}
 
 // Verdict is what Next returns about an event.
 type Verdict uint8

@@ -27,6 +27,7 @@ const open = async () => {
     locale: "en-US",
     viewport: { width: 880, height: 460 },
     deviceScaleFactor: 1.5,
+    reducedMotion: "reduce", // no message is half there
   });
   const page = await context.newPage();
   await page.goto(room);

@@ -20,7 +20,7 @@ function markOf(body: MessageBody): keyof typeof signs {
 /** Why a message is not sent: in the language of the page where that is foreseen, else as the server says it. */
 export function reasonOf({ code, message }: { code: number; message: string }): string {
   if (code === 413) return say("tooLarge");
-  if (code === 401 || code === 403) return say("notAllowed");
+  if (code === 401) return say("notAllowed");
   return message;
 }
 

@@ -1,7 +1,8 @@
 /** What the pages say. `{name}` stands for a value. */
 const en = {
   home: "Home",
-  otherLanguage: "中文",
+  // Machines without a Chinese font show boxes for the first word.
+  otherLanguage: "中文 Chinese",
 
   messages: "Messages",
   message: "Message",
@@ -40,9 +41,9 @@ const en = {
   noRight: "You are not allowed to do this here: enter a token that has the right.",
   token: "Token",
   useToken: "Use it",
-  clockNote: "The time of the server. Only the server speaks here.",
+  clockNote: "The server's time. Only the server writes here.",
 
-  lead: "A chat server. A room is a URL: whoever opens a WebSocket there is a member. What members write is stored, comes to everybody in one order, and can be recalled.",
+  lead: "A chat server. Every URL is a room: opening a WebSocket there joins it. The server stores what members write, sends it to all of them in one order, and can take it back.",
   openTitle: "Open a room",
   openNote: "Open it in two windows, one of them private, and write.",
   roomName: "Name of the room",
@@ -62,9 +63,9 @@ const en = {
   commandRecall: "Recall",
   commandSocket: "Join over a WebSocket",
   commandScript: "In a web page: the browser client",
-  moreTitle: "Go on",
+  moreTitle: "More",
   docsLink: "Reference of the HTTP interface",
-  openapiLink: "The same as OpenAPI document",
+  openapiLink: "The same as an OpenAPI document",
   timerLink: "The clock, a room where only the server writes",
 
   docsTitle: "HTTP interface",
@@ -120,7 +121,7 @@ const zh: Record<Word, string> = {
   useToken: "使用",
   clockNote: "服务器时间。这里只有服务器发言。",
 
-  lead: "一个聊天服务器。房间就是一个 URL：在这个地址上打开 WebSocket 的就是成员。成员发送的消息会保存下来，按同一顺序送达所有人，也可以撤回。",
+  lead: "一个聊天服务器。每个 URL 就是一个房间：在这个地址上打开 WebSocket 即可加入。成员发送的消息会保存下来，按同一顺序送达所有人，也可以撤回。",
   openTitle: "打开一个房间",
   openNote: "在两个窗口（其中一个用隐私模式）里打开同一个房间，开始聊天。",
   roomName: "房间名",

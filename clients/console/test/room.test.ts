@@ -359,6 +359,7 @@ test("the page speaks Chinese to who reads Chinese, and changes when asked", asy
   expect(await ann.getByRole("button", { name: "发送" }).count()).toBe(1);
   expect(await ann.locator("html").getAttribute("lang")).toBe("zh-Hans");
   await ann.getByRole("button", { name: "English" }).click();
+  await ann.getByRole("button", { name: "Chinese" }).waitFor(); // for people without a Chinese font
   expect(await item(ann, "好").locator(".mark").textContent()).toContain("Sent");
   await ann.reload();
   await ann.getByRole("button", { name: "Send" }).waitFor();

@@ -6,7 +6,7 @@ import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { newStandalone } from "../../js/test/system/servers.js";
 import { launch, People } from "./browser.js";
-import { connected, marked, say, shows } from "./room.js";
+import { connected, item, marked, say, shows } from "./room.js";
 
 const SECRET = "a secret that is longer than 32 bytes";
 
@@ -107,6 +107,7 @@ test("a refusal ends the trying, and another token can be entered on the page", 
   const ann = await people.open(at("/room/4/"));
   await ann.locator("#denied").getByText("asks who you are").waitFor();
   await ann.locator('#state[data-state="denied"]').waitFor();
+  expect(await ann.locator("#composer").isHidden()).toBe(true);
   await enter(ann, "nonsense");
   await ann.locator("#denied").getByText("does not accept the token").waitFor();
   await enter(ann, sign("ann", 3_600, { join: ["/other/*/"] }));
@@ -114,6 +115,7 @@ test("a refusal ends the trying, and another token can be entered on the page", 
   await enter(ann, sign("ann"));
   await connected(ann);
   expect(await ann.locator("#denied").isHidden()).toBe(true);
+  expect(await ann.locator("#composer").isVisible()).toBe(true);
 });
 
 test("who may not write is told so, and can enter another token", async () => {
@@ -121,6 +123,7 @@ test("who may not write is told so, and can enter another token", async () => {
   await connected(ann);
   await say(ann, "hello");
   await marked(ann, "hello", "failed");
+  expect(await item(ann, "hello").locator(".mark").textContent()).toContain("lacks the right publish");
   await ann.locator("#denied").getByText("You are not allowed").waitFor();
   await enter(ann, sign("ann"));
   await connected(ann);

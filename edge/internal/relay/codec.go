@@ -34,8 +34,9 @@ func decodePosition(p *relayv1.Position) stream.Position {
 	}
 }
 
+// encodeAuthor leaves out a name that nobody keeps: it may not even be valid UTF-8.
 func encodeAuthor(a stream.Author) *relayv1.Author {
-	if a.Name == "" {
+	if !a.Valid() {
 		return nil
 	}
 	return &relayv1.Author{Name: a.Name, Key: a.Key}

@@ -30,7 +30,7 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e := &entry{
 		packet:   p,
 		deadline: deadline,
-		size:     len(p.Group) + len(p.UUID) + len(p.Payload) + entryOverhead,
+		size:     len(p.Group) + len(p.UUID) + len(p.By.Name) + len(p.Payload) + entryOverhead,
 	}
 	e.msg = &e.own
 	e.msg.Id = p.ID()
@@ -39,6 +39,7 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e.msg.Uuid = p.UUID
 	e.msg.Payload = p.Payload
 	e.msg.Author = p.Author
+	e.msg.By = encodeAuthor(p.By)
 	e.msg.Trace = p.span.wire()
 	return e
 }
@@ -142,7 +143,7 @@ func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publis
 			// and still read it.
 			m := e.msg
 			e.msg = &relayv1.Publish{
-				Id: m.Id, Group: m.Group, Kind: m.Kind, Uuid: m.Uuid, Payload: m.Payload, Author: m.Author, Trace: m.Trace,
+				Id: m.Id, Group: m.Group, Kind: m.Kind, Uuid: m.Uuid, Payload: m.Payload, Author: m.Author, By: m.By, Trace: m.Trace,
 			}
 		}
 		e.written++

@@ -3,8 +3,10 @@ package relay
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -31,10 +33,16 @@ func (c *Client) Read(ctx context.Context, g group.Name, start Start) (Batch, er
 
 func readRequest(g group.Name, start Start) *relayv1.ReadRequest {
 	r := &relayv1.ReadRequest{Group: string(g)}
-	if start.AfterUUID != "" {
+	switch {
+	case start.Newest > 0:
+		r.Start = &relayv1.ReadRequest_Newest{Newest: uint32(min(start.Newest, math.MaxInt32))}
+	case start.AfterUUID != "":
 		r.Start = &relayv1.ReadRequest_AfterUuid{AfterUuid: start.AfterUUID}
-	} else {
+	default:
 		r.Start = &relayv1.ReadRequest_After{After: encodePosition(&start.After)}
+	}
+	if start.IfLost != FromOldest {
+		r.NewestIfLost = proto.Uint32(uint32(max(0, min(start.IfLost, math.MaxInt32))))
 	}
 	return r
 }

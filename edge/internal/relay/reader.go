@@ -107,6 +107,7 @@ func (e *entry) result(r *relayv1.Result) Result {
 		Outcome:  outcome,
 		Epoch:    stream.Epoch(r.GetEpoch()),
 		Seq:      r.GetSeq(),
+		At:       r.GetAt(),
 		Recalled: r.GetRecalled(),
 		Reason:   r.GetReason(),
 	}

@@ -21,6 +21,8 @@ type Publication struct {
 	Payload []byte
 	// The author, as Publish.author of the protocol: 8 bytes, or none.
 	Author []byte
+	// The name that belongs to Author, which members see if the group keeps names; zero: none.
+	By stream.Author
 	// The author's name, for hooks; it does not leave the edge.
 	User string
 	// Whose limits it counts for (limit.Limits.Key); it does not leave the edge.
@@ -81,6 +83,8 @@ type Result struct {
 	// Accepted and Duplicate messages: the place of the stored message.
 	Epoch stream.Epoch
 	Seq   uint64
+	// When it was stored, Unix milliseconds; 0 if that is not known.
+	At int64
 	// Duplicate messages: the stored one has been recalled.
 	Recalled bool
 	// Refusals: why, for the client.
@@ -89,12 +93,27 @@ type Result struct {
 	Again time.Duration
 }
 
-// Start says where Read begins: after the message AfterUUID if it is set, else
-// after the position After.
+// Start says where Read begins: before the Newest messages, else after the message
+// AfterUUID, else after the position After. It is comparable.
 type Start struct {
+	// 0: not with the newest messages.
+	Newest    int
 	AfterUUID string
 	After     stream.Position
+	// Where Read begins if the start is lost. With Newest none is.
+	IfLost Fallback
 }
+
+// Fallback says where events begin if what came before is lost: with the newest so many
+// messages, or
+type Fallback int
+
+const (
+	// FromOldest begins with the oldest message that is retained.
+	FromOldest Fallback = 0
+	// FromNow begins with what is stored later.
+	FromNow Fallback = -1
+)
 
 // Batch is a piece of a group's stream as the store remembers it.
 type Batch struct {
@@ -103,7 +122,7 @@ type Batch struct {
 	// The place after the last event.
 	Position stream.Position
 	// The start is unknown, or part of what follows it is lost: Events begin
-	// with the oldest message that is retained.
+	// where Start.IfLost says.
 	Gap bool
 	// More can be read from Position at once. When false, Position was the
 	// end of the stream at the moment of the read.

@@ -82,8 +82,13 @@ func (r *Room) attached(channel uint32, at stream.Position, gap bool) {
 	}
 	r.live = true
 	for _, m := range r.members {
-		if m.state == waiting {
+		switch m.state {
+		case waiting:
 			r.begin(m)
+		case adrift:
+			r.lose(m)
+		case live:
+			m.answerPassed(r.pos)
 		}
 	}
 	r.endAttempt(nil)
@@ -109,19 +114,25 @@ func (r *Room) lost() {
 	r.live = false
 }
 
-// startOver gives the position up, and closes the members that relied on it.
+// startOver gives the position up. Members that relied on it end, or go on where the room
+// will be attached.
 func (r *Room) startOver() {
 	if r.known {
 		r.registry.metrics.gaps.Inc()
-		closed := 0
+		relied := 0
 		for _, m := range r.members {
-			if m.state != waiting {
-				m.closeLost()
-				closed++
+			if m.state == waiting {
+				continue
 			}
+			if last, end := m.conn.Dialect.Lost(r.name, r.pos); end != nil {
+				m.end(last, end)
+			} else if m.state != catching { // whose place is its own, and may still be good
+				m.state = adrift
+			}
+			relied++
 		}
-		r.registry.log.Warn("group lost messages or their order: close its members with 1012, so that they read the history",
-			"group", r.name, "members", closed, "losses_total", r.registry.losses.Add(1))
+		r.registry.log.Warn("messages of a group were lost, or their order: its members have to read the history",
+			"group", r.name, "members", relied, "losses_total", r.registry.losses.Add(1))
 	}
 	r.known = false
 	r.changes = stream.Changes{}

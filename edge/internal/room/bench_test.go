@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	v1 "github.com/gotapi/gotapi-ws/edge/internal/dialect/v1"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
@@ -88,8 +89,8 @@ func newAudience(tb testing.TB, members int) *audience {
 	})
 	for i := range members {
 		out := ws.NewOutbox(ws.Limits{Frames: 1 << 20, Bytes: 1 << 30}, flusher)
-		m := room.NewMember(uint32(i+1), "", "", room.NewPending(limits, out))
-		if err := g.Join(tb.Context(), chat, m); err != nil {
+		c := g.NewConn(room.ConnOptions{Session: uint32(i + 1), Dialect: v1.Dialect, Out: out, Window: limits})
+		if err := g.Join(tb.Context(), chat, c.NewMember(room.Start{})); err != nil {
 			tb.Fatal(err)
 		}
 		out.Start(sink{null: null})

@@ -4,21 +4,42 @@ import (
 	"slices"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // delivery is one event on its way to members.
 type delivery struct {
-	event *stream.Event
+	Event
 	epoch stream.Epoch
 	// The session of this edge that published it; 0: another's.
 	sender uint32
-	// What members get that did not send it; none for a tombstone. It is made once
-	// for all of them.
-	frame ws.Frame
 	// Those that share the room's changes get it.
 	shown bool
+	// What members get that did not send it, by dialect. Each is made on first use.
+	frames [maxDialects]ws.Frame
 }
+
+// place is where a message is in a stream.
+type place struct {
+	epoch stream.Epoch
+	seq   uint64
+}
+
+// frame returns what m gets that did not send it.
+func (d *delivery) frame(m *Member) ws.Frame {
+	f := &d.frames[m.kind]
+	if f.IsZero() {
+		*f = m.conn.Dialect.Event(&d.Event)
+	}
+	return *f
+}
+
+// headerSize is about what a frame has beside the event's payload.
+const headerSize = 256
+
+// size is about what a member gets of d, in bytes.
+func (d *delivery) size() int { return headerSize + len(d.Payload) }
 
 // sender returns the session of the edge that published e; 0 if it is none.
 func sender(edge uint64, e *stream.Event) uint32 {
@@ -34,44 +55,81 @@ func publication(e *stream.Event) uint32 { return uint32(e.Origin.ID) }
 // batch is some deliveries to one room. It is kept for the next ones, so that its
 // slices are.
 type batch struct {
+	// Where the room was before them.
+	from       stream.Position
 	deliveries []delivery
-	// The frames of those that are shown.
-	frames []ws.Frame
+	// What most members get, by dialect.
+	views [maxDialects]view
 	// The sessions that get something else.
 	senders []uint32
-	// There are tombstones or recalls: members with changes of their own may get
+	// About what a member gets of them, in bytes.
+	bytes int
+	// There are tombstones or changes: members with changes of their own may get
 	// something else.
 	changes bool
 	// For one member that gets something else.
 	own []ws.Frame
 }
 
-func (b *batch) reset() {
-	clear(b.deliveries)
-	clear(b.frames)
-	clear(b.own)
-	b.deliveries, b.frames, b.senders, b.changes = b.deliveries[:0], b.frames[:0], b.senders[:0], false
+// view is what most members of one dialect get.
+type view struct {
+	made   bool
+	frames []ws.Frame
 }
 
-func (b *batch) add(edge uint64, epoch stream.Epoch, e *stream.Event, shown bool) *delivery {
-	b.deliveries = append(b.deliveries, delivery{
-		event: e, epoch: epoch, sender: sender(edge, e), frame: eventFrame(e), shown: shown,
-	})
-	d := &b.deliveries[len(b.deliveries)-1]
+func (b *batch) reset() {
+	clear(b.deliveries)
+	clear(b.own)
+	for i := range b.views {
+		v := &b.views[i]
+		clear(v.frames)
+		v.made, v.frames = false, v.frames[:0]
+	}
+	b.deliveries, b.senders, b.bytes, b.changes = b.deliveries[:0], b.senders[:0], 0, false
+}
+
+func (b *batch) add(d delivery) *delivery {
+	b.deliveries = append(b.deliveries, d)
 	if d.sender != 0 {
 		b.senders = append(b.senders, d.sender)
 	}
-	if d.shown {
-		b.frames = append(b.frames, d.frame)
-	}
-	b.changes = b.changes || e.Kind == stream.Recall || e.Kind == stream.Tombstone
-	return d
+	b.bytes += d.size()
+	b.changes = b.changes || d.Kind == stream.Recall || d.Kind == stream.Tombstone
+	return &b.deliveries[len(b.deliveries)-1]
 }
 
-// isFor reports whether m gets the batch's frames as they are.
+// isFor reports whether m gets what most members of its dialect get.
 func (b *batch) isFor(m *Member) bool {
-	return m.state == live && len(m.duplicates) == 0 && (m.changes == nil || !b.changes) &&
-		!slices.Contains(b.senders, m.session)
+	return m.state == live && !m.waits && (m.changes == nil || !b.changes) && !slices.Contains(b.senders, m.session)
+}
+
+// view returns what most members of m's dialect get. It is made for the first of them.
+func (b *batch) view(m *Member) []ws.Frame {
+	v := &b.views[m.kind]
+	if v.made {
+		return v.frames
+	}
+	v.made = true
+	for i := range b.deliveries {
+		d := &b.deliveries[i]
+		if !d.shown && !m.traits.EveryChange {
+			continue
+		}
+		if f := d.frame(m); !f.IsZero() {
+			v.frames = append(v.frames, f)
+		}
+	}
+	return v.frames
+}
+
+// broadcasts returns how many of the deliveries are not stored.
+func (b *batch) broadcasts() (n int) {
+	for i := range b.deliveries {
+		if !b.deliveries[i].Kind.Stored() {
+			n++
+		}
+	}
+	return n
 }
 
 // deliver passes on the events that follow.
@@ -82,6 +140,7 @@ func (r *Room) deliver(channel uint32, epoch stream.Epoch, events []stream.Event
 		return
 	}
 	r.branchAuthors(events)
+	b.from = r.pos
 	whole := r.accept(epoch, events, b)
 	r.fanOut(b)
 	b.reset()
@@ -124,13 +183,18 @@ func (r *Room) accept(epoch stream.Epoch, events []stream.Event, b *batch) bool 
 		if e.Kind == stream.Recall {
 			r.registry.metrics.recalls.Inc()
 		}
-		d := b.add(r.registry.edge, epoch, e, r.changes.Show(e))
+		d := b.add(deliveryOf(r.registry.edge, r.name, epoch, e, r.pos))
+		d.shown = r.changes.Show(e)
 		r.passed++
 		if r.catchers > 0 {
 			r.recent.add(r.passed, d)
 		}
 	}
 	return true
+}
+
+func deliveryOf(edge uint64, g group.Name, epoch stream.Epoch, e *stream.Event, pos stream.Position) delivery {
+	return delivery{Event: Event{Event: e, Group: g, Pos: pos}, epoch: epoch, sender: sender(edge, e)}
 }
 
 // fanOut gives a batch to every member. Most get the same frames in one step.
@@ -142,38 +206,53 @@ func (r *Room) fanOut(b *batch) {
 	for _, m := range r.members {
 		switch {
 		case m.state == catching:
+			m.miss(b)
 		case b.isFor(m):
-			m.out.Deliver(b.frames, 0, bulk)
-			same++
+			frames := b.view(m)
+			if m.out.Offer(m.share(), frames, 0, bulk) {
+				same += len(frames)
+			} else {
+				r.fallBehind(m, b)
+			}
 		default:
 			r.send(m, b)
 		}
 	}
-	r.registry.metrics.deliveries.Add(float64(same * len(b.frames)))
+	r.registry.metrics.deliveries.Add(float64(same))
 }
 
 // send gives m what it gets of a batch.
 func (r *Room) send(m *Member, b *batch) {
+	if !m.out.Fits(m.share(), len(b.deliveries), b.bytes) {
+		r.fallBehind(m, b)
+		return
+	}
 	o := outgoing{member: m, frames: b.own[:0]}
+	broken := false
 	for i := range b.deliveries {
 		d := &b.deliveries[i]
 		if m.state == ahead {
-			switch m.pos.Next(d.epoch, d.event) {
+			switch m.catch.pos.Next(d.epoch, d.Event.Event) {
 			case stream.Follows:
 			case stream.Old:
 				continue
-			case stream.Broken:
-				m.closeLost() // it has read another history than the room gets
-				return
+			case stream.Broken: // it has read another history than the room gets
+				broken = true
 			}
+		}
+		if broken {
+			break
 		}
 		o.add(d)
 	}
-	if m.state == ahead && m.pos == r.pos {
-		m.state = live
-	}
 	o.send()
 	b.own = o.frames
+	switch {
+	case broken:
+		r.lose(m)
+	case m.state == ahead && m.catch.pos == r.pos:
+		m.state, m.catch = live, nil
+	}
 }
 
 // From largeRoom members on, a room's frames wait for those of smaller ones.

@@ -1,8 +1,6 @@
 package room
 
 import (
-	"sort"
-
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -13,6 +11,8 @@ import (
 //	waiting -> live
 //	       \-> catching -> ahead -> live
 //	                   \-> live
+//	live, ahead -> catching  its share of the queue is full
+//	            -> adrift -> live  events are lost
 //
 // and left after each of them.
 type state uint8
@@ -20,155 +20,156 @@ type state uint8
 const (
 	// It joined before the room was attached. It has missed nothing so far.
 	waiting state = iota
-	// CatchUp feeds it from the store.
+	// It is fed from the store.
 	catching
-	// It has read more of the store than the room has passed on: up to its pos.
+	// It has read more of the store than the room has passed on: up to its place.
 	ahead
 	// It gets every event.
 	live
+	// Events were lost. It goes on where the room does, which is not known yet.
+	adrift
 	// It is no member any more.
 	left
 )
 
-// Member is one receiver of a group's events.
+// Member is a cursor of one connection in one group.
+//
+// There are very many. What most of them do not need is behind pointers.
 type Member struct {
-	session uint32
+	conn *Conn
+	// Of the conn, for the fan-out.
 	out     *ws.Outbox
-	pending *Pending
-	// Resume after the message with this uuid; "": from now on.
-	after string
-	// Its client, as a budget knows it.
-	client string
+	session uint32
+	kind    uint8
+	traits  Traits
 
 	// Guarded by the room's lock.
 
-	room *Room
-	// Where it is in the roster.
-	index int
 	state state
-	// Of catching and ahead members: their place in the stream.
+	// It has results that are not due (Pending).
+	waits bool
+	// Where it is in the roster.
+	index int32
+	room  *Room
+	// What it needs until it is live.
+	catch *catchUp
+	// When it began to share the room's changes, and its own if it deviates: it has
+	// messages that the others have not, or has learned of recalls by itself. Those of
+	// a catching member belong to its connection's turns.
+	mark    uint64
+	changes *stream.Changes
+	// What it has in the queue, if its dialect has shares.
+	queued ws.Share
+}
+
+// catchUp is what a member needs until it is live.
+type catchUp struct {
+	start Start
+	// The join is answered, and pos known.
+	answered bool
+	// It was live before, and its share was full.
+	fallen bool
+	// The join cannot be answered.
+	failed bool
+	// Its place in the stream.
 	pos stream.Position
 	// The room's count of events when it joined.
 	joined uint64
-	// When it began to share the room's changes, and its own if it deviates: it has
-	// messages that the others have not, or has learned of recalls by itself. Those of
-	// a catching member belong to CatchUp.
-	mark    uint64
-	changes *stream.Changes
-	// Its duplicates whose first copy it has not got yet, by seq.
-	duplicates []duplicate
+	// Reads in a row that have brought nothing.
+	idle int
+	// Closed when the join is answered or has failed; nil: nobody waits for that.
+	done chan struct{}
 }
 
-// duplicate is a publish whose message was stored before.
-type duplicate struct {
-	number uint32
-	// Of the first copy.
-	at       place
-	recalled bool
-}
-
-// place is where a message is in a stream.
-type place struct {
-	epoch stream.Epoch
-	seq   uint64
-}
-
-// NewMember returns a member for a session of that client that sends as session. p has
-// its publishes, and the outbox for its frames. With after, it resumes after the message with that
-// uuid.
-func NewMember(session uint32, client, after string, p *Pending) *Member {
-	m := &Member{session: session, client: client, out: p.out, pending: p, after: after}
-	if m.Resumes() {
+// NewMember returns a member that has not joined.
+func (c *Conn) NewMember(start Start) *Member {
+	m := &Member{
+		conn: c, out: c.Out, session: c.Session, kind: c.kind, traits: c.traits, catch: &catchUp{start: start},
+	}
+	if start.reads() && !m.traits.EveryChange {
 		m.changes = new(stream.Changes)
 	}
 	return m
 }
 
-// Resumes reports whether the member needs Registry.CatchUp after Join.
-func (m *Member) Resumes() bool { return m.after != "" }
-
-// Result takes what became of a publish of the member, and reports whether it refuses
-// the publish: not if the delivery has settled it before. The frame of a refusal is
-// queued; a packet that is not stored is refused without one, unless it is not allowed.
-func (m *Member) Result(p *relay.Publication, res relay.Result) (refused bool) {
-	ok := res.Outcome == relay.Accepted || res.Outcome == relay.Duplicate
-	switch {
-	case ok && p.Kind == stream.Message:
-		m.stored(p.Number, res)
-	case ok:
-		m.pending.settleWith(p.Number)
-	case p.Kind == stream.Message || res.Outcome == relay.Denied:
-		return m.pending.settleWith(p.Number, refusalFrame(p.UUID, res))
-	default:
-		return m.pending.settleWith(p.Number)
+// share is what the member's frames count in; nil: nothing.
+func (m *Member) share() *ws.Share {
+	if m.traits.Shares {
+		return &m.queued
 	}
-	return false
+	return nil
 }
 
-// stored: the message of a publish is stored. The delivery of an accepted message
-// settles it, in the message's place. If it does not come within a second or two, it
-// was lost, and the room reads on from where it is. A duplicate is settled when the
-// member has got the first copy.
-func (m *Member) stored(number uint32, res relay.Result) {
-	if !m.pending.has(number) {
-		return // the delivery has settled it
-	}
+// stored takes the result of a publish of m, and reports whether it has to wait until m
+// has come to the message's place.
+func (m *Member) stored(number uint32, res *relay.Result) (waits bool) {
 	r := m.room
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at := place{res.Epoch, res.Seq}
-	if res.Outcome == relay.Accepted {
-		r.expect(at)
-		return
+	if m.state == left {
+		return false
 	}
-	if res.Recalled {
+	one := &result{Receipt: *receiptOf(res), epoch: res.Epoch}
+	if !m.conn.pending.remember(number, one) {
+		return true // it is settled
+	}
+	m.waits = true
+	if one.Recalled {
 		m.branch()
 	}
-	m.postpone(duplicate{number: number, at: at, recalled: res.Recalled})
+	if !one.Duplicate {
+		r.expect(place{res.Epoch, res.Seq})
+	}
 	if r.known && (m.state == live || m.state == ahead) {
 		o := outgoing{member: m}
-		o.ackDuplicates(m.position())
+		o.ackResults(m.position())
 		o.send()
 	}
+	return true
 }
 
 // position is how far the member has got.
 func (m *Member) position() stream.Position {
 	if m.state == catching || m.state == ahead {
-		return m.pos
+		return m.catch.pos
 	}
 	return m.room.pos
 }
 
-// branch gives the member changes of its own.
+// branch gives the member changes of its own, unless it is shown all.
 func (m *Member) branch() {
-	if m.changes == nil {
+	if m.changes == nil && !m.traits.EveryChange {
 		m.changes = m.room.changes.Branch(m.mark)
 	}
 }
 
-// postpone lets a duplicate wait for its first copy.
-func (m *Member) postpone(d duplicate) {
-	i := sort.Search(len(m.duplicates), func(i int) bool { return m.duplicates[i].at.seq > d.at.seq })
-	m.duplicates = append(m.duplicates, duplicate{})
-	copy(m.duplicates[i+1:], m.duplicates[i:])
-	m.duplicates[i] = d
-}
-
 // shown reports whether the member, which did not send it, is shown an event.
 func (m *Member) shown(d *delivery) bool {
-	if m.changes == nil {
+	switch {
+	case m.changes != nil:
+		return m.changes.Show(d.Event.Event)
+	case m.traits.EveryChange:
+		return true
+	default:
 		return d.shown
 	}
-	return m.changes.Show(d.event)
 }
 
 // catches reports whether the room keeps its recent events for the member.
-func (m *Member) catches() bool { return m.Resumes() && m.state <= catching }
+func (m *Member) catches() bool {
+	return m.state == catching || m.state == waiting && m.catch.start.reads()
+}
 
-// closeLost ends a member that has missed something.
-func (m *Member) closeLost() {
-	m.out.Send(gapFrame)
-	m.out.Close(errLost)
-	m.pending.Wake()
+// push queues a frame of the member's own, if it is one.
+func (m *Member) push(f ws.Frame) {
+	if !f.IsZero() {
+		m.out.Push(m.share(), []ws.Frame{f}, f.Size(), false)
+	}
+}
+
+// end ends the connection after a frame.
+func (m *Member) end(last ws.Frame, cause *ws.CloseError) {
+	m.push(last)
+	m.out.Close(cause) // of no effect if it is ending already
+	m.conn.pending.Wake()
 }

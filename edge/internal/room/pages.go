@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -16,9 +17,28 @@ const maxReads = 16
 // need it.
 type page struct {
 	deliveries []delivery
-	// The place after the last of them.
-	end stream.Position
-	gap bool
+	// The places before the first and after the last of them.
+	start, end stream.Position
+	gap        bool
+
+	mu sync.Mutex
+	// What members get that did not send them, by dialect; nil before the first use.
+	made [maxDialects][]ws.Frame
+}
+
+// frames returns what members of m's dialect get that did not send it: a frame for each
+// delivery, or the zero Frame. It is called before the deliveries' frames are used.
+func (p *page) frames(m *Member) []ws.Frame {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	made := &p.made[m.kind]
+	if *made == nil {
+		*made = make([]ws.Frame, len(p.deliveries))
+		for i := range p.deliveries {
+			(*made)[i] = p.deliveries[i].frame(m)
+		}
+	}
+	return *made
 }
 
 // pages reads the store for members that catch up. After a restart of an edge
@@ -37,7 +57,7 @@ type pages struct {
 // readKey is where a read begins.
 type readKey struct {
 	group group.Name
-	start relay.Start
+	from  readFrom
 }
 
 // read is one read of the store. Its result is there when done is closed.
@@ -57,8 +77,8 @@ func newPages(r Relay, edge uint64, m *metrics) *pages {
 
 // read may return what a read that began a moment earlier has found. Then the
 // caller may have to read on, nothing worse.
-func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
-	k := readKey{g, start}
+func (p *pages) read(ctx context.Context, g group.Name, from readFrom) (*page, error) {
+	k := readKey{g, from}
 	r, shared := p.join(ctx, k)
 	if shared {
 		select {
@@ -73,7 +93,7 @@ func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*pag
 	defer r.cancel()
 	defer close(r.done) // also when it panics
 	defer p.forget(k, r)
-	r.page, r.err = p.load(r.ctx, g, start)
+	r.page, r.err = p.load(r.ctx, g, from)
 	if r.err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -119,22 +139,51 @@ func (p *pages) remove(k readKey, r *read) {
 	}
 }
 
-func (p *pages) load(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
+func (p *pages) load(ctx context.Context, g group.Name, from readFrom) (*page, error) {
 	if err := p.acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer func() { <-p.semaphore }()
 	p.metrics.resumeReads.Inc()
-	batch, err := p.relay.Read(ctx, g, start) // it bounds the time
+	batch, err := p.relay.Read(ctx, g, from.relay()) // it bounds the time
 	if err != nil {
 		return nil, err
 	}
-	loaded := &page{deliveries: make([]delivery, len(batch.Events)), end: batch.Position, gap: batch.Gap}
+	loaded := &page{
+		deliveries: make([]delivery, len(batch.Events)), start: startOf(&batch), end: batch.Position, gap: batch.Gap,
+	}
+	at := loaded.start
 	for i := range batch.Events {
 		e := &batch.Events[i]
-		loaded.deliveries[i] = delivery{event: e, epoch: batch.Epoch, sender: sender(p.edge, e), frame: eventFrame(e)}
+		at = after(at, batch.Epoch, e)
+		loaded.deliveries[i] = deliveryOf(p.edge, g, batch.Epoch, e, at)
 	}
 	return loaded, nil
+}
+
+// startOf returns the place before the first event of a batch.
+func startOf(b *relay.Batch) stream.Position {
+	at := b.Position
+	for i := range b.Events {
+		if b.Events[i].Kind == stream.Recall {
+			at.Changes--
+		} else {
+			at.Seq--
+		}
+	}
+	if len(b.Events) > 0 {
+		at.Link = b.Events[0].Prev
+	}
+	return at
+}
+
+// after returns the place after a stored event that follows at.
+func after(at stream.Position, epoch stream.Epoch, e *stream.Event) stream.Position {
+	at.Epoch, at.Seq, at.Link = epoch, e.Seq, e.Link
+	if e.Kind == stream.Recall {
+		at.Changes = e.Changes
+	}
+	return at
 }
 
 // acquire waits for the semaphore until ctx ends: the store may be slow.

@@ -1,24 +1,30 @@
 package room
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // keepPublishes is up to how many entries an empty table keeps its memory for.
-const keepPublishes = 16
+const keepPublishes = 8
+
+// groupShare is the part of the window that one group may have, where MayAdd is asked: a
+// half.
+const groupShare = 2
 
 // Pending holds the publishes of one connection that are not settled. Each is settled
-// exactly once: by the ack in its message's place, by the ack of a duplicate, by a
-// refusal, or, if the packet is not stored, by its result alone.
+// exactly once: by the ack in its message's place, by the answer to a duplicate, by a
+// refusal, or, if the packet is not stored or its group not joined, by its result alone.
+// It also remembers the results that wait for their place in a member's stream.
 //
 // Settling has two steps. settle takes the publish out of the table, which only one
 // caller can do. release, after the frame was queued, makes room for another. So a
 // connection that finishes does not end before its last ack.
-//
-// Locks: a Room's comes before a Pending's, which comes before the Outbox's.
 type Pending struct {
 	limits ws.Limits
 	out    *ws.Outbox
@@ -38,23 +44,30 @@ type Pending struct {
 
 // publish is one packet that is not settled.
 type publish struct {
+	Publish
 	number uint32
-	bytes  int
-	uuid   string
+	bytes  int32
+	// Its result, if that waits for its place in the member's stream.
+	result *result
+}
+
+// result is a Receipt, and the epoch of its Seq.
+type result struct {
+	Receipt
+	epoch stream.Epoch
+}
+
+// isDue reports whether a reader that has got to pos has passed the message.
+func (r *result) isDue(pos stream.Position) bool {
+	return r.epoch == pos.Epoch && r.Seq <= pos.Seq
 }
 
 // size is what publishes take of the window.
 type size struct{ packets, bytes int }
 
-// NewPending returns a Pending for the connection behind out, which may have as many
-// publishes pending as limits say; one is always allowed.
-func NewPending(limits ws.Limits, out *ws.Outbox) *Pending {
-	return &Pending{limits: limits, out: out}
-}
-
 // Add waits until the window has room for a packet of so many bytes, and numbers it.
 // It returns false if the connection takes no more publishes.
-func (p *Pending) Add(uuid string, bytes int) (number uint32, ok bool) {
+func (p *Pending) Add(one Publish, bytes int) (number uint32, ok bool) {
 	for {
 		p.mu.Lock()
 		if p.finish != nil || p.out.Cause() != nil {
@@ -64,7 +77,7 @@ func (p *Pending) Add(uuid string, bytes int) (number uint32, ok bool) {
 		if p.admits(bytes) {
 			p.last++
 			number = p.last
-			p.publishes = append(p.publishes, publish{number: number, bytes: bytes, uuid: uuid})
+			p.publishes = append(p.publishes, publish{Publish: one, number: number, bytes: int32(bytes)})
 			p.used.packets++
 			p.used.bytes += bytes
 			p.mu.Unlock()
@@ -79,17 +92,53 @@ func (p *Pending) Add(uuid string, bytes int) (number uint32, ok bool) {
 	}
 }
 
+// MayAdd reports whether a group may have one more publish of so many bytes: one group
+// may have half of the window, and one publish in any case.
+func (p *Pending) MayAdd(g group.Name, bytes int) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.used.packets < p.limits.Frames/groupShare && p.used.bytes+bytes <= p.limits.Bytes/groupShare {
+		return true
+	}
+	var n size
+	for i := range p.publishes {
+		if one := &p.publishes[i]; one.Group == g {
+			n.packets++
+			n.bytes += int(one.bytes)
+		}
+	}
+	return n.packets == 0 || n.packets < p.limits.Frames/groupShare && n.bytes+bytes <= p.limits.Bytes/groupShare
+}
+
+// Assign makes a publish that of a member, before it goes to the relay. It is for those
+// that were added before their join was complete.
+func (p *Pending) Assign(number uint32, m *Member) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if i := p.index(number); i >= 0 {
+		p.publishes[i].Member = m
+	}
+}
+
 func (p *Pending) admits(bytes int) bool {
 	return p.used.packets == 0 || p.used.packets < p.limits.Frames && p.used.bytes+bytes <= p.limits.Bytes
 }
 
-// settleWith settles the publish of that number with frames, or without one. It
-// returns false, and queues nothing, if the publish was settled before.
-func (p *Pending) settleWith(number uint32, frames ...ws.Frame) bool {
+// Settle settles a publish that never went to the relay, with the frame that answers
+// it, or the zero Frame.
+func (p *Pending) Settle(number uint32, answer ws.Frame) {
+	p.settleWith(number, func(*Publish) ws.Frame { return answer })
+}
+
+// settleWith settles the publish of that number with a frame, if it makes one. It
+// returns false, and makes none, if the publish was settled before.
+func (p *Pending) settleWith(number uint32, frame func(*Publish) ws.Frame) bool {
 	one, ok := p.settle(number)
 	if ok {
-		p.out.SendAll(frames)
-		p.release(size{1, one.bytes})
+		if f := frame(&one.Publish); !f.IsZero() {
+			p.out.Send(f)
+		}
+		p.release(size{1, int(one.bytes)})
 	}
 	return ok
 }
@@ -103,12 +152,60 @@ func (p *Pending) settle(number uint32) (one publish, ok bool) {
 	if i < 0 {
 		return publish{}, false
 	}
+	return p.take(i), true
+}
+
+// settleOwn is settle for a publish of m.
+func (p *Pending) settleOwn(number uint32, m *Member) (one publish, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := p.index(number)
+	if i < 0 || p.publishes[i].Member != m {
+		return publish{}, false
+	}
+	return p.take(i), true
+}
+
+// take needs the lock.
+func (p *Pending) take(i int) (one publish) {
 	one = p.publishes[i]
 	p.publishes = slices.Delete(p.publishes, i, i+1)
 	if len(p.publishes) == 0 && cap(p.publishes) > keepPublishes {
 		p.publishes = nil
 	}
-	return one, true
+	return one
+}
+
+// remember keeps a result until it is due. It returns false if the publish is settled.
+func (p *Pending) remember(number uint32, r *result) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := p.index(number)
+	if i >= 0 {
+		p.publishes[i].result = r
+	}
+	return i >= 0
+}
+
+// settleResults is settle for all publishes of m with a result that is due, in the order
+// of their messages. more reports whether m has others with a result.
+func (p *Pending) settleResults(m *Member, due func(*result) bool) (ready []publish, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := 0; i < len(p.publishes); {
+		one := &p.publishes[i]
+		switch {
+		case one.Member != m || one.result == nil:
+			i++
+		case due(one.result):
+			ready = append(ready, p.take(i))
+		default:
+			more = true
+			i++
+		}
+	}
+	slices.SortStableFunc(ready, func(a, b publish) int { return cmp.Compare(a.result.Seq, b.result.Seq) })
+	return ready, more
 }
 
 // release makes room for others.
@@ -120,11 +217,15 @@ func (p *Pending) release(s size) {
 	p.progress()
 }
 
-// has reports whether a publish is not settled.
-func (p *Pending) has(number uint32) bool {
+// member returns whose publish it is; nil: no member's. It returns false if it is settled.
+func (p *Pending) member(number uint32) (m *Member, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.index(number) >= 0
+	i := p.index(number)
+	if i < 0 {
+		return nil, false
+	}
+	return p.publishes[i].Member, true
 }
 
 // index returns where a publish is in the table; -1 if it is settled. Numbers wrap

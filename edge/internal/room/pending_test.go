@@ -13,6 +13,18 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
+// acking is what a dialect may answer.
+func acking(p *Publish) ws.Frame {
+	return ws.Seal(ws.OpText, packet.AppendAck(ws.Reserve(0), p.UUID))
+}
+
+func nothing(*Publish) ws.Frame { return ws.Frame{} }
+
+func has(p *Pending, number uint32) bool {
+	_, ok := p.member(number)
+	return ok
+}
+
 var errDone = &ws.CloseError{Code: packet.CloseGoingAway, Reason: "done"}
 
 // inWindow runs a test of a connection that may have so much pending.
@@ -22,13 +34,13 @@ func inWindow(t *testing.T, limits ws.Limits, test func(t *testing.T, p *Pending
 		out := ws.NewOutbox(ws.Limits{Frames: 100, Bytes: 1 << 20}, ws.NewFlusher(prometheus.NewRegistry()))
 		peer := roomtest.NewPeer()
 		out.Start(peer)
-		test(t, NewPending(limits, out), peer)
+		test(t, &Pending{limits: limits, out: out}, peer)
 	})
 }
 
 func add(t *testing.T, p *Pending, uuid string, bytes int) (number uint32) {
 	t.Helper()
-	number, ok := p.Add(uuid, bytes)
+	number, ok := p.Add(Publish{UUID: uuid}, bytes)
 	if !ok {
 		t.Fatalf("%s is not taken", uuid)
 	}
@@ -39,14 +51,14 @@ func TestPublishIsSettledOnce(t *testing.T) {
 	inWindow(t, ws.Limits{Frames: 10, Bytes: 100}, func(t *testing.T, p *Pending, peer *roomtest.Peer) {
 		a, b := add(t, p, "a", 1), add(t, p, "b", 1)
 		for i, want := range []bool{true, false} {
-			if got := p.settleWith(b, ackFrame("b")); got != want {
+			if got := p.settleWith(b, acking); got != want {
 				t.Errorf("settling b, try %d: %v, want %v", i, got, want)
 			}
 		}
-		if one, ok := p.settle(a); !ok || one.uuid != "a" {
+		if one, ok := p.settle(a); !ok || one.UUID != "a" {
 			t.Errorf("settling a: %+v, %v", one, ok)
 		}
-		if p.settleWith(a, ackFrame("a")) {
+		if p.settleWith(a, acking) {
 			t.Error("a is settled twice")
 		}
 		synctest.Wait()
@@ -75,14 +87,14 @@ func TestPublishWaitsForRoomInTheWindow(t *testing.T) {
 					}
 				}
 				added := false
-				go func() { _, added = p.Add("u", tt.bytes[last]) }()
+				go func() { _, added = p.Add(Publish{UUID: "u"}, tt.bytes[last]) }()
 				synctest.Wait()
 				one, _ := p.settle(first)
 				synctest.Wait()
 				if added {
 					t.Error("the window is full, and takes one more")
 				}
-				p.release(size{1, one.bytes})
+				p.release(size{1, int(one.bytes)})
 				synctest.Wait()
 				if !added {
 					t.Error("the window has room, and takes nothing")
@@ -96,17 +108,17 @@ func TestConnectionFinishesAfterItsLastAck(t *testing.T) {
 	inWindow(t, ws.Limits{Frames: 10, Bytes: 100}, func(t *testing.T, p *Pending, peer *roomtest.Peer) {
 		a, b := add(t, p, "a", 1), add(t, p, "b", 1)
 		p.Finish(errDone)
-		if _, ok := p.Add("c", 1); ok {
+		if _, ok := p.Add(Publish{UUID: "c"}, 1); ok {
 			t.Error("a publish is taken after Finish")
 		}
 		first, _ := p.settle(a) // its frame is not queued yet
-		p.settleWith(b, ackFrame("b"))
+		p.settleWith(b, acking)
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"ack b"}, peer.Got()); diff != "" {
 			t.Errorf("before the last ack the peer got (-want +got):\n%s", diff)
 		}
-		p.out.Send(ackFrame("a"))
-		p.release(size{1, first.bytes})
+		p.out.Send(acking(&Publish{UUID: "a"}))
+		p.release(size{1, int(first.bytes)})
 		synctest.Wait()
 		if diff := cmp.Diff([]string{"ack b", "ack a", "close 1001"}, peer.Got()); diff != "" {
 			t.Errorf("the peer got (-want +got):\n%s", diff)
@@ -118,7 +130,7 @@ func TestPublishThatWaitsIsNotTakenWhenTheConnectionEnds(t *testing.T) {
 	inWindow(t, ws.Limits{Frames: 1, Bytes: 100}, func(t *testing.T, p *Pending, _ *roomtest.Peer) {
 		add(t, p, "a", 1)
 		done, taken := false, false
-		go func() { _, taken = p.Add("b", 1); done = true }()
+		go func() { _, taken = p.Add(Publish{UUID: "b"}, 1); done = true }()
 		p.out.Close(errDone)
 		p.Wake()
 		synctest.Wait()
@@ -136,7 +148,7 @@ func TestNumbersWrapAround(t *testing.T) {
 			numbers = append(numbers, add(t, p, "u", 1))
 		}
 		for _, i := range []int{3, 0, 5, 1, 4, 2} {
-			if !p.settleWith(numbers[i]) || p.has(numbers[i]) {
+			if !p.settleWith(numbers[i], nothing) || has(p, numbers[i]) {
 				t.Errorf("number %d is not settled", numbers[i])
 			}
 		}

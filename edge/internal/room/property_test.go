@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -83,7 +84,7 @@ func (a *actor) Result(p *relay.Publication, r relay.Result) {
 	}
 	a.results[p.Number] = r
 	switch {
-	case a.Member.Result(p, r):
+	case a.conn.Result(p, r):
 		if p.Kind == stream.Message {
 			a.refused[p.UUID]++
 		}
@@ -217,7 +218,7 @@ func (w *world) publishAs(a *actor, kind stream.Kind, uuid string, payload []byt
 		return
 	}
 	p := &relay.Publication{Group: chat, Kind: kind, UUID: uuid, Payload: payload, Session: a.session, From: a}
-	p.Number, _ = a.pending.Add(uuid, len(payload))
+	p.Number, _ = a.pending.Add(room.Publish{Member: a.Member, Group: chat, Kind: kind, UUID: uuid}, len(payload))
 	if kind == stream.Message {
 		a.sent[uuid]++
 	}
@@ -242,9 +243,7 @@ func (w *world) come() {
 		a.head = w.relay.Count(chat)
 		a.joined.Store(true)
 		a.out.Start(a.Peer)
-		if a.Resumes() {
-			w.registry.CatchUp(w.Context(), a.Member)
-		}
+		a.conn.Start(w.Context())
 	}()
 }
 

@@ -42,11 +42,11 @@ func (c *recent) restart(pos stream.Position) {
 }
 
 func (c *recent) add(number uint64, d *delivery) {
-	own := *d.event // the batch it came with is not to be kept
+	own := *d.Event.Event // the batch it came with is not to be kept
 	kept := recentEvent{delivery: *d, number: number}
-	kept.event = &own
+	kept.Event.Event = &own
 	c.events = append(c.events, kept)
-	c.bytes += kept.frame.Size()
+	c.bytes += d.size()
 	for len(c.events) > c.limit || c.bytes > maxRecentBytes {
 		c.drop()
 	}
@@ -55,8 +55,8 @@ func (c *recent) add(number uint64, d *delivery) {
 // drop forgets the oldest.
 func (c *recent) drop() {
 	oldest := &c.events[0]
-	c.from.Next(oldest.epoch, oldest.event) // it follows: it did when it was added
-	c.bytes -= oldest.frame.Size()
+	c.from.Next(oldest.epoch, oldest.Event.Event) // it follows: it did when it was added
+	c.bytes -= oldest.size()
 	*oldest = recentEvent{}
 	c.events = c.events[1:]
 }
@@ -64,4 +64,16 @@ func (c *recent) drop() {
 // covers reports whether nothing after pos is missing here.
 func (c *recent) covers(pos stream.Position) bool {
 	return c.running && (c.from == pos || c.from.Before(pos) || c.from.Epoch == 0)
+}
+
+// after returns how many events there are after pos, and about how many bytes a member
+// gets of them.
+func (c *recent) after(pos stream.Position) (events, bytes int) {
+	for i := range c.events {
+		if d := &c.events[i]; pos.Epoch == 0 || pos.Before(d.Pos) {
+			events++
+			bytes += d.size()
+		}
+	}
+	return events, bytes
 }

@@ -33,8 +33,12 @@ type Relay interface {
 	Read(ctx context.Context, g group.Name, start relay.Start) (relay.Batch, error)
 }
 
-// ErrUnavailable means that the group's traffic cannot be had now.
-var ErrUnavailable = errors.New("the group is unavailable now")
+var (
+	// ErrUnavailable means that the group's traffic cannot be had now.
+	ErrUnavailable = errors.New("the group is unavailable now")
+	// ErrTooManyGroups means that the edge follows as many groups as it may.
+	ErrTooManyGroups = errors.New("too many groups")
+)
 
 // Registry owns the rooms of this edge. It is the relay's Handler.
 //
@@ -51,8 +55,9 @@ type Registry struct {
 	// Rooms whose senders are held back.
 	congested atomic.Int64
 	// Times that a room lost its place.
-	losses atomic.Int64
-	recent int // how many events rooms keep for members that catch up, at most
+	losses    atomic.Int64
+	recent    int // how many events rooms keep for members that catch up, at most
+	maxGroups int // 0: any number
 	// Used by the Handler's calls, which come one after another.
 	batch batch
 
@@ -61,6 +66,9 @@ type Registry struct {
 	channels map[uint32]*Room
 	// Rooms whose channel was refused although they have members.
 	refused map[*Room]struct{}
+	// Rooms that are followed without members.
+	followed map[*Room]struct{}
+	dialects dialects
 }
 
 // New returns a Registry for the edge process with this name, as in stream.Origin. What
@@ -75,11 +83,15 @@ func New(r Relay, edge uint64, budget *limit.Budget, log *slog.Logger, reg prome
 		rooms:    make(map[group.Name]*Room),
 		channels: make(map[uint32]*Room),
 		refused:  make(map[*Room]struct{}),
+		followed: make(map[*Room]struct{}),
 	}
 	g.metrics = newMetrics(reg, g)
 	g.pages = newPages(r, edge, g.metrics)
 	return g
 }
+
+// LimitGroups bounds the groups that have members here. It comes before the first Join.
+func (g *Registry) LimitGroups(most int) { g.maxGroups = most }
 
 // Run serves the clock, tries again what the relay has refused, and fills holes
 // that no event has shown, once a second until ctx ends.
@@ -91,6 +103,7 @@ func (g *Registry) Run(ctx context.Context) error {
 		for r, at := range g.holes.take() {
 			r.fill(at)
 		}
+		g.stopFollowing()
 		next = nextSecond()
 	}
 	return nil
@@ -100,8 +113,8 @@ func nextSecond() time.Time { return time.Now().Truncate(time.Second).Add(time.S
 
 // Join makes m a member of the group's room, and returns when the room receives
 // the group's traffic: m gets everything that is published from then on. It
-// gets its frames through its outbox, which may be started later. On an error (that of
-// ctx, or ErrUnavailable) m is no member.
+// gets its frames through its outbox, which may be started later. On an error
+// (ErrUnavailable, also when ctx ends, or ErrTooManyGroups) m is no member.
 func (g *Registry) Join(ctx context.Context, name group.Name, m *Member) error {
 	if name == group.Timer {
 		g.clock.add(m)
@@ -109,7 +122,13 @@ func (g *Registry) Join(ctx context.Context, name group.Name, m *Member) error {
 	}
 	var wait *attempt
 	for ok := false; !ok; {
-		wait, ok = g.room(name).add(m)
+		r := g.room(name)
+		switch {
+		case r != nil:
+			wait, ok = r.add(m)
+		case !g.makeRoom():
+			return ErrTooManyGroups
+		}
 	}
 	if wait == nil {
 		return nil
@@ -126,13 +145,45 @@ func (g *Registry) Join(ctx context.Context, name group.Name, m *Member) error {
 	return ErrUnavailable
 }
 
-// Leave ends a membership. It may be called once after Join has succeeded.
+// JoinAnswered is Join, and returns when the join is answered. The connection must have
+// been started.
+func (g *Registry) JoinAnswered(ctx context.Context, name group.Name, m *Member) error {
+	done := make(chan struct{})
+	m.catch.done = done
+	if err := g.Join(ctx, name, m); err != nil || m.room == nil {
+		return err
+	}
+	return m.room.awaitAnswer(ctx, m, done)
+}
+
+// Leave ends a membership, if it has not ended. No event of the group follows. Publishes of
+// the member that are not settled are answered by their results.
 func (g *Registry) Leave(m *Member) {
 	if m.room == nil {
 		g.clock.remove(m)
 		return
 	}
 	m.room.remove(m)
+}
+
+// LeaveFollowed is Leave, but the edge follows the group for about 30 s more, so that the
+// next Join is cheap and misses nothing.
+func (g *Registry) LeaveFollowed(m *Member) {
+	if r := m.room; r != nil {
+		g.follow(r)
+	}
+	g.Leave(m)
+}
+
+// End ends a membership, and lets the peer know why. It reports whether m was a member
+// and its connection goes on.
+func (g *Registry) End(m *Member, why Refusal) bool {
+	if m.room == nil {
+		return g.clock.end(m, &why)
+	}
+	m.room.mu.Lock()
+	defer m.room.mu.Unlock()
+	return m.room.end(m, &why)
 }
 
 // Restored attaches every room (relay.Handler).
@@ -199,16 +250,26 @@ func (g *Registry) Members() map[group.Name]uint32 {
 	return counts
 }
 
-// room returns the group's room, new if need be.
+// room returns the group's room, new if need be; nil: there are too many.
 func (g *Registry) room(name group.Name) *Room {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	r := g.rooms[name]
 	if r == nil {
+		if g.maxGroups > 0 && len(g.rooms) >= g.maxGroups {
+			return nil
+		}
 		r = &Room{name: name, registry: g, backlog: ws.NewBacklog(g.budget.Queues, maxBacklog, &g.congested)}
 		g.rooms[name] = r
 	}
 	return r
+}
+
+// dialectOf returns the place of a dialect among all.
+func (g *Registry) dialectOf(d Dialect) uint8 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.dialects.index(d)
 }
 
 // forget removes a dead room.
@@ -217,6 +278,7 @@ func (g *Registry) forget(r *Room) {
 	defer g.mu.Unlock()
 	delete(g.rooms, r.name)
 	delete(g.refused, r)
+	delete(g.followed, r)
 }
 
 func (g *Registry) all() []*Room {

@@ -96,7 +96,7 @@ func TestResumeEndsWhenTheHistoryIsTrimmedWhileItIsRead(t *testing.T) {
 			t.Fatal(err)
 		}
 		n.out.Start(n.Peer)
-		go b.registry.CatchUp(t.Context(), n.Member)
+		n.conn.Start(t.Context())
 		for range 2 { // the read of the first page, and its answer
 			synctest.Wait()
 			b.relay.Step()
@@ -122,7 +122,7 @@ func TestResumingMemberGetsBroadcastsOfTheMeantimeAfterwards(t *testing.T) {
 		b.publish(nil, stream.Text, "", []byte("during"))
 		b.settle()
 		n.out.Start(n.Peer)
-		go b.registry.CatchUp(t.Context(), n.Member)
+		n.conn.Start(t.Context())
 		b.settle()
 		b.wantGot(m, "before", "during")
 		b.wantGot(n, "b", "during")
@@ -141,7 +141,7 @@ func TestManyResumesFromOnePlaceShareTheReads(t *testing.T) {
 				t.Fatal(err)
 			}
 			m.out.Start(m.Peer)
-			go b.registry.CatchUp(t.Context(), m.Member)
+			m.conn.Start(t.Context())
 			all = append(all, m)
 		}
 		synctest.Wait()
@@ -171,7 +171,7 @@ func TestResumeWaitsForASlowReaderInsteadOfDroppingIt(t *testing.T) {
 		}
 		resume := m.Stall()
 		m.out.Start(m.Peer)
-		go b.registry.CatchUp(b.Context(), m.Member)
+		m.conn.Start(b.Context())
 		synctest.Wait()
 		if n := m.out.Queued(); n == 0 || n > limits.Bytes {
 			b.Errorf("%d bytes wait for a stalled reader, want some, at most %d", n, limits.Bytes)
@@ -202,7 +202,7 @@ func TestBroadcastsBeforeAMemberJoinedAreNotForIt(t *testing.T) {
 		b.settle()
 		for _, m := range []*member{one, two} {
 			m.out.Start(m.Peer)
-			go b.registry.CatchUp(t.Context(), m.Member)
+			m.conn.Start(t.Context())
 		}
 		b.settle()
 		b.wantGot(one, "b", "first", "second")
@@ -229,10 +229,10 @@ func TestRecentEventsAreKeptOnlyWhileSomebodyCatchesUp(t *testing.T) {
 			}
 		}
 		wantCatching(2)
-		go b.registry.CatchUp(t.Context(), quick.Member)
+		quick.conn.Start(t.Context())
 		b.settle()
 		wantCatching(1)
-		go b.registry.CatchUp(t.Context(), gone.Member)
+		gone.conn.Start(t.Context())
 		synctest.Wait() // it reads
 		b.registry.Leave(gone.Member)
 		wantCatching(0)

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -9,7 +10,7 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// Room is one group on this edge. It exists while it has members.
+// Room is one group on this edge. It exists while it has members, or is followed without.
 type Room struct {
 	name     group.Name
 	registry *Registry
@@ -44,7 +45,10 @@ type Room struct {
 	// Events passed on so far.
 	passed uint64
 
-	// Catching members (resume.go): how many there are, and what they may need.
+	// Seconds for which the group is followed without members.
+	followed int
+
+	// Catching members (catchup.go): how many there are, and what they may need.
 	catchers int
 	recent   recent
 }
@@ -58,8 +62,10 @@ func (r *Room) add(m *Member) (wait *attempt, ok bool) {
 		return nil, false
 	}
 	m.room = r
-	m.out.SetBacklog(r.backlog)
-	m.joined = r.passed
+	if !m.traits.Shares {
+		m.out.SetBacklog(r.backlog)
+	}
+	m.catch.joined = r.passed
 	r.members.add(m)
 	r.size.Store(int64(len(r.members)))
 	if m.catches() {
@@ -78,27 +84,100 @@ func (r *Room) add(m *Member) (wait *attempt, ok bool) {
 	return r.attempt, true
 }
 
-// begin ends the waiting of a member, which has missed nothing.
+// begin ends the waiting of a member, which has missed nothing. If it begins where the
+// room is, the join is answered and the member live.
 func (r *Room) begin(m *Member) {
-	m.state, m.mark = live, r.changes.Mark()
-	if m.Resumes() {
+	m.mark = r.changes.Mark()
+	if !m.catch.start.is(r.pos) {
 		m.state = catching
+		m.conn.add(m)
+		return
+	}
+	if m.catches() {
+		r.stopCatching()
+	}
+	m.state = live
+	m.joined(r.pos, false)
+	m.push(m.conn.Dialect.Live(r.name, r.pos))
+	m.catch = nil
+}
+
+// answer answers the join of a member that catches up. It returns false if m has left.
+func (r *Room) answer(m *Member, at stream.Position, gap bool) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m.state == left {
+		return false
+	}
+	m.catch.pos = at
+	m.joined(at, gap)
+	return true
+}
+
+// joined answers the join. The caller holds the room's lock.
+func (m *Member) joined(at stream.Position, gap bool) {
+	c := m.catch
+	c.answered = true
+	m.push(m.conn.Dialect.Joined(&Joined{Group: m.room.name, Request: c.start.Request, Pos: at, Gap: gap}))
+	if c.done != nil {
+		close(c.done)
 	}
 }
 
-// remove takes m out. The room dies with its last member.
+// awaitAnswer waits until the join is answered. If that fails, or ctx ends before, m is no
+// member any more.
+func (r *Room) awaitAnswer(ctx context.Context, m *Member, done <-chan struct{}) error {
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case m.catch != nil && m.catch.failed:
+		return ErrUnavailable
+	case m.catch == nil || m.catch.answered:
+		return nil // perhaps at the last moment
+	}
+	r.drop(m)
+	return ErrUnavailable
+}
+
+// remove takes m out, if it is a member.
 func (r *Room) remove(m *Member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if m.state != left {
+		r.drop(m)
+	}
+}
+
+// drop takes m out. The publishes whose results are known are answered by them. The room
+// dies with its last member, unless it is to be followed longer. The caller holds
+// the lock.
+func (r *Room) drop(m *Member) {
 	r.members.remove(m)
 	r.size.Store(int64(len(r.members)))
 	if m.catches() {
 		r.stopCatching()
 	}
 	m.state = left
+	if m.waits {
+		o := outgoing{member: m}
+		o.ackWhere(func(*result) bool { return true })
+		o.send()
+	}
 	if len(r.members) > 0 {
 		return
 	}
+	if r.followed > 0 {
+		return
+	}
+	r.die()
+}
+
+// die ends a room without members. The caller holds the lock.
+func (r *Room) die() {
 	r.dead = true
 	r.detach()
 	r.registry.forget(r)

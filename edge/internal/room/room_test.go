@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 
+	v1 "github.com/gotapi/gotapi-ws/edge/internal/dialect/v1"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
@@ -67,6 +68,7 @@ func newBench(t *testing.T, seed uint64) *bench {
 type member struct {
 	*room.Member
 	*roomtest.Peer
+	conn    *room.Conn
 	out     *ws.Outbox
 	pending *room.Pending
 	session uint32
@@ -77,7 +79,7 @@ type member struct {
 // Result implements relay.Sender.
 func (m *member) Result(p *relay.Publication, r relay.Result) {
 	m.results[p.Number] = r
-	m.Member.Result(p, r)
+	m.conn.Result(p, r)
 }
 
 // join makes a member that has joined and whose outbox is open.
@@ -88,9 +90,7 @@ func (b *bench) join(g group.Name, after string) *member {
 		b.Fatalf("join %s: %v", g, err)
 	}
 	m.out.Start(m.Peer)
-	if m.Resumes() {
-		go b.registry.CatchUp(b.Context(), m.Member)
-	}
+	m.conn.Start(b.Context())
 	synctest.Wait()
 	return m
 }
@@ -98,8 +98,9 @@ func (b *bench) join(g group.Name, after string) *member {
 func (b *bench) newMember(after string) *member {
 	b.sessions++
 	m := &member{Peer: roomtest.NewPeer(), out: ws.NewOutbox(limits, b.flusher), session: b.sessions, results: make(map[uint32]relay.Result)}
-	m.pending = room.NewPending(limits, m.out)
-	m.Member = room.NewMember(m.session, "", after, m.pending)
+	m.conn = b.registry.NewConn(room.ConnOptions{Session: m.session, Dialect: v1.Dialect, Out: m.out, Window: limits})
+	m.pending = m.conn.Pending()
+	m.Member = m.conn.NewMember(room.Start{AfterUUID: after})
 	return m
 }
 
@@ -117,7 +118,7 @@ func (b *bench) publish(from *member, kind stream.Kind, uuid string, payload []b
 		return
 	}
 	p.Session, p.From = from.session, from
-	p.Number, _ = from.pending.Add(uuid, len(payload))
+	p.Number, _ = from.pending.Add(room.Publish{Member: from.Member, Group: chat, Kind: kind, UUID: uuid}, len(payload))
 	b.relay.Publish(p)
 }
 
@@ -543,7 +544,7 @@ func TestResultThatComesAfterTheAckRefusesNothing(t *testing.T) {
 		b.settle()
 		b.wantGot(one, "ack a")
 		late := &relay.Publication{Group: chat, Kind: stream.Message, UUID: "a", Session: one.session, Number: 1}
-		if one.Member.Result(late, relay.Result{Outcome: relay.Unknown}) {
+		if one.conn.Result(late, relay.Result{Outcome: relay.Unknown}) {
 			t.Error("the publish is refused after its ack")
 		}
 		b.wantGot(one, "ack a")
@@ -559,7 +560,7 @@ func TestDuplicatesThatWaitForTheirFirstCopyFillTheWindow(t *testing.T) {
 		go func() {
 			defer close(added)
 			for range limits.Frames + 1 {
-				number, _ := one.pending.Add("a", 1)
+				number, _ := one.pending.Add(room.Publish{Member: one.Member, Group: chat, Kind: stream.Message, UUID: "a"}, 1)
 				p := &relay.Publication{Group: chat, Kind: stream.Message, UUID: "a", Session: one.session, Number: number, From: one}
 				b.relay.Publish(p)
 			}

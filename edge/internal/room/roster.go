@@ -5,7 +5,7 @@ package room
 type roster []*Member
 
 func (r *roster) add(m *Member) {
-	m.index = len(*r)
+	m.index = int32(len(*r))
 	*r = append(*r, m)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -30,7 +31,7 @@ func (c *session) handle(op ws.Opcode, message []byte) {
 }
 
 // ending reports whether what comes from the peer is to be ignored.
-func (c *session) ending() bool { return c.pending.Finishing() || c.out.Cause() != nil }
+func (c *session) ending() bool { return c.room.Pending().Finishing() || c.out.Cause() != nil }
 
 var errBadJoin = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "cannot join: not a valid group name"}
 
@@ -54,9 +55,7 @@ func (c *session) handleInLobby(op ws.Opcode, message []byte) {
 	}
 	if err := c.join(c.server.base, g); err != nil {
 		c.out.Close(&ws.CloseError{Code: packet.CloseTryAgainLater, Reason: "the group is unavailable now"})
-		return
 	}
-	c.resume()
 }
 
 func (c *session) handlePacket(op ws.Opcode, message []byte) {
@@ -95,7 +94,8 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 		c.tooFast(uuid, again)
 		return
 	}
-	number, ok := c.pending.Add(uuid, len(message))
+	one := room.Publish{Member: c.member, Group: c.group, Kind: kind, UUID: uuid}
+	number, ok := c.room.Pending().Add(one, len(message))
 	if !ok {
 		return
 	}
@@ -114,7 +114,7 @@ func (c *session) Result(p *relay.Publication, r relay.Result) {
 	if r.Again > 0 && c.permit.limits.Refused() {
 		defer c.out.Close(errFlood)
 	}
-	switch refused := c.member.Result(p, r); {
+	switch refused := c.room.Result(p, r); {
 	case !refused:
 	case p.Kind == stream.Message || r.Outcome == relay.Denied:
 		c.refused(r.Outcome.Code(), r.Reason)

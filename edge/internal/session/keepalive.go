@@ -43,7 +43,7 @@ func (s *Server) Run(ctx context.Context) error {
 func (c *session) ping() {
 	c.pingedEnding = c.out.Cause() != nil
 	if c.pingedEnding {
-		c.pending.Wake()
+		c.room.Pending().Wake()
 	}
 	c.endUnfinished()
 	c.conn.ResetReceived()
@@ -66,7 +66,7 @@ func (c *session) endUnfinished() {
 // taking the rest of an ending connection since then. A peer is not silent while its
 // session does not read.
 func (c *session) check() {
-	if c.pingedEnding || !c.conn.Received() && !c.pending.Full() {
+	if c.pingedEnding || !c.conn.Received() && !c.room.Pending().Full() {
 		c.out.Abort(ws.ErrGone)
 	}
 }

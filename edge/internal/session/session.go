@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/access"
+	v1 "github.com/gotapi/gotapi-ws/edge/internal/dialect/v1"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
@@ -27,8 +28,8 @@ type session struct {
 	server *Server
 	id     uint32
 	out    *ws.Outbox
-	// Its publishes that are not settled.
-	pending *room.Pending
+	// What its member and its publishes share.
+	room *room.Conn
 	// Who it is, and when it ends because of that; nil: never.
 	by     *access.Identity
 	expiry *time.Timer
@@ -68,18 +69,20 @@ type session struct {
 }
 
 func (s *Server) newSession(p *permit, name group.Name, by *access.Identity, after string) *session {
-	out := ws.NewOutbox(p.queue, s.flusher)
+	out, id := ws.NewOutbox(p.queue, s.flusher), s.sessions.newID()
 	return &session{
-		server: s, permit: p, id: s.sessions.newID(), by: by, group: name, after: after,
-		out: out, pending: room.NewPending(s.opts.Window, out),
+		server: s, permit: p, id: id, by: by, group: name, after: after, out: out,
+		room: s.rooms.NewConn(room.ConnOptions{
+			Session: id, Client: p.limits.Key(), Dialect: v1.Dialect, Out: out, Window: s.opts.Window,
+		}),
 	}
 }
 
 // goAway takes nothing more, and ends the session once its publishes are settled.
-func (c *session) goAway() { c.pending.Finish(errGoingAway) }
+func (c *session) goAway() { c.room.Pending().Finish(errGoingAway) }
 
 // giveWay does the same for a newer connection of its user.
-func (c *session) giveWay() { c.pending.Finish(errReplaced) }
+func (c *session) giveWay() { c.room.Pending().Finish(errReplaced) }
 
 // join makes the session a member of a group, or of the clock.
 func (c *session) join(ctx context.Context, name group.Name) error {
@@ -94,7 +97,7 @@ func (c *session) join(ctx context.Context, name group.Name) error {
 			after = ""
 		}
 	}
-	m := room.NewMember(c.id, c.permit.limits.Key(), after, c.pending)
+	m := c.room.NewMember(room.Start{AfterUUID: after})
 	if err := c.server.rooms.Join(ctx, name, m); err != nil {
 		return err
 	}
@@ -118,7 +121,7 @@ func (c *session) run() {
 	c.limitInput()
 	c.expire()
 	c.enterLobby()
-	c.resume()
+	c.room.Start(c.server.base)
 	var err error
 	for err == nil {
 		err = c.conn.Read(c.handle)
@@ -127,11 +130,13 @@ func (c *session) run() {
 	cause := c.endedBy(err)
 	c.unexpire()
 	c.exitLobby()
+	c.room.Close()
 	if c.endTasks != nil {
 		c.endTasks()
 	}
 	c.conn.Finish(err)
 	c.tasks.Wait()
+	c.room.Wait()
 	c.report(cause)
 }
 
@@ -167,13 +172,6 @@ func (c *session) limitInput() {
 			2*int64(c.permit.maxMessage), inputPatience) // a buffer that grows has up to twice the size
 		return held.Release, ok
 	})
-}
-
-// resume lets a member that asked for it catch up, while the reader reads on.
-func (c *session) resume() {
-	if c.member != nil && c.member.Resumes() {
-		c.do(func(ctx context.Context) { c.server.rooms.CatchUp(ctx, c.member) })
-	}
 }
 
 // do runs a task that ends with the session. Only the reader calls it.

@@ -132,7 +132,7 @@ func (o *Outbox) SetBacklog(b *Backlog) {
 func (o *Outbox) mayLag(ownFrames int64) bool {
 	l := &o.lag
 	if l.backlog == nil {
-		return false
+		return o.shared && o.frames <= 2*o.limits.Frames && o.bytes <= 2*o.limits.Bytes
 	}
 	now := time.Now()
 	if l.since.IsZero() {

@@ -26,8 +26,15 @@ const (
 )
 
 // Frame is one complete, unfragmented frame as a server sends it. It is
-// prepared once and shared by all who receive it.
+// prepared once and shared by all who receive it. The zero Frame is none.
 type Frame struct{ raw []byte }
+
+// Raw returns a Frame of bytes that are sent as they are: to a peer that speaks another
+// protocol than WebSocket. They must not be changed afterwards.
+func Raw(b []byte) Frame { return Frame{raw: b} }
+
+// IsZero reports whether f is no frame.
+func (f Frame) IsZero() bool { return len(f.raw) == 0 }
 
 // Text returns a text frame with a copy of payload.
 func Text(payload []byte) Frame { return Seal(OpText, append(Reserve(len(payload)), payload...)) }

@@ -2,9 +2,10 @@ package ws
 
 import (
 	"crypto/tls"
-	"net"
+	"io"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Limits bound an Outbox. One frame counts at most a quarter of Bytes, so that
@@ -28,11 +29,21 @@ const (
 	cut
 )
 
+// Sink is where an Outbox writes to: a net.Conn, or a response of HTTP.
+type Sink interface {
+	io.WriteCloser
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
+}
+
 // Outbox is the queue of frames to one peer. Beyond its limits the peer lags, as far
 // as its Backlog allows. If the peer exceeds that, or accepts nothing for too long, the
 // queue is dropped and the connection ends with ErrSlowConsumer. Its methods are safe for
-// concurrent use; only Await, SendAndWait, SendPaced and Wait block. Frames leave
-// in the order in which they came, and a close frame is the last.
+// concurrent use; only Await, AwaitRoom, Flush, SendAndWait and Wait block.
+// Frames leave in the order in which they came, and a close frame is the last.
+//
+// If the members that use it have a Share each, it has no Backlog: what does not fit
+// is refused (Offer), and only a peer that takes nothing is a slow consumer.
 //
 // Before Start nothing leaves: so a member can receive a group's traffic before
 // its 101 is written.
@@ -43,6 +54,8 @@ const (
 type Outbox struct {
 	limits  Limits
 	flusher *Flusher
+	// Makes the last frame; nil: a close frame.
+	last func(cause *CloseError) Frame
 	// One while the Outbox is scheduled.
 	writer sync.WaitGroup
 
@@ -50,7 +63,7 @@ type Outbox struct {
 	phase phase
 	// Why the connection ends; set when phase leaves open.
 	cause error
-	conn  net.Conn // nil before Start
+	conn  Sink // nil before Start
 	// Of conn, if it can be written without blocking.
 	raw       syscall.RawConn
 	scheduled bool
@@ -59,6 +72,9 @@ type Outbox struct {
 	frames, bytes int
 	// How far the peer is behind, if that is beyond the limits.
 	lag lag
+	// Members have shares, and which of the frames count in them.
+	shared bool
+	runs   []run
 	// How many frames have been written, and how many bytes these were.
 	written, writtenBytes uint64
 	// Closed after each write and at the end; nil when nobody waits.
@@ -69,8 +85,12 @@ type Outbox struct {
 // them.
 func NewOutbox(limits Limits, f *Flusher) *Outbox { return &Outbox{limits: limits, flusher: f} }
 
+// EndWith has the last frame made by last, instead of a close frame. It comes before
+// Start.
+func (o *Outbox) EndWith(last func(cause *CloseError) Frame) { o.last = last }
+
 // Start begins to send to conn. From then on Abort closes conn.
-func (o *Outbox) Start(conn net.Conn) {
+func (o *Outbox) Start(conn Sink) {
 	o.mu.Lock()
 	o.conn = conn
 	o.raw = rawOf(conn)
@@ -87,17 +107,13 @@ func (o *Outbox) Start(conn net.Conn) {
 func (o *Outbox) Send(f Frame) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.enqueue(false, int64(f.Size()), f)
+	o.enqueue(nil, false, int64(f.Size()), f)
 }
 
 // SendAll queues frames, which are for this peer alone, in one step. It keeps no
 // reference to the slice.
 func (o *Outbox) SendAll(frames []Frame) {
-	own := 0
-	for _, f := range frames {
-		own += f.Size()
-	}
-	o.Deliver(frames, own, false)
+	o.Deliver(frames, totalSize(frames), false)
 }
 
 // Deliver is SendAll for frames that the members of a room share, except for own bytes.
@@ -105,10 +121,10 @@ func (o *Outbox) SendAll(frames []Frame) {
 func (o *Outbox) Deliver(frames []Frame, own int, bulk bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.enqueue(bulk, int64(own), frames...)
+	o.enqueue(nil, bulk, int64(own), frames...)
 }
 
-func (o *Outbox) enqueue(bulk bool, own int64, frames ...Frame) {
+func (o *Outbox) enqueue(s *Share, bulk bool, own int64, frames ...Frame) {
 	if o.phase != open || len(frames) == 0 {
 		return
 	}
@@ -119,14 +135,15 @@ func (o *Outbox) enqueue(bulk bool, own int64, frames ...Frame) {
 		return
 	}
 	o.waiting = append(o.waiting, frames...)
+	if s != nil {
+		o.attribute(s, frames)
+	}
 	o.wake(bulk)
 }
 
 func (o *Outbox) count(frames []Frame) {
 	o.frames += len(frames)
-	for _, f := range frames {
-		o.bytes += o.weight(f)
-	}
+	o.bytes += o.weightOf(frames)
 }
 
 // isHalfEmpty reports whether at most half of the limits is used. The caller holds the
@@ -136,6 +153,13 @@ func (o *Outbox) isHalfEmpty() bool {
 }
 
 func (o *Outbox) weight(f Frame) int { return min(f.Size(), o.limits.Bytes/4) }
+
+func (o *Outbox) weightOf(frames []Frame) (bytes int) {
+	for _, f := range frames {
+		bytes += o.weight(f)
+	}
+	return bytes
+}
 
 // dropWaiting forgets what waits. The counts do not matter any more.
 func (o *Outbox) dropWaiting() {
@@ -153,11 +177,16 @@ func (o *Outbox) Close(cause *CloseError) {
 	}
 }
 
-// end makes the close frame the last frame.
+// end queues the last frame.
 func (o *Outbox) end(to phase, cause *CloseError) {
 	o.phase, o.cause = to, cause
 	o.endLag()
-	last := closeFrame(cause.Code, cause.Reason)
+	var last Frame
+	if o.last == nil {
+		last = closeFrame(cause.Code, cause.Reason)
+	} else {
+		last = o.last(cause)
+	}
 	o.count([]Frame{last})
 	o.waiting = append(o.waiting, last)
 	o.wake(false)
@@ -182,7 +211,7 @@ func (o *Outbox) Abort(cause error) {
 }
 
 // closeAtOnce closes conn without waiting for the peer: closing TLS is a write.
-func closeAtOnce(conn net.Conn) {
+func closeAtOnce(conn Sink) {
 	if t, ok := conn.(*tls.Conn); ok {
 		conn = t.NetConn()
 	}

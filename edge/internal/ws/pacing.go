@@ -15,7 +15,7 @@ func (o *Outbox) Await(ctx context.Context) error {
 func (o *Outbox) SendAndWait(ctx context.Context, f Frame) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.enqueue(false, int64(f.Size()), f)
+	o.enqueue(nil, false, int64(f.Size()), f)
 	return o.flush(ctx)
 }
 
@@ -33,31 +33,49 @@ func (o *Outbox) flush(ctx context.Context) error {
 	return o.await(ctx, func() bool { return o.written >= last })
 }
 
-// SendPaced queues frames as fast as the peer takes them, and so never fills
-// the Outbox by itself: a quarter of the limits stays free for other frames.
-// It returns the cause if the connection ends meanwhile.
-func (o *Outbox) SendPaced(ctx context.Context, frames []Frame) error {
-	for len(frames) > 0 {
-		if err := o.Await(ctx); err != nil {
-			return err
-		}
-		n := o.portion(frames)
-		o.SendAll(frames[:n])
-		frames = frames[n:]
-	}
-	return nil
+// AwaitRoom blocks until s has room for a part of what comes next, or until the function
+// interrupted, which Nudge has called, returns true. Of a nil Share it is Await.
+func (o *Outbox) AwaitRoom(ctx context.Context, s *Share, interrupted func() bool) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.await(ctx, func() bool { return o.hasRoom(s) || interrupted() })
 }
 
-// portion returns how many frames fit into a quarter of the limits; at least one.
-func (o *Outbox) portion(frames []Frame) int {
+// Nudge has everyone in AwaitRoom ask whether they are interrupted.
+func (o *Outbox) Nudge() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.reportProgress()
+}
+
+// Portion returns how many of frames may be queued now, by a sender that has many and waits
+// for room in between, so that a quarter of the limits stays free for others: what
+// is free of s, or a quarter of the limits; 0 if there is no room, else at least one.
+func (o *Outbox) Portion(s *Share, frames []Frame) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.hasRoom(s) {
+		return 0
+	}
+	free := size{o.limits.Frames / 4, o.limits.Bytes / 4}
+	if s != nil {
+		free = size{o.limits.Frames/shareOf - int(s.frames), o.limits.Bytes/shareOf - int(s.bytes)}
+	}
 	bytes := 0
 	for i, f := range frames {
 		bytes += o.weight(f)
-		if i > 0 && (i >= o.limits.Frames/4 || bytes > o.limits.Bytes/4) {
+		if i > 0 && (i >= free.frames || bytes > free.bytes) {
 			return i
 		}
 	}
 	return len(frames)
+}
+
+func totalSize(frames []Frame) (bytes int) {
+	for _, f := range frames {
+		bytes += f.Size()
+	}
+	return bytes
 }
 
 // await blocks until done, which it asks after each write. It lets go of the lock

@@ -9,7 +9,7 @@ import (
 
 // rawOf returns the means to write to conn without blocking; nil if there are
 // none, as with TLS.
-func rawOf(conn net.Conn) syscall.RawConn {
+func rawOf(conn Sink) syscall.RawConn {
 	if wrapped, ok := conn.(interface{ Raw() net.Conn }); ok { // by the PROXY protocol
 		conn = wrapped.Raw()
 	}

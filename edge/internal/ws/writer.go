@@ -1,6 +1,8 @@
 package ws
 
 import (
+	"errors"
+	"os"
 	"sync"
 	"syscall"
 	"time"
@@ -148,14 +150,32 @@ func (o *Outbox) writeAll(b []byte) (int, error) {
 		if err := o.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return 0, err
 		}
-		if _, err := o.conn.Write(piece); err != nil {
+		n, err := o.conn.Write(piece)
+		if left = left[n:]; err != nil && !(errors.Is(err, os.ErrDeadlineExceeded) && o.stalled()) {
 			return 0, err
 		}
-		if left = left[len(piece):]; len(left) > 0 {
+		if len(left) > 0 {
 			o.tookPiece()
 		}
 	}
 	return len(b), nil
+}
+
+// stalled ends the connection of a peer with shares that has taken nothing for as long as
+// a write may take. If the peer takes anything after all, it learns why: it has as
+// long again for that. stalled returns false if there is nothing more to wait for.
+func (o *Outbox) stalled() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.shared || o.phase >= overrun {
+		return false
+	}
+	if o.phase == open {
+		o.dropWaiting()
+		o.end(overrun, ErrSlowConsumer)
+	}
+	o.phase = overrun
+	return true
 }
 
 // tookPiece notes that the peer has taken a part of a frame.
@@ -226,6 +246,9 @@ func (o *Outbox) countWritten(frames []Frame) bool {
 	for _, f := range frames {
 		o.bytes -= o.weight(f)
 		o.writtenBytes += uint64(f.Size())
+	}
+	if len(o.runs) > 0 {
+		o.freeShares()
 	}
 	o.noteProgress()
 	o.reportProgress()

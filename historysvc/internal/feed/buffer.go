@@ -55,7 +55,7 @@ func (b *buffer) take(total *atomic.Int64) []arrival {
 func sizeOf(events []stream.Event) int {
 	size := 0
 	for i := range events {
-		size += eventOverhead + len(events[i].UUID) + len(events[i].Payload)
+		size += eventOverhead + len(events[i].UUID) + len(events[i].By.Name) + len(events[i].Payload)
 	}
 	return size
 }

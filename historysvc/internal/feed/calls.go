@@ -250,18 +250,13 @@ func (f *Follower) read(ctx context.Context) {
 // from. If there is a gap, it returns the head and no events: retained messages
 // are not replayed.
 func (h *Hub) readAfter(ctx context.Context, g group.Name, start Start, from stream.Position) (history.Batch, error) {
-	after := history.Start{AfterUUID: start.AfterUUID}
+	after := history.Start{AfterUUID: start.AfterUUID, IfLost: history.FromNow}
 	if start.AfterUUID == "" {
 		after.After = from
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	page, err := h.store.Read(ctx, g, after)
-	if err == nil && page.Gap && page.More {
-		head := h.head(ctx, g)
-		page.Position, err = head.Position, head.Err
-	}
-	return page, err
+	return h.store.Read(ctx, g, after)
 }
 
 // adopt returns the head of a group without counters. The group may have a list

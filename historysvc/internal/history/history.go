@@ -5,6 +5,7 @@ package history
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -50,7 +51,7 @@ type Author [8]byte
 type Limit struct {
 	// Only those of this author, which is not zero; nil: of any author.
 	Author *Author
-	// Only those stored within this time; 0: at any time. In whole seconds.
+	// Only those stored within this time; 0: at any time. In whole milliseconds.
 	Within time.Duration
 }
 
@@ -63,8 +64,10 @@ type Publication struct {
 	UUID    string
 	Origin  stream.Origin
 	Payload []byte
-	// Of a Message: kept with it for Recall, together with the time. nil: neither is.
+	// Of a Message: kept with it for Recall. nil: nobody's, as the zero Author.
 	Author *Author
+	// The name that belongs to Author; zero: none. Members see it if the group keeps names.
+	By stream.Author
 	// After this the answer is worthless.
 	Deadline time.Time
 	// Gets the receipt.
@@ -98,6 +101,9 @@ type Receipt struct {
 	Recalled bool
 	Epoch    stream.Epoch
 	Seq      uint64
+	// When the Message at Seq was stored, Unix milliseconds by the clock of the history
+	// service that did it; 0 if that is not known.
+	At int64
 }
 
 // Query asks for one page. At most one of Before and After is set; then
@@ -114,6 +120,8 @@ type Query struct {
 	// same page; "" if none.
 	Versioned bool
 	Known     string
+	// Meta asks for Page.Meta.
+	Meta bool
 }
 
 // Page is a part of a group's history.
@@ -134,16 +142,52 @@ type Page struct {
 	Version string
 	// Unmodified: the page is still that of Query.Known, and only Version is set.
 	Unmodified bool
-	// At is the end of the group's stream when the page was read: whatever the page does
-	// not show of it follows. nil where Version is "" although it was asked for.
+	// At is the end of the group's stream when the reading of the page began: all messages
+	// on it come before, and whatever is not shown because it happened later follows. Pages of size
+	// 0 have none. Nor have pages with Before or After unless the query asked for Meta, and
+	// others where Version is "" although it was asked for.
 	At *stream.Position
+	// Meta, if the query asked for it, belongs to the texts, in their order.
+	Meta []Meta
 }
 
-// Start is where Read begins: after the message AfterUUID if it is set, otherwise after the
-// position After.
+// Meta is what is known of a message beside its text.
+type Meta struct {
+	// 0 if the message is from before this service, and others have made the list longer since.
+	Seq uint64
+	// As in stream.Event; zero if the message is from before this service.
+	At int64
+	By stream.Author
+}
+
+// Start says where Read begins: before the Newest messages, else after the message
+// AfterUUID, else after the position After. It is comparable.
 type Start struct {
+	// 0: not with the newest messages.
+	Newest    int
 	AfterUUID string
 	After     stream.Position
+	// Where Read begins if the start is lost. With Newest none is.
+	IfLost Fallback
+}
+
+// Fallback says where events begin if what came before is lost: with the newest so many
+// messages, or
+type Fallback int
+
+const (
+	// FromOldest begins with the oldest message that is retained.
+	FromOldest Fallback = 0
+	// FromNow begins with what is stored later.
+	FromNow Fallback = -1
+)
+
+// FromNewest begins with the newest n messages; 0: with what is stored later.
+func FromNewest(n uint32) Fallback {
+	if n == 0 {
+		return FromNow
+	}
+	return Fallback(min(n, math.MaxInt32))
 }
 
 // Batch is a piece of a group's stream as the store remembers it.
@@ -153,7 +197,7 @@ type Batch struct {
 	// The place after the last event.
 	Position stream.Position
 	// The start is unknown, belongs to another history, or something after it
-	// is lost: Events begin with the oldest message that is retained.
+	// is lost: Events begin where Start.IfLost says.
 	Gap bool
 	// More can be read from Position at once. When false, Position was the
 	// end of the stream at the moment of the read.
@@ -176,8 +220,9 @@ type Log interface {
 	Page(ctx context.Context, g group.Name, q Query) (Page, error)
 	// Recall erases the message's text, wherever the group keeps it, and puts
 	// a Recall on the bus, once. Recalling a message again is no error. A message
-	// outside of the limit is ErrNotAuthor or ErrTooLate.
-	Recall(ctx context.Context, g group.Name, uuid string, limit Limit) error
+	// outside of the limit is ErrNotAuthor or ErrTooLate. by is who recalls it, as in
+	// Publication.
+	Recall(ctx context.Context, g group.Name, uuid string, limit Limit, by stream.Author) error
 	// SetTTL makes the history expire that long after the last message, also after
 	// later ones.
 	SetTTL(ctx context.Context, g group.Name, ttl time.Duration) error

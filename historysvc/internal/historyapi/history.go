@@ -8,6 +8,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // GetHistory implements historyv1.HistoryServiceServer.
@@ -78,7 +79,7 @@ func (s *Service) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hist
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store.Recall(ctx, g, r.GetUuid(), limit); err != nil {
+	if err := s.store.Recall(ctx, g, r.GetUuid(), limit, stream.Author{}); err != nil {
 		return nil, s.status(ctx, err)
 	}
 	return &historyv1.CancelResponse{Code: 200, Msg: "recalled"}, nil

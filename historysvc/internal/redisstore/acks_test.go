@@ -136,7 +136,7 @@ func TestARecallIsConfirmedByAReplica(t *testing.T) {
 	}
 	// Found erased by the second one, and confirmed as little.
 	for range 2 {
-		if err := s.Recall(t.Context(), g, "a", history.Limit{}); !errors.Is(err, history.ErrUnknown) {
+		if err := s.Recall(t.Context(), g, "a", history.Limit{}, stream.Author{}); !errors.Is(err, history.ErrUnknown) {
 			t.Errorf("a recall that no replica has: %v", err)
 		}
 	}
@@ -146,8 +146,8 @@ func TestARecallIsConfirmedByAReplica(t *testing.T) {
 	if err := replica.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the recall is confirmed", func() bool { return s.Recall(t.Context(), g, "a", history.Limit{}) == nil })
-	if err := s.Recall(t.Context(), g, "b", history.Limit{}); err != nil {
+	eventually(t, "the recall is confirmed", func() bool { return s.Recall(t.Context(), g, "a", history.Limit{}, stream.Author{}) == nil })
+	if err := s.Recall(t.Context(), g, "b", history.Limit{}, stream.Author{}); err != nil {
 		t.Error(err)
 	}
 	for i, uuid := range []string{"a", "b"} {

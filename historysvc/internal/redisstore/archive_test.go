@@ -3,14 +3,18 @@ package redisstore
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history/historytest"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // archived describes the entries of groups in the archive, oldest first.
@@ -30,7 +34,17 @@ func archived(t *testing.T, s *Store, groups ...group.Name) map[group.Name][]str
 			if _, err := layout.ParseEpoch(epoch); err != nil {
 				t.Errorf("entry %v: %v", e.Values, err)
 			}
-			all[g] = append(all[g], fmt.Sprint(e.Values["kind"], " ", e.Values["seq"], " ", e.Values["uuid"], e.Values["text"]))
+			at, _ := e.Values["at"].(string)
+			if n, err := strconv.ParseInt(at, 10, 64); err != nil || time.Since(time.UnixMilli(n)).Abs() > time.Hour {
+				t.Errorf("entry %v: time %q, %v", e.Values, at, err)
+			}
+			by := ""
+			for _, field := range []string{"by", "key"} {
+				if name, ok := e.Values[field]; ok {
+					by += fmt.Sprint(" ", field, " ", name)
+				}
+			}
+			all[g] = append(all[g], fmt.Sprint(e.Values["kind"], " ", e.Values["seq"], " ", e.Values["uuid"], e.Values["text"], by))
 		}
 	}
 	return all
@@ -46,16 +60,41 @@ func TestArchiveHasAllThatIsStoredAndRecalled(t *testing.T) {
 			if r := submit(t, s, one, "u2", dataPacket("again")); !r.Duplicate {
 				t.Errorf("duplicate: %+v", r)
 			}
-			if err := s.Recall(t.Context(), one, "u1", history.Limit{}); err != nil {
+			if err := s.Recall(t.Context(), one, "u1", history.Limit{}, stream.Author{}); err != nil {
 				t.Fatal(err)
 			}
 			must(t, s, one, "u3")
+			user, key := stream.Author{Name: "al ice"}, stream.Author{Name: "backend", Key: true}
+			var answers []<-chan history.Receipt
+			for i, by := range []stream.Author{key, {}, user} {
+				uuid, done := fmt.Sprint("n", i), make(chan history.Receipt, 1)
+				answers = append(answers, done)
+				s.Submit(&history.Publication{
+					Group: two, Kind: stream.Message, UUID: uuid, Payload: []byte(dataPacket(uuid)), By: by, From: historytest.Receipts(done),
+				})
+			}
+			for _, a := range answers {
+				if r := <-a; r.Err != nil {
+					t.Fatal(r.Err)
+				}
+			}
+			for i, by := range []stream.Author{user, key} {
+				if err := s.Recall(t.Context(), two, fmt.Sprint("n", i), history.Limit{}, by); err != nil {
+					t.Fatal(err)
+				}
+			}
 			want := map[group.Name][]string{
 				one: {
 					"message 1 <nil>" + dataPacket("u1"), "message 2 <nil>" + dataPacket("u2"),
 					"recall 1 u1<nil>", "message 3 <nil>" + dataPacket("u3"),
 				},
-				two: {"message 1 <nil>" + dataPacket("u1")},
+				two: {
+					"message 1 <nil>" + dataPacket("u1"),
+					"message 2 <nil>" + dataPacket("n0") + " key backend",
+					"message 3 <nil>" + dataPacket("n1"),
+					"message 4 <nil>" + dataPacket("n2") + " by al ice",
+					"recall 2 n0<nil> by al ice", "recall 3 n1<nil> key backend",
+				},
 			}
 			if diff := cmp.Diff(want, archived(t, s, one, two)); diff != "" {
 				t.Errorf("want (-), got (+):\n%s", diff)
@@ -82,7 +121,7 @@ func TestWhatCannotBeArchivedIsNotDone(t *testing.T) {
 			if r := submit(t, s, g, "u2", dataPacket("u2")); !errors.Is(r.Err, history.ErrUnavailable) {
 				t.Errorf("a message: %+v, want %v", r, history.ErrUnavailable)
 			}
-			if err := s.Recall(t.Context(), g, "u1", history.Limit{}); !errors.Is(err, history.ErrUnavailable) {
+			if err := s.Recall(t.Context(), g, "u1", history.Limit{}, stream.Author{}); !errors.Is(err, history.ErrUnavailable) {
 				t.Errorf("a recall: %v, want %v", err, history.ErrUnavailable)
 			}
 			if err := s.conn.Client().Del(t.Context(), key).Err(); err != nil {

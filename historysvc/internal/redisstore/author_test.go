@@ -27,31 +27,31 @@ func TestTheTimeToRecallAMessageEnds(t *testing.T) {
 				t.Fatal(r.Err)
 			}
 			limit := history.Limit{Author: author, Within: 2 * time.Minute}
-			now = stored.Add(2*time.Minute + time.Second)
-			if err := s.Recall(t.Context(), g, "a", limit); !errors.Is(err, history.ErrTooLate) {
+			now = stored.Add(2*time.Minute + time.Millisecond)
+			if err := s.Recall(t.Context(), g, "a", limit, stream.Author{}); !errors.Is(err, history.ErrTooLate) {
 				t.Errorf("after the time: %v, want %v", err, history.ErrTooLate)
 			}
 			now = stored.Add(2 * time.Minute)
-			if err := s.Recall(t.Context(), g, "a", limit); err != nil {
+			if err := s.Recall(t.Context(), g, "a", limit, stream.Author{}); err != nil {
 				t.Errorf("within the time: %v", err)
 			}
 		})
 	}
 }
 
-// Entries of messages whose authors are kept are longer than others: what reads
-// them must bear both in one list, as after a rolling upgrade.
-func TestAuthorsAreKeptBesideLinkAndOriginOnlyWhenTold(t *testing.T) {
+// Entries of messages with authors and names are longer than others: what reads
+// them must bear all in one list.
+func TestAnEntryHasAuthorAndNameOnlyIfThereIsOne(t *testing.T) {
 	for _, b := range backends {
 		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
-			for i, author := range []*history.Author{nil, {7}, nil} {
+			for i, author := range []*history.Author{nil, {7}, {8}, {}} {
 				done := make(chan history.Receipt, 1)
 				uuid := string(rune('a' + i))
 				s.Submit(&history.Publication{
 					Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(dataPacket(uuid)), Author: author,
-					Origin: stream.Origin{Edge: 1, ID: uint64(i)},
-					From:   historytest.Receipts(done),
+					Origin: stream.Origin{Edge: 1, ID: uint64(i)}, By: stream.Author{Name: map[int]string{2: "alice"}[i]},
+					From: historytest.Receipts(done),
 				})
 				if r := <-done; r.Err != nil {
 					t.Fatal(r.Err)
@@ -61,13 +61,13 @@ func TestAuthorsAreKeptBesideLinkAndOriginOnlyWhenTold(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for i, want := range []int{20, 32, 20, 20} {
-				if len(entries) != 4 || len(entries[i]) != want {
+			for i, want := range []int{26, 34 + 1 + len("alice"), 34, 26, 20} {
+				if len(entries) != 5 || len(entries[i]) != want {
 					t.Fatalf("entry %d of %d has another length than %d", i, len(entries), want)
 				}
 			}
 			batch, err := s.Read(t.Context(), g, history.Start{})
-			if err != nil || batch.Gap || len(batch.Events) != 3 {
+			if err != nil || batch.Gap || len(batch.Events) != 4 {
 				t.Fatalf("read: %+v, %v", batch, err)
 			}
 			for i, e := range batch.Events {
@@ -100,14 +100,14 @@ func TestAMessageThatOthersHaveMovedIsNobodysOwn(t *testing.T) {
 			push(t, s, g, dataPacket("of the older server"))
 			for _, uuid := range []string{"a", "b"} {
 				for _, author := range []*history.Author{alice, bob} {
-					if err := s.Recall(t.Context(), g, uuid, history.Limit{Author: author}); !errors.Is(err, history.ErrNotAuthor) {
+					if err := s.Recall(t.Context(), g, uuid, history.Limit{Author: author}, stream.Author{}); !errors.Is(err, history.ErrNotAuthor) {
 						t.Errorf("recall of %s by author %d: %v, want %v", uuid, author[0], err, history.ErrNotAuthor)
 					}
 				}
-				if err := s.Recall(t.Context(), g, uuid, history.Limit{Within: time.Hour}); !errors.Is(err, history.ErrTooLate) {
+				if err := s.Recall(t.Context(), g, uuid, history.Limit{Within: time.Hour}, stream.Author{}); !errors.Is(err, history.ErrTooLate) {
 					t.Errorf("recall of %s within an hour: %v, want %v", uuid, err, history.ErrTooLate)
 				}
-				if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
+				if err := s.Recall(t.Context(), g, uuid, history.Limit{}, stream.Author{}); err != nil {
 					t.Errorf("recall of %s by who may recall all: %v", uuid, err)
 				}
 			}

@@ -150,14 +150,17 @@ func BenchmarkPage(b *testing.B) {
 	s, g := benchGroup(b)
 	for _, q := range []history.Query{
 		{Size: 100}, {Size: 100, Versioned: true}, {Position: -50, Size: 50, Versioned: true}, {Size: 1000, Versioned: true},
+		{Size: 100, Versioned: true, Meta: true}, {Position: -50, Size: 50, Versioned: true, Meta: true}, {Size: 1000, Versioned: true, Meta: true},
 	} {
-		b.Run(fmt.Sprintf("%d_from_%d_versioned_%v", q.Size, q.Position, q.Versioned), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%d_from_%d_versioned_%v_meta_%v", q.Size, q.Position, q.Versioned, q.Meta), func(b *testing.B) {
 			b.ReportAllocs()
+			before := redisCPU(b, s)
 			for range b.N {
 				if p, err := s.Page(b.Context(), g, q); err != nil || len(p.Texts) != q.Size {
 					b.Fatal(len(p.Texts), err)
 				}
 			}
+			b.ReportMetric((redisCPU(b, s)-before)*1e6/float64(b.N), "redis-µs/op")
 		})
 	}
 }
@@ -200,7 +203,7 @@ func BenchmarkRecall(b *testing.B) {
 			b.StartTimer()
 			inside -= scriptTime(b, s)
 		}
-		if err := s.Recall(b.Context(), g, uuid(i), history.Limit{}); err != nil {
+		if err := s.Recall(b.Context(), g, uuid(i), history.Limit{}, stream.Author{}); err != nil {
 			b.Fatal(err)
 		}
 		if i%list == list-1 || i == b.N-1 {
@@ -253,8 +256,8 @@ func BenchmarkLargePage(b *testing.B) {
 	const list = 10_000
 	s, g := on(b, single, Options{}, nil), room(b)
 	fillBench(b, s, g, list, func(i int) string { return fmt.Sprintf("u%d", i) })
-	for _, q := range []history.Query{{Size: list}, {Before: "u9999", Size: list}, {After: "u0", Size: list}} {
-		b.Run(fmt.Sprintf("before_%s_after_%s", q.Before, q.After), func(b *testing.B) {
+	for _, q := range []history.Query{{Size: list}, {Size: list, Meta: true}, {Before: "u9999", Size: list}, {After: "u0", Size: list}} {
+		b.Run(fmt.Sprintf("before_%s_after_%s_meta_%v", q.Before, q.After, q.Meta), func(b *testing.B) {
 			before := redisCPU(b, s)
 			for range b.N {
 				if p, err := s.Page(b.Context(), g, q); err != nil || len(p.Texts) < list-1 {

@@ -14,6 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // damages are what others may have done to the keys of a group, each one command.
@@ -70,7 +71,7 @@ func TestDamagedKeysAreOneErrorAtOnceAndNothingIsHalfDone(t *testing.T) {
 			}
 			if name != "with messages to be adopted" {
 				must(t, s, g, "a", "b", "c", "d")
-				if err := s.Recall(t.Context(), g, "c", history.Limit{}); err != nil {
+				if err := s.Recall(t.Context(), g, "c", history.Limit{}, stream.Author{}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -78,7 +79,7 @@ func TestDamagedKeysAreOneErrorAtOnceAndNothingIsHalfDone(t *testing.T) {
 			for what, call := range map[string]func() error{
 				"append":    func() error { return submit(t, s, g, "new", dataPacket("new")).Err },
 				"duplicate": func() error { return submit(t, s, g, "a", dataPacket("a")).Err },
-				"recall":    func() error { return s.Recall(t.Context(), g, "d", history.Limit{}) },
+				"recall":    func() error { return s.Recall(t.Context(), g, "d", history.Limit{}, stream.Author{}) },
 				"head":      func() error { return s.Heads(t.Context(), []group.Name{g})[0].Err },
 				"read": func() error {
 					_, err := s.Read(t.Context(), g, history.Start{AfterUUID: "a"})

@@ -96,11 +96,11 @@ func TestAnOldListIsServedAppendedToAndRecalledFrom(t *testing.T) {
 			}
 
 			for _, uuid := range []string{"twice", "escaped", "new"} {
-				if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
+				if err := s.Recall(t.Context(), g, uuid, history.Limit{}, stream.Author{}); err != nil {
 					t.Errorf("recall %s: %v", uuid, err)
 				}
 			}
-			if err := s.Recall(t.Context(), g, "twice", history.Limit{}); err != nil {
+			if err := s.Recall(t.Context(), g, "twice", history.Limit{}, stream.Author{}); err != nil {
 				t.Errorf("recall again: %v", err)
 			}
 			tomb := func(uuid string) string { return string(packet.Tombstone(uuid)) }
@@ -135,7 +135,7 @@ func TestOldRecallsAreErasedBeforeTheListIsServed(t *testing.T) {
 		},
 		"ttl": func(ctx context.Context, s *Store, g group.Name) error { return s.SetTTL(ctx, g, time.Hour) },
 		"recall": func(ctx context.Context, s *Store, g group.Name) error {
-			return s.Recall(ctx, g, "m0010", history.Limit{})
+			return s.Recall(ctx, g, "m0010", history.Limit{}, stream.Author{})
 		},
 		"read": func(ctx context.Context, s *Store, g group.Name) error {
 			b, err := s.Read(ctx, g, history.Start{})
@@ -287,7 +287,7 @@ func TestAKeyOfAnotherTypeIsRefusedAndLeftAlone(t *testing.T) {
 			_, afterErr := s.Read(t.Context(), g, history.Start{AfterUUID: "u"})
 			for name, err := range map[string]error{
 				"page": pageErr, "window": windowErr, "read": readErr, "after": afterErr,
-				"recall": s.Recall(t.Context(), g, "u", history.Limit{}), "ttl": s.SetTTL(t.Context(), g, time.Hour),
+				"recall": s.Recall(t.Context(), g, "u", history.Limit{}, stream.Author{}), "ttl": s.SetTTL(t.Context(), g, time.Hour),
 			} {
 				if !errors.Is(err, history.ErrWrongType) {
 					t.Errorf("%s: %v", name, err)
@@ -312,7 +312,7 @@ func TestReadsOfAnUnknownGroupCreateNothing(t *testing.T) {
 					t.Error(err)
 				}
 			}
-			if err := s.Recall(t.Context(), g, "u", history.Limit{}); !errors.Is(err, history.ErrNotFound) {
+			if err := s.Recall(t.Context(), g, "u", history.Limit{}, stream.Author{}); !errors.Is(err, history.ErrNotFound) {
 				t.Error(err)
 			}
 			expectNoKeys(t, s, g)

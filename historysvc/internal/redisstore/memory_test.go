@@ -2,10 +2,12 @@ package redisstore
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/history/historytest"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -28,6 +30,55 @@ func isGap(t *testing.T, s *Store, g group.Name, at stream.Position) bool {
 		t.Fatal(err)
 	}
 	return b.Gap
+}
+
+// TestAMessageCostsRedisAtMost250Bytes stores messages of 128 bytes, as docs/performance.md
+// measures them. A name costs its length and 8 bytes.
+func TestAMessageCostsRedisAtMost250Bytes(t *testing.T) {
+	s := on(t, single, Options{}, nil)
+	const messages = 10_000
+	cost := func(author *history.Author, by stream.Author) float64 {
+		g := room(t)
+		receipts := make(chan history.Receipt, messages)
+		for i := range messages {
+			uuid := fmt.Sprintf("%08x-0000-4000-8000-000000000000", i)
+			text := fmt.Sprintf(`{"type":2,"uuid":%q,"body":{"data":"`, uuid)
+			text += strings.Repeat("x", 128-len(text)-len(`"}}`)) + `"}}`
+			s.Submit(&history.Publication{
+				Group: g, Kind: stream.Message, UUID: uuid, Payload: []byte(text), Author: author, By: by,
+				Origin: stream.Origin{Edge: 1 << 60, ID: uint64(i)}, From: historytest.Receipts(receipts),
+			})
+			if i%1000 == 999 {
+				for range 1000 {
+					if r := <-receipts; r.Err != nil {
+						t.Fatal(r.Err)
+					}
+				}
+			}
+		}
+		k := layout.KeysOf(g)
+		sum := int64(0)
+		for _, key := range []string{k.List, k.Meta, k.Links, k.Index0} {
+			size, err := s.conn.Client().MemoryUsage(t.Context(), key, 0).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum += size
+		}
+		return float64(sum) / messages
+	}
+	plain, authored := cost(nil, stream.Author{}), cost(&history.Author{1}, stream.Author{})
+	t.Logf("%.1f bytes, with an author %.1f", plain, authored)
+	if plain > 250 || authored > 250 {
+		t.Errorf("a message costs %.1f bytes, one with an author %.1f, want 250 at most", plain, authored)
+	}
+	for _, n := range []int{1, 8, stream.MaxAuthorName} {
+		named := cost(&history.Author{1}, stream.Author{Name: strings.Repeat("n", n)})
+		t.Logf("a name of %d bytes: %.1f", n, named-authored)
+		if named-authored > float64(n+8) {
+			t.Errorf("a name of %d bytes costs %.1f, want 8 more at most", n, named-authored)
+		}
+	}
 }
 
 func TestAForkAfterALostWriteIsSeenThoughTheNumbersCatchUp(t *testing.T) {
@@ -312,7 +363,7 @@ func TestAListThatOthersChangedIsSearched(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			must(t, s, g, "a", "b", "c")
 			push(t, s, g, dataPacket("foreign"))
-			if err := s.Recall(t.Context(), g, "b", history.Limit{}); err != nil {
+			if err := s.Recall(t.Context(), g, "b", history.Limit{}, stream.Author{}); err != nil {
 				t.Fatal(err)
 			}
 			want := []string{dataPacket("foreign"), dataPacket("c"), dataPacket("a")}

@@ -248,7 +248,7 @@ func TestAnAnswerThatIsLostMakesNoSecondCopy(t *testing.T) {
 
 	// A recall whose answer is lost is announced once.
 	c.Cut("marked", 2)
-	if err := through.Recall(t.Context(), g, "marked", history.Limit{}); err != nil {
+	if err := through.Recall(t.Context(), g, "marked", history.Limit{}, stream.Author{}); err != nil {
 		t.Errorf("recall: %v", err)
 	}
 	if e := wait(t, l.events); e.Kind != stream.Recall || e.Changes != 1 || e.Target != 2 {
@@ -307,7 +307,7 @@ func TestCallsDuringAnOutageFailInTime(t *testing.T) {
 	_, membersErr := s.Members(t.Context())
 	for name, err := range map[string]error{
 		"page": pageErr, "read": readErr, "heads": headsErr, "members": membersErr,
-		"recall": s.Recall(t.Context(), g, "a", history.Limit{}), "ping": s.Ping(t.Context()),
+		"recall": s.Recall(t.Context(), g, "a", history.Limit{}, stream.Author{}), "ping": s.Ping(t.Context()),
 		"report": s.Report(t.Context(), 1, true, map[group.Name]uint32{g: 1}),
 	} {
 		if !errors.Is(err, history.ErrUnavailable) {
@@ -362,7 +362,7 @@ func TestMemoryShortageIsRefusedAtOnceAndPasses(t *testing.T) {
 	if b, err := s.Read(t.Context(), g, history.Start{AfterUUID: "a"}); err != nil || len(b.Events) != 0 {
 		t.Errorf("nor resumed: %+v, %v", b, err)
 	}
-	if err := s.Recall(t.Context(), g, "a", history.Limit{}); err != nil {
+	if err := s.Recall(t.Context(), g, "a", history.Limit{}, stream.Author{}); err != nil {
 		t.Errorf("nor can messages be recalled: %v", err)
 	}
 	if err := s.conn.Client().ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {

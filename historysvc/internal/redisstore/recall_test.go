@@ -10,6 +10,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // callCounter counts the commands that are not in pipelines.
@@ -33,14 +34,14 @@ func TestAMessageThatTheIndexKnowsIsRecalledInOneCall(t *testing.T) {
 		t.Run(b.Name, func(t *testing.T) {
 			s, g := on(t, b, Options{}, nil), room(t)
 			must(t, s, g, "a", "first", `q"uo\te`, "ünï", "z")
-			if err := s.Recall(t.Context(), g, "first", history.Limit{}); err != nil { // the server has the script now
+			if err := s.Recall(t.Context(), g, "first", history.Limit{}, stream.Author{}); err != nil { // the server has the script now
 				t.Fatal(err)
 			}
 			var calls callCounter
 			s.conn.Client().AddHook(&calls)
 			for _, uuid := range []string{"a", `q"uo\te`, "ünï", "z"} {
 				calls.n.Store(0)
-				if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
+				if err := s.Recall(t.Context(), g, uuid, history.Limit{}, stream.Author{}); err != nil {
 					t.Errorf("%s: %v", uuid, err)
 				}
 				if n := calls.n.Load(); n != 1 {
@@ -73,7 +74,7 @@ func TestAMessageThatIsWrittenInAnotherWayIsRecalled(t *testing.T) {
 				}
 			}
 			for uuid := range texts {
-				if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
+				if err := s.Recall(t.Context(), g, uuid, history.Limit{}, stream.Author{}); err != nil {
 					t.Errorf("%s: %v", uuid, err)
 				}
 				if stored := list(t, s, g); !slices.Contains(stored, string(packet.Tombstone(uuid))) {

@@ -151,7 +151,7 @@ func checkRefused(t *testing.T, s *Store, g group.Name) {
 		"append":    submit(t, s, g, "b", dataPacket("b")).Err,
 		"broadcast": wait(t, low).Err,
 		"read":      readErr,
-		"recall":    s.Recall(t.Context(), g, "a", history.Limit{}),
+		"recall":    s.Recall(t.Context(), g, "a", history.Limit{}, stream.Author{}),
 		"ttl":       s.SetTTL(t.Context(), g, time.Hour),
 		"members":   membersErr,
 		"report":    s.Report(t.Context(), 1, true, map[group.Name]uint32{g: 1}),

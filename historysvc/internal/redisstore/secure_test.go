@@ -107,7 +107,7 @@ func TestAClusterIsUsedAsTheDocumentedUserOverTLS(t *testing.T) {
 		wait(t, l.subscribed)
 		must(t, s, g, "a")
 		wait(t, l.events)
-		if err := s.Recall(t.Context(), g, "a", history.Limit{}); err != nil {
+		if err := s.Recall(t.Context(), g, "a", history.Limit{}, stream.Author{}); err != nil {
 			t.Error(err)
 		}
 		wait(t, l.events)

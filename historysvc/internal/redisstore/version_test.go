@@ -14,6 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 func TestWhatOthersDoToAListChangesTheVersion(t *testing.T) {
@@ -102,7 +103,7 @@ func TestTheVersionOfAnOldListIsThatAfterItsAdoption(t *testing.T) {
 				t.Errorf("first page: unmodified %v, version %q, texts (-want +got):\n%s", unmodified, got.Version, diff)
 			}
 			copies.Check(t, s, g, queries, false, "adopted")
-			if err := s.Recall(t.Context(), g, "u2", history.Limit{}); err != nil {
+			if err := s.Recall(t.Context(), g, "u2", history.Limit{}, stream.Author{}); err != nil {
 				t.Fatal(err)
 			}
 			copies.Check(t, s, g, queries, true, "recall of an old message")

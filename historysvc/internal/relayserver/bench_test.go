@@ -55,7 +55,7 @@ func (s *instant) Page(context.Context, group.Name, history.Query) (history.Page
 	return history.Page{}, errors.ErrUnsupported
 }
 
-func (s *instant) Recall(context.Context, group.Name, string, history.Limit) error {
+func (s *instant) Recall(context.Context, group.Name, string, history.Limit, stream.Author) error {
 	return errors.ErrUnsupported
 }
 

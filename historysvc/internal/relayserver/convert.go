@@ -26,7 +26,7 @@ func fillEvent(m *relayv1.Event, e *stream.Event) {
 }
 
 func relayAuthor(a stream.Author) *relayv1.Author {
-	if a.Name == "" {
+	if !a.Valid() {
 		return nil
 	}
 	return &relayv1.Author{Name: a.Name, Key: a.Key}

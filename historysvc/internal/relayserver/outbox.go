@@ -264,4 +264,4 @@ func (o *outbox) count(bytes int) {
 	o.metrics.queuedBytes.Add(int64(bytes))
 }
 
-func sizeOf(e *stream.Event) int { return itemOverhead + len(e.UUID) + len(e.Payload) }
+func sizeOf(e *stream.Event) int { return itemOverhead + len(e.UUID) + len(e.By.Name) + len(e.Payload) }

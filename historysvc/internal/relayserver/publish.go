@@ -55,7 +55,8 @@ func (p *peer) publish(messages []*relayv1.Publish) {
 func (p *publication) parse(m *relayv1.Publish) bool {
 	g, err := group.Parse(m.GetGroup())
 	author, ok := rpc.ParseAuthor(m.GetAuthor())
-	p.Group, p.Kind, p.UUID, p.Payload, p.Author = g, streamKind(m.GetKind()), m.GetUuid(), m.GetPayload(), author
+	p.Group, p.Kind, p.UUID, p.Payload = g, streamKind(m.GetKind()), m.GetUuid(), m.GetPayload()
+	p.Author, p.By = author, rpc.ParseName(m.GetBy())
 	return err == nil && g.Publishable() && p.Kind != 0 && ok
 }
 
@@ -71,7 +72,7 @@ func (p *publication) Settle(r history.Receipt) {
 	p.endSpan(&r)
 	s := p.peer.server
 	p.result.Outcome, p.result.Reason = rpc.Outcome(s.log, &r)
-	p.result.Epoch, p.result.Seq, p.result.Recalled = uint64(r.Epoch), r.Seq, r.Recalled
+	p.result.Epoch, p.result.Seq, p.result.At, p.result.Recalled = uint64(r.Epoch), r.Seq, r.At, r.Recalled
 	p.peer.out.addResult(&p.result)
 	if r.Err == nil && p.Kind == stream.Message {
 		s.hub.Expect(p.Group, r.Epoch, r.Seq)

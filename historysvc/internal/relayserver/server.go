@@ -6,6 +6,7 @@ package relayserver
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -126,7 +127,7 @@ func (s *Server) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1
 		return nil, rpc.Status(ctx, s.log, history.ErrNotAuthor) // nobody has no messages
 	}
 	limit := history.Limit{Author: author, Within: milliseconds(r.GetWithinMs())}
-	if err := s.store.Recall(ctx, g, r.GetUuid(), limit); err != nil {
+	if err := s.store.Recall(ctx, g, r.GetUuid(), limit, rpc.ParseName(r.GetBy())); err != nil {
 		return nil, rpc.Status(ctx, s.log, err)
 	}
 	return &relayv1.RecallResponse{}, nil
@@ -146,7 +147,7 @@ func (s *Server) Read(ctx context.Context, r *relayv1.ReadRequest) (*relayv1.Rea
 	if err := rpc.CheckOptionalUUID("after_uuid", r.GetAfterUuid()); err != nil {
 		return nil, err
 	}
-	batch, err := s.store.Read(ctx, g, history.Start{AfterUUID: r.GetAfterUuid(), After: rpc.ParsePosition(r.GetAfter())})
+	batch, err := s.store.Read(ctx, g, startOf(r))
 	if err != nil {
 		return nil, rpc.Status(ctx, s.log, err)
 	}
@@ -157,4 +158,17 @@ func (s *Server) Read(ctx context.Context, r *relayv1.ReadRequest) (*relayv1.Rea
 		Gap:      batch.Gap,
 		More:     batch.More,
 	}, nil
+}
+
+// startOf returns where a request begins.
+func startOf(r *relayv1.ReadRequest) history.Start {
+	start := history.Start{
+		Newest:    int(min(r.GetNewest(), math.MaxInt32)),
+		AfterUUID: r.GetAfterUuid(),
+		After:     rpc.ParsePosition(r.GetAfter()),
+	}
+	if r.NewestIfLost != nil {
+		start.IfLost = history.FromNewest(r.GetNewestIfLost())
+	}
+	return start
 }

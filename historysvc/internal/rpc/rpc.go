@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -73,6 +74,11 @@ func ParseAuthor(b []byte) (a *history.Author, ok bool) {
 		return (*history.Author)(b), true
 	}
 	return nil, false
+}
+
+// ParseName converts the name of an author; nil is none.
+func ParseName(a *relayv1.Author) stream.Author {
+	return stream.Author{Name: a.GetName(), Key: a.GetKey()}
 }
 
 // wirePosition is what the Position messages of both services have in common.

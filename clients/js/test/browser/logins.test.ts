@@ -116,4 +116,13 @@ describe("the chat with logins of the tutorial", () => {
     await bob.reload();
     await bothShow(["bob: hi"]);
   });
+
+  it("asks for the login again once the session has ended", async () => {
+    await bob.context().clearCookies();
+    await chat.stop();
+    await chat.start();
+    await bob.getByLabel("Password").waitFor();
+    expect(await bob.getByLabel("Message").isHidden()).toBe(true);
+    expect(await alice.getByLabel("Message").isVisible()).toBe(true);
+  });
 });

@@ -320,15 +320,15 @@ func (r *Relay) accept(edge uint64, p *relay.Publication) relay.Result {
 	l := r.log(p.Group)
 	origin := stream.Origin{Edge: edge, ID: p.ID()}
 	if p.Kind != stream.Message {
-		r.put(l, item{event: &stream.Event{Kind: p.Kind, Origin: origin, Payload: p.Payload}})
+		r.put(l, item{event: &stream.Event{Kind: p.Kind, Origin: origin, By: p.By, Payload: p.Payload}})
 		return relay.Result{Outcome: relay.Accepted}
 	}
 	if seq, ok := l.seqs[p.UUID]; ok && p.UUID != "" {
-		return relay.Result{Outcome: relay.Duplicate, Epoch: l.epoch, Seq: seq, Recalled: l.recalled(seq)}
+		return relay.Result{Outcome: relay.Duplicate, Epoch: l.epoch, Seq: seq, At: l.times[seq], Recalled: l.recalled(seq)}
 	}
-	seq := l.append(stream.Event{Kind: stream.Message, Origin: origin, UUID: p.UUID, Payload: p.Payload}, r.rand)
+	seq := l.append(stream.Event{Kind: stream.Message, Origin: origin, UUID: p.UUID, By: p.By, Payload: p.Payload}, r.rand)
 	r.put(l, item{index: len(l.events) - 1})
-	return relay.Result{Outcome: relay.Accepted, Epoch: l.epoch, Seq: seq}
+	return relay.Result{Outcome: relay.Accepted, Epoch: l.epoch, Seq: seq, At: l.times[seq]}
 }
 
 // put puts something on the way to every channel of a group.
@@ -362,7 +362,7 @@ func (r *Relay) Log(g group.Name) *Log {
 func (r *Relay) log(g group.Name) *Log {
 	l := r.groups[g]
 	if l == nil {
-		l = &Log{seqs: make(map[string]uint64)}
+		l = &Log{seqs: make(map[string]uint64), times: make(map[uint64]int64)}
 		r.groups[g] = l
 	}
 	return l

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // purge purges a group that has n messages.
@@ -38,7 +39,7 @@ func testPurge(c contract) {
 		t.Errorf("the page after the purge: %q, unmodified %v", got, now.Unmodified)
 	}
 	for _, u := range []string{"a", "b", "c"} {
-		if err := s.Recall(t.Context(), g, u, history.Limit{}); !errors.Is(err, history.ErrNotFound) {
+		if err := s.Recall(t.Context(), g, u, history.Limit{}, stream.Author{}); !errors.Is(err, history.ErrNotFound) {
 			t.Errorf("recall of %s: %v", u, err)
 		}
 		if b := read(t, s, g, history.Start{AfterUUID: u}); !b.Gap || len(b.Events) > 0 {
@@ -132,19 +133,14 @@ func testInspection(c contract) {
 	if got := look(); got != (history.Inspection{}) {
 		t.Errorf("a group that has nothing: %+v", got)
 	}
-	signed := message(g, "a")
-	signed.Author = &history.Author{1}
-	if r := Wait(t, submit(s, signed)); r.Err != nil {
-		t.Fatal(r.Err)
-	}
-	fill(t, s, g, "b", "c")
+	stored := fill(t, s, g, "a", "b", "c")
 	recall(t, s, g, "b")
 	got := look()
 	if got.Messages != 3 || got.Seq != 3 || got.Changes != 1 || got.Bytes < 300 || got.ExpiresIn != 0 {
 		t.Errorf("inspection: %+v", got)
 	}
-	if time.Since(got.Oldest) > time.Hour || !got.Newest.IsZero() {
-		t.Errorf("the oldest is of %v, the newest, whose author is unknown, of %v", got.Oldest, got.Newest)
+	if got.Oldest.UnixMilli() != stored[0].At || got.Newest.UnixMilli() != stored[2].At {
+		t.Errorf("the oldest is of %v, the newest of %v; stored: %+v", got.Oldest, got.Newest, stored)
 	}
 	if err := s.SetTTL(t.Context(), g, 2*time.Hour); err != nil {
 		t.Fatal(err)

@@ -58,6 +58,8 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AResendDoesNotBringARecalledMessageBack", testResendAfterRecall},
 		{"ARecallErasesAndIsHeardOnce", testRecall},
 		{"AnAuthorMayRecallOwnMessagesOnly", testRecallByAuthor},
+		{"EveryEventHasItsTimeAndTheNameOfItsAuthor", testTimesAndNames},
+		{"ADuplicateHasTheTimeOfTheFirstCopy", testTimeOfDuplicates},
 		{"RecallsOfOneMessageAtOnceAreOneRecall", testConcurrentRecalls},
 		{"ARecallReachesTheOldestOfManyMessages", testDeepRecall},
 		{"APositionInAnyPlaceReadsExactlyTheRest", testReadFromEverywhere},
@@ -66,9 +68,14 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AStartThatIsNotInThisHistoryIsAGap", testGaps},
 		{"WhatWasTrimmedIsAGap", testTrimmed},
 		{"RecallsThatWereForgottenAreAGap", testForgottenRecalls},
+		{"AReadBeginsWithTheNewestMessages", testReadNewest},
+		{"AReadWhoseStartIsLostBeginsWhereItWasTold", testFallbacks},
+		{"AReaderResumesFromThePositionOfAnyEvent", testResumes},
 		{"PagesAreWindowsFromEitherEnd", testPages},
 		{"PagesBeforeAndAfterAMessage", testPagesAround},
 		{"APageEndsEarlyAtItsLimitOfBytes", testLargePage},
+		{"APageHasNumbersTimesAndNamesIfTold", testMeta},
+		{"AfterThePositionOfAPageComesWhatItDoesNotShow", testPositionsOfPages},
 		{"AChangedPageIsNeverUnmodified", testVersions},
 		{"AVersionIsThatOfOnePage", testVersionsAreOfOnePage},
 		{"CopiesOfPagesAreNeverBehind", testCopiesAreNeverBehind},
@@ -159,7 +166,7 @@ func fill(t *testing.T, s Store, g group.Name, uuids ...string) []history.Receip
 
 func recall(t *testing.T, s Store, g group.Name, uuid string) {
 	t.Helper()
-	if err := s.Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
+	if err := s.Recall(t.Context(), g, uuid, history.Limit{}, stream.Author{}); err != nil {
 		t.Fatalf("recall %q: %v", uuid, err)
 	}
 }

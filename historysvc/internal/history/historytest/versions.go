@@ -118,6 +118,9 @@ func Queries(uuids ...string) []history.Query {
 		{Position: -5, Size: 2},
 		{Position: -1000, Size: 10},
 		{Size: 0},
+		{Size: 3, Meta: true},
+		{Size: 1000, Meta: true},
+		{Position: -5, Size: 2, Meta: true},
 	}
 	for _, u := range uuids {
 		all = append(all, history.Query{Before: u, Size: 4}, history.Query{After: u, Size: 4}, history.Query{Before: u, Size: 1000})
@@ -229,7 +232,7 @@ func testCopiesAreNeverBehind(c contract) {
 						t.Errorf("%+v does not show %s, which is stored (from the copy: %v)", q, uuid, kept)
 					}
 				}
-				if err := stores[(i+1)%2].Recall(t.Context(), g, uuid, history.Limit{}); err != nil {
+				if err := stores[(i+1)%2].Recall(t.Context(), g, uuid, history.Limit{}, stream.Author{}); err != nil {
 					t.Errorf("recall: %v", err)
 					return
 				}

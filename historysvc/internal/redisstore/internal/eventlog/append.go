@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/redisconn"
 	"github.com/gotapi/gotapi-ws/internal/metric"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // defaultDeadline is that of publications without one.
@@ -94,10 +94,11 @@ func (w *writer) Write(ctx context.Context, batches []*groupcommit.Batch) {
 // pipeline makes one attempt. It adds to pending which payloads are confirmed now.
 func (w *writer) pipeline(ctx context.Context, batches []*groupcommit.Batch, known bool, pending map[group.Name]int64) {
 	cmds := make([]redisconn.Command, len(batches))
+	now := w.opts.Now().UnixMilli()
 	w.conn.ExecEach(ctx, func(pipe redis.Pipeliner) {
 		for i, b := range batches {
 			if b.Stores() {
-				cmds[i] = w.appendCommand(ctx, b, known)
+				cmds[i] = w.appendCommand(ctx, b, now, known)
 			} else {
 				cmds[i] = w.broadcastCommand(ctx, b)
 			}
@@ -114,7 +115,7 @@ func (w *writer) pipeline(ctx context.Context, batches []*groupcommit.Batch, kno
 		if !b.Stores() {
 			continue
 		}
-		if err := w.readReceipts(b, redisconn.NewReply(reply), pending); err != nil {
+		if err := w.readReceipts(b, now, redisconn.NewReply(reply), pending); err != nil {
 			// It was executed, and what it did cannot be known.
 			b.Outcome, b.Err = redisconn.Broken, err
 		}
@@ -125,20 +126,24 @@ func (w *writer) pipeline(ctx context.Context, batches []*groupcommit.Batch, kno
 func (w *writer) broadcastCommand(ctx context.Context, b *groupcommit.Batch) redisconn.Command {
 	size := len(layout.BroadcastHead)
 	for i := range b.Items {
-		size += layout.PacketHeadSize + len(b.Items[i].Payload)
+		size += layout.MaxPacketHeadSize + len(b.Items[i].Payload)
 	}
 	payload := append(make([]byte, 0, size), layout.BroadcastHead...)
 	for i := range b.Items {
 		p := b.Items[i].Publication
-		payload = layout.AppendPacketHead(payload, "", p.Kind, p.Origin, len(p.Payload))
+		e := w.entry(p, 0)
+		payload = layout.AppendPacketHead(payload, p.Kind, "", &e, len(p.Payload))
 		payload = append(payload, p.Payload...)
 	}
 	return redisconn.NewCommand(ctx, redisconn.CallAppend, 1, w.conn.PublishCommand(), b.Keys.Channel, payload)
 }
 
+// usualHeadSize is the size of a packet's head on the bus without a long name.
+const usualHeadSize = 64
+
 // appendCommand is a call of append.lua. Each attempt draws new links: had the
 // one before been lost in a failover, its link must not come back.
-func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, known bool) redisconn.Command {
+func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, now int64, known bool) redisconn.Command {
 	keys := b.Keys.All()
 	if w.conn.Acks().Wanted() {
 		keys = append(keys, b.Keys.Pending)
@@ -148,31 +153,34 @@ func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, known 
 	}
 	link := layout.NewLink()
 	args := w.append.Args(known, keys, 4+3*len(b.Items))
-	args = append(args, link, layout.NewEpoch(), layout.NewLink(), w.opts.Now().UnixMilli())
-	heads := make([]byte, 0, (layout.PacketHeadSize+authorSize)*len(b.Items))
+	args = append(args, link, layout.NewEpoch(), layout.NewLink(), now)
+	heads := make([]byte, 0, usualHeadSize*len(b.Items))
 	for n := range b.Items {
 		i := &b.Items[n]
 		from := len(heads)
-		heads = layout.AppendPacketHead(heads, link, i.Kind, i.Origin, len(i.Payload))
-		heads = w.appendAuthor(heads, i)
+		e := w.entry(i.Publication, now)
+		heads = layout.AppendPacketHead(heads, i.Kind, link, &e, len(i.Payload))
 		args = append(args, i.Digest[:], heads[from:], i.Payload)
 	}
 	return w.conn.EvalCommand(ctx, redisconn.CallAppend, w.append, args)
 }
 
-// authorSize is what the list of links keeps of an author, beside the link and
-// the origin: history.Author, and the time in Unix seconds.
-const authorSize = 8 + 4
-
-// appendAuthor appends the author of a message and its time, if they are kept.
-func (w *writer) appendAuthor(dst []byte, i *groupcommit.Item) []byte {
-	if i.Author == nil || !i.Stored() {
-		return dst
+// entry is what is kept of a packet beside it. Packets that are not stored have an entry
+// on the bus only.
+func (w *writer) entry(p *history.Publication, at int64) layout.Entry {
+	e := layout.Entry{Origin: p.Origin, By: w.opts.nameKept(p.Group, p.By)}
+	if p.Kind != stream.Message {
+		return e
 	}
-	return binary.BigEndian.AppendUint32(append(dst, i.Author[:]...), uint32(w.opts.Now().Unix()))
+	e.At = at
+	if p.Author != nil {
+		e.Author = *p.Author
+	}
+	return e
 }
 
-func (w *writer) readReceipts(b *groupcommit.Batch, r *redisconn.Reply, pending map[group.Name]int64) error {
+// readReceipts reads the reply of append.lua, which was called at a time.
+func (w *writer) readReceipts(b *groupcommit.Batch, now int64, r *redisconn.Reply, pending map[group.Name]int64) error {
 	epoch, err := layout.ParseEpoch(r.Text())
 	if err != nil {
 		return err
@@ -182,11 +190,13 @@ func (w *writer) readReceipts(b *groupcommit.Batch, r *redisconn.Reply, pending 
 		pending[b.Group] = r.Int()
 	}
 	for r.Len() > 0 && r.Err == nil {
-		at, known := r.Int(), r.Int()
-		if at < 0 || at >= int64(len(b.Items)) {
-			return fmt.Errorf("append.lua: duplicate at %d of %d", at, len(b.Items))
+		i, known, entry := r.Int(), r.Int(), r.Text()
+		if i < 0 || i >= int64(len(b.Items)) {
+			return fmt.Errorf("append.lua: duplicate at %d of %d", i, len(b.Items))
 		}
-		b.Receipts[at] = history.Receipt{Duplicate: true, Seq: uint64(max(known, -known)), Recalled: known < 0}
+		b.Receipts[i] = history.Receipt{
+			Duplicate: true, Seq: uint64(max(known, -known)), Recalled: known < 0, At: layout.ParseEntry(entry).At,
+		}
 	}
 	if r.Err != nil {
 		return r.Err
@@ -198,7 +208,7 @@ func (w *writer) readReceipts(b *groupcommit.Batch, r *redisconn.Reply, pending 
 		}
 		b.Receipts[i].Epoch = epoch
 		if !b.Receipts[i].Duplicate {
-			b.Receipts[i].Seq = seq
+			b.Receipts[i].Seq, b.Receipts[i].At = seq, now
 			seq++
 			stored++
 		}

@@ -5,8 +5,7 @@
 -- KEYS  list, meta, links, index0, index1, changes, then, if announce.lua is to put it
 --       on the bus later, pending, and last, if there is one, the archive
 -- ARGV  1 link of this batch   2 epoch, if counters must be made   3 link of the beginning, likewise   4 now, ms
---       5.. per packet: digest (12 bytes), head as the bus has it, see DecodePayload, for a message
---           its author (8) and Unix seconds (4), if they are kept, and the packet.
+--       5.. per packet: digest (12 bytes), head as the bus has it, see DecodePayload, and the packet.
 --           At most 128 packets, at least one message (kind 1) among them. The digest of others is not read.
 -- SETTINGS, see appendSettings: cap, messages; default_ttl, ms, 0 none; cap_adopted, ttl_adopted: they apply to
 --       adopted lists, too; index_limit: hard limit of one generation of the index, entries; publish: PUBLISH or
@@ -14,7 +13,7 @@
 -- Reply {epoch, seq of the first message that was stored, 1 if a flood made the
 --        index forget too soon, else 0, then, with pending, the number of its last
 --        payload, then per duplicate: its place in the batch (from 0), its seq, which is
---        negative if that message has been recalled}
+--        negative if that message has been recalled, and its entry in links, "" if it is not kept}
 -- Error ADOPT: the list has no counters, see adopt.lua. WRONGTYPE. DAMAGED: a counter is not what it was.
 --       ARCHIVE: it cannot be written. Nothing was done.
 --
@@ -30,14 +29,8 @@ local archive = archive_size > 0 and KEYS[#KEYS]
 local group_keys = archive and #KEYS - 1 or #KEYS
 local pending = group_keys > 6 and KEYS[7]
 
--- The entry of the list of links that belongs to a message's argument, and its head
--- on the bus. Author and time are for the list only.
-local function split(head)
-  if #head > 25 then
-    return sub(head, 1, 20) .. sub(head, 26), sub(head, 1, 25)
-  end
-  return sub(head, 1, 20), head
-end
+-- Where a message's entry of links begins, which ends its head, and its name in there.
+local entry_from, name_from = 7, 35
 
 local counters = call('HMGET', meta, 'seq', 'link', 'epoch', 'adopted', 'index', 'index_from', 'older_from', 'ttl')
 local is_new = not counters[1]
@@ -77,17 +70,16 @@ if alone then
     if not whole(known) then
       return damaged()
     end
-    duplicates = {0, whole(known)}
+    duplicates = {0, whole(known), ''}
   else
-    seq, stored = seq + 1, 1
-    entry, head = split(head)
+    seq, stored, entry = seq + 1, 1, sub(head, entry_from)
   end
 else
   local known, known_to_older
   if not is_new then
     local digests, n = {}, 0
     for i = first_packet, last_argument, 3 do
-      if byte(ARGV[i + 1], 21) == 1 then
+      if byte(ARGV[i + 1]) == 1 then
         n = n + 1
         digests[n] = ARGV[i]
       end
@@ -99,26 +91,26 @@ else
   local in_batch, message = {}, 0
   for i = first_packet, last_argument, 3 do
     digest, head, text = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-    local at = false
-    if byte(head, 21) == 1 then
+    local first = false -- the number of the message's first copy
+    if byte(head) == 1 then
       message = message + 1
-      at = in_batch[digest] or known and known[message] or known_to_older and known_to_older[message]
-      if at then
-        if not whole(at) then
+      first = in_batch[digest] or known and known[message] or known_to_older and known_to_older[message]
+      if first then
+        if not whole(first) then
           return damaged()
         end
         duplicates = duplicates or {}
-        duplicates[#duplicates + 1] = (i - first_packet) / 3
-        duplicates[#duplicates + 1] = tonumber(at)
+        local n = #duplicates
+        duplicates[n + 1], duplicates[n + 2], duplicates[n + 3] = (i - first_packet) / 3, tonumber(first), ''
       else
         seq, stored = seq + 1, stored + 1
         in_batch[digest] = seq
         texts[stored] = text
-        entries[stored], head = split(head)
+        entries[stored] = sub(head, entry_from)
         index_entries[2 * stored - 1], index_entries[2 * stored] = digest, seq
       end
     end
-    if not at then
+    if not first then
       local n = #bus
       bus[n + 1], bus[n + 2] = head, text
     end
@@ -156,8 +148,12 @@ if stored > 0 then
     return links_length
   end
   for i = 1, archive and stored or 0 do
-    local added = redis.pcall('XADD', archive, 'MAXLEN', '~', archive_size, '*',
-      'kind', 'message', 'group', list, 'epoch', epoch, 'seq', seq_before + i, 'text', alone and text or texts[i])
+    local fields = {'kind', 'message', 'group', list, 'epoch', epoch, 'seq', seq_before + i, 'at', now, 'text', alone and text or texts[i]}
+    local name = sub(alone and entry or entries[i], name_from)
+    if name ~= '' then
+      fields[#fields + 1], fields[#fields + 2] = byte(name) == 1 and 'key' or 'by', sub(name, 2)
+    end
+    local added = redis.pcall('XADD', archive, 'MAXLEN', '~', archive_size, '*', unpack(fields))
     if added.err then -- the first fails, or none
       call('LTRIM', list, stored, -1)
       if is_new then
@@ -218,19 +214,21 @@ else
 end
 
 if duplicates then
-  for i = 2, #duplicates, 2 do
-    local text = call('LINDEX', list, seq - duplicates[i])
+  for i = 2, #duplicates, 3 do
+    local first = duplicates[i]
+    local text = call('LINDEX', list, seq - first)
     if text and sub(text, 1, 22) == '{"type":1,"command":6,' then
-      duplicates[i] = -duplicates[i]
+      duplicates[i] = -first
     end
+    duplicates[i + 1] = call('LINDEX', links, seq - first) or ''
   end
 end
 
 local payload
 if alone and stored > 0 then
-  payload = 'M' .. epoch .. string.format('%016d', seq_before + 1) .. last_link .. link .. head .. text
+  payload = 'M' .. epoch .. string.format('%016d', seq_before + 1) .. last_link .. head .. text
 elseif not alone and #bus > 1 then
-  bus[1] = 'M' .. epoch .. string.format('%016d', seq_before + 1) .. last_link .. link
+  bus[1] = 'M' .. epoch .. string.format('%016d', seq_before + 1) .. last_link
   payload = table.concat(bus)
 end
 local reply = {epoch, seq_before + 1, forgot_early}

@@ -9,6 +9,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // occurrence is a stored text with the uuid that was looked up. Its number is
@@ -24,6 +25,8 @@ type occurrence struct {
 type lookup struct {
 	// As Redis keeps it; "" if the group has nothing.
 	epoch string
+	// The end of the stream; nil if the counters do not tell.
+	end *stream.Position
 	// The newest message, and the oldest that is retained.
 	head, oldest int64
 	// The number by the index; 0 if it does not know the uuid.
@@ -50,7 +53,11 @@ func (l *Log) lookUp(ctx context.Context, g group.Name, uuid string) (lookup, er
 	if err != nil || r.Len() == 0 {
 		return lookup{}, err
 	}
-	found := lookup{epoch: r.Text(), head: r.Int(), oldest: r.Int()}
+	found := lookup{epoch: r.Text(), head: r.Int()}
+	if last := r.Texts(); len(last) == 2 {
+		found.end = positionOf(found.epoch, found.head, last[0], last[1])
+	}
+	found.oldest = r.Int()
 	unindexed := r.Int() // the index does not know all messages up to here
 	found.indexed = r.Int()
 	text := r.Text()
@@ -81,14 +88,14 @@ func (l *lookup) newReader(log *Log, g group.Name, from, to int64, dir direction
 func (l *Log) search(ctx context.Context, r *reader, uuid string) ([]occurrence, error) {
 	var found []occurrence
 	for r.more() {
-		first, texts, err := r.read(ctx, history.MaxPageSize)
+		first, part, err := r.read(ctx, history.MaxPageSize)
 		if err != nil {
 			return nil, err
 		}
-		if len(texts) == 0 {
+		if len(part.texts) == 0 {
 			break
 		}
-		for i, text := range texts {
+		for i, text := range part.texts {
 			if o, ok := match(first+int64(i), text, uuid); ok {
 				found = append(found, o)
 			}

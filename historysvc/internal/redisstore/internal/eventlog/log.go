@@ -22,6 +22,7 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/metric"
 	"github.com/gotapi/gotapi-ws/internal/semaphore"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // The scripts. Their head comments say what they take and return.
@@ -66,6 +67,16 @@ type Options struct {
 	Waiting fairshare.Limits
 	// Now is the clock.
 	Now func() time.Time
+}
+
+// nameKept returns the name that a group keeps of an author. This is the one place that
+// decides it, for messages, packets that are not stored, and changes. Today every group
+// keeps the names that it is given.
+func (o *Options) nameKept(_ group.Name, by stream.Author) stream.Author {
+	if !by.Valid() {
+		return stream.Author{}
+	}
+	return by
 }
 
 // How many lanes there are. One node is busy with two: one pipeline on its way

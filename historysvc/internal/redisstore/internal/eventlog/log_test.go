@@ -179,13 +179,13 @@ func TestALargePageIsThatOfItsVersionWhileItIsRead(t *testing.T) {
 			}
 		}, true, 0},
 		{"a recall", func() {
-			if err := l.Recall(ctx, g, uuid(10), history.Limit{}); err != nil {
+			if err := l.Recall(ctx, g, uuid(10), history.Limit{}, stream.Author{}); err != nil {
 				t.Fatal(err)
 			}
 		}, false, 1},
 	} {
 		q := history.Query{Position: int(headSeq(t, l, g)) - size, Size: size, MaxBytes: history.MaxPageBytes, Versioned: true}
-		w, err := l.beginWindow(ctx, g, q, l.conn.ExecAtomic)
+		w, err := l.beginWindow(ctx, g, q, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,14 +220,14 @@ func TestAPageReadWhileMemoryIsShortHasNoVersion(t *testing.T) {
 		store(t, l, g, fmt.Sprint("u", i))
 	}
 	q := history.Query{Size: 200, MaxBytes: history.MaxPageBytes, Versioned: true}
-	w, err := l.beginWindow(ctx, g, q, l.conn.ExecAtomic)
+	w, err := l.beginWindow(ctx, g, q, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := l.conn.Client().ConfigSet(ctx, "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Recall(ctx, g, "u0", history.Limit{}); err != nil {
+	if err := l.Recall(ctx, g, "u0", history.Limit{}, stream.Author{}); err != nil {
 		t.Fatal(err)
 	}
 	if same, err := l.completeWindow(ctx, g, q, &w); err != nil || !same {
@@ -256,7 +256,7 @@ func TestAnAbandonedPageStops(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	q := history.Query{Size: 500, MaxBytes: history.MaxPageBytes}
-	w, err := l.beginWindow(ctx, g, q, l.conn.ExecAtomic)
+	w, err := l.beginWindow(ctx, g, q, true)
 	if err != nil {
 		t.Fatal(err)
 	}

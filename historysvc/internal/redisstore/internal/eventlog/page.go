@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
+	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/redisconn"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -34,17 +36,17 @@ func (l *Log) Page(ctx context.Context, g group.Name, q history.Query) (history.
 			return history.Page{}, err
 		}
 	}
-	w, err := l.window(ctx, g, q, l.conn.ExecAtomic)
+	w, err := l.window(ctx, g, q, true)
 	if redisconn.OutcomeOf(err) == redisconn.Refused {
 		// When memory is short, Redis takes no transactions, but can be read.
-		w, err = l.window(ctx, g, q, l.conn.Exec)
+		w, err = l.window(ctx, g, q, false)
 		w.exact = false
 	}
 	if err != nil {
 		return history.Page{}, err
 	}
 	page := w.page(q)
-	if w.exact {
+	if w.exact || q.Meta {
 		page.At = w.state.position
 	}
 	if q.Versioned && w.exact {
@@ -57,7 +59,7 @@ func (l *Log) Page(ctx context.Context, g group.Name, q history.Query) (history.
 type window struct {
 	// Index of the first text. Later texts have higher ones.
 	start int
-	texts []string
+	elements
 	// The group's state when the first part was read.
 	state state
 	// All texts are as they were then.
@@ -66,7 +68,8 @@ type window struct {
 
 // page is the page that shows the window.
 func (w *window) page(q history.Query) history.Page {
-	page, n := fill(nil, w.texts, q.MaxBytes)
+	var page history.Page
+	n := fill(&page, w.elements, w.state.head-int64(w.start), older, q.MaxBytes)
 	if left := w.state.length - w.start - n; left > 0 {
 		page.More, page.Next = true, w.start+n
 		if q.Position < 0 {
@@ -78,9 +81,9 @@ func (w *window) page(q history.Query) history.Page {
 
 // window reads what q asks for by position, in parts. The first part comes together
 // with the group's state. A list without counters is adopted first.
-func (l *Log) window(ctx context.Context, g group.Name, q history.Query, exec executor) (window, error) {
+func (l *Log) window(ctx context.Context, g group.Name, q history.Query, atomic bool) (window, error) {
 	for n := 1; n <= windowTries; n++ {
-		w, err := l.beginWindow(ctx, g, q, exec)
+		w, err := l.beginWindow(ctx, g, q, atomic)
 		switch {
 		case err != nil:
 			return window{}, err
@@ -104,20 +107,30 @@ func (l *Log) window(ctx context.Context, g group.Name, q history.Query, exec ex
 // adopted, has another epoch, or grew meanwhile.
 const windowTries = 3
 
-func (l *Log) beginWindow(ctx context.Context, g group.Name, q history.Query, exec executor) (window, error) {
+func (l *Log) beginWindow(ctx context.Context, g group.Name, q history.Query, atomic bool) (window, error) {
+	exec := l.conn.Exec
+	if atomic {
+		exec = l.conn.ExecAtomic
+	}
 	n := min(q.Size, maxPart)
 	start, stop := q.Position, q.Position+n-1
 	if start < 0 {
 		stop = min(stop, -1)
 	}
-	p, err := l.readPart(ctx, g, int64(start), int64(stop), q.Versioned, exec)
+	want := wanted{version: q.Versioned, entries: q.Meta}
+	if q.Meta && (start < 0 || !atomic) {
+		// The oldest text and the oldest entry have other indexes, and a state that is not that of the
+		// texts does not number them. So only the state is read here, and all texts by number.
+		start, stop, want.entries = 1, 0, false
+	}
+	p, err := l.readPart(ctx, g, int64(start), int64(stop), want, exec)
 	if err != nil {
 		return window{}, err
 	}
-	if start < 0 {
+	if start = q.Position; start < 0 {
 		start = max(0, p.state.length+start)
 	}
-	return window{start: start, texts: p.texts, state: p.state, exact: true}, nil
+	return window{start: start, elements: p.elements, state: p.state, exact: true}, nil
 }
 
 // completeWindow reads the parts after the first one. It returns false if others have
@@ -125,43 +138,51 @@ func (l *Log) beginWindow(ctx context.Context, g group.Name, q history.Query, ex
 func (l *Log) completeWindow(ctx context.Context, g group.Name, q history.Query, w *window) (same bool, err error) {
 	end := min(w.start+q.Size, w.state.length)
 	r := l.newReader(g, &w.state, w.state.head-int64(w.start+len(w.texts)), w.state.head-int64(end)+1, older)
+	r.entries = q.Meta
 	r.pace.add(w.texts)
 	for r.more() && r.pace.bytes < q.MaxBytes {
-		_, texts, err := r.read(ctx, history.MaxPageSize)
+		_, part, err := r.read(ctx, history.MaxPageSize)
 		if err != nil {
 			return false, err
 		}
-		if len(texts) == 0 { // trimmed meanwhile
+		if len(part.texts) == 0 { // trimmed meanwhile
 			w.state.length = w.start + len(w.texts)
 			w.exact = false
 			return true, nil
 		}
-		w.texts = append(w.texts, texts...)
+		w.texts, w.entries = append(w.texts, part.texts...), append(w.entries, part.entries...)
 	}
 	same = r.seen.oldest() >= w.state.oldest()
 	w.exact = same && !r.unseen && r.seen.overwritten == w.state.overwritten
 	return same, nil
 }
 
-// fill adds elements to texts until the page has maxBytes, and returns how many it
-// took; tombstones count but are not shown.
-func fill(texts, elements []string, maxBytes int) (history.Page, int) {
-	page := history.Page{Texts: texts}
+// fill adds elements, the first of which has the number seq, to a page until that has
+// maxBytes, and returns how many it took; tombstones count but are not shown.
+func fill(page *history.Page, e elements, seq int64, dir direction, maxBytes int) (taken int) {
 	bytes := 0
-	for _, t := range texts {
+	for _, t := range page.Texts {
 		bytes += len(t)
 	}
-	for i, text := range elements {
+	if e.entries != nil {
+		page.Meta = slices.Grow(page.Meta, len(e.texts))
+	}
+	page.Texts = slices.Grow(page.Texts, len(e.texts))
+	for i, text := range e.texts {
 		if _, recalled := packet.ParseTombstone(text); recalled {
 			continue
 		}
 		text = validText(text) // which may be longer
 		if bytes += len(text); bytes > maxBytes && len(page.Texts) > 0 {
-			return page, i
+			return i
 		}
 		page.Texts = append(page.Texts, text)
+		if e.entries != nil {
+			kept := layout.ParseEntry(e.entries[i])
+			page.Meta = append(page.Meta, history.Meta{Seq: uint64(max(0, seq+int64(dir)*int64(i))), At: kept.At, By: kept.By})
+		}
 	}
-	return page, len(elements)
+	return len(e.texts)
 }
 
 // validText is what clients get of a stored text: older servers stored
@@ -204,20 +225,23 @@ func (l *Log) tryPageFrom(ctx context.Context, g group.Name, uuid string, q hist
 		last = found.head
 	}
 	r := found.newReader(l, g, seq+int64(dir), last, dir)
+	r.entries = q.Meta
 	next := r.next
 	var page history.Page
+	if q.Meta {
+		page.At = found.end
+	}
 	for r.more() && len(page.Texts) < q.Size {
-		first, texts, err := r.read(ctx, q.Size-len(page.Texts))
+		first, part, err := r.read(ctx, q.Size-len(page.Texts))
 		if err != nil {
 			return history.Page{}, err
 		}
-		if len(texts) == 0 {
+		if len(part.texts) == 0 {
 			return page, nil // trimmed meanwhile
 		}
-		var n int
-		page, n = fill(page.Texts, texts, q.MaxBytes)
+		n := fill(&page, part, first, dir, q.MaxBytes)
 		next = first + int64(dir)*int64(n)
-		if n < len(texts) {
+		if n < len(part.texts) {
 			break // full, by bytes
 		}
 	}

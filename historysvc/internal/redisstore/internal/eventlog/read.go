@@ -26,7 +26,7 @@ func (l *Log) Read(ctx context.Context, g group.Name, start history.Start) (hist
 	}
 	if !ok {
 		// What was asked for cannot be had without a hole.
-		if p, err = l.readPiece(ctx, g, "oldest", "", stream.Position{}); err != nil {
+		if p, err = l.readRetained(ctx, g, start.IfLost); err != nil {
 			return history.Batch{}, err
 		}
 	}
@@ -39,6 +39,9 @@ func (l *Log) Read(ctx context.Context, g group.Name, start history.Start) (hist
 // history from which everything is retained.
 func (l *Log) readAfter(ctx context.Context, g group.Name, start history.Start) (piece, bool, error) {
 	switch after := start.After; {
+	case start.Newest > 0:
+		p, err := l.readNewest(ctx, g, start.Newest)
+		return p, true, err
 	case start.AfterUUID != "":
 		return l.readAfterUUID(ctx, g, start.AfterUUID)
 	case after.Epoch == 0:
@@ -48,6 +51,19 @@ func (l *Log) readAfter(ctx context.Context, g group.Name, start history.Start) 
 		p, err := l.readPiece(ctx, g, "at", layout.FormatEpoch(after.Epoch), after)
 		return p, p.follows(after), err
 	}
+}
+
+// readRetained reads what is retained, or the end of it.
+func (l *Log) readRetained(ctx context.Context, g group.Name, from history.Fallback) (piece, error) {
+	if from == history.FromOldest {
+		return l.readPiece(ctx, g, "oldest", "", stream.Position{})
+	}
+	return l.readNewest(ctx, g, max(0, int(from)))
+}
+
+// readNewest reads the newest n messages, and the changes after the first of them.
+func (l *Log) readNewest(ctx context.Context, g group.Name, n int) (piece, error) {
+	return l.readPiece(ctx, g, "newest", "", stream.Position{Seq: uint64(n)})
 }
 
 func (l *Log) readAfterUUID(ctx context.Context, g group.Name, uuid string) (piece, bool, error) {
@@ -202,11 +218,12 @@ func (p *piece) next(at stream.Position) (stream.Event, error) {
 // message is the event of a stored text; entry is "" for messages from before
 // this service whose links are not kept.
 func message(seq uint64, text, entry string) stream.Event {
-	e := stream.Event{Kind: stream.Message, Seq: seq, Link: layout.ParseLink(entry), Origin: layout.EntryOrigin(entry)}
+	kept := layout.ParseEntry(entry)
+	e := stream.Event{Kind: stream.Message, Seq: seq, Link: kept.Link, Origin: kept.Origin}
 	if uuid, ok := packet.ParseTombstone(text); ok {
 		e.Kind, e.UUID = stream.Tombstone, uuid
 	} else {
-		e.Payload = []byte(validText(text))
+		e.Payload, e.At, e.By = []byte(validText(text)), kept.At, kept.By
 	}
 	return e
 }

@@ -4,8 +4,8 @@
 --
 -- KEYS  list, meta, links, changes
 -- ARGV  1 start: "at" seq and changes, "uuid" after message seq, "base" after the adopted list,
---         "oldest" before the oldest retained message
---       2 epoch (of "at" and "uuid")   3 seq   4 changes
+--         "oldest" before the oldest retained message, "newest" before the newest messages
+--       2 epoch (of "at" and "uuid")   3 seq; of "newest": how many messages   4 changes
 --       5 most messages, and most changes   6 enough bytes
 --       7 "1": a WAIT will follow, which is to cover all that is read
 -- Reply {epoch, head seq, head changes, head link,
@@ -35,13 +35,22 @@ end
 -- Pushes by others can make the list longer than the stream, which begins with message 1.
 local oldest_seq, oldest_change = math.max(0, head - length), total - call('LLEN', changes)
 
+-- The place of a change among the messages: see ParseChange.
+local function place(change)
+  local n = 0
+  for i = 6, 12 do
+    n = n * 256 + string.byte(change, i)
+  end
+  return n
+end
+
 -- The number of the newest change that comes before message seq: made when
 -- the newest message was an older one.
 local function change_before(seq)
   local low, high = oldest_change, total
   while low < high do
     local middle = math.floor((low + high + 1) / 2)
-    if tonumber(string.sub(call('LINDEX', changes, total - middle), 5, 20)) < seq then
+    if place(call('LINDEX', changes, total - middle)) < seq then
       low = middle
     else
       high = middle - 1
@@ -55,6 +64,9 @@ if start == 'base' then
   after_seq, after_change = adopted, 0
 elseif start == 'oldest' then
   after_seq, after_change = oldest_seq, change_before(oldest_seq)
+elseif start == 'newest' then
+  after_seq = math.max(oldest_seq, head - after_seq)
+  after_change = change_before(after_seq + 1)
 else
   same_epoch = want_epoch == epoch
   if same_epoch and start == 'uuid' then

@@ -60,15 +60,48 @@ func (l *Log) beginRead(ctx context.Context, g group.Name) (end func(), err erro
 // executor is Exec or ExecAtomic of a connection.
 type executor func(context.Context, func(redis.Pipeliner)) error
 
+// elements are a few neighbours of a group's list.
+type elements struct {
+	texts []string
+	// The entries of the texts in the list of links, "" for those without; nil unless they
+	// are wanted.
+	entries []string
+}
+
+// slice returns the elements from one index to before another.
+func (e elements) slice(from, to int64) elements {
+	e.texts = e.texts[from:to]
+	if e.entries != nil {
+		e.entries = e.entries[from:to]
+	}
+	return e
+}
+
+// reversed returns a copy in the other order.
+func (e elements) reversed() elements {
+	e.texts, e.entries = slices.Clone(e.texts), slices.Clone(e.entries)
+	slices.Reverse(e.texts)
+	slices.Reverse(e.entries)
+	return e
+}
+
 // part is a few elements of a group's list, newest first.
 type part struct {
-	texts []string
-	// The group's state. It is that of texts if both were read atomically.
+	elements
+	// The group's state, as it was at the latest before the elements were read. It is
+	// theirs if all were read atomically.
 	state state
 }
 
-// readPart reads the elements from one index to another, and the group's state.
-func (l *Log) readPart(ctx context.Context, g group.Name, start, stop int64, versioned bool, exec executor) (part, error) {
+// wanted says what is read beside texts.
+type wanted struct {
+	// The state as versions need it, and the entries of the texts.
+	version, entries bool
+}
+
+// readPart reads the elements from one index to another, and the group's state. Entries
+// are read by the same indexes: those must count from the newest.
+func (l *Log) readPart(ctx context.Context, g group.Name, start, stop int64, w wanted, exec executor) (part, error) {
 	end, err := l.beginRead(ctx, g)
 	if err != nil {
 		return part{}, err
@@ -76,22 +109,39 @@ func (l *Log) readPart(ctx context.Context, g group.Name, start, stop int64, ver
 	defer end()
 	k := layout.KeysOf(g)
 	return redisconn.Retry(ctx, l.conn, func(ctx context.Context) (part, error) {
-		var texts *redis.StringSliceCmd
+		var texts, entries *redis.StringSliceCmd
 		var now stateCommands
 		err := exec(ctx, func(pipe redis.Pipeliner) {
+			now = queueState(ctx, pipe, &k, w.version)
 			texts = pipe.LRange(ctx, k.List, start, stop)
-			now = queueState(ctx, pipe, &k, versioned)
+			if w.entries {
+				entries = pipe.LRange(ctx, k.Links, start, stop)
+			}
 		})
 		if err != nil {
 			return part{}, err
 		}
-		found, textsErr := texts.Result()
+		var found elements
+		var textsErr, entriesErr error
+		found.texts, textsErr = texts.Result()
+		if entries != nil {
+			found.entries, entriesErr = entries.Result()
+			found.entries = aligned(found.entries, len(found.texts))
+		}
 		s, stateErr := now.state()
-		if err := redisconn.FirstError(textsErr, stateErr); err != nil {
+		if err := redisconn.FirstError(textsErr, entriesErr, stateErr); err != nil {
 			return part{}, err
 		}
 		return part{found, s}, nil
 	})
+}
+
+// aligned returns n entries: there may be more than texts, or fewer.
+func aligned(entries []string, n int) []string {
+	for len(entries) < n {
+		entries = append(entries, "")
+	}
+	return entries[:n:n]
 }
 
 // direction is where a reader goes.
@@ -115,7 +165,9 @@ type reader struct {
 	moved int64
 	// The last part came from a script, after seen.
 	unseen bool
-	pace   pace
+	// Entries are wanted, too.
+	entries bool
+	pace    pace
 }
 
 func (l *Log) newReader(g group.Name, seen *state, next, last int64, dir direction) *reader {
@@ -127,30 +179,30 @@ func (r *reader) more() bool { return (r.last-r.next)*int64(r.dir) >= 0 }
 
 // read reads up to so many messages, in the direction of the reader. first is the number of
 // the first of them. Without any, no more are retained.
-func (r *reader) read(ctx context.Context, limit int) (first int64, texts []string, err error) {
+func (r *reader) read(ctx context.Context, limit int) (first int64, found elements, err error) {
 	if err := ctx.Err(); err != nil { // nobody waits for the rest
-		return 0, nil, err
+		return 0, elements{}, err
 	}
 	n := min(limit, r.pace.count(), int((r.last-r.next)*int64(r.dir))+1)
-	first, texts, ok, err := r.readPlain(ctx, n)
+	first, found, ok, err := r.readPlain(ctx, n)
 	switch {
 	case redisconn.OutcomeOf(err) == redisconn.Refused: // memory is short: there are no transactions
 	case err != nil:
-		return 0, nil, err
+		return 0, elements{}, err
 	}
 	if r.unseen = !ok; r.unseen {
-		if first, texts, err = r.log.messages(ctx, r.group, r.seen.epoch, r.next, r.last, n, partBytes); err != nil {
-			return 0, nil, err
+		if first, found, err = r.readByScript(ctx, n); err != nil {
+			return 0, elements{}, err
 		}
 	}
-	r.pace.add(texts)
-	r.next = first + int64(r.dir)*int64(len(texts))
-	return first, texts, nil
+	r.pace.add(found.texts)
+	r.next = first + int64(r.dir)*int64(len(found.texts))
+	return first, found, nil
 }
 
 // readPlain reads n messages by their indexes. It returns false if the list has moved
 // too far since the last read, or is not the same any more: only a script can tell.
-func (r *reader) readPlain(ctx context.Context, n int) (first int64, texts []string, ok bool, err error) {
+func (r *reader) readPlain(ctx context.Context, n int) (first int64, found elements, ok bool, err error) {
 	var low, high int64
 	if r.dir == newer {
 		low = max(r.next, r.seen.oldest())
@@ -160,38 +212,36 @@ func (r *reader) readPlain(ctx context.Context, n int) (first int64, texts []str
 		low = max(high-int64(n)+1, r.last, r.seen.oldest())
 	}
 	if low > high {
-		return r.next, nil, true, nil
+		return r.next, elements{}, true, nil
 	}
 	start, stop := r.seen.head-high, r.seen.head-low
 	if r.dir == newer {
 		stop += min(2*r.moved, maxPart) // what is stored meanwhile moves low on
 	}
-	p, err := r.log.readPart(ctx, r.group, start, stop, false, r.log.conn.ExecAtomic)
+	p, err := r.log.readPart(ctx, r.group, start, stop, wanted{entries: r.entries}, r.log.conn.ExecAtomic)
 	if err != nil {
-		return 0, nil, false, err
+		return 0, elements{}, false, err
 	}
 	same := p.state.epoch == r.seen.epoch && p.state.head >= r.seen.head && p.state.oldest() >= r.seen.oldest()
 	r.moved, r.seen = p.state.head-r.seen.head, p.state
 	if !same {
-		return 0, nil, false, nil
+		return 0, elements{}, false, nil
 	}
 	// The numbers of the texts, newest first, begin with this one.
 	newest := p.state.head - start
 	if low = max(low, p.state.oldest()); low > high { // trimmed meanwhile
-		return r.next, nil, r.dir == older || low > r.last, nil
+		return r.next, elements{}, r.dir == older || low > r.last, nil
 	}
 	if low > newest || newest-int64(len(p.texts)) >= high {
-		return 0, nil, false, nil
+		return 0, elements{}, false, nil
 	}
 	if r.dir == older {
-		return high, p.texts[newest-high:], true, nil
+		return high, p.slice(newest-high, int64(len(p.texts))), true, nil
 	}
 	if newest-low >= int64(len(p.texts)) {
-		return 0, nil, false, nil
+		return 0, elements{}, false, nil
 	}
-	texts = slices.Clone(p.texts[newest-high : newest-low+1])
-	slices.Reverse(texts)
-	return low, texts, true, nil
+	return low, p.slice(newest-high, newest-low+1).reversed(), true, nil
 }
 
 // pace sizes the parts of a read by the texts that came.
@@ -212,22 +262,29 @@ func (p *pace) count() int {
 	return max(1, min(maxPart, partBytes*p.items/p.bytes))
 }
 
-// messages reads messages by number in one script, from one towards another, which
-// may be the smaller. first is the number of the first of them.
-func (l *Log) messages(ctx context.Context, g group.Name, epoch string, from, to int64, count, bytes int) (first int64, texts []string, err error) {
-	end, err := l.beginRead(ctx, g)
+// readByScript reads up to n messages in one script.
+func (r *reader) readByScript(ctx context.Context, n int) (first int64, found elements, err error) {
+	end, err := r.log.beginRead(ctx, r.group)
 	if err != nil {
-		return 0, nil, err
+		return 0, elements{}, err
 	}
 	defer end()
-	k := layout.KeysOf(g)
-	r, err := l.eval(ctx, g, l.readRange, []string{k.List, k.Meta}, epoch, from, to, count, bytes)
+	k := layout.KeysOf(r.group)
+	entries := 0
+	if r.entries {
+		entries = 1
+	}
+	reply, err := r.log.eval(ctx, r.group, r.log.readRange, []string{k.List, k.Meta, k.Links},
+		r.seen.epoch, r.next, r.last, n, partBytes, entries)
 	if err != nil {
-		return 0, nil, err
+		return 0, elements{}, err
 	}
-	first, texts = r.Int(), r.Rest()
-	if r.Err != nil {
-		return 0, nil, fmt.Errorf("range: %w", r.Err)
+	first, found.texts, found.entries = reply.Int(), reply.Texts(), reply.Texts()
+	if !r.entries {
+		found.entries = nil
 	}
-	return first, texts, nil
+	if reply.Err != nil {
+		return 0, elements{}, fmt.Errorf("range: %w", reply.Err)
+	}
+	return first, found, nil
 }

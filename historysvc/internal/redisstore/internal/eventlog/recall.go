@@ -10,6 +10,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/redisconn"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 const (
@@ -20,17 +21,19 @@ const (
 )
 
 // Recall implements history.Log.
-func (l *Log) Recall(ctx context.Context, g group.Name, uuid string, limit history.Limit) error {
+func (l *Log) Recall(ctx context.Context, g group.Name, uuid string, limit history.Limit, by stream.Author) error {
 	if uuid == "" {
 		return history.ErrNotFound
 	}
+	// The index alone may find it, in one call. If that takes a closer look, nothing was done,
+	// and it may also be unknown, or recalled already.
 	if !l.conn.Acks().Wanted() { // else the wait costs more than a call, and there may be nothing to wait for
-		if ok, err := l.recallIndexed(ctx, g, uuid, limit); ok || err != nil {
+		if ok, err := l.overwrite(ctx, &recall{group: g, uuid: uuid, limit: limit, by: by}, nil, true); ok || err != nil {
 			return err
 		}
 	}
 	for range recallTries {
-		ok, err := l.tryRecall(ctx, g, uuid, limit)
+		ok, err := l.tryRecall(ctx, g, uuid, limit, by)
 		if ok || err != nil && redisconn.OutcomeOf(err) != redisconn.Changed {
 			return err
 		}
@@ -38,15 +41,8 @@ func (l *Log) Recall(ctx context.Context, g group.Name, uuid string, limit histo
 	return fmt.Errorf("%w: the message kept changing", history.ErrUnavailable)
 }
 
-// recallIndexed recalls a message that the index alone finds, in one call. It
-// returns false if that takes a closer look: then nothing was done, and the message
-// may also be unknown, or recalled already.
-func (l *Log) recallIndexed(ctx context.Context, g group.Name, uuid string, limit history.Limit) (bool, error) {
-	return l.overwrite(ctx, &recall{group: g, uuid: uuid, limit: limit}, nil, true)
-}
-
 // tryRecall returns false if something has changed between look-up and erasure.
-func (l *Log) tryRecall(ctx context.Context, g group.Name, uuid string, limit history.Limit) (bool, error) {
+func (l *Log) tryRecall(ctx context.Context, g group.Name, uuid string, limit history.Limit, by stream.Author) (bool, error) {
 	found, err := l.lookUp(ctx, g, uuid)
 	if err != nil {
 		return false, err
@@ -55,7 +51,7 @@ func (l *Log) tryRecall(ctx context.Context, g group.Name, uuid string, limit hi
 		return false, history.ErrNotFound
 	}
 	live := slices.DeleteFunc(slices.Clone(found.occurrences), func(o occurrence) bool { return o.recalled })
-	r := recall{group: g, uuid: uuid, epoch: found.epoch}
+	r := recall{group: g, uuid: uuid, by: by, epoch: found.epoch}
 	switch {
 	case len(live) > 0:
 	case l.conn.Acks().Wanted():
@@ -95,7 +91,8 @@ func (l *lookup) refuses(limit history.Limit, o occurrence) error {
 type recall struct {
 	group group.Name
 	uuid  string
-	// As the look-up found them; not set if recall.lua looks the message up itself.
+	by    stream.Author
+	// As the look-up found them; not set if recall.lua is to look it up.
 	epoch  string
 	target int64
 	limit  history.Limit
@@ -116,9 +113,11 @@ func (l *Log) overwrite(ctx context.Context, c *recall, texts []occurrence, last
 	if last {
 		publish = l.conn.PublishCommand()
 	}
-	author, since := l.bounds(c.limit)
+	now := l.opts.Now().UnixMilli()
+	front, back := layout.ChangeParts(layout.NewLink(), layout.RecallKind, now, l.opts.nameKept(c.group, c.by), c.uuid)
+	author, since := bounds(c.limit, now)
 	args := []any{
-		c.epoch, c.target, c.uuid, packet.Tombstone(c.uuid), d[:], layout.NewLink(), l.opts.Cap, publish, author, since, l.opts.Archive,
+		c.epoch, c.target, c.uuid, packet.Tombstone(c.uuid), d[:], front, back, l.opts.Cap, publish, author, since, l.opts.Archive,
 	}
 	for _, o := range texts {
 		args = append(args, o.seq, o.text)
@@ -151,13 +150,13 @@ func (l *Log) overwrite(ctx context.Context, c *recall, texts []occurrence, last
 	return true, r.Err
 }
 
-// bounds are the arguments 9 and 10 of recall.lua.
-func (l *Log) bounds(limit history.Limit) (author string, since int64) {
+// bounds are the arguments 10 and 11 of recall.lua.
+func bounds(limit history.Limit, now int64) (author string, since int64) {
 	if limit.Author != nil {
 		author = string(limit.Author[:])
 	}
 	if limit.Within > 0 {
-		since = l.opts.Now().Add(-limit.Within).Unix()
+		since = now - limit.Within.Milliseconds()
 	}
 	return author, since
 }

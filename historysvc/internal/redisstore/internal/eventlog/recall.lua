@@ -7,18 +7,36 @@
 -- KEYS  list, meta, links, index0, index1, changes, then, if announce.lua is to put it on the
 --       bus later, pending, and last, if there is one, the archive
 -- ARGV  1 epoch   2 seq of the message (neither is read without places)   3 uuid   4 tombstone   5 digest of the uuid
---       6 link of the recall   7 cap of the list of changes
---       8 PUBLISH or SPUBLISH, "" to overwrite only
---       9 the author whose message it must be, 8 bytes, not all 0; "": any
---       10 when it was stored at the earliest, Unix seconds; 0: at any time
---       11 about how many entries the archive keeps; 0: there is none
---       12.. per place: seq, text
+--       6 the change, see ParseChange, before its place, and 7 after its target
+--       8 cap of the list of changes   9 PUBLISH or SPUBLISH, "" to overwrite only
+--       10 the author whose message it must be, 8 bytes, not all 0; "": any
+--       11 when it was stored at the earliest, Unix ms; 0: at any time
+--       12 about how many entries the archive keeps; 0: there is none
+--       13.. per place: seq, text
 -- Reply {1, with pending the number of its payload}; {0} if something is not as it was read, or cannot be looked up
 --       here; {2} if it is not the author's; {3} if it is too old. Unless 1, nothing was done.
 -- Error ARCHIVE: it cannot be written. WRONGTYPE. DAMAGED: a counter is not what it was. Nothing was done.
 local call = redis.call
 local list, meta, links, index0, index1, changes = unpack(KEYS)
-local want_epoch, target, uuid, tombstone, digest, link, cap, publish, author, since, archive_size = unpack(ARGV, 1, 11)
+local want_epoch, target, uuid, tombstone, digest, front, back, cap, publish, author, since, archive_size = unpack(ARGV, 1, 12)
+local first_place = 13
+
+-- The time in six bytes, big endian; 0 if they are not there.
+local function time(text, from)
+  local a, b, c, d, e, f = string.byte(text, from, from + 5)
+  return f and ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f or 0
+end
+
+-- Seven bytes, big endian.
+local function packed(n)
+  local bytes = {}
+  for i = 7, 1, -1 do
+    bytes[i] = n % 256
+    n = math.floor(n / 256)
+  end
+  return string.char(unpack(bytes))
+end
+
 local counters = call('HMGET', meta, 'epoch', 'seq', 'changes', 'link', 'index', 'older_from')
 if not counters[1] then
   return {0}
@@ -30,11 +48,11 @@ local pending = (archive and #KEYS - 1 or #KEYS) > 6 and KEYS[7]
 local length = call('LLEN', list)
 
 local seq, places = tonumber(target), {} -- places are indexes of the list
-if #ARGV > 11 then
+if #ARGV >= first_place then
   if epoch ~= want_epoch then
     return {0}
   end
-  for i = 12, #ARGV, 2 do
+  for i = first_place, #ARGV, 2 do
     local place = head - tonumber(ARGV[i])
     if place < 0 or place >= length or call('LINDEX', list, place) ~= ARGV[i + 1] then
       return {0}
@@ -59,12 +77,10 @@ since = tonumber(since)
 if author ~= '' or since > 0 then
   for _, place in ipairs(places) do
     local entry = call('LINDEX', links, place) or ''
-    if author ~= '' and string.sub(entry, 21, 28) ~= author then
+    if author ~= '' and string.sub(entry, 27, 34) ~= author then
       return {2}
     end
-    local a, b, c, d = string.byte(entry, 29, 32)
-    local stored_at = d and ((a * 256 + b) * 256 + c) * 256 + d or -1
-    if stored_at < since then
+    if time(entry, 21) < since then
       return {3}
     end
   end
@@ -77,8 +93,12 @@ if call('LLEN', changes) + (pending and call('LLEN', pending) or 0) < 0 or not (
   return damaged()
 end
 if archive and publish ~= '' then
-  local added = redis.pcall('XADD', archive, 'MAXLEN', '~', archive_size, '*',
-    'kind', 'recall', 'group', list, 'epoch', epoch, 'seq', seq, 'uuid', uuid)
+  local fields = {'kind', 'recall', 'group', list, 'epoch', epoch, 'seq', seq, 'at', string.format('%.0f', time(back, 1)), 'uuid', uuid}
+  local name = string.sub(back, 8, 7 + string.byte(back, 7))
+  if name ~= '' then
+    fields[#fields + 1], fields[#fields + 2] = string.byte(name) == 1 and 'key' or 'by', string.sub(name, 2)
+  end
+  local added = redis.pcall('XADD', archive, 'MAXLEN', '~', archive_size, '*', unpack(fields))
   if added.err then
     return redis.error_reply('ARCHIVE it cannot be written')
   end
@@ -91,10 +111,10 @@ if publish == '' then
   return {1}
 end
 
-local change = total + 1
-local facts = string.format('%016d%016d', head, seq)
-call('HSET', meta, 'changes', change, 'link', link)
-call('LPUSH', changes, link .. facts .. uuid)
+local number = total + 1
+local change = front .. packed(head) .. packed(seq) .. back
+call('HSET', meta, 'changes', number, 'link', string.sub(front, 1, 4))
+call('LPUSH', changes, change)
 call('LTRIM', changes, 0, tonumber(cap))
 -- A resend must not bring the message back, even if the index never knew it.
 if not is_indexed then
@@ -106,7 +126,7 @@ if ttl > 0 then
     call('PEXPIRE', key, ttl)
   end
 end
-local payload = 'R' .. epoch .. facts .. string.format('%016d', change) .. last_link .. link .. uuid
+local payload = 'C' .. epoch .. string.format('%016d', number) .. last_link .. change
 if pending then
   call('RPUSH', pending, payload)
   call('LTRIM', pending, -32, -1)

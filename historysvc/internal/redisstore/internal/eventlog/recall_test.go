@@ -15,6 +15,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/internal/layout"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore/redistest"
 	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 func TestARecallOfWhatHasChangedDoesNothing(t *testing.T) {
@@ -70,7 +71,7 @@ func TestARecallHalfDoneChangesTheVersion(t *testing.T) {
 				t.Fatal(ok, err)
 			}
 			copies.Check(t, s, g, historytest.Queries(), true, "half of it")
-			if err := s.Recall(t.Context(), g, "often", history.Limit{}); err != nil {
+			if err := s.Recall(t.Context(), g, "often", history.Limit{}, stream.Author{}); err != nil {
 				t.Fatal(err)
 			}
 			copies.Check(t, s, g, historytest.Queries(), true, "all of it")
@@ -139,7 +140,7 @@ func recallAtRandom(t *testing.T, s *Log, r *rand.Rand) (done, refused int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ok, err := s.recallIndexed(t.Context(), g, u, history.Limit{})
+		ok, err := s.overwrite(t.Context(), &recall{group: g, uuid: u}, nil, true)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -157,19 +157,19 @@ func (l *Log) searchOld(ctx context.Context, g group.Name, found *lookup, to int
 func (l *Log) learn(ctx context.Context, o *oldMessages, found *lookup, to int64) (bool, error) {
 	r := found.newReader(l, o.group, max(o.to+1, found.oldest), to, newer)
 	for r.more() {
-		first, texts, err := r.read(ctx, history.MaxPageSize)
+		first, part, err := r.read(ctx, history.MaxPageSize)
 		if err != nil {
 			return false, err
 		}
-		if len(texts) == 0 {
+		if len(part.texts) == 0 {
 			break
 		}
-		for i, text := range texts {
+		for i, text := range part.texts {
 			if uuid := layout.UUIDOf(text); uuid != "" {
 				o.add(first+int64(i), uuid)
 			}
 		}
-		o.to = first + int64(len(texts)) - 1
+		o.to = first + int64(len(part.texts)) - 1
 		if !l.old.resize(o, int(o.to-o.from)+1) {
 			return false, nil
 		}
@@ -184,14 +184,14 @@ func (l *Log) look(ctx context.Context, o *oldMessages, found *lookup, to int64,
 		if seq < found.oldest || seq > to {
 			continue
 		}
-		first, texts, err := found.newReader(l, o.group, seq, seq, newer).read(ctx, 1)
+		first, part, err := found.newReader(l, o.group, seq, seq, newer).read(ctx, 1)
 		if err != nil {
 			return nil, false, err
 		}
-		if len(texts) == 0 {
+		if len(part.texts) == 0 {
 			continue // trimmed meanwhile
 		}
-		m, ok := match(first, texts[0], uuid)
+		m, ok := match(first, part.texts[0], uuid)
 		if !ok || first != seq {
 			return all, false, nil
 		}

@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
-	"slices"
 
 	"github.com/redis/go-redis/v9"
 
@@ -91,15 +90,15 @@ func (c *stateCommands) state() (state, error) {
 	}
 	r := redisconn.NewReply(counters)
 	s.epoch, s.head = r.Text(), r.Int()
-	s.position = positionOf(counters)
+	s.position = positionOf(counters[0], counters[1], counters[2], counters[4])
 	s.overwritten = fmt.Sprint(counters[2], ",", counters[3])
 	return s, r.Err
 }
 
-// positionOf returns the position that the counters tell, in the order of queueState; nil
+// positionOf returns the position that the counters tell: epoch, seq, changes and link; nil
 // if they are damaged.
-func positionOf(counters []any) *stream.Position {
-	r := redisconn.NewReply(slices.Delete(slices.Clone(counters), 3, 4))
+func positionOf(counters ...any) *stream.Position {
+	r := redisconn.NewReply(counters)
 	epoch, err := layout.ParseEpoch(r.Text())
 	at := stream.Position{Epoch: epoch, Seq: uint64(r.Int()), Changes: uint64(r.Int()), Link: layout.ParseLink(r.Text())}
 	if err != nil || r.Err != nil {
@@ -136,6 +135,9 @@ func (s *state) version(q history.Query) string {
 	b = binary.AppendVarint(b, int64(q.Position))
 	b = binary.AppendVarint(b, int64(q.Size))
 	b = binary.AppendVarint(b, int64(q.MaxBytes))
+	if q.Meta {
+		b = append(b, 'm')
+	}
 	sum := sha256.Sum256(b)
 	return base64.RawURLEncoding.EncodeToString(sum[:versionBytes])
 }

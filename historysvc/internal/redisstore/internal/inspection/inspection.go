@@ -5,7 +5,6 @@ package inspection
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -130,11 +129,10 @@ func counted(cmd *redis.SliceCmd) (seq, changes uint64, ttl time.Duration) {
 // storedAt is the time in an entry of the list of links, if it has one.
 func storedAt(cmd *redis.StringCmd) time.Time {
 	entry, _ := cmd.Result()
-	const timeAt, size = 28, 32
-	if len(entry) < size {
-		return time.Time{}
+	if at := layout.ParseEntry(entry).At; at != 0 {
+		return time.UnixMilli(at)
 	}
-	return time.Unix(int64(binary.BigEndian.Uint32([]byte(entry[timeAt:size]))), 0)
+	return time.Time{}
 }
 
 var errPage = fmt.Errorf("%w: no such page", history.ErrNotFound)

@@ -69,19 +69,6 @@ func putOrigin(b []byte, o stream.Origin) {
 	binary.BigEndian.PutUint64(b[8:], o.ID)
 }
 
-func parseOrigin(b []byte) stream.Origin {
-	return stream.Origin{Edge: binary.BigEndian.Uint64(b), ID: binary.BigEndian.Uint64(b[8:])}
-}
-
-// EntryOrigin reads the origin from an entry of the list of links. It is zero
-// if the entry has none.
-func EntryOrigin(entry string) stream.Origin {
-	if len(entry) < 20 {
-		return stream.Origin{}
-	}
-	return parseOrigin([]byte(entry[4:20]))
-}
-
 // NewLink draws a link as Redis keeps it. It never draws 0, the link of events
 // whose link is not known.
 func NewLink() string {

@@ -10,12 +10,11 @@ import "github.com/gotapi/gotapi-ws/wire/group"
 //	G        list    packet texts, newest first; a recalled one is a tombstone.
 //	                 Lives for the group's ttl after its last message.
 //	{G}:m    hash    the counters, below. This and the others: ttl + 10 to 20 minutes.
-//	{G}:l    list    per message link (4 bytes) and origin (16 bytes), and, if the publisher
-//	                 is known, author (8 bytes) and Unix time in seconds (4 bytes); aligned with G,
-//	                 at most cap + 1. The last may belong to the place before the first message.
+//	{G}:l    list    per message an Entry: link, origin, time and author; aligned with G, at
+//	                 most cap + 1. The last may belong to the place before the first message.
 //	{G}:i0   hash    digest (12 bytes) -> seq: one generation of the index,
 //	{G}:i1   hash    and the other one.
-//	{G}:c    list    changes (recalls), newest first, at most cap + 1: see ParseChange.
+//	{G}:c    list    changes, newest first, at most cap + 1: see ParseChange.
 //	{G}:w    list    payloads of the bus that wait until they are confirmed (Acks), oldest
 //	                 first, at most 32, for at most 10 minutes: only if acks wait.
 //	{G}      channel the bus: see DecodePayload.
@@ -81,6 +80,9 @@ func OldRecallsKey(g group.Name) string { return "$$/black/$$" + string(g) }
 //	group  the group's name
 //	epoch  16 hexadecimal digits, as in {G}:m
 //	seq    number of the message, dense in its group and epoch
+//	at     when it was stored or recalled, Unix milliseconds
+//	by     the name of the user who stored or recalled it, if the group keeps names and it has one,
+//	key    or that of the API key
 //	text   of a message: the stored text
 //	uuid   of a recall: the uuid of the recalled message
 //
