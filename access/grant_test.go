@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 func identityOf(t *testing.T, grant, subject string) *Identity {
@@ -178,4 +179,42 @@ func FuzzPolicyAndAPIKeys(f *testing.F) {
 		_, _ = parseJWKS(b, true)
 		_, _ = parsePEM(b)
 	})
+}
+
+func TestCallersHaveTheNameThatMembersSee(t *testing.T) {
+	for name, tt := range map[string]struct {
+		by   *Identity
+		want stream.Author
+	}{
+		"a user":           {&Identity{name: "alice", known: true}, stream.Author{Name: "alice"}},
+		"an API key":       {&Identity{name: "alice", known: true, apiKey: true}, stream.Author{Name: "alice", Key: true}},
+		"a token for none": {&Identity{known: true}, stream.Author{}},
+		"nobody":           {&Identity{}, stream.Author{}},
+		"a service":        {System(), stream.Author{}},
+	} {
+		if got := tt.by.By(); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+}
+
+func TestMayAnyNeedsARight(t *testing.T) {
+	pattern := everything
+	for name, tt := range map[string]struct {
+		rights Rights
+		known  bool
+		want   int
+	}{
+		"join":                {Rights{Join: pattern}, true, 0},
+		"publish":             {Rights{Publish: pattern}, false, 0},
+		"read":                {Rights{Read: pattern}, true, 0},
+		"nothing":             {Rights{}, true, 403},
+		"nothing, and nobody": {Rights{}, false, 401},
+		"only to administer":  {Rights{Admin: pattern}, true, 403},
+	} {
+		err := (&Identity{known: tt.known, rights: tt.rights}).MayAny()
+		if code, _ := Refusal(err); err != nil && code != tt.want || (err != nil) != (tt.want != 0) {
+			t.Errorf("%s: %v, want %d", name, err, tt.want)
+		}
+	}
 }

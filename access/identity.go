@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // Action is what a caller may or may not do in a group.
@@ -87,6 +88,7 @@ type Identity struct {
 	author  []byte
 	expires time.Time
 	known   bool
+	apiKey  bool
 	service bool
 	window  time.Duration
 }
@@ -107,6 +109,15 @@ func (id *Identity) Expires() time.Time { return id.expires }
 // Author returns the author that the history service keeps with a message: 8 bytes,
 // or none if access is not checked.
 func (id *Identity) Author() []byte { return id.author }
+
+// By returns the name under which members see what the caller publishes: that of a user or
+// of an API key; zero if it has none.
+func (id *Identity) By() stream.Author {
+	if !id.known || id.service || id.name == "" {
+		return stream.Author{}
+	}
+	return stream.Author{Name: id.name, Key: id.apiKey}
+}
 
 // JoinsAny reports whether the caller may join some group, and thus the lobby.
 func (id *Identity) JoinsAny() bool { return len(id.rights.Join) > 0 }
@@ -144,6 +155,15 @@ func (id *Identity) RecallsAny() error {
 		return nil
 	}
 	return id.refuse("you may not recall messages of any group", "recall")
+}
+
+// MayAny returns nil if the caller may join, publish to or read some group, or a
+// *DeniedError.
+func (id *Identity) MayAny() error {
+	if len(id.rights.Join)+len(id.rights.Publish)+len(id.rights.Read) > 0 {
+		return nil
+	}
+	return id.refuse("you may not join any group", grants[Join])
 }
 
 // MayAdminister returns nil if the caller may administer some group, or a *DeniedError.

@@ -64,6 +64,8 @@ type Config struct {
 	MemberQueueBytes int
 	// Bound of WebSockets; 0: that of file descriptors.
 	MaxConnections int
+	// Groups that have members here, and that one WebSocket of gotapi.v2 may join.
+	MaxGroups, ConnectionGroups int
 	// WebSockets accepted per second; 0: no limit.
 	UpgradeRate float64
 	// Bound of HTTP requests under way.
@@ -132,6 +134,8 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.IntVar(&c.PublishQueueBytes, "publish-queue-bytes", 64<<20, "maximum size of all publications that wait for results, in `bytes`")
 	fs.IntVar(&c.MemberQueueBytes, "member-queue-bytes", 1<<20, "size of the queue of one member, in `bytes`; with a full queue, it lags; the edge disconnects it when it\naccepts nothing for 5s, lags for 30s, or the backlog of its group is full")
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "maximum number of WebSockets; 0: as many as the file descriptor limit allows")
+	fs.IntVar(&c.MaxGroups, "max-groups", 1_000_000, "maximum number of groups with members on this edge; joins of other groups get 503")
+	fs.IntVar(&c.ConnectionGroups, "limit-connection-groups", 128, "maximum number of groups that one WebSocket of gotapi.v2 joins")
 	fs.Float64Var(&c.UpgradeRate, "upgrade-rate", 2000,
 		"maximum number of WebSockets accepted per second; others wait for up to a second, then get 503;\n0: no limit")
 	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "maximum number of concurrent HTTP requests; others get 503")
@@ -172,6 +176,8 @@ func (c *Config) Validate() error {
 	check(c.MemberQueueBytes >= minQueueBytes && c.MemberQueueBytes >= 4*c.MaxMessageBytes,
 		"-member-queue-bytes: less than %d, or than four of the largest messages", minQueueBytes)
 	check(c.MaxConnections >= 0, "-max-connections: negative")
+	check(c.MaxGroups >= 1, "-max-groups: less than 1")
+	check(c.ConnectionGroups >= 1, "-limit-connection-groups: less than 1")
 	for _, why := range c.Limits.faults() {
 		check(false, "%s", why)
 	}

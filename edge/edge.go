@@ -30,6 +30,7 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/services/run"
+	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
 // Run serves until ctx ends, then stops in order: HTTP takes nothing new,
@@ -66,11 +67,17 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	own := &alarms{host: program.Host(cfg.Listen), bounds: bound, certs: certs, budget: budget}
 	client := relay.New(conn, cfg.relayOptions(own, publishhooks.Tell(hook)), log, reg)
 	rooms := room.New(client, client.Edge(), budget, log, reg)
+	rooms.LimitGroups(cfg.MaxGroups)
 
 	current := newReloadable(&cfg)
-	back := backend{authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, alarms: own}
+	back := backend{
+		authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, publishWaits: rooms.HoldsBack, alarms: own,
+	}
 	if hook != nil {
 		back.publisher = publishhooks.New(client, hook.Before, current.maxMessageBytes)
+		if hook.Before != nil {
+			back.publishWaits = always
+		}
 	}
 	back.publisher = room.NewThrottle(back.publisher, rooms)
 	front, err := newFrontend(ctx, &cfg, current, back, log, reg)
@@ -108,8 +115,13 @@ type backend struct {
 	relay      *relay.Client
 	rooms      *room.Registry
 	publisher  session.Publisher
-	alarms     *alarms
+	// Whether publisher may block now.
+	publishWaits func(group.Name) bool
+	alarms       *alarms
 }
+
+// always is a backend's publishWaits if each packet is checked by asking others.
+func always(group.Name) bool { return true }
 
 // relayOptions are those of a relay that says what is wrong with this edge.
 func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication)) relay.Options {
@@ -150,10 +162,11 @@ func newFrontend(
 	history := gateway.NewForwarder(back.conn)
 	if limited := limits.NewGroups(); limited != nil {
 		back.publisher = newgroups.New(back.publisher, limited, history)
+		back.publishWaits = always
 	}
 	refused := cfg.refusals()
 	sessions := cfg.sessionOptions(limits, back.alarms.budget)
-	sessions.Refused = refused
+	sessions.Refused, sessions.Identify, sessions.PublishWaits = refused, back.authorizer.Identify, back.publishWaits
 	f.sessions = session.New(sessions, back.rooms, back.publisher, history, log, reg)
 	if cfg.Ops != nil {
 		cfg.Ops.HandleFunc("GET /members", f.sessions.Who)

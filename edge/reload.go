@@ -41,6 +41,7 @@ func (c *Config) sessionOptions(limits *limit.Limits, budget *limit.Budget) sess
 		Limits:         limits,
 		Budget:         budget,
 		Queue:          ws.Limits{Frames: memberQueueFrames, Bytes: c.MemberQueueBytes},
+		MaxGroups:      c.ConnectionGroups,
 		SettleTime:     c.settleTime(),
 		LogEnds:        c.LogConnections,
 		Tracer:         c.tracer(),

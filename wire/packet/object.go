@@ -21,6 +21,20 @@ func (m *member) absent() bool {
 // object reads over an object and notes the members called names[i] in
 // found[i]. each, if not nil, hears of every value of these.
 func (s *scanner) object(names []string, found []member, each func(i int, raw []byte)) bool {
+	return s.members(func(name quoted, raw []byte) {
+		i, sure := find(names, name)
+		if i < 0 {
+			return
+		}
+		note(&found[i], raw, sure)
+		if each != nil {
+			each(i, raw)
+		}
+	})
+}
+
+// members reads over an object. each hears of every member.
+func (s *scanner) members(each func(name quoted, raw []byte)) bool {
 	if !s.next('{') {
 		return false
 	}
@@ -37,12 +51,7 @@ func (s *scanner) object(names []string, found []member, each func(i int, raw []
 		if !s.value() {
 			return false
 		}
-		if i, sure := find(names, name); i >= 0 {
-			note(&found[i], s.b[from:s.i], sure)
-			if each != nil {
-				each(i, s.b[from:s.i])
-			}
-		}
+		each(name, s.b[from:s.i])
 		s.space()
 		if s.next('}') {
 			return true

@@ -28,7 +28,10 @@ var nowhere = Position{Epoch: ^Epoch(0), Seq: 1}
 // Text returns p as users of the group g see it: an opaque text of at most
 // MaxPositionText characters of A-Z, a-z, 0-9, - and _. The same position always has
 // the same text.
-func (p Position) Text(g group.Name) string {
+func (p Position) Text(g group.Name) string { return string(p.AppendText(nil, g)) }
+
+// AppendText appends p.Text(g) to dst.
+func (p Position) AppendText(dst []byte, g group.Name) []byte {
 	b := make([]byte, textFixedSize, textFixedSize+2*binary.MaxVarintLen64)
 	b[0] = textVersion
 	binary.BigEndian.PutUint16(b[1:], groupMark(g))
@@ -36,7 +39,7 @@ func (p Position) Text(g group.Name) string {
 	binary.BigEndian.PutUint32(b[11:], uint32(p.Link))
 	b = binary.AppendUvarint(b, p.Seq)
 	b = binary.AppendUvarint(b, p.Changes)
-	return base64.RawURLEncoding.EncodeToString(b)
+	return base64.RawURLEncoding.AppendEncode(dst, b)
 }
 
 // ParsePosition reads a Position.Text of the group g. That of another group is no error:

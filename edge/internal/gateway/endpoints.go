@@ -50,10 +50,12 @@ func (h *Handler) newEndpoints(history, mapped http.Handler) map[string]endpoint
 // route finds what the request is for.
 func (h *Handler) route(w http.ResponseWriter, r *http.Request) {
 	switch {
-	case isEndpoint(r):
-		h.serveEndpoint(w, r, strings.TrimSuffix(r.URL.Path, "/"))
 	case isUpgrade(r):
 		h.upgrade(w, r)
+	case isV2(r):
+		h.counted("v2", w, r, h.withCORS(withMethods(reading, serveNoV2)))
+	case isEndpoint(r):
+		h.serveEndpoint(w, r, strings.TrimSuffix(r.URL.Path, "/"))
 	default:
 		h.counted("group", w, r, h.withCORS(h.serveGroup))
 	}

@@ -20,6 +20,7 @@ import (
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // callTimeout bounds one call of the history service.
@@ -67,15 +68,17 @@ func (f *Forwarder) Exists(ctx context.Context, g group.Name) (bool, error) {
 // Cancel implements HistoryServiceServer. The history service checks the limits of the
 // caller's right: it knows the author and the time.
 func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
-	bound, err := access.FromContext(ctx).Recall(group.Name(r.GetGroupName()))
+	id := access.FromContext(ctx)
+	bound, err := id.Recall(group.Name(r.GetGroupName()))
 	if err != nil {
 		return nil, grpcstatus.Of(err)
 	}
-	if bound.Unlimited() {
+	by := id.By()
+	if bound.Unlimited() && !by.Valid() {
 		return call(ctx, f.client.Cancel, r, changes)
 	}
 	_, err = call(ctx, f.relay.Recall, &relayv1.RecallRequest{
-		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, WithinMs: uint64(bound.Within.Milliseconds()),
+		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, WithinMs: uint64(bound.Within.Milliseconds()), By: authorOf(by),
 	}, changes)
 	if status.Code(err) == codes.Unimplemented {
 		// During an update: it must not be done without the limit.
@@ -85,6 +88,26 @@ func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hi
 		return nil, err
 	}
 	return &historyv1.CancelResponse{Code: http.StatusOK, Msg: "recalled"}, nil
+}
+
+// authorOf returns an author as the relay has it; nil: there is none.
+func authorOf(by stream.Author) *relayv1.Author {
+	if !by.Valid() {
+		return nil
+	}
+	return &relayv1.Author{Name: by.Name, Key: by.Key}
+}
+
+// Messages returns messages of a group by number.
+func (f *Forwarder) Messages(ctx context.Context, r *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error) {
+	if err := f.MayRead(ctx, r.GetGroup()); err != nil {
+		return nil, err
+	}
+	response, err := call(ctx, f.relay.Messages, r, reads)
+	if status.Code(err) == codes.Unimplemented { // during an update
+		return nil, status.Error(codes.Unavailable, "the history service has no messages by number yet")
+	}
+	return response, err
 }
 
 // SetTTL implements HistoryServiceServer.

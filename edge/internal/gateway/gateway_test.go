@@ -127,6 +127,12 @@ func (r *rig) Publish(p *relay.Publication) {
 	p.End(r.result)
 }
 
+// ServeV2 implements Sockets.
+func (r *rig) ServeV2(w http.ResponseWriter, _ *http.Request, _ *access.Identity) {
+	r.upgraded = append(r.upgraded, v2Path)
+	w.WriteHeader(http.StatusSwitchingProtocols)
+}
+
 // ServeHTTP implements Sockets.
 func (r *rig) ServeHTTP(w http.ResponseWriter, _ *http.Request, g group.Name, _ *access.Identity) {
 	r.upgraded = append(r.upgraded, g)

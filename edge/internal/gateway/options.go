@@ -51,6 +51,8 @@ type Sockets interface {
 	// ServeHTTP answers a request to open a WebSocket in a group that the caller may
 	// join.
 	ServeHTTP(w http.ResponseWriter, r *http.Request, g group.Name, id *access.Identity)
+	// ServeV2 answers a request to open a WebSocket that speaks gotapi.v2.
+	ServeV2(w http.ResponseWriter, r *http.Request, id *access.Identity)
 }
 
 // Backends serve the requests that the Handler hands on.

@@ -78,7 +78,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		httpjson.WriteError(w, http.StatusBadRequest, refusal)
 		return
 	}
-	p.Number, p.Author, p.User, p.Client = h.published.Add(1), id.Author(), id.Name(), client
+	p.Number, p.Author, p.By, p.User, p.Client = h.published.Add(1), id.Author(), id.By(), id.Name(), client
 	wait := make(waiter, 1)
 	p.From = wait
 	p.Follow(r.Context(), h.backends.Tracer)

@@ -45,3 +45,31 @@ func TestRefusedUpgradesAreLoggedWithTheirReason(t *testing.T) {
 		}
 	}
 }
+
+func TestV2IsForWebSocketsOnly(t *testing.T) {
+	rig := newRig(t, Options{})
+	for _, tt := range []struct {
+		method, path string
+		upgrade      bool
+		want         int
+	}{
+		{"GET", "/__/v2", true, http.StatusSwitchingProtocols},
+		{"GET", "/__/v2/", true, http.StatusSwitchingProtocols},
+		{"GET", "/__/v2", false, http.StatusUpgradeRequired},
+		{"POST", "/__/v2", true, http.StatusMethodNotAllowed},
+		{"GET", "/__/%76%32", true, http.StatusNotFound},
+		{"GET", "/__/v2/x", true, http.StatusNotFound},
+		{"GET", "/__/history", true, http.StatusBadRequest},
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), tt.method, tt.path, nil)
+		if tt.upgrade {
+			r.Header.Set("Connection", "Upgrade")
+			r.Header.Set("Upgrade", "websocket")
+		}
+		w := httptest.NewRecorder()
+		rig.handler.ServeHTTP(w, r)
+		if w.Code != tt.want {
+			t.Errorf("%s %s, upgrade %t: %d, want %d", tt.method, tt.path, tt.upgrade, w.Code, tt.want)
+		}
+	}
+}

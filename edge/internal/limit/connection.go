@@ -1,7 +1,9 @@
 package limit
 
 import (
+	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -18,14 +20,17 @@ const (
 	frameBytes = 6
 )
 
-// Connection has the limits of one WebSocket. Its methods, but Release, are for one
-// goroutine.
+// Connection has the limits of one WebSocket. Its methods are for one goroutine, except
+// AwaitJoin, Refused and Release.
 type Connection struct {
 	limits          *Limits
 	address, user   string
 	key             string
 	messages, bytes *rate.Limiter
-	refusals        *rate.Limiter // nil: none so far
+	joins           *rate.Limiter // nil: no limit
+
+	mu       sync.Mutex
+	refusals *rate.Limiter // nil: none so far
 }
 
 // Key returns whose part of a budget the connection uses: its user's, or its address's.
@@ -37,6 +42,7 @@ func (l *Limits) Connect(r *http.Request, userName string) *Connection {
 	c := &Connection{
 		limits: l, user: userName,
 		messages: newLimiter(l.settings.ConnectionMessages), bytes: newLimiter(l.settings.ConnectionBytes),
+		joins: newLimiter(l.settings.ConnectionJoins),
 	}
 	c.key = l.Key(r, userName)
 	if l.ofAddress.IsBounded() {
@@ -99,8 +105,19 @@ func (c *Connection) Frames(n int) (tooMany bool) {
 // publish must not use up what the group may have.
 func (c *Connection) Publish(to group.Name) (again time.Duration) { return c.limits.byGroup(to) }
 
+// AwaitJoin waits until the connection may join another group. It returns an error if ctx
+// ends first.
+func (c *Connection) AwaitJoin(ctx context.Context) error {
+	if c.joins == nil {
+		return ctx.Err()
+	}
+	return c.joins.Wait(ctx)
+}
+
 // Refused counts a message that was refused, and reports whether there were too many.
 func (c *Connection) Refused() (tooMany bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.refusals == nil {
 		c.refusals = rate.NewLimiter(rate.Every(forgiveEvery), maxRefusals)
 	}

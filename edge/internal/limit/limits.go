@@ -17,6 +17,8 @@ import (
 type Settings struct {
 	// Of one WebSocket.
 	ConnectionMessages, ConnectionBytes float64
+	// Of one WebSocket of gotapi.v2. More wait.
+	ConnectionJoins float64
 	// Of one client address (of IPv6: of a network of 64 bits).
 	AddressConnections               int
 	AddressUpgrades, AddressRequests float64

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/internal/backoff"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -46,7 +47,7 @@ var (
 
 func (r *Room) startCatching() {
 	if r.catchers == 0 {
-		r.recent.start(r.pos, r.registry.recent)
+		r.recent = &recent{from: r.pos, limit: r.registry.recent}
 	}
 	r.catchers++
 }
@@ -54,7 +55,7 @@ func (r *Room) startCatching() {
 func (r *Room) stopCatching() {
 	r.catchers--
 	if r.catchers == 0 {
-		r.recent.stop()
+		r.recent = nil
 	}
 }
 
@@ -141,16 +142,16 @@ func (c *Conn) readOn(ctx context.Context, m *Member) (*page, error) {
 	if m.room.hasLeft(m) {
 		return nil, nil
 	}
-	p, err := c.readPatiently(ctx, m, readFrom{after: m.catch.pos})
+	p, err := c.readPatiently(ctx, m, readOn(m.catch.pos))
 	if err != nil || p.gap && !m.room.skip(m, p.start) {
 		return nil, err
 	}
 	return p, nil
 }
 
-func (c *Conn) readPatiently(ctx context.Context, m *Member, from readFrom) (*page, error) {
+func (c *Conn) readPatiently(ctx context.Context, m *Member, start relay.Start) (*page, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := c.registry.pages.read(ctx, m.room.name, from)
+		p, err := c.registry.pages.read(ctx, m.room.name, start)
 		if err == nil || attempt == readAttempts || ctx.Err() != nil || c.Out.Cause() != nil {
 			return p, err
 		}

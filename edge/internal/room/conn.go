@@ -21,7 +21,8 @@ type ConnOptions struct {
 	// Window is how many publishes may be unanswered. One is always allowed.
 	Window ws.Limits
 	// Left is called when a room has ended a membership by itself, after its last
-	// frame, under no lock. May be nil if the Dialect then ends the connection.
+	// frame, under no lock; perhaps before JoinAnswered has returned. May be nil if the
+	// Dialect then ends the connection.
 	Left func(m *Member)
 }
 
@@ -98,7 +99,7 @@ func (c *Conn) stored(number uint32, res *relay.Result) {
 
 func receiptOf(res *relay.Result) *Receipt {
 	return &Receipt{
-		Stored: true, Seq: res.Seq, Duplicate: res.Outcome == relay.Duplicate, Recalled: res.Recalled,
+		Stored: true, Seq: res.Seq, At: res.At, Duplicate: res.Outcome == relay.Duplicate, Recalled: res.Recalled,
 	}
 }
 

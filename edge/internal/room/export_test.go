@@ -15,5 +15,5 @@ func (p *Pending) Unsettled() (publishes, used int) {
 func (m *Member) Catching() (n int, keeps bool) {
 	m.room.mu.Lock()
 	defer m.room.mu.Unlock()
-	return m.room.catchers, m.room.recent.running
+	return m.room.catchers, m.room.recent != nil
 }

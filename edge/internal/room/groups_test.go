@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -66,8 +67,11 @@ type walker struct {
 	conn    *room.Conn
 	out     *ws.Outbox
 	session uint32
+
+	mu      sync.Mutex
 	members map[group.Name]*room.Member
 	joining map[group.Name]bool
+	ended   map[*room.Member]bool
 	// How often it has joined each group.
 	joins map[group.Name]int
 	// By request number, from 1 on.
@@ -191,7 +195,7 @@ func (c *city) come() {
 	w := &walker{
 		Peer: roomtest.NewPeer(), city: c, session: c.sessions, out: ws.NewOutbox(smallQueue, c.flusher),
 		members: make(map[group.Name]*room.Member), joining: make(map[group.Name]bool), joins: make(map[group.Name]int),
-		low: make(map[string]bool),
+		low: make(map[string]bool), ended: make(map[*room.Member]bool),
 	}
 	w.conn = c.registry.NewConn(room.ConnOptions{Session: w.session, Dialect: plain{}, Out: w.out, Window: limits, Left: w.left})
 	w.conn.Start(c.Context())
@@ -199,8 +203,11 @@ func (c *city) come() {
 	c.walkers = append(c.walkers, w)
 }
 
-// left takes note that a room has ended a membership.
+// left takes note that a room has ended a membership, perhaps before its join returns.
 func (w *walker) left(m *room.Member) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended[m] = true
 	for g, one := range w.members {
 		if one == m {
 			delete(w.members, g)
@@ -220,6 +227,8 @@ func (c *city) publish(g group.Name, w *walker, kind stream.Kind, text string, a
 		c.relay.PublishFrom(roomtest.OtherEdge, p)
 		return
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.joining[g] || !w.conn.Pending().MayAdd(g, len(payload)) {
 		return // a session would wait, or refuse it
 	}
@@ -245,6 +254,8 @@ func (c *city) publish(g group.Name, w *walker, kind stream.Kind, text string, a
 
 // join begins now, or after a position that was once reached.
 func (w *walker) join(g group.Name) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.joining[g] || w.members[g] != nil {
 		return
 	}
@@ -254,6 +265,9 @@ func (w *walker) join(g group.Name) {
 		pos := c.relay.Log(g).At(c.rand.IntN(c.relay.Count(g) + 1))
 		start.From = &pos
 	}
+	if c.rand.IntN(2) == 0 {
+		start.Last = c.rand.IntN(10)
+	}
 	m := w.conn.NewMember(start)
 	w.joining[g] = true
 	w.joins[g]++
@@ -261,16 +275,21 @@ func (w *walker) join(g group.Name) {
 		ctx, cancel := context.WithTimeout(c.Context(), 2*time.Second)
 		defer cancel()
 		err := c.registry.JoinAnswered(ctx, g, m)
+		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.joining[g] = false
-		if err != nil {
+		switch {
+		case err != nil:
 			w.out.Send(line("%s unavailable", g))
-			return
+		case !w.ended[m]:
+			w.members[g] = m
 		}
-		w.members[g] = m
 	}()
 }
 
 func (w *walker) leave(g group.Name) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if m := w.members[g]; m != nil {
 		delete(w.members, g)
 		w.city.registry.Leave(m)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -39,17 +40,26 @@ func (t *Throttle) Publish(p *relay.Publication) {
 	t.next.Publish(p)
 }
 
-func (g *Registry) holdBack(name group.Name) {
+// HoldsBack reports whether a Throttle would hold a packet of the group back now.
+func (g *Registry) HoldsBack(name group.Name) bool { return g.relief(name) != nil }
+
+// relief returns what is closed when the group's packets need not be held back any more; nil
+// if they need not now.
+func (g *Registry) relief(name group.Name) <-chan struct{} {
 	if g.congested.Load() == 0 {
-		return
+		return nil
 	}
 	g.mu.Lock()
 	r := g.rooms[name]
 	g.mu.Unlock()
 	if r == nil {
-		return
+		return nil
 	}
-	relieved := r.backlog.Congested()
+	return r.congested()
+}
+
+func (g *Registry) holdBack(name group.Name) {
+	relieved := g.relief(name)
 	if relieved == nil {
 		return
 	}
@@ -60,4 +70,18 @@ func (g *Registry) holdBack(name group.Name) {
 	case <-relieved:
 	case <-timeout.C:
 	}
+}
+
+func (g *Registry) newBacklog() *ws.Backlog {
+	return ws.NewBacklog(g.budget.Queues, maxBacklog, &g.congested)
+}
+
+// congested returns what to wait for before more is sent to the room; nil: nothing.
+func (r *Room) congested() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.backlog == nil {
+		return nil
+	}
+	return r.backlog.Congested()
 }

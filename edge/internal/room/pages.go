@@ -57,7 +57,7 @@ type pages struct {
 // readKey is where a read begins.
 type readKey struct {
 	group group.Name
-	from  readFrom
+	start relay.Start
 }
 
 // read is one read of the store. Its result is there when done is closed.
@@ -77,8 +77,8 @@ func newPages(r Relay, edge uint64, m *metrics) *pages {
 
 // read may return what a read that began a moment earlier has found. Then the
 // caller may have to read on, nothing worse.
-func (p *pages) read(ctx context.Context, g group.Name, from readFrom) (*page, error) {
-	k := readKey{g, from}
+func (p *pages) read(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
+	k := readKey{g, start}
 	r, shared := p.join(ctx, k)
 	if shared {
 		select {
@@ -93,7 +93,7 @@ func (p *pages) read(ctx context.Context, g group.Name, from readFrom) (*page, e
 	defer r.cancel()
 	defer close(r.done) // also when it panics
 	defer p.forget(k, r)
-	r.page, r.err = p.load(r.ctx, g, from)
+	r.page, r.err = p.load(r.ctx, g, start)
 	if r.err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -139,13 +139,13 @@ func (p *pages) remove(k readKey, r *read) {
 	}
 }
 
-func (p *pages) load(ctx context.Context, g group.Name, from readFrom) (*page, error) {
+func (p *pages) load(ctx context.Context, g group.Name, start relay.Start) (*page, error) {
 	if err := p.acquire(ctx); err != nil {
 		return nil, err
 	}
 	defer func() { <-p.semaphore }()
 	p.metrics.resumeReads.Inc()
-	batch, err := p.relay.Read(ctx, g, from.relay()) // it bounds the time
+	batch, err := p.relay.Read(ctx, g, start) // it bounds the time
 	if err != nil {
 		return nil, err
 	}

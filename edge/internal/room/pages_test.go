@@ -22,7 +22,7 @@ func TestWaitingReadEndsWithItsContext(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := p.read(ctx, "/room", readFrom{}); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := p.read(ctx, "/room", relay.Start{}); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("read = %v, want %v", err, context.DeadlineExceeded)
 		}
 	})
@@ -49,7 +49,7 @@ func (h *hanging) Read(ctx context.Context, _ group.Name, _ relay.Start) (relay.
 func reading(ctx context.Context, p *pages) <-chan error {
 	done := make(chan error, 1)
 	go func() {
-		_, err := p.read(ctx, "/room", readFrom{})
+		_, err := p.read(ctx, "/room", relay.Start{})
 		done <- err
 	}()
 	synctest.Wait()

@@ -13,11 +13,10 @@ const (
 // recent holds the last events that a room has passed on.
 type recent struct {
 	// The place before the first stored event held.
-	from    stream.Position
-	events  []recentEvent
-	bytes   int
-	limit   int
-	running bool
+	from   stream.Position
+	events []recentEvent
+	bytes  int
+	limit  int
 }
 
 type recentEvent struct {
@@ -26,18 +25,10 @@ type recentEvent struct {
 	number uint64
 }
 
-// start begins to keep what comes after pos, up to limit events.
-func (c *recent) start(pos stream.Position, limit int) {
-	*c = recent{from: pos, limit: limit, running: true}
-}
-
-// stop forgets everything.
-func (c *recent) stop() { *c = recent{} }
-
 // restart follows the room to another place.
 func (c *recent) restart(pos stream.Position) {
-	if c.running {
-		c.start(pos, c.limit)
+	if c != nil {
+		*c = recent{from: pos, limit: c.limit}
 	}
 }
 
@@ -63,7 +54,7 @@ func (c *recent) drop() {
 
 // covers reports whether nothing after pos is missing here.
 func (c *recent) covers(pos stream.Position) bool {
-	return c.running && (c.from == pos || c.from.Before(pos) || c.from.Epoch == 0)
+	return c.from == pos || c.from.Before(pos) || c.from.Epoch == 0
 }
 
 // after returns how many events there are after pos, and about how many bytes a member

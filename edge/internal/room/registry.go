@@ -14,7 +14,6 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
-	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/internal/backoff"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -259,7 +258,7 @@ func (g *Registry) room(name group.Name) *Room {
 		if g.maxGroups > 0 && len(g.rooms) >= g.maxGroups {
 			return nil
 		}
-		r = &Room{name: name, registry: g, backlog: ws.NewBacklog(g.budget.Queues, maxBacklog, &g.congested)}
+		r = &Room{name: name, registry: g}
 		g.rooms[name] = r
 	}
 	return r

@@ -14,8 +14,6 @@ import (
 type Room struct {
 	name     group.Name
 	registry *Registry
-	// What waits for members that are behind.
-	backlog *ws.Backlog
 	// len(members), for readers without the lock.
 	size atomic.Int64
 
@@ -23,6 +21,8 @@ type Room struct {
 	// The last member has left; the next one needs another Room.
 	dead    bool
 	members roster
+	// What waits for members without shares that are behind; nil: it never had any.
+	backlog *ws.Backlog
 
 	// The subscription (attach.go).
 
@@ -48,9 +48,10 @@ type Room struct {
 	// Seconds for which the group is followed without members.
 	followed int
 
-	// Catching members (catchup.go): how many there are, and what they may need.
+	// Catching members (catchup.go): how many there are, and what they may need; nil if
+	// there are none.
 	catchers int
-	recent   recent
+	recent   *recent
 }
 
 // add makes m a member. It returns what to wait for before m counts as joined;
@@ -63,6 +64,9 @@ func (r *Room) add(m *Member) (wait *attempt, ok bool) {
 	}
 	m.room = r
 	if !m.traits.Shares {
+		if r.backlog == nil {
+			r.backlog = r.registry.newBacklog()
+		}
 		m.out.SetBacklog(r.backlog)
 	}
 	m.catch.joined = r.passed
@@ -167,13 +171,9 @@ func (r *Room) drop(m *Member) {
 		o.ackWhere(func(*result) bool { return true })
 		o.send()
 	}
-	if len(r.members) > 0 {
-		return
+	if len(r.members) == 0 && r.followed == 0 {
+		r.die()
 	}
-	if r.followed > 0 {
-		return
-	}
-	r.die()
 }
 
 // die ends a room without members. The caller holds the lock.

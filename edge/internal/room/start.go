@@ -12,7 +12,7 @@ type Start struct {
 	AfterUUID string
 	// After this position. If that is lost, with the newest Last messages.
 	From *stream.Position
-	// With the newest Last messages.
+	// Without From: with the newest Last messages.
 	Last int
 	// Request is for the Dialect, when it answers the join.
 	Request uint64
@@ -25,31 +25,18 @@ func (s *Start) reads() bool { return s.AfterUUID != "" || s.From != nil || s.La
 func (s *Start) is(at stream.Position) bool { return !s.reads() || s.From != nil && *s.From == at }
 
 // read returns where the first read begins.
-func (s *Start) read() readFrom {
+func (s *Start) read() relay.Start {
 	switch {
 	case s.AfterUUID != "":
-		return readFrom{afterUUID: s.AfterUUID, ifLost: oldest}
-	case s.From != nil:
-		return readFrom{after: *s.From, ifLost: s.Last}
+		return relay.Start{AfterUUID: s.AfterUUID, IfLost: relay.FromOldest}
+	case s.From == nil:
+		return relay.Start{Newest: s.Last}
+	case s.Last > 0:
+		return relay.Start{After: *s.From, IfLost: relay.Fallback(s.Last)}
 	default:
-		return readFrom{newest: s.Last}
+		return relay.Start{After: *s.From, IfLost: relay.FromNow}
 	}
 }
 
-// oldest stands for the oldest message that is retained.
-const oldest = -1
-
-// readFrom is where a read of the store begins: after a message, before the newest so
-// many, or after a position.
-type readFrom struct {
-	afterUUID string
-	newest    int
-	after     stream.Position
-	// If that is lost, with the newest so many messages, or with the oldest.
-	ifLost int
-}
-
-// relay returns what the relay is asked for.
-func (f readFrom) relay() relay.Start {
-	return relay.Start{AfterUUID: f.afterUUID, After: f.after}
-}
+// readOn returns where a read begins that goes on from a place.
+func readOn(at stream.Position) relay.Start { return relay.Start{After: at, IfLost: relay.FromNow} }

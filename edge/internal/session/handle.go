@@ -10,28 +10,19 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
-	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// handle does what a message asks for. The message is the reader's and valid
-// only until handle returns.
+// handle implements protocol.
 func (c *session) handle(op ws.Opcode, message []byte) {
-	c.messages++
-	c.inBytes += uint64(len(message))
-	switch {
-	case c.ending():
-	case c.group == group.Lobby:
+	if c.group == group.Lobby {
 		c.handleInLobby(op, message)
-	default:
+	} else {
 		c.handlePacket(op, message)
 	}
 }
-
-// ending reports whether what comes from the peer is to be ignored.
-func (c *session) ending() bool { return c.room.Pending().Finishing() || c.out.Cause() != nil }
 
 var errBadJoin = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "cannot join: not a valid group name"}
 
@@ -95,13 +86,13 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 		return
 	}
 	one := room.Publish{Member: c.member, Group: c.group, Kind: kind, UUID: uuid}
-	number, ok := c.room.Pending().Add(one, len(message))
+	number, ok := c.members.Pending().Add(one, len(message))
 	if !ok {
 		return
 	}
 	p := &relay.Publication{
 		Group: c.group, Kind: kind, UUID: uuid, Payload: bytes.Clone(message),
-		Author: c.by.Author(), User: c.by.Name(), Client: c.permit.limits.Key(), Session: c.id, Number: number, From: c,
+		Author: c.by.Author(), By: c.by.By(), User: c.by.Name(), Client: c.permit.limits.Key(), Session: c.id, Number: number, From: c,
 	}
 	p.Follow(c.server.base, c.server.opts.Tracer)
 	c.server.publisher.Publish(p)
@@ -114,10 +105,10 @@ func (c *session) Result(p *relay.Publication, r relay.Result) {
 	if r.Again > 0 && c.permit.limits.Refused() {
 		defer c.out.Close(errFlood)
 	}
-	switch refused := c.room.Result(p, r); {
+	switch refused := c.members.Result(p, r); {
 	case !refused:
 	case p.Kind == stream.Message || r.Outcome == relay.Denied:
-		c.refused(r.Outcome.Code(), r.Reason)
+		c.refused(c.group, r.Outcome.Code(), r.Reason)
 	default:
 		c.server.metrics.lostBroadcasts.Inc()
 	}
@@ -129,7 +120,7 @@ var errFlood = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "too ma
 // heed it.
 func (c *session) tooFast(uuid string, again time.Duration) {
 	const why = "too many messages"
-	c.refused(http.StatusTooManyRequests, why)
+	c.refused(c.group, http.StatusTooManyRequests, why)
 	buf := ws.Reserve(128 + len(uuid))
 	c.out.Send(ws.Seal(ws.OpText, packet.AppendTooMuch(buf, uuid, why, again.Milliseconds()+1)))
 	if c.permit.limits.Refused() {
@@ -137,17 +128,9 @@ func (c *session) tooFast(uuid string, again time.Duration) {
 	}
 }
 
-// refused counts and remembers a packet that is answered with command 7.
-func (c *session) refused(code int, why string) {
-	c.server.metrics.refuse(code)
-	c.server.opts.Refused.Add(refusals.Refusal{
-		What: "packet", Code: code, Reason: why, Group: string(c.group), User: c.by.Name(), Address: c.address,
-	})
-}
-
 // refuse sends command 7.
 func (c *session) refuse(uuid string, code int, why string) {
-	c.refused(code, why)
+	c.refused(c.group, code, why)
 	buf := ws.Reserve(96 + len(uuid) + len(why))
 	c.out.Send(ws.Seal(ws.OpText, packet.AppendError(buf, uuid, code, why)))
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/services/telemetry/telemetrytest"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
@@ -42,12 +43,31 @@ type edge struct {
 	// Who connects, and from where; "": a pipe.
 	by   *access.Identity
 	from string
+	// Of upgrades.
+	header http.Header
 }
 
 // fakeHistory answers what the test wants.
 type fakeHistory struct {
 	mu     sync.Mutex
 	answer func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
+	cancel func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
+
+	messages func(context.Context, *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error)
+}
+
+func (f *fakeHistory) Messages(ctx context.Context, r *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error) {
+	f.mu.Lock()
+	messages := f.messages
+	f.mu.Unlock()
+	return messages(ctx, r)
+}
+
+func (f *fakeHistory) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
+	f.mu.Lock()
+	cancel := f.cancel
+	f.mu.Unlock()
+	return cancel(ctx, r)
 }
 
 func (f *fakeHistory) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
@@ -122,13 +142,17 @@ func newEdge(t *testing.T, opts session.Options) *edge {
 }
 
 func (e *edge) serve(w http.ResponseWriter, r *http.Request) {
+	if e.from != "" {
+		r.RemoteAddr = e.from
+	}
+	if r.URL.Path == v2Path {
+		e.server.ServeV2(w, r, e.by)
+		return
+	}
 	name, err := group.Parse(r.URL.Path)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
-	}
-	if e.from != "" {
-		r.RemoteAddr = e.from
 	}
 	e.server.ServeHTTP(w, r, name, e.by)
 }
@@ -173,7 +197,7 @@ func (e *edge) dial(path string) *client {
 // dialDeaf connects, and reads nothing.
 func (e *edge) dialDeaf(path string) *client {
 	e.Helper()
-	conn, _, err := e.tryDial(path, nil)
+	conn, _, err := e.tryDial(path, e.header)
 	if err != nil {
 		e.Fatalf("dial %s: %v", path, err)
 	}

@@ -40,10 +40,10 @@ func (s *Server) Run(ctx context.Context) error {
 
 // ping also has the reader of a session that is ending look at that: it may wait for
 // publishes to be settled.
-func (c *session) ping() {
+func (c *connection) ping() {
 	c.pingedEnding = c.out.Cause() != nil
 	if c.pingedEnding {
-		c.room.Pending().Wake()
+		c.members.Pending().Wake()
 	}
 	c.endUnfinished()
 	c.conn.ResetReceived()
@@ -54,7 +54,7 @@ var errUnfinished = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "a
 
 // endUnfinished ends a session whose message was not complete at the last ping, and is
 // not yet: it holds memory.
-func (c *session) endUnfinished() {
+func (c *connection) endUnfinished() {
 	now := c.conn.Unfinished()
 	if now != 0 && now == c.unfinished {
 		c.out.Close(errUnfinished)
@@ -65,8 +65,8 @@ func (c *session) endUnfinished() {
 // check drops a peer that has sent nothing since its ping. It also drops one that has been
 // taking the rest of an ending connection since then. A peer is not silent while its
 // session does not read.
-func (c *session) check() {
-	if c.pingedEnding || !c.conn.Received() && !c.room.Pending().Full() {
+func (c *connection) check() {
+	if c.pingedEnding || !c.conn.Received() && !c.members.Pending().Full() && !c.holdsBack.Load() {
 		c.out.Abort(ws.ErrGone)
 	}
 }

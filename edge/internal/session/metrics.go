@@ -7,11 +7,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/internal/metric"
+	"github.com/gotapi/gotapi-ws/wire/header"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
 type metrics struct {
 	messages        [packet.BadUUID + 1]prometheus.Counter
+	requests        [header.Ping + 1]prometheus.Counter
 	refusals        *prometheus.CounterVec
 	refusedUpgrades map[refusal]prometheus.Counter
 	waitingUpgrades prometheus.Gauge
@@ -33,10 +35,11 @@ var refusalNames = map[refusal]string{
 func newMetrics(reg prometheus.Registerer) *metrics {
 	in := metric.In(reg)
 	messages := in.Counters("gotapi_edge_messages_total", "WebSocket messages received, by kind.", "kind")
+	requests := in.Counters("gotapi_edge_v2_requests_total", "Requests over gotapi.v2, by kind; unknown: no request could be read.", "do")
 	disconnects := in.Counters("gotapi_edge_disconnects_total", "WebSockets closed, by reason.", "reason")
 	refused := in.Counters("gotapi_edge_refused_upgrades_total", "WebSocket requests answered with 503, by reason.", "reason")
 	m := &metrics{
-		refusals:        in.Counters("gotapi_edge_refusals_total", "Packets answered with command 7, by code.", "code"),
+		refusals:        in.Counters("gotapi_edge_refusals_total", "Packets and requests refused, by code.", "code"),
 		refusedUpgrades: make(map[refusal]prometheus.Counter),
 		waitingUpgrades: in.Gauge("gotapi_edge_waiting_upgrades", "WebSocket requests queued by -upgrade-rate."),
 		lostBroadcasts:  in.Counter("gotapi_edge_lost_broadcasts_total", "Packets from WebSockets that are not stored, and that the history service did not accept."),
@@ -51,6 +54,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	for kind, name := range kindNames {
 		m.messages[kind] = messages.WithLabelValues(name)
+	}
+	for do := range m.requests {
+		m.requests[do] = requests.WithLabelValues(header.Do(do).String())
 	}
 	for why, name := range refusalNames {
 		m.refusedUpgrades[why] = refused.WithLabelValues(name)
@@ -70,11 +76,13 @@ func registerGauges(reg prometheus.Registerer, s *Server) {
 
 func (m *metrics) count(k packet.Kind) { m.messages[k].Inc() }
 
+func (m *metrics) countRequest(do header.Do) { m.requests[do].Inc() }
+
 func (m *metrics) ended(e end) { m.ends[e].Inc() }
 
-// refusalCodes are those of command 7 (docs/protocol.md, section 2.2).
+// refusalCodes are those of command 7 (docs/protocol.md, section 2.2), and of answers.
 var refusalCodes = []int{
-	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusRequestEntityTooLarge,
+	http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusRequestEntityTooLarge,
 	http.StatusTooManyRequests, http.StatusInternalServerError, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 

@@ -2,15 +2,20 @@ package session
 
 import (
 	"cmp"
+	"context"
+	"math"
+	"net/http"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
+	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
 // Options of a Server. A zero field means the default.
@@ -35,6 +40,16 @@ type Options struct {
 	// Window bounds the publishes of one member that are not settled; 128 packets and
 	// 1 MiB.
 	Window ws.Limits
+	// MaxGroups is how many groups one connection of gotapi.v2 may join; 128.
+	MaxGroups int
+	// PacketLimit returns the size of the largest packet in a group; that of MaxMessage.
+	PacketLimit func(group.Name) int
+	// PublishWaits reports whether publishing to a group may block now, as for a hook; it
+	// always may.
+	PublishWaits func(group.Name) bool
+	// Identify returns who has a credential. Its error is an *access.DeniedError. Without
+	// it no credential can be replaced.
+	Identify func(ctx context.Context, credential string) (*access.Identity, error)
 	// SettleTime is how long a leaving session waits until its publishes are settled:
 	// the publish timeout and a little more; 6 s.
 	SettleTime time.Duration
@@ -47,11 +62,23 @@ type Options struct {
 	Tracer trace.Tracer
 }
 
+var errNoRenewal = &access.DeniedError{Status: http.StatusForbidden, Msg: "credentials cannot be replaced here"}
+
 func (o Options) withDefaults() Options {
 	o.MaxMessage = cmp.Or(o.MaxMessage, 32<<10)
 	o.Queue = cmp.Or(o.Queue, ws.Limits{Frames: 4096, Bytes: 1 << 20})
 	o.Window = cmp.Or(o.Window, ws.Limits{Frames: 128, Bytes: 1 << 20})
 	o.SettleTime = cmp.Or(o.SettleTime, 6*time.Second)
+	o.MaxGroups = cmp.Or(o.MaxGroups, 128)
+	if o.PacketLimit == nil {
+		o.PacketLimit = func(group.Name) int { return math.MaxInt }
+	}
+	if o.PublishWaits == nil {
+		o.PublishWaits = func(group.Name) bool { return true }
+	}
+	if o.Identify == nil {
+		o.Identify = func(context.Context, string) (*access.Identity, error) { return nil, errNoRenewal }
+	}
 	if o.Limits == nil {
 		o.Limits = limit.New(limit.Settings{}, nil, prometheus.NewRegistry())
 	}

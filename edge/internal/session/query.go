@@ -91,17 +91,11 @@ func sizeOf(texts []string) int {
 func (c *session) fetch(ctx context.Context, p packet.Packet) (page ws.Frame, held quota.Held, err error) {
 	ctx, cancel := context.WithTimeout(access.NewContext(ctx, c.by), queryTimeout)
 	defer cancel()
-	client, budget := c.permit.limits.Key(), c.server.opts.Budget
-	place, ok := c.server.queries.Acquire(ctx, client, 1, queryTimeout)
-	if !ok {
-		return page, held, errTooManyQueries
+	f, err := c.beginFetch(ctx, p.Query.Size)
+	if err != nil {
+		return page, held, err
 	}
-	defer place.Release()
-	fetching, ok := budget.Fetches.Acquire(ctx, client, limit.FetchCost(p.Query.Size), queryTimeout)
-	if !ok {
-		return page, held, errTooManyQueries
-	}
-	defer fetching.Release()
+	defer f.end()
 	size := int32(p.Query.Size)
 	response, err := c.server.history.GetHistory(ctx, &historyv1.GetHistoryRequest{
 		GroupName: string(c.group), Position: int32(p.Query.Offset), Size: &size, MaxBytes: int32(p.Query.Bytes),
@@ -111,15 +105,52 @@ func (c *session) fetch(ctx context.Context, p packet.Packet) (page ws.Frame, he
 		return page, held, err
 	}
 	bytes := sizeOf(response.GetData())
-	if bytes > limit.SmallPage {
-		fetching.Shrink(limit.PageCost(bytes))
-		if held, ok = budget.Pages.Acquire(ctx, client, int64(bytes), queryTimeout); !ok {
-			return page, held, errTooManyQueries
-		}
+	if held, err = f.hold(ctx, bytes); err != nil {
+		return page, held, err
 	}
 	buf := ws.Reserve(128 + len(p.UUID) + bytes)
 	buf = packet.AppendHistory(buf, p.UUID, int(response.GetPosition()), response.GetData(), nextOf(p, response))
 	return ws.Seal(ws.OpText, buf), held, nil
+}
+
+// pageFetch is what fetching a page takes of the budget.
+type pageFetch struct {
+	client       string
+	budget       *limit.Budget
+	place, bytes quota.Held
+}
+
+// beginFetch waits until few enough pages are being fetched, for one of so many messages.
+func (c *connection) beginFetch(ctx context.Context, messages int) (f pageFetch, err error) {
+	f.client, f.budget = c.permit.limits.Key(), c.server.opts.Budget
+	var ok bool
+	if f.place, ok = c.server.queries.Acquire(ctx, f.client, 1, queryTimeout); !ok {
+		return f, errTooManyQueries
+	}
+	if f.bytes, ok = f.budget.Fetches.Acquire(ctx, f.client, limit.FetchCost(messages), queryTimeout); !ok {
+		f.place.Release()
+		return f, errTooManyQueries
+	}
+	return f, nil
+}
+
+// hold returns what must be released when the page, which has so many bytes, was sent.
+func (f *pageFetch) hold(ctx context.Context, bytes int) (held quota.Held, err error) {
+	if bytes <= limit.SmallPage {
+		return held, nil
+	}
+	f.bytes.Shrink(limit.PageCost(bytes))
+	held, ok := f.budget.Pages.Acquire(ctx, f.client, int64(bytes), queryTimeout)
+	if !ok {
+		return held, errTooManyQueries
+	}
+	return held, nil
+}
+
+// end ends the fetch.
+func (f *pageFetch) end() {
+	f.bytes.Release()
+	f.place.Release()
 }
 
 // nextOf returns where the page after this one begins, for those who did not ask by number

@@ -8,13 +8,13 @@ type registry struct {
 	mu      sync.Mutex
 	lastID  uint32
 	open    int
-	buckets [pingEvery]map[uint32]*session
+	buckets [pingEvery]map[uint32]*connection
 }
 
 func newRegistry() *registry {
 	r := new(registry)
 	for i := range r.buckets {
-		r.buckets[i] = make(map[uint32]*session)
+		r.buckets[i] = make(map[uint32]*connection)
 	}
 	return r
 }
@@ -34,16 +34,16 @@ func (r *registry) newID() uint32 {
 	}
 }
 
-func (r *registry) bucketOf(id uint32) map[uint32]*session { return r.buckets[id%pingEvery] }
+func (r *registry) bucketOf(id uint32) map[uint32]*connection { return r.buckets[id%pingEvery] }
 
-func (r *registry) add(c *session) {
+func (r *registry) add(c *connection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bucketOf(c.id)[c.id] = c
 	r.open++
 }
 
-func (r *registry) remove(c *session) {
+func (r *registry) remove(c *connection) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.bucketOf(c.id), c.id)
@@ -51,7 +51,7 @@ func (r *registry) remove(c *session) {
 }
 
 // byID returns nil if there is no such session any more.
-func (r *registry) byID(id uint32) *session {
+func (r *registry) byID(id uint32) *connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.bucketOf(id)[id]
@@ -64,10 +64,10 @@ func (r *registry) len() int {
 }
 
 // all returns the sessions.
-func (r *registry) all() []*session {
+func (r *registry) all() []*connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make([]*session, 0, r.open)
+	all := make([]*connection, 0, r.open)
 	for _, bucket := range r.buckets {
 		for _, c := range bucket {
 			all = append(all, c)
@@ -77,11 +77,11 @@ func (r *registry) all() []*session {
 }
 
 // bucket returns the sessions of one bucket; they are counted modulo their number.
-func (r *registry) bucket(i int) []*session {
+func (r *registry) bucket(i int) []*connection {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	bucket := r.buckets[i%pingEvery]
-	sessions := make([]*session, 0, len(bucket))
+	sessions := make([]*connection, 0, len(bucket))
 	for _, c := range bucket {
 		sessions = append(sessions, c)
 	}

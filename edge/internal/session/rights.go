@@ -1,6 +1,7 @@
 package session
 
 import (
+	"sync"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/access"
@@ -10,17 +11,34 @@ import (
 
 var errExpired = &ws.CloseError{Code: packet.CloseExpired, Reason: "token expired"}
 
-// expire ends the session when its member's token expires. The member comes back with a
-// new token, and resumes with ?after=.
-func (c *session) expire() {
-	if at := c.by.Expires(); !at.IsZero() {
-		c.expiry = time.AfterFunc(time.Until(at), func() { c.out.Close(errExpired) })
+// expiry ends a connection when its credential expires. Members of the first protocol come
+// back with a new one, and resume with ?after=.
+type expiry struct {
+	mu      sync.Mutex
+	timer   *time.Timer
+	stopped bool
+}
+
+// set has the connection behind out end then; zero: never. It replaces what was set.
+func (e *expiry) set(at time.Time, out *ws.Outbox) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.timer != nil {
+		e.timer.Stop()
+		e.timer = nil
+	}
+	if !at.IsZero() && !e.stopped {
+		e.timer = time.AfterFunc(time.Until(at), func() { out.Close(errExpired) })
 	}
 }
 
-func (c *session) unexpire() {
-	if c.expiry != nil {
-		c.expiry.Stop()
+// stop has the connection not end any more.
+func (e *expiry) stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.stopped = true
+	if e.timer != nil {
+		e.timer.Stop()
 	}
 }
 

@@ -24,6 +24,11 @@ import (
 // caller is alice with these rights, until her token expires.
 func caller(t *testing.T, grant string, lives time.Duration) *access.Identity {
 	t.Helper()
+	return userWith(t, "alice", grant, lives)
+}
+
+func userWith(t *testing.T, name, grant string, lives time.Duration) *access.Identity {
+	t.Helper()
 	const secret = "a secret that is longer than 32 bytes"
 	path := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
@@ -34,7 +39,7 @@ func caller(t *testing.T, grant string, lives time.Duration) *access.Identity {
 		t.Fatal(err)
 	}
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"sub": "alice", "exp": time.Now().Add(lives).Unix(), "gotapi": json.RawMessage(grant),
+		"sub": name, "exp": time.Now().Add(lives).Unix(), "gotapi": json.RawMessage(grant),
 	}).SignedString([]byte(secret))
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,14 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
+
+// protocolV1 is the subprotocol of sessions. Clients need not offer any: browsers that carry
+// a token in another one have to offer this one, too, as they accept no answer that
+// selects none of what they offered.
+const protocolV1 = "gotapi.v1"
 
 // joinTimeout is how long a connection waits for its group's traffic.
 const joinTimeout = 2 * time.Second
@@ -28,10 +34,12 @@ type Publisher interface {
 	Publish(p *relay.Publication)
 }
 
-// History answers queries of the caller whom the context names, if they may be
-// answered. Its errors are gRPC statuses.
+// History does for the caller whom the context names what that one may do. Its errors
+// are gRPC statuses.
 type History interface {
 	GetHistory(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
+	Cancel(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
+	Messages(context.Context, *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error)
 }
 
 // Server holds the WebSocket sessions of this edge.
@@ -95,27 +103,27 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request, name group.Na
 		return
 	}
 	c := s.newSession(p, name, by, after)
-	c.address = s.opts.Limits.Address(r)
-	if !s.start(w, r, c) {
-		p.release()
-	}
-}
-
-// start makes the member first and upgrades then: what is published after the
-// 101 was written is on the member's queue. It reports whether the session has begun;
-// if not, the request is answered.
-func (s *Server) start(w http.ResponseWriter, r *http.Request, c *session) bool {
-	if c.group != group.Lobby {
-		if err := c.join(r.Context(), c.group); err != nil {
+	// The member comes first: what is published after the 101 is on its queue.
+	if name != group.Lobby {
+		if err := c.join(r.Context(), name); err != nil {
 			s.admission.unavailable(w, refusedGroup, time.Second)
-			return false
+			p.release()
+			return
 		}
 	}
-	conn, err := c.permit.upgrader.Upgrade(w, r, c.out)
+	s.open(w, r, &c.connection, ws.Subprotocol{Name: protocolV1})
+}
+
+// open upgrades the request of a connection that was admitted, and starts it. If that
+// fails, the request is answered.
+func (s *Server) open(w http.ResponseWriter, r *http.Request, c *connection, p ws.Subprotocol) {
+	c.address = s.opts.Limits.Address(r)
+	conn, err := c.permit.upgrader.Upgrade(w, r, p, c.out)
 	if err != nil {
-		c.leave()
+		c.speaks.end()
+		c.permit.release()
 		s.log.DebugContext(r.Context(), "upgrade failed", "error", err)
-		return false
+		return
 	}
 	c.conn, c.began = conn, time.Now()
 	s.metrics.opened.Inc()
@@ -125,11 +133,10 @@ func (s *Server) start(w http.ResponseWriter, r *http.Request, c *session) bool 
 		c.goAway()
 	}
 	go c.run()
-	return true
 }
 
 // forget counts a session out that has ended.
-func (s *Server) forget(c *session) {
+func (s *Server) forget(c *connection) {
 	s.sessions.remove(c)
 	c.permit.release()
 }

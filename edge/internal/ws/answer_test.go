@@ -98,7 +98,7 @@ func over(t *testing.T, conn net.Conn, out *Outbox) *Conn {
 	r.Header = upgradeHeader()
 	u := NewUpgrader(Options{MaxMessage: 1000})
 	h := &hijackable{httptest.NewRecorder(), handshake}
-	c, err := u.Upgrade(h, r, NewOutbox(Limits{}, NewFlusher(prometheus.NewRegistry())))
+	c, err := u.Upgrade(h, r, Subprotocol{Name: "gotapi.v1"}, NewOutbox(Limits{}, NewFlusher(prometheus.NewRegistry())))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func reading(tb testing.TB, size int) *Conn {
 	}
 	conn := &tape{in: bytes.NewReader(nil)}
 	out := NewOutbox(Limits{Frames: 1000, Bytes: 1 << 20}, NewFlusher(prometheus.NewRegistry()))
-	c, err := NewUpgrader(Options{MaxMessage: 1 << 16}).Upgrade(hijackable{httptest.NewRecorder(), conn}, r, out)
+	c, err := NewUpgrader(Options{MaxMessage: 1 << 16}).Upgrade(hijackable{httptest.NewRecorder(), conn}, r, Subprotocol{Name: "gotapi.v1"}, out)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -31,7 +31,8 @@ var ErrGone = errors.New("the peer is gone")
 var (
 	errInvalidText = &CloseError{packet.CloseInvalidPayload, "text is not valid UTF-8"}
 	errNoMemory    = &CloseError{packet.CloseTryAgainLater, "too many large messages at once"}
-	errTooBig      = &CloseError{packet.CloseTooBig, "message too big"}
+	// ErrTooBig ends a connection whose peer has sent too large a message.
+	ErrTooBig = &CloseError{packet.CloseTooBig, "message too big"}
 )
 
 // PeerClosedError is a close frame from the peer.

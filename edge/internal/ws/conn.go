@@ -129,7 +129,7 @@ func reason(err error) error {
 	case closed != nil:
 		return &PeerClosedError{Code: closed.Code}
 	case errors.Is(err, websocket.ErrReadLimit):
-		return errTooBig
+		return ErrTooBig
 	case strings.HasPrefix(err.Error(), "websocket: "):
 		// What gorilla's handleProtocolError returns has no type of its own.
 		return &CloseError{packet.CloseProtocolError, strings.TrimPrefix(err.Error(), "websocket: ")}

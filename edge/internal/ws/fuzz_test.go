@@ -63,7 +63,7 @@ func FuzzRead(f *testing.F) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header = upgradeHeader()
 		out := NewOutbox(Limits{Frames: 1000, Bytes: 1 << 20}, NewFlusher(prometheus.NewRegistry()))
-		c, err := u.Upgrade(hijackable{httptest.NewRecorder(), conn}, r, out)
+		c, err := u.Upgrade(hijackable{httptest.NewRecorder(), conn}, r, Subprotocol{Name: "gotapi.v1"}, out)
 		if err != nil {
 			t.Fatal(err)
 		}

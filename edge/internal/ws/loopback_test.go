@@ -33,7 +33,7 @@ func echo(t *testing.T, secure bool) (url string) {
 			return
 		}
 		out := ws.NewOutbox(limits, flusher)
-		conn, err := u.Upgrade(w, r, out)
+		conn, err := u.Upgrade(w, r, ws.Subprotocol{Name: "gotapi.v1"}, out)
 		if err != nil {
 			return
 		}

@@ -20,10 +20,13 @@ const (
 	readBuffer = 512
 )
 
-// Subprotocol is the one that this server speaks. Clients need not offer any:
-// browsers that carry a token in another one have to offer this one, too, as
-// they accept no answer that selects none of what they offered.
-const Subprotocol = "gotapi.v1"
+// Subprotocol is what is spoken over a WebSocket.
+type Subprotocol struct {
+	// Name is selected if the client offers it.
+	Name string
+	// Header is how many bytes a message may have beside its packet.
+	Header int
+}
 
 // Options of an Upgrader. A zero field means the default.
 type Options struct {
@@ -31,7 +34,7 @@ type Options struct {
 	// is not asked about requests without an Origin header, nor about pages from
 	// the host itself.
 	Origin func(origin string) bool
-	// MaxMessage is the size of the largest message that is accepted, bytes;
+	// MaxMessage is the size of the largest packet that is accepted, bytes;
 	// 32 KiB.
 	MaxMessage int
 }
@@ -99,34 +102,42 @@ func validKey(keys []string) bool {
 	return err == nil && len(b) == 16
 }
 
-// selected has the subprotocol that the server selects of those that are offered: gorilla
-// reads only the first line of them.
-func selected(r *http.Request) http.Header {
+// IsOffered reports whether a request offers the subprotocol. Gorilla reads only the first
+// line of them.
+func (p Subprotocol) IsOffered(r *http.Request) bool {
 	for _, line := range r.Header["Sec-Websocket-Protocol"] {
 		for offered := range strings.SplitSeq(line, ",") {
-			if strings.TrimSpace(offered) == Subprotocol {
-				return http.Header{"Sec-Websocket-Protocol": {Subprotocol}}
+			if strings.TrimSpace(offered) == p.Name {
+				return true
 			}
 		}
 	}
-	return nil
+	return false
 }
 
-// Upgrade writes the 101 and starts out. When it fails, the client has been
+// selected returns the header that selects the subprotocol, if it is offered.
+func (p Subprotocol) selected(r *http.Request) http.Header {
+	if !p.IsOffered(r) {
+		return nil
+	}
+	return http.Header{"Sec-Websocket-Protocol": {p.Name}}
+}
+
+// Upgrade writes the 101, to speak p, and starts out. When it fails, the client has been
 // answered or is gone.
 //
 // The handler should return soon after, and the connection be served by a new
 // goroutine: net/http's stack and buffers stay as long as the handler runs.
-func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, out *Outbox) (*Conn, error) {
+func (u *Upgrader) Upgrade(w http.ResponseWriter, r *http.Request, p Subprotocol, out *Outbox) (*Conn, error) {
 	h := &hijacker{ResponseWriter: w}
-	g, err := u.gorilla.Upgrade(h, r, selected(r))
+	g, err := u.gorilla.Upgrade(h, r, p.selected(r))
 	if err != nil {
 		return nil, err
 	}
 	h.socket.discardWrites = true
 	h.socket.received.Store(true)
 	c := &Conn{gorilla: g, socket: h.socket, out: out}
-	g.SetReadLimit(int64(u.opts.MaxMessage))
+	g.SetReadLimit(int64(u.opts.MaxMessage + p.Header))
 	g.SetPingHandler(c.ping)
 	g.SetPongHandler(func(string) error { return nil })
 	g.SetCloseHandler(func(int, string) error { return nil }) // Read returns it

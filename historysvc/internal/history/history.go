@@ -116,6 +116,10 @@ type Query struct {
 	MaxBytes int
 	Before   string
 	After    string
+	// Instead of them: the messages before the one with this number, newest first, or, with
+	// Newer, those after it, oldest first. It need not exist.
+	Seq   *uint64
+	Newer bool
 	// Versioned asks for Page.Version. Known is the version that the caller has of the
 	// same page; "" if none.
 	Versioned bool

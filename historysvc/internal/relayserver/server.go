@@ -18,6 +18,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/services/alarm"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // Options are the settings of a Server.
@@ -158,6 +159,40 @@ func (s *Server) Read(ctx context.Context, r *relayv1.ReadRequest) (*relayv1.Rea
 		Gap:      batch.Gap,
 		More:     batch.More,
 	}, nil
+}
+
+// Messages implements relayv1.RelayServiceServer.
+func (s *Server) Messages(ctx context.Context, r *relayv1.MessagesRequest) (*relayv1.MessagesResponse, error) {
+	g, err := rpc.ParseGroupField("group", r.GetGroup())
+	if err != nil {
+		return nil, err
+	}
+	q := history.Query{Size: int(r.GetSize()), MaxBytes: int(r.GetMaxBytes()), Meta: true}
+	switch start := r.GetStart().(type) {
+	case *relayv1.MessagesRequest_After:
+		q.Seq, q.Newer = &start.After, true
+	case *relayv1.MessagesRequest_Before:
+		q.Seq = &start.Before
+	default:
+		newest := uint64(math.MaxUint64)
+		q.Seq = &newest
+	}
+	switch {
+	case q.Size < 1 || q.Size > history.MaxPageSize:
+		return nil, rpc.BadField("size", "must be 1 to 10000")
+	case q.MaxBytes < 1 || q.MaxBytes > history.MaxPageBytes:
+		return nil, rpc.BadField("max_bytes", "must be 1 to 8388608")
+	}
+	page, err := s.store.Page(ctx, g, q)
+	if err != nil {
+		return nil, rpc.Status(ctx, s.log, err)
+	}
+	events := make([]stream.Event, len(page.Texts))
+	for i, text := range page.Texts {
+		m := &page.Meta[i]
+		events[i] = stream.Event{Kind: stream.Message, Seq: m.Seq, At: m.At, By: m.By, Payload: []byte(text)}
+	}
+	return &relayv1.MessagesResponse{Events: relayEvents(events), More: page.More}, nil
 }
 
 // startOf returns where a request begins.

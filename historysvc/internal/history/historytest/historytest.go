@@ -73,6 +73,7 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AReaderResumesFromThePositionOfAnyEvent", testResumes},
 		{"PagesAreWindowsFromEitherEnd", testPages},
 		{"PagesBeforeAndAfterAMessage", testPagesAround},
+		{"PagesBeforeAndAfterANumber", testPagesByNumber},
 		{"APageEndsEarlyAtItsLimitOfBytes", testLargePage},
 		{"APageHasNumbersTimesAndNamesIfTold", testMeta},
 		{"AfterThePositionOfAPageComesWhatItDoesNotShow", testPositionsOfPages},

@@ -110,6 +110,59 @@ func testPagesAround(c contract) {
 	}
 }
 
+func testPagesByNumber(c contract) {
+	t, open := c.t, c.open
+	g := Room(t)
+	s := open(t, Options{Cap: 300}, nil)
+	all := numbered(320)
+	fill(t, s, g, all...)
+	for _, u := range all[100:200] {
+		recall(t, s, g, u)
+	}
+	shown := make(map[uint64]bool) // by number: 20 are trimmed
+	for n := uint64(21); n <= 320; n++ {
+		shown[n] = n <= 100 || n > 200
+	}
+	for _, n := range []uint64{0, 1, 20, 21, 22, 100, 101, 150, 200, 201, 319, 320, 321, 5000, math.MaxUint64} {
+		for _, newer := range []bool{false, true} {
+			for _, size := range []int{1, 7, 128, 1000} {
+				var want []uint64
+				more := false
+				for i := uint64(21); i <= 320; i++ {
+					at := 341 - i // newest first
+					if newer {
+						at = i
+					}
+					if newer && at <= n || !newer && at >= n {
+						continue
+					}
+					if more = len(want) == size; more {
+						break
+					}
+					if shown[at] {
+						want = append(want, at)
+					}
+				}
+				_, got := page(t, s, g, history.Query{Seq: &n, Newer: newer, Size: size, Meta: true})
+				var numbers []uint64
+				for i, m := range got.Meta {
+					numbers = append(numbers, m.Seq)
+					if got.Texts[i] != Text(all[m.Seq-1]) {
+						t.Errorf("number %d has the text %s", m.Seq, got.Texts[i])
+					}
+				}
+				if !slices.Equal(want, numbers) || got.More != more {
+					t.Errorf("from %d, newer %t, size %d: %d, more %t; want %d, more %t", n, newer, size, numbers, got.More, want, more)
+				}
+			}
+		}
+	}
+	one := uint64(1)
+	if _, p := page(t, s, g+"/nobody", history.Query{Seq: &one, Size: 9}); len(p.Texts) > 0 || p.More {
+		t.Errorf("of a group that has nothing: %+v", p)
+	}
+}
+
 func testLargePage(c contract) {
 	t, open := c.t, c.open
 	g := Room(t)

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
+	"math"
 	"strings"
 	"unicode/utf8"
 
@@ -22,9 +22,13 @@ func (l *Log) Page(ctx context.Context, g group.Name, q history.Query) (history.
 	q.Size, q.MaxBytes = min(q.Size, history.MaxPageSize), cmp.Or(q.MaxBytes, history.MaxPageBytes)
 	switch {
 	case q.Before != "":
-		return l.pageFrom(ctx, g, q.Before, q, older)
+		return l.pageFrom(ctx, g, q, older, l.startAt(q.Before))
 	case q.After != "":
-		return l.pageFrom(ctx, g, q.After, q, newer)
+		return l.pageFrom(ctx, g, q, newer, l.startAt(q.After))
+	case q.Seq != nil && q.Newer:
+		return l.pageFrom(ctx, g, q, newer, l.startAtSeq(*q.Seq))
+	case q.Seq != nil:
+		return l.pageFrom(ctx, g, q, older, l.startAtSeq(*q.Seq))
 	case q.Size <= 0:
 		return history.Page{}, nil
 	case q.Known != "":
@@ -164,10 +168,6 @@ func fill(page *history.Page, e elements, seq int64, dir direction, maxBytes int
 	for _, t := range page.Texts {
 		bytes += len(t)
 	}
-	if e.entries != nil {
-		page.Meta = slices.Grow(page.Meta, len(e.texts))
-	}
-	page.Texts = slices.Grow(page.Texts, len(e.texts))
 	for i, text := range e.texts {
 		if _, recalled := packet.ParseTombstone(text); recalled {
 			continue
@@ -175,6 +175,12 @@ func fill(page *history.Page, e elements, seq int64, dir direction, maxBytes int
 		text = validText(text) // which may be longer
 		if bytes += len(text); bytes > maxBytes && len(page.Texts) > 0 {
 			return i
+		}
+		if page.Texts == nil {
+			page.Texts = make([]string, 0, len(e.texts))
+			if e.entries != nil {
+				page.Meta = make([]history.Meta, 0, len(e.entries))
+			}
 		}
 		page.Texts = append(page.Texts, text)
 		if e.entries != nil {
@@ -197,9 +203,9 @@ func validText(text string) string {
 // pageFrom reads on from a message. Unlike a page by position it is filled up
 // beyond tombstones: a client that goes on from its last uuid must not meet an
 // empty page in between.
-func (l *Log) pageFrom(ctx context.Context, g group.Name, uuid string, q history.Query, dir direction) (page history.Page, err error) {
+func (l *Log) pageFrom(ctx context.Context, g group.Name, q history.Query, dir direction, start starter) (page history.Page, err error) {
 	for range changeTries {
-		page, err = l.tryPageFrom(ctx, g, uuid, q, dir)
+		page, err = l.tryPageFrom(ctx, g, q, dir, start)
 		if redisconn.OutcomeOf(err) != redisconn.Changed {
 			break
 		}
@@ -211,14 +217,58 @@ func (l *Log) pageFrom(ctx context.Context, g group.Name, uuid string, q history
 // meanwhile.
 const changeTries = 3
 
-func (l *Log) tryPageFrom(ctx context.Context, g group.Name, uuid string, q history.Query, dir direction) (history.Page, error) {
-	found, err := l.lookUp(ctx, g, uuid)
+// starter finds the number from which a page is read on, and what the group has at that
+// moment.
+type starter func(ctx context.Context, g group.Name) (found lookup, seq int64, err error)
+
+// startAt returns a starter at the message with a uuid.
+func (l *Log) startAt(uuid string) starter {
+	return func(ctx context.Context, g group.Name) (lookup, int64, error) {
+		found, err := l.lookUp(ctx, g, uuid)
+		if err != nil {
+			return lookup{}, 0, err
+		}
+		seq, known := found.seq()
+		if !known || seq+1 < found.oldest {
+			return lookup{}, 0, history.ErrNotFound
+		}
+		return found, seq, nil
+	}
+}
+
+// startAtSeq returns a starter at a number, or at the nearest end of the list.
+func (l *Log) startAtSeq(seq uint64) starter {
+	return func(ctx context.Context, g group.Name) (lookup, int64, error) {
+		s, err := l.adoptedState(ctx, g)
+		if err != nil {
+			return lookup{}, 0, err
+		}
+		at := int64(min(seq, math.MaxInt64))
+		return lookup{epoch: s.epoch, end: s.position, head: s.head, oldest: s.oldest()}, max(s.oldest()-1, min(s.head+1, at)), nil
+	}
+}
+
+// adoptedState reads the state of a group, and adopts a list without counters first.
+func (l *Log) adoptedState(ctx context.Context, g group.Name) (state, error) {
+	for range adoptionTries {
+		p, err := l.readPart(ctx, g, 1, 0, wanted{}, l.conn.ExecAtomic)
+		if redisconn.OutcomeOf(err) == redisconn.Refused { // memory is short: there are no transactions
+			p, err = l.readPart(ctx, g, 1, 0, wanted{}, l.conn.Exec)
+		}
+		if err != nil || p.state.adopted || p.state.length == 0 {
+			return p.state, err
+		}
+		if err := l.adopter.Adopt(ctx, g); err != nil {
+			return state{}, err
+		}
+	}
+	return state{}, fmt.Errorf("%w: the group's counters kept vanishing", history.ErrUnavailable)
+}
+
+func (l *Log) tryPageFrom(ctx context.Context, g group.Name, q history.Query, dir direction, start starter) (history.Page, error) {
+	found, seq, err := start(ctx, g)
 	if err != nil {
 		return history.Page{}, err
-	}
-	seq, known := found.seq()
-	if !known || seq+1 < found.oldest {
-		return history.Page{}, history.ErrNotFound
 	}
 	last := found.oldest
 	if dir == newer {

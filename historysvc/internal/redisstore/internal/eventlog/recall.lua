@@ -27,16 +27,6 @@ local function time(text, from)
   return f and ((((a * 256 + b) * 256 + c) * 256 + d) * 256 + e) * 256 + f or 0
 end
 
--- Seven bytes, big endian.
-local function packed(n)
-  local bytes = {}
-  for i = 7, 1, -1 do
-    bytes[i] = n % 256
-    n = math.floor(n / 256)
-  end
-  return string.char(unpack(bytes))
-end
-
 local counters = call('HMGET', meta, 'epoch', 'seq', 'changes', 'link', 'index', 'older_from')
 if not counters[1] then
   return {0}
@@ -109,6 +99,14 @@ end
 if publish == '' then
   call('HINCRBY', meta, 'overwrites', 1) -- the change is counted later: see version.go
   return {1}
+end
+
+-- Seven bytes, big endian.
+local function packed(n)
+  local low = n % 16777216
+  local high, floor = (n - low) / 16777216, math.floor
+  return string.char(floor(high / 16777216), floor(high / 65536) % 256, floor(high / 256) % 256, high % 256,
+    floor(low / 65536), floor(low / 256) % 256, low % 256)
 end
 
 local number = total + 1

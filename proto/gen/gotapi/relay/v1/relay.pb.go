@@ -1750,6 +1750,173 @@ func (x *ReadResponse) GetMore() bool {
 	return false
 }
 
+type MessagesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	// When absent: the newest messages, newest first.
+	//
+	// Types that are valid to be assigned to Start:
+	//
+	//	*MessagesRequest_Before
+	//	*MessagesRequest_After
+	Start isMessagesRequest_Start `protobuf_oneof:"start"`
+	// 1 to 10000.
+	Size uint32 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	// The page ends before its texts are larger than this together, bytes, but not
+	// before its first text; 1 to 8388608.
+	MaxBytes      uint32 `protobuf:"varint,5,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessagesRequest) Reset() {
+	*x = MessagesRequest{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessagesRequest) ProtoMessage() {}
+
+func (x *MessagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessagesRequest.ProtoReflect.Descriptor instead.
+func (*MessagesRequest) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *MessagesRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *MessagesRequest) GetStart() isMessagesRequest_Start {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *MessagesRequest) GetBefore() uint64 {
+	if x != nil {
+		if x, ok := x.Start.(*MessagesRequest_Before); ok {
+			return x.Before
+		}
+	}
+	return 0
+}
+
+func (x *MessagesRequest) GetAfter() uint64 {
+	if x != nil {
+		if x, ok := x.Start.(*MessagesRequest_After); ok {
+			return x.After
+		}
+	}
+	return 0
+}
+
+func (x *MessagesRequest) GetSize() uint32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *MessagesRequest) GetMaxBytes() uint32 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+type isMessagesRequest_Start interface {
+	isMessagesRequest_Start()
+}
+
+type MessagesRequest_Before struct {
+	// Messages before the one with this number, newest first.
+	Before uint64 `protobuf:"varint,2,opt,name=before,proto3,oneof"`
+}
+
+type MessagesRequest_After struct {
+	// Messages after the one with this number, oldest first.
+	After uint64 `protobuf:"varint,3,opt,name=after,proto3,oneof"`
+}
+
+func (*MessagesRequest_Before) isMessagesRequest_Start() {}
+
+func (*MessagesRequest_After) isMessagesRequest_Start() {}
+
+type MessagesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Kind, seq, payload, at and by of those that are not recalled.
+	Events []*Event `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// More follows in that direction.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessagesResponse) Reset() {
+	*x = MessagesResponse{}
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessagesResponse) ProtoMessage() {}
+
+func (x *MessagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessagesResponse.ProtoReflect.Descriptor instead.
+func (*MessagesResponse) Descriptor() ([]byte, []int) {
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *MessagesResponse) GetEvents() []*Event {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *MessagesResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 type RecallRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Group string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
@@ -1766,7 +1933,7 @@ type RecallRequest struct {
 
 func (x *RecallRequest) Reset() {
 	*x = RecallRequest{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1778,7 +1945,7 @@ func (x *RecallRequest) String() string {
 func (*RecallRequest) ProtoMessage() {}
 
 func (x *RecallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[20]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1791,7 +1958,7 @@ func (x *RecallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallRequest.ProtoReflect.Descriptor instead.
 func (*RecallRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{20}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RecallRequest) GetGroup() string {
@@ -1837,7 +2004,7 @@ type RecallResponse struct {
 
 func (x *RecallResponse) Reset() {
 	*x = RecallResponse{}
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[21]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +2016,7 @@ func (x *RecallResponse) String() string {
 func (*RecallResponse) ProtoMessage() {}
 
 func (x *RecallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[21]
+	mi := &file_gotapi_relay_v1_relay_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +2029,7 @@ func (x *RecallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecallResponse.ProtoReflect.Descriptor instead.
 func (*RecallResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{21}
+	return file_gotapi_relay_v1_relay_proto_rawDescGZIP(), []int{23}
 }
 
 var File_gotapi_relay_v1_relay_proto protoreflect.FileDescriptor
@@ -1989,7 +2156,17 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x06events\x18\x02 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\x125\n" +
 	"\bposition\x18\x03 \x01(\v2\x19.gotapi.relay.v1.PositionR\bposition\x12\x10\n" +
 	"\x03gap\x18\x04 \x01(\bR\x03gap\x12\x12\n" +
-	"\x04more\x18\x05 \x01(\bR\x04more\"\x97\x01\n" +
+	"\x04more\x18\x05 \x01(\bR\x04more\"\x93\x01\n" +
+	"\x0fMessagesRequest\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x12\x18\n" +
+	"\x06before\x18\x02 \x01(\x04H\x00R\x06before\x12\x16\n" +
+	"\x05after\x18\x03 \x01(\x04H\x00R\x05after\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\rR\x04size\x12\x1b\n" +
+	"\tmax_bytes\x18\x05 \x01(\rR\bmaxBytesB\a\n" +
+	"\x05start\"V\n" +
+	"\x10MessagesResponse\x12.\n" +
+	"\x06events\x18\x01 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\x97\x01\n" +
 	"\rRecallRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x16\n" +
@@ -2017,10 +2194,11 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x14EVENT_KIND_TOMBSTONE\x10\x02\x12\x15\n" +
 	"\x11EVENT_KIND_RECALL\x10\x03\x12\x13\n" +
 	"\x0fEVENT_KIND_TEXT\x10\x04\x12\x15\n" +
-	"\x11EVENT_KIND_BINARY\x10\x052\xc4\x02\n" +
+	"\x11EVENT_KIND_BINARY\x10\x052\x95\x03\n" +
 	"\fRelayService\x12P\n" +
 	"\aConnect\x12\x1f.gotapi.relay.v1.ConnectRequest\x1a .gotapi.relay.v1.ConnectResponse(\x010\x01\x12C\n" +
-	"\x04Read\x12\x1c.gotapi.relay.v1.ReadRequest\x1a\x1d.gotapi.relay.v1.ReadResponse\x12I\n" +
+	"\x04Read\x12\x1c.gotapi.relay.v1.ReadRequest\x1a\x1d.gotapi.relay.v1.ReadResponse\x12O\n" +
+	"\bMessages\x12 .gotapi.relay.v1.MessagesRequest\x1a!.gotapi.relay.v1.MessagesResponse\x12I\n" +
 	"\x06Recall\x12\x1e.gotapi.relay.v1.RecallRequest\x1a\x1f.gotapi.relay.v1.RecallResponse\x12R\n" +
 	"\tHeartbeat\x12!.gotapi.relay.v1.HeartbeatRequest\x1a\".gotapi.relay.v1.HeartbeatResponseB?Z=github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1;relayv1b\x06proto3"
 
@@ -2037,7 +2215,7 @@ func file_gotapi_relay_v1_relay_proto_rawDescGZIP() []byte {
 }
 
 var file_gotapi_relay_v1_relay_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_gotapi_relay_v1_relay_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_gotapi_relay_v1_relay_proto_goTypes = []any{
 	(PacketKind)(0),           // 0: gotapi.relay.v1.PacketKind
 	(Outcome)(0),              // 1: gotapi.relay.v1.Outcome
@@ -2062,9 +2240,11 @@ var file_gotapi_relay_v1_relay_proto_goTypes = []any{
 	(*Author)(nil),            // 20: gotapi.relay.v1.Author
 	(*ReadRequest)(nil),       // 21: gotapi.relay.v1.ReadRequest
 	(*ReadResponse)(nil),      // 22: gotapi.relay.v1.ReadResponse
-	(*RecallRequest)(nil),     // 23: gotapi.relay.v1.RecallRequest
-	(*RecallResponse)(nil),    // 24: gotapi.relay.v1.RecallResponse
-	nil,                       // 25: gotapi.relay.v1.Presence.MembersEntry
+	(*MessagesRequest)(nil),   // 23: gotapi.relay.v1.MessagesRequest
+	(*MessagesResponse)(nil),  // 24: gotapi.relay.v1.MessagesResponse
+	(*RecallRequest)(nil),     // 25: gotapi.relay.v1.RecallRequest
+	(*RecallResponse)(nil),    // 26: gotapi.relay.v1.RecallResponse
+	nil,                       // 27: gotapi.relay.v1.Presence.MembersEntry
 }
 var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	4,  // 0: gotapi.relay.v1.ConnectRequest.hello:type_name -> gotapi.relay.v1.Hello
@@ -2081,7 +2261,7 @@ var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	20, // 11: gotapi.relay.v1.Publish.by:type_name -> gotapi.relay.v1.Author
 	1,  // 12: gotapi.relay.v1.Result.outcome:type_name -> gotapi.relay.v1.Outcome
 	15, // 13: gotapi.relay.v1.Interest.from:type_name -> gotapi.relay.v1.Position
-	25, // 14: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
+	27, // 14: gotapi.relay.v1.Presence.members:type_name -> gotapi.relay.v1.Presence.MembersEntry
 	17, // 15: gotapi.relay.v1.ConnectResponse.attached:type_name -> gotapi.relay.v1.Attached
 	12, // 16: gotapi.relay.v1.ConnectResponse.results:type_name -> gotapi.relay.v1.Result
 	18, // 17: gotapi.relay.v1.ConnectResponse.deliveries:type_name -> gotapi.relay.v1.Delivery
@@ -2092,20 +2272,23 @@ var file_gotapi_relay_v1_relay_proto_depIdxs = []int32{
 	15, // 22: gotapi.relay.v1.ReadRequest.after:type_name -> gotapi.relay.v1.Position
 	19, // 23: gotapi.relay.v1.ReadResponse.events:type_name -> gotapi.relay.v1.Event
 	15, // 24: gotapi.relay.v1.ReadResponse.position:type_name -> gotapi.relay.v1.Position
-	20, // 25: gotapi.relay.v1.RecallRequest.by:type_name -> gotapi.relay.v1.Author
-	3,  // 26: gotapi.relay.v1.RelayService.Connect:input_type -> gotapi.relay.v1.ConnectRequest
-	21, // 27: gotapi.relay.v1.RelayService.Read:input_type -> gotapi.relay.v1.ReadRequest
-	23, // 28: gotapi.relay.v1.RelayService.Recall:input_type -> gotapi.relay.v1.RecallRequest
-	8,  // 29: gotapi.relay.v1.RelayService.Heartbeat:input_type -> gotapi.relay.v1.HeartbeatRequest
-	16, // 30: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
-	22, // 31: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
-	24, // 32: gotapi.relay.v1.RelayService.Recall:output_type -> gotapi.relay.v1.RecallResponse
-	9,  // 33: gotapi.relay.v1.RelayService.Heartbeat:output_type -> gotapi.relay.v1.HeartbeatResponse
-	30, // [30:34] is the sub-list for method output_type
-	26, // [26:30] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	19, // 25: gotapi.relay.v1.MessagesResponse.events:type_name -> gotapi.relay.v1.Event
+	20, // 26: gotapi.relay.v1.RecallRequest.by:type_name -> gotapi.relay.v1.Author
+	3,  // 27: gotapi.relay.v1.RelayService.Connect:input_type -> gotapi.relay.v1.ConnectRequest
+	21, // 28: gotapi.relay.v1.RelayService.Read:input_type -> gotapi.relay.v1.ReadRequest
+	23, // 29: gotapi.relay.v1.RelayService.Messages:input_type -> gotapi.relay.v1.MessagesRequest
+	25, // 30: gotapi.relay.v1.RelayService.Recall:input_type -> gotapi.relay.v1.RecallRequest
+	8,  // 31: gotapi.relay.v1.RelayService.Heartbeat:input_type -> gotapi.relay.v1.HeartbeatRequest
+	16, // 32: gotapi.relay.v1.RelayService.Connect:output_type -> gotapi.relay.v1.ConnectResponse
+	22, // 33: gotapi.relay.v1.RelayService.Read:output_type -> gotapi.relay.v1.ReadResponse
+	24, // 34: gotapi.relay.v1.RelayService.Messages:output_type -> gotapi.relay.v1.MessagesResponse
+	26, // 35: gotapi.relay.v1.RelayService.Recall:output_type -> gotapi.relay.v1.RecallResponse
+	9,  // 36: gotapi.relay.v1.RelayService.Heartbeat:output_type -> gotapi.relay.v1.HeartbeatResponse
+	32, // [32:37] is the sub-list for method output_type
+	27, // [27:32] is the sub-list for method input_type
+	27, // [27:27] is the sub-list for extension type_name
+	27, // [27:27] is the sub-list for extension extendee
+	0,  // [0:27] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_relay_v1_relay_proto_init() }
@@ -2118,13 +2301,17 @@ func file_gotapi_relay_v1_relay_proto_init() {
 		(*ReadRequest_After)(nil),
 		(*ReadRequest_Newest)(nil),
 	}
+	file_gotapi_relay_v1_relay_proto_msgTypes[20].OneofWrappers = []any{
+		(*MessagesRequest_Before)(nil),
+		(*MessagesRequest_After)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_relay_v1_relay_proto_rawDesc), len(file_gotapi_relay_v1_relay_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

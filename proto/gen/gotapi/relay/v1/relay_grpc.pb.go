@@ -24,6 +24,7 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	RelayService_Connect_FullMethodName   = "/gotapi.relay.v1.RelayService/Connect"
 	RelayService_Read_FullMethodName      = "/gotapi.relay.v1.RelayService/Read"
+	RelayService_Messages_FullMethodName  = "/gotapi.relay.v1.RelayService/Messages"
 	RelayService_Recall_FullMethodName    = "/gotapi.relay.v1.RelayService/Recall"
 	RelayService_Heartbeat_FullMethodName = "/gotapi.relay.v1.RelayService/Heartbeat"
 )
@@ -55,6 +56,8 @@ type RelayServiceClient interface {
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
 	// Read returns the events stored after a position, for a member that resumes.
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadResponse, error)
+	// Messages returns messages by their numbers, for a member that asks for the history.
+	Messages(ctx context.Context, in *MessagesRequest, opts ...grpc.CallOption) (*MessagesResponse, error)
 	// Recall is HistoryService.Cancel for a user who may not recall everything.
 	// PERMISSION_DENIED: the message is not the author's, or it is too old.
 	Recall(ctx context.Context, in *RecallRequest, opts ...grpc.CallOption) (*RecallResponse, error)
@@ -87,6 +90,16 @@ func (c *relayServiceClient) Read(ctx context.Context, in *ReadRequest, opts ...
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ReadResponse)
 	err := c.cc.Invoke(ctx, RelayService_Read_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *relayServiceClient) Messages(ctx context.Context, in *MessagesRequest, opts ...grpc.CallOption) (*MessagesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(MessagesResponse)
+	err := c.cc.Invoke(ctx, RelayService_Messages_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -140,6 +153,8 @@ type RelayServiceServer interface {
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
 	// Read returns the events stored after a position, for a member that resumes.
 	Read(context.Context, *ReadRequest) (*ReadResponse, error)
+	// Messages returns messages by their numbers, for a member that asks for the history.
+	Messages(context.Context, *MessagesRequest) (*MessagesResponse, error)
 	// Recall is HistoryService.Cancel for a user who may not recall everything.
 	// PERMISSION_DENIED: the message is not the author's, or it is too old.
 	Recall(context.Context, *RecallRequest) (*RecallResponse, error)
@@ -160,6 +175,9 @@ func (UnimplementedRelayServiceServer) Connect(grpc.BidiStreamingServer[ConnectR
 }
 func (UnimplementedRelayServiceServer) Read(context.Context, *ReadRequest) (*ReadResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Read not implemented")
+}
+func (UnimplementedRelayServiceServer) Messages(context.Context, *MessagesRequest) (*MessagesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Messages not implemented")
 }
 func (UnimplementedRelayServiceServer) Recall(context.Context, *RecallRequest) (*RecallResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Recall not implemented")
@@ -213,6 +231,24 @@ func _RelayService_Read_Handler(srv interface{}, ctx context.Context, dec func(i
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RelayService_Messages_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(MessagesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RelayServiceServer).Messages(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RelayService_Messages_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RelayServiceServer).Messages(ctx, req.(*MessagesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RelayService_Recall_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(RecallRequest)
 	if err := dec(in); err != nil {
@@ -259,6 +295,10 @@ var RelayService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Read",
 			Handler:    _RelayService_Read_Handler,
+		},
+		{
+			MethodName: "Messages",
+			Handler:    _RelayService_Messages_Handler,
 		},
 		{
 			MethodName: "Recall",
