@@ -74,7 +74,7 @@ func (r *hashedKey) fill(k *apiKey) error {
 		return err
 	}
 	r.identity = &Identity{
-		name: k.Name, known: true, apiKey: true, rights: rights, author: authorOf("key", k.Name), expires: k.Expires,
+		name: k.Name, key: true, known: true, rights: rights, author: authorOf("key", k.Name), expires: k.Expires,
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 )
 
 // Grant has rights in their written form: in a token's claim, the policy, or the entry of
@@ -22,6 +23,8 @@ type Grant struct {
 	Recall RecallGrant `json:"recall,omitzero"`
 	// To set how long a history lives, and to list groups that have members.
 	Admin AdminGrant `json:"admin,omitzero"`
+	// To be the author for these users: Identity.ActAs.
+	ActAs ActAsGrant `json:"act_as,omitzero"`
 }
 
 // RecallGrant has the groups in which a caller may recall its own or any messages. Its
@@ -42,6 +45,12 @@ const (
 
 // AdminGrant is patterns, or true for every group.
 type AdminGrant []string
+
+// ActAsGrant is users, or "*" for all of them.
+type ActAsGrant []string
+
+// anyUser is every user in an ActAsGrant.
+const anyUser = "*"
 
 // maxPatterns bounds the patterns of one grant.
 const maxPatterns = 256
@@ -95,9 +104,50 @@ func (a *AdminGrant) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// UnmarshalJSON reads "*" or a list of users.
+func (a *ActAsGrant) UnmarshalJSON(b []byte) error {
+	var all string
+	if json.Unmarshal(b, &all) == nil {
+		if all != anyUser {
+			return fmt.Errorf(`act_as: %q is neither "*" nor a list of users`, all)
+		}
+		*a = ActAsGrant{anyUser}
+		return nil
+	}
+	if err := json.Unmarshal(b, (*[]string)(a)); err != nil {
+		return errors.New(`act_as: want "*" or a list of users`)
+	}
+	return nil
+}
+
+// includes reports whether a user is one of them.
+func (a ActAsGrant) includes(user string) bool {
+	return slices.Contains(a, user) || slices.Contains(a, anyUser)
+}
+
+// check returns what is wrong with the list.
+func (a ActAsGrant) check() error {
+	if len(a) > maxPatterns {
+		return fmt.Errorf("act_as: %d users: at most %d are allowed", len(a), maxPatterns)
+	}
+	for _, user := range a {
+		if !isUserName(user) {
+			return fmt.Errorf("act_as: %q is no name of a user: want 1 to %d bytes", user, maxNameBytes)
+		}
+	}
+	return nil
+}
+
+// isUserName reports whether a token could have this subject.
+func isUserName(s string) bool {
+	return s != "" && len(s) <= maxNameBytes && utf8.ValidString(s)
+}
+
 // Rights are what a caller may do in which groups.
 type Rights struct {
 	Join, Publish, Read, RecallOwn, RecallAny, Admin Patterns
+
+	actAs ActAsGrant
 }
 
 // rightNames are the names of the rights, in the order of lists.
@@ -143,7 +193,10 @@ func (g *Grant) ByPattern() []PatternRights {
 // subject than this one are left out.
 func (g *Grant) compile(subject string) (Rights, error) {
 	lists := g.lists()
-	var rights Rights
+	if err := g.ActAs.check(); err != nil {
+		return Rights{}, err
+	}
+	rights := Rights{actAs: g.ActAs}
 	into := [...]*Patterns{
 		&rights.Join, &rights.Publish, &rights.Read, &rights.RecallOwn, &rights.RecallAny, &rights.Admin,
 	}

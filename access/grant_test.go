@@ -101,12 +101,12 @@ func TestRecallLimits(t *testing.T) {
 		want Limit
 		ok   bool
 	}{
-		"own":                      {alice, Limit{Author: authorOf("user", "alice"), Within: time.Minute}, true},
+		"own":                      {alice, Limit{Author: authorOf("user", "alice"), Windowed: true, Within: time.Minute}, true},
 		"own, without a name":      {nameless, Limit{}, false},
 		"any":                      {moderator, Limit{}, true},
-		"anonymous, any":           {anonymous, Limit{Within: time.Minute}, true},
-		"open with a window":       {newOpen(time.Minute), Limit{Within: time.Minute}, true},
-		"open without a window":    {newOpen(0), Limit{}, true},
+		"anonymous, any":           {anonymous, Limit{Windowed: true, Within: time.Minute}, true},
+		"open with a window":       {newOpen(time.Minute), Limit{Windowed: true, Within: time.Minute}, true},
+		"open without a window":    {newOpen(0), Limit{Windowed: true}, true},
 		"a service of ours":        {System(), Limit{}, true},
 		"who was never identified": {FromContext(t.Context()), Limit{}, false},
 	} {
@@ -187,7 +187,7 @@ func TestCallersHaveTheNameThatMembersSee(t *testing.T) {
 		want stream.Author
 	}{
 		"a user":           {&Identity{name: "alice", known: true}, stream.Author{Name: "alice"}},
-		"an API key":       {&Identity{name: "alice", known: true, apiKey: true}, stream.Author{Name: "alice", Key: true}},
+		"an API key":       {&Identity{name: "alice", known: true, key: true}, stream.Author{Name: "alice", Key: true}},
 		"a token for none": {&Identity{known: true}, stream.Author{}},
 		"nobody":           {&Identity{}, stream.Author{}},
 		"a service":        {System(), stream.Author{}},

@@ -34,7 +34,7 @@ var (
 
 // DeniedError tells the caller why something is not allowed.
 type DeniedError struct {
-	// An HTTP status: 401 (unknown caller), 403 (not allowed), 429 (too much at
+	// An HTTP status: 400 (bad user to act for), 401 (unknown caller), 403 (not allowed), 429 (too much at
 	// once), 503 (cannot be decided now).
 	Status int
 	// Why, for programs.
@@ -56,6 +56,7 @@ const (
 	NoServiceToken  Reason = "SERVICE_TOKEN_MISSING"
 	KeysUnavailable Reason = "KEYS_UNAVAILABLE"
 	NoRight         Reason = "RIGHT_MISSING"
+	BadUser         Reason = "USER_INVALID"
 	ForeignOrigin   Reason = "ORIGIN_NOT_ALLOWED"
 	RefusedByHook   Reason = "HOOK_REFUSED"
 	HookBusy        Reason = "HOOK_BUSY"
@@ -83,12 +84,15 @@ var nobody = make([]byte, authorBytes)
 // Identity is a caller: its name, its rights, and until when they hold. It does not
 // change.
 type Identity struct {
-	name    string
-	rights  Rights
-	author  []byte
+	name   string
+	rights Rights
+	author []byte
+	// It is an API key, not a user.
+	key bool
+	// The user that it is the author for; "": itself.
+	actsFor string
 	expires time.Time
 	known   bool
-	apiKey  bool
 	service bool
 	window  time.Duration
 }
@@ -110,13 +114,35 @@ func (id *Identity) Expires() time.Time { return id.expires }
 // or none if access is not checked.
 func (id *Identity) Author() []byte { return id.author }
 
-// By returns the name under which members see what the caller publishes: that of a user or
-// of an API key; zero if it has none.
+// By returns the name that members see with what the caller publishes and changes; none
+// without access control, without a name, and for services of ours.
 func (id *Identity) By() stream.Author {
-	if !id.known || id.service || id.name == "" {
+	switch {
+	case id.actsFor != "":
+		return stream.Author{Name: id.actsFor}
+	case id.service:
 		return stream.Author{}
+	default:
+		return stream.Author{Name: id.name, Key: id.key}
 	}
-	return stream.Author{Name: id.name, Key: id.apiKey}
+}
+
+// ActsFor returns the user of ActAs; "" for a caller that acts for itself.
+func (id *Identity) ActsFor() string { return id.actsFor }
+
+// ActAs returns the caller as it acts for a user, who becomes the author, also where
+// messages of one's own may be recalled. Name, rights and limits stay the caller's. Its
+// error is a *DeniedError.
+func (id *Identity) ActAs(user string) (*Identity, error) {
+	if !isUserName(user) {
+		return nil, &DeniedError{Status: http.StatusBadRequest, Reason: BadUser, Msg: "the user to act for must have 1 to 256 bytes of UTF-8"}
+	}
+	if !id.rights.actAs.includes(user) {
+		return nil, id.refuse("you may not act for this user", "act_as")
+	}
+	other := *id
+	other.actsFor, other.author = user, authorOf("user", user)
+	return &other, nil
 }
 
 // JoinsAny reports whether the caller may join some group, and thus the lobby.
@@ -147,6 +173,14 @@ func (id *Identity) ReadsAny() error {
 		return nil
 	}
 	return id.refuse("you may not read the history of any group", grants[Read])
+}
+
+// PublishesAny returns nil if the caller may publish to some group, or a *DeniedError.
+func (id *Identity) PublishesAny() error {
+	if len(id.rights.Publish) > 0 {
+		return nil
+	}
+	return id.refuse("you may not publish to any group", grants[Publish])
 }
 
 // RecallsAny returns nil if the caller may recall messages of some group, or a *DeniedError.
@@ -189,12 +223,11 @@ func (id *Identity) refuse(msg, right string) error {
 type Limit struct {
 	// Only those of this author, 8 bytes; none: of any author.
 	Author []byte
-	// Only those stored within this time; 0: at any time.
-	Within time.Duration
+	// Only those stored within the window of the group, which is this time unless the
+	// group has one of its own; 0: at any time.
+	Windowed bool
+	Within   time.Duration
 }
-
-// Unlimited reports whether every message may be recalled.
-func (l *Limit) Unlimited() bool { return l.Author == nil && l.Within == 0 }
 
 // Recall returns which messages of a group the caller may recall, or a *DeniedError.
 // The recall window does not limit callers that were granted "any".
@@ -203,9 +236,9 @@ func (id *Identity) Recall(g group.Name) (Limit, error) {
 	case id.rights.RecallAny.Match(g) && id.known:
 		return Limit{}, nil
 	case id.rights.RecallAny.Match(g):
-		return Limit{Within: id.window}, nil
+		return Limit{Windowed: true, Within: id.window}, nil
 	case id.rights.RecallOwn.Match(g) && id.named():
-		return Limit{Author: id.author, Within: id.window}, nil
+		return Limit{Author: id.author, Windowed: true, Within: id.window}, nil
 	}
 	if id.rights.RecallOwn.Match(g) && id.known {
 		return Limit{}, &DeniedError{Status: http.StatusForbidden, Reason: NoRight, Msg: "you may recall your own messages only, and have none: the token lacks sub"}
@@ -228,6 +261,7 @@ func newOpen(window time.Duration) *Identity {
 func System() *Identity {
 	return &Identity{name: "system", known: true, service: true, rights: Rights{
 		Join: everything, Publish: everything, Read: everything, RecallAny: everything, Admin: everything,
+		actAs: ActAsGrant{anyUser},
 	}}
 }
 

@@ -156,6 +156,9 @@ func (g *Grant) fits(subject string) error {
 	if g == nil {
 		return nil
 	}
+	if err := g.ActAs.check(); err != nil {
+		return err
+	}
 	for _, patterns := range g.lists() {
 		for _, text := range patterns {
 			_, err := compile(text, subject)

@@ -32,6 +32,15 @@ type segment struct {
 	star           bool
 }
 
+// ParsePattern reads a pattern without $sub.
+func ParsePattern(text string) (Pattern, error) {
+	p, err := compile(text, "")
+	if errors.Is(err, errNobody) {
+		return Pattern{}, fmt.Errorf("pattern %q: %s has no meaning here", text, Subject)
+	}
+	return p, err
+}
+
 // errNobody: a pattern with $sub does not work for this subject.
 var errNobody = errors.New("the subject cannot be part of a pattern")
 

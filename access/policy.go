@@ -28,6 +28,9 @@ func parsePolicy(b []byte) (*policy, error) {
 	if p.Anonymous.Recall.Short == recallOwn || len(p.Anonymous.Recall.Own) > 0 {
 		return nil, errors.New("anonymous: recall: \"own\" needs a name: use \"any\" or \"none\"")
 	}
+	if len(p.Anonymous.ActAs) > 0 {
+		return nil, errors.New("anonymous: act_as needs a credential")
+	}
 	if err := p.Anonymous.check(); err != nil {
 		return nil, fmt.Errorf("anonymous: %w", err)
 	}

@@ -136,7 +136,7 @@ func (a *app) command() *cobra.Command {
 	}
 	a.settings.register(root)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(a.pub(), a.sub(), a.tail(), a.history(), a.cancel(), a.groups(), a.top(), a.status(), a.who(), a.why(), a.purge(), a.ttl(), a.token(), a.bench(), a.version())
+	root.AddCommand(a.pub(), a.sub(), a.tail(), a.history(), a.cancel(), a.groups(), a.top(), a.status(), a.who(), a.why(), a.config(), a.purge(), a.ttl(), a.token(), a.bench(), a.version())
 	finish(root.Commands())
 	return root
 }

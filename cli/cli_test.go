@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,9 @@ func TestMistakesOfUsageAreToldBeforeAnythingIsSent(t *testing.T) {
 		"history /r --before u --position 1": "--before and --position cannot be combined",
 		"cancel /r":                          "UUID is missing",
 		"ttl /r 1.5s":                        `DURATION: "1.5s" is not a duration of whole seconds`,
+		"pub --batch - /r":                   "too many arguments",
+		"pub --batch - --raw":                "--batch cannot be combined",
+		"pub --batch /nonexistent":           "open /nonexistent",
 		"bench --size 1":                     "--size: must be 96 to 1048576",
 		"groups room":                        "a group name begins with a slash",
 		"groups --sort size":                 `--sort: "size" is not one of name, members, bytes, rate`,
@@ -361,6 +365,48 @@ func TestHistoryAllRepeatsNothingWhileOthersPublish(t *testing.T) {
 	}
 }
 
+func TestHistoryShowsWhenAndWho(t *testing.T) {
+	var asked string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		page := `{"code":200,"position":0,"msg":"","data":["{\"type\":2,\"uuid\":\"3\",\"body\":{\"data\":\"c\"}}","{\"type\":2,\"uuid\":\"2\"}","{\"type\":2}"]`
+		if asked = r.FormValue("meta"); asked == "1" {
+			page += `,"meta":[{"seq":3,"at":1800000000123,"by":"alice\u001b"},{"seq":2,"at":1800000000000,"key":"shop"},{"seq":0,"at":0}],"pos":"p"`
+		}
+		_, _ = io.WriteString(w, page+"}")
+	}))
+	defer srv.Close()
+	for _, command := range []string{"history", "tail"} {
+		got := gotapi(t.Context(), nil, "", command, "/r", "--json", "--url", srv.URL)
+		lines := strings.Split(strings.TrimSpace(got.out), "\n")
+		if command == "tail" {
+			slices.Reverse(lines)
+		}
+		want := []string{
+			`"seq":3,"at":"2027-01-15T08:00:00.123Z","by":"alice\u001b"}`,
+			`"seq":2,"at":"2027-01-15T08:00:00Z","key":"shop"}`,
+			`{"group":"/r","packet":"{\"type\":2}"}`,
+		}
+		for i, line := range lines {
+			if !strings.HasSuffix(line, want[i]) {
+				t.Errorf("%s --json, line %d: %s, want %s at its end", command, i, line, want[i])
+			}
+		}
+		if asked != "1" || len(lines) != len(want) {
+			t.Errorf("%s --json: %d lines, meta=%s", command, len(lines), asked)
+		}
+		got = gotapi(t.Context(), nil, "", command, "/r", "--long", "--url", srv.URL)
+		at := time.UnixMilli(1_800_000_000_000).Format(time.DateTime)
+		for _, want := range []string{at + `  3  by alice\u001b  c`, at + "  2  key shop  ", "-  "} {
+			if !slices.ContainsFunc(strings.Split(got.out, "\n"), func(line string) bool { return strings.HasPrefix(line, want) }) {
+				t.Errorf("%s --long: no line with %q in\n%s", command, want, got.out)
+			}
+		}
+		if got = gotapi(t.Context(), nil, "", command, "/r", "--url", srv.URL); asked != "" || strings.Contains(got.out, "alice") {
+			t.Errorf("%s: meta=%s, and\n%s", command, asked, got.out)
+		}
+	}
+}
+
 func TestTheFirstMessageThatFailsEndsPubWhileInputIsOpen(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusForbidden)
@@ -433,7 +479,7 @@ func TestTheReferenceIsWhatTheCommandsSay(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want strings.Builder
-	for _, command := range []string{"", "pub", "sub", "tail", "history", "cancel", "groups", "top", "status", "who", "why", "purge", "ttl", "token", "token inspect", "bench", "version"} {
+	for _, command := range []string{"", "pub", "sub", "tail", "history", "cancel", "groups", "top", "status", "who", "why", "config", "purge", "ttl", "token", "token inspect", "bench", "version"} {
 		name := strings.TrimSpace("gotapi " + command)
 		want.WriteString("### " + name + "\n\n```text\n")
 		want.WriteString(gotapi(t.Context(), nil, "", strings.Fields(command+" -h")...).out)

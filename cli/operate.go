@@ -438,6 +438,71 @@ func (a *app) showLoads(all []load, again bool) error {
 	return table.Flush()
 }
 
+func (a *app) config() *cobra.Command {
+	name := ""
+	c := &cobra.Command{
+		Use:   "config --group GROUP [flags]",
+		Short: "Show the settings of a group, and where each is from",
+		Long: "Shows which entry of -groups-file matches a group, and the settings that the edge and a\n" +
+			"history service use for it: each value, and whether it is from the file or from a flag. It\n" +
+			"needs the admin secret as token.",
+		Example: "  gotapi config --group /room/9527/",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if _, err := group.Parse(name); err != nil {
+				return usagef("--group %q: %w", name, err)
+			}
+			return a.withServer(cmd.Context(), func(ctx context.Context, s *server) error {
+				config, err := s.Config(ctx, name)
+				if err != nil {
+					return asAdmin(err)
+				}
+				return a.showConfig(&config)
+			})
+		},
+	}
+	c.Flags().StringVarP(&name, "group", "g", "", "`GROUP` whose settings are shown")
+	return c
+}
+
+func (a *app) showConfig(c *gotapi.GroupConfig) error {
+	p := a.printer()
+	if p.asJSON {
+		return p.json(c)
+	}
+	if len(c.Edge.Settings) > 0 { // none over gRPC
+		if err := a.showProcess("edge", &c.Edge); err != nil {
+			return err
+		}
+	}
+	return a.showProcess("history service", &c.Service)
+}
+
+// showProcess shows what one process uses.
+func (a *app) showProcess(kind string, c *gotapi.ProcessConfig) error {
+	from := "no -groups-file"
+	switch {
+	case c.Entry > 0:
+		from = fmt.Sprintf("entry %d (%s) of %s", c.Entry, c.Match, c.File)
+	case c.File != "":
+		from = "no entry of " + c.File
+	}
+	p := a.printer()
+	if err := p.line(terminal.Printable(kind + " " + c.Host + ": " + from)); err != nil {
+		return err
+	}
+	if c.Refused != "" {
+		if err := p.line(p.out.Paint(terminal.Red, "  refused") + "  " + terminal.Printable(c.Refused)); err != nil {
+			return err
+		}
+	}
+	table := a.table()
+	for _, s := range c.Settings {
+		fmt.Fprintf(table, "  %s\t%s\t%s\n", terminal.Printable(s.Name), terminal.Printable(s.Value), terminal.Printable(s.From))
+	}
+	return table.Flush()
+}
+
 func (a *app) purge() *cobra.Command {
 	yes := false
 	c := &cobra.Command{

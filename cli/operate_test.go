@@ -33,6 +33,9 @@ func (o *operated) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"edges":[{"id":"ab","host":"e:4998","version":"v1.2","commit":"0123","members":3,"groups":2}],"alarms":[%s]}`, o.alarms)
 	case "/__/group":
 		_, _ = fmt.Fprintf(w, `{"code":200,"group":%q,"members":2,"messages":7,"bytes":2048,"seq":9,"recalls":1,"oldestAt":0,"newestAt":1,"expiresIn":60}`, r.FormValue("groupName"))
+	case "/__/config":
+		_, _ = fmt.Fprintf(w, `{"code":200,"group":%q,"edge":{"host":"e:4998","file":"","entry":0,"match":"","settings":[{"name":"hooks","value":"none","from":"default"}],"refused":""},
+			"service":{"host":"h:5998","file":"/f.yaml","entry":2,"match":"/room/*","settings":[{"name":"cap","value":"5","from":"file"},{"name":"retention","value":"0s","from":"-history-retention"}],"refused":"entry 3: cap: \u001b[2J"}}`, r.FormValue("groupName"))
 	case "/__/groups":
 		_, _ = w.Write([]byte(`{"code":200,"groups":[{"name":"/busy","members":1},{"name":"/quiet","members":9}]}`))
 	case "/__/stored": // in two pages, of which the second repeats a group
@@ -168,6 +171,27 @@ func TestTopShowsEachRound(t *testing.T) {
 	got := gotapi(t.Context(), nil, "", "top", "--count", "2", "--interval", "100ms", "--url", srv.URL)
 	if got.code != cli.ExitOK || strings.Count(got.out, "rate/s") != 2 || strings.Count(got.out, "  /busy\n") != 2 || o.rounds != 3 {
 		t.Errorf("%d rounds: %+v", o.rounds, got)
+	}
+}
+
+func TestConfigSaysWhereEachSettingIsFrom(t *testing.T) {
+	srv := httptest.NewServer(&operated{})
+	defer srv.Close()
+	got := gotapi(t.Context(), nil, "", "config", "--group", "/room/1", "--url", srv.URL)
+	want := "edge e:4998: no -groups-file\n" +
+		"  hooks  none  default\n" +
+		"history service h:5998: entry 2 (/room/*) of /f.yaml\n" +
+		"  refused  entry 3: cap: \\u001b[2J\n" +
+		"  cap        5   file\n" +
+		"  retention  0s  -history-retention\n"
+	if diff := cmp.Diff(outcome{0, want, ""}, got, cmp.AllowUnexported(outcome{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := gotapi(t.Context(), nil, "", "config", "--group", "/room/1", "--json", "--url", srv.URL); !strings.Contains(got.out, `"name":"cap","value":"5","from":"file"`) {
+		t.Errorf("--json: %+v", got)
+	}
+	if got := gotapi(t.Context(), nil, "", "config", "--url", srv.URL); got.code != cli.ExitUsage || !strings.Contains(got.err, "--group") {
+		t.Errorf("without --group: %+v", got)
 	}
 }
 

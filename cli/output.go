@@ -21,8 +21,22 @@ type record struct {
 	Packet string `json:"packet,omitempty"`
 	Base64 []byte `json:"packet_base64,omitempty"`
 	Reason string `json:"reason,omitempty"`
-	// When it came, RFC 3339.
+	// The number of the message in its group.
+	Seq uint64 `json:"seq,omitempty"`
+	// When it was stored, by the server's clock. If the transport does not tell, when it
+	// came. RFC 3339.
 	At *time.Time `json:"at,omitempty"`
+	// The author: a user, or an API key.
+	By  string `json:"by,omitempty"`
+	Key string `json:"key,omitempty"`
+}
+
+func (r *record) setMeta(m gotapi.Meta) {
+	r.Seq, r.By, r.Key = m.Seq, m.By, m.Key
+	if !m.At.IsZero() {
+		at := m.At.UTC()
+		r.At = &at
+	}
 }
 
 func (r *record) setPacket(data []byte) {
@@ -95,6 +109,7 @@ func count[N int | int64](n N, noun string) string {
 func (p *printer) event(e gotapi.Event, at time.Time) error {
 	if p.asJSON {
 		r := record{Event: e.Kind.String(), Group: e.Group, UUID: e.UUID, At: &at}
+		r.setMeta(e.Meta)
 		if e.Data != nil {
 			r.setPacket(e.Data)
 		}
@@ -103,6 +118,10 @@ func (p *printer) event(e gotapi.Event, at time.Time) error {
 		}
 		return p.json(r)
 	}
+	if !e.At.IsZero() {
+		at = e.At
+	}
+	head := header{at: at.Format(time.TimeOnly), by: author(e.Meta)}
 	switch e.Kind {
 	case gotapi.Connected:
 		p.note(terminal.Dim, "connected")
@@ -112,23 +131,48 @@ func (p *printer) event(e gotapi.Event, at time.Time) error {
 		if p.raw {
 			return nil
 		}
-		return p.line(p.head(at, terminal.Red, e.UUID) + p.out.Paint(terminal.Red, "recalled"))
+		return p.line(p.head(head, terminal.Red, e.UUID) + p.out.Paint(terminal.Red, "recalled"))
 	default:
-		return p.packet(e.Data, at)
+		return p.packet(e.Data, head)
 	}
 	return nil
 }
 
-// stored writes a packet of the history.
-func (p *printer) stored(group, text string) error {
-	if p.asJSON {
-		return p.json(record{Group: group, UUID: packet.Classify([]byte(text)).UUID, Packet: text})
+// stored writes a message of a page of the history.
+func (p *printer) stored(group string, page *gotapi.Page, i int) error {
+	text := page.Packets[i]
+	var meta gotapi.Meta
+	if i < len(page.Meta) {
+		meta = page.Meta[i]
 	}
-	return p.packet([]byte(text), time.Time{})
+	if p.asJSON {
+		r := record{Group: group, UUID: packet.Classify([]byte(text)).UUID, Packet: text}
+		r.setMeta(meta)
+		return p.json(r)
+	}
+	head := header{by: author(meta)}
+	if !meta.At.IsZero() {
+		head.at = meta.At.Format(time.DateTime)
+	}
+	return p.packet([]byte(text), head)
+}
+
+// header is what people see of a packet besides its uuid; "": nothing.
+type header struct{ at, by string }
+
+// author is the author for people. A user cannot pose as a key.
+func author(m gotapi.Meta) string {
+	switch {
+	case m.Key != "":
+		return "key " + m.Key
+	case m.By != "":
+		return "by " + m.By
+	}
+	return ""
 }
 
 // packet writes a packet for people, or unchanged with --raw.
-func (p *printer) packet(data []byte, at time.Time) error {
+func (p *printer) packet(data []byte, head header) error {
 	if p.raw {
 		p.progress.Clear()
 		_, err := p.app.Out.Write(append(bytes.Clone(data), '\n'))
@@ -137,24 +181,27 @@ func (p *printer) packet(data []byte, at time.Time) error {
 	c := packet.Classify(data)
 	switch c.Kind {
 	case packet.Data:
-		return p.line(p.head(at, terminal.Cyan, c.UUID) + terminal.Printable(content(data)))
+		return p.line(p.head(head, terminal.Cyan, c.UUID) + terminal.Printable(content(data)))
 	case packet.Receipt:
-		return p.line(p.head(at, terminal.Dim, c.UUID) + p.out.Paint(terminal.Dim, "received"))
+		return p.line(p.head(head, terminal.Dim, c.UUID) + p.out.Paint(terminal.Dim, "received"))
 	}
 	if !utf8.Valid(data) {
-		return p.line(p.head(at, terminal.Dim, "-") + p.out.Paint(terminal.Dim, count(len(data), "byte")))
+		return p.line(p.head(head, terminal.Dim, "-") + p.out.Paint(terminal.Dim, count(len(data), "byte")))
 	}
-	return p.line(p.head(at, terminal.Dim, "-") + terminal.Printable(string(data)))
+	return p.line(p.head(head, terminal.Dim, "-") + terminal.Printable(string(data)))
 }
 
-// head is the text before a packet: when it came, if that matters, and its uuid.
-func (p *printer) head(at time.Time, style terminal.Style, uuid string) string {
+// head is the text before a packet: the time, if there is one, its uuid, and the author.
+func (p *printer) head(h header, style terminal.Style, uuid string) string {
 	if uuid == "" {
 		uuid = "-"
 	}
 	head := p.out.Paint(style, terminal.Printable(uuid)) + "  "
-	if !at.IsZero() {
-		head = p.out.Paint(terminal.Dim, at.Format(time.TimeOnly)) + "  " + head
+	if h.at != "" {
+		head = p.out.Paint(terminal.Dim, h.at) + "  " + head
+	}
+	if h.by != "" {
+		head += p.out.Paint(style, terminal.Printable(h.by)) + "  "
 	}
 	return head
 }

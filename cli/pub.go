@@ -33,6 +33,7 @@ type pubFlags struct {
 	body     bool
 	raw      bool
 	inFlight int
+	batch    string
 }
 
 func (a *app) pub() *cobra.Command {
@@ -46,19 +47,45 @@ func (a *app) pub() *cobra.Command {
 			"The uuids of stored messages go to standard output. If a uuid was stored before, standard\n" +
 			"error says so, except over ws, whose acks do not report it. The first message that fails\n" +
 			"ends the command. A message that is not UTF-8 or begins with a byte order mark fails with\n" +
-			"exit code 2.",
+			"exit code 2.\n\n" +
+			"With --batch, each line of a file holds a packet and its groups (docs/protocol.md, section\n" +
+			"3.1). The lines of a group keep their order. A request takes up to 1000 packets. The command\n" +
+			"ends after the request with the first line that fails.",
 		Example: "  gotapi pub /room/9527/ 'hello world'\n" +
 			"  tail -f app.log | gotapi pub /logs/app\n" +
-			"  gotapi pub /room/9527/ --body '{\"data\":\"hi\",\"sent\":false}'",
-		Args: between(1, -1, groupArgument),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runPub(cmd.Context(), f, args[0], args[1:]) },
+			"  gotapi pub /room/9527/ --body '{\"data\":\"hi\",\"sent\":false}'\n" +
+			"  echo '{\"groups\":[\"/a\",\"/b\"],\"packet\":\"hello\"}' | gotapi pub --batch -",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.batch != "" {
+				return between(0, 0)(cmd, args)
+			}
+			return between(1, -1, groupArgument)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.batch != "" {
+				if err := f.validateBatch(); err != nil {
+					return err
+				}
+				return a.runBatch(cmd.Context(), f.batch)
+			}
+			return a.runPub(cmd.Context(), f, args[0], args[1:])
+		},
 	}
 	c.Flags().StringArrayVarP(&f.files, "file", "f", nil, "publish the file at `path` as one message; may be repeated")
 	c.Flags().StringVar(&f.uuid, "uuid", "", "uuid of the message, if there is only one")
 	c.Flags().BoolVar(&f.body, "body", false, "take each message as the whole body, a JSON object")
 	c.Flags().BoolVar(&f.raw, "raw", false, "take each message as the whole packet, and send it unchanged")
 	c.Flags().IntVar(&f.inFlight, "in-flight", 1, "most messages that wait for their acks; above 1, messages may be stored in another order")
+	c.Flags().StringVar(&f.batch, "batch", "", "publish the lines of the file at `path` (-: standard input), each as {\"group\":G,\"packet\":P}")
 	return c
+}
+
+// validateBatch checks the flags beside --batch.
+func (f *pubFlags) validateBatch() error {
+	if len(f.files) > 0 || f.uuid != "" || f.body || f.raw || f.inFlight != 1 {
+		return usagef("--batch cannot be combined with other flags of pub: its lines hold whole packets")
+	}
+	return nil
 }
 
 func (f *pubFlags) validate(messages []string) error {

@@ -19,7 +19,10 @@ type historyFlags struct {
 	request gotapi.PageRequest
 	all     bool
 	raw     bool
+	long    bool
 }
+
+const longUsage = "show when each stored message was stored, and its author; --json always does"
 
 func (a *app) history() *cobra.Command {
 	var f historyFlags
@@ -46,6 +49,7 @@ func (a *app) history() *cobra.Command {
 	c.Flags().StringVar(&f.request.Before, "before", "", "show the messages before the one with this `uuid`")
 	c.Flags().BoolVar(&f.all, "all", false, "show all messages from --position or --before on")
 	c.Flags().BoolVar(&f.raw, "raw", false, "write packets unchanged")
+	c.Flags().BoolVarP(&f.long, "long", "l", false, longUsage)
 	return c
 }
 
@@ -57,13 +61,14 @@ func (a *app) runHistory(ctx context.Context, group string, f historyFlags) erro
 	defer s.close()
 	p := a.printer()
 	p.raw = f.raw
+	f.request.Meta = f.long || p.asJSON
 	n := 0
 	for page, err := range gotapi.Pages(ctx, timedReader{a, s}, group, f.request) {
 		if err != nil {
 			return reach(err)
 		}
-		for _, text := range page.Packets {
-			if err := p.stored(group, text); err != nil {
+		for i := range page.Packets {
+			if err := p.stored(group, &page, i); err != nil {
 				return err
 			}
 		}

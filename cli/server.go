@@ -28,11 +28,17 @@ type requests interface {
 	operations
 }
 
+// batches are requests with many packets.
+type batches interface {
+	PublishBatch(ctx context.Context, packets []gotapi.Outgoing) []gotapi.BatchResult
+}
+
 // operations are the calls of operators.
 type operations interface {
 	Status(ctx context.Context) (gotapi.Status, error)
 	Group(ctx context.Context, group string) (gotapi.GroupReport, error)
 	StoredGroups(ctx context.Context, page string) (groups []gotapi.StoredGroup, next string, err error)
+	Config(ctx context.Context, group string) (gotapi.GroupConfig, error)
 	Purge(ctx context.Context, group string) (messages int64, err error)
 }
 
@@ -51,6 +57,7 @@ type publisher interface {
 // server is the server at the URL, over the transport of its scheme.
 type server struct {
 	requests
+	batches
 	// listen begins after the message with the uuid after, or now if that is "".
 	listen func(group, after string) (listener, error)
 	// publisher is for many packets.
@@ -72,7 +79,7 @@ func (a *app) withServer(ctx context.Context, ask func(context.Context, *server)
 
 func overHTTP(c *gotapi.Client, socket bool) *server {
 	s := &server{
-		requests: c,
+		requests: c, batches: c,
 		listen: func(group, after string) (listener, error) {
 			return member(c.Join(group, gotapi.JoinOptions{After: after}))
 		},
@@ -98,6 +105,7 @@ func member(m *gotapi.Member, err error) (*gotapi.Member, error) {
 func overRPC(c *gotapirpc.Client) *server {
 	return &server{
 		requests:  c,
+		batches:   c,
 		listen:    func(group, after string) (listener, error) { return c.Watch(group, after), nil },
 		publisher: func(group string) (publisher, error) { return poster{c, group}, nil },
 		close:     func() { _ = c.Close() },

@@ -157,7 +157,7 @@ func (h *hearing) gap(ctx context.Context, err error) {
 func (a *app) tail() *cobra.Command {
 	var f listenFlags
 	var n int
-	var follow bool
+	var follow, long bool
 	c := &cobra.Command{
 		Use:   "tail GROUP [flags]",
 		Short: "Show the last messages of a group, and with -f new ones",
@@ -169,24 +169,27 @@ func (a *app) tail() *cobra.Command {
 			if n < 0 || n > maxPage || f.duration < 0 {
 				return usagef("-n: must be 0 to %d; --for: must not be negative", maxPage)
 			}
-			return a.runTail(cmd.Context(), args[0], n, follow, f)
+			return a.runTail(cmd.Context(), args[0], gotapi.PageRequest{Size: n, Meta: long || a.settings.json}, follow, f)
 		},
 	}
 	c.Flags().IntVarP(&n, "lines", "n", 10, "number of messages")
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "show new messages as they arrive")
+	c.Flags().BoolVarP(&long, "long", "l", false, longUsage)
 	f.register(c)
 	return c
 }
 
-func (a *app) runTail(ctx context.Context, group string, n int, follow bool, f listenFlags) error {
+func (a *app) runTail(ctx context.Context, group string, last gotapi.PageRequest, follow bool, f listenFlags) error {
 	s, err := a.connect()
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	// One at least, as the place to go on from.
+	n := last.Size
+	last.Size = max(n, 1)
 	limited, cancel := a.limited(ctx)
-	page, err := s.History(limited, group, gotapi.PageRequest{Size: max(n, 1)})
+	page, err := s.History(limited, group, last)
 	cancel()
 	if err != nil {
 		return reach(err)
@@ -195,7 +198,7 @@ func (a *app) runTail(ctx context.Context, group string, n int, follow bool, f l
 	p.raw = f.raw
 	shown := min(n, len(page.Packets))
 	for i := shown - 1; i >= 0; i-- {
-		if err := p.stored(group, page.Packets[i]); err != nil {
+		if err := p.stored(group, &page, i); err != nil {
 			return err
 		}
 	}

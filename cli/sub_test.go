@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
 )
@@ -32,6 +35,30 @@ type stored struct {
 
 func (s stored) History(context.Context, string, gotapi.PageRequest) (gotapi.Page, error) {
 	return gotapi.Page{Packets: s.packets}, nil
+}
+
+func TestEventsShowTheServersTimeAndTheAuthor(t *testing.T) {
+	at := time.Date(2026, 12, 1, 7, 0, 0, 5_000_000, time.UTC)
+	all := []gotapi.Event{
+		{Kind: gotapi.Message, UUID: "u", Data: []byte(`{"type":2,"uuid":"u"}`), Meta: gotapi.Meta{Seq: 7, At: at, By: "alice"}},
+		{Kind: gotapi.Recalled, UUID: "u", Meta: gotapi.Meta{Seq: 7, At: at, Key: "shop"}},
+	}
+	for asJSON, want := range map[bool][]string{
+		true:  {`"seq":7,"at":"2026-12-01T07:00:00.005Z","by":"alice"}`, `"seq":7,"at":"2026-12-01T07:00:00.005Z","key":"shop"}`},
+		false: {at.Format(time.TimeOnly) + "  u  by alice  ", at.Format(time.TimeOnly) + "  u  key shop  recalled\n"},
+	} {
+		var out bytes.Buffer
+		a := &app{Streams: Streams{Out: &out, Err: io.Discard, Env: func(string) (string, bool) { return "", false }}}
+		a.settings.json = asJSON
+		events := played(slices.Clone(all))
+		s := &server{requests: stored{}, listen: func(string, string) (listener, error) { return &events, nil }}
+		_ = a.listen(t.Context(), s, "/r", listenFlags{}, 0)
+		for _, want := range want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("JSON %v: no %s in\n%s", asJSON, want, out.String())
+			}
+		}
+	}
 }
 
 // After a gap the server closes the connection, and the resume that follows has it again.

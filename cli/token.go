@@ -94,6 +94,7 @@ func (a *app) token() *cobra.Command {
 	} {
 		c.Flags().StringArrayVar(right.patterns, right.name, nil, right.usage)
 	}
+	c.Flags().StringArrayVar((*[]string)(&f.grant.ActAs), "act-as", nil, "allow being the author for this `user`, or for every user: '*'; may be repeated")
 	c.Flags().StringVar(&f.grant.Recall.Short, "recall", "", "`whose` messages the user may recall in the groups of --publish: own or any")
 	c.AddCommand(a.inspect())
 	return c
@@ -127,7 +128,7 @@ func (a *app) runToken(f newTokenFlags) error {
 		return err
 	}
 	claims := &access.Claims{Subject: f.subject, Issuer: f.issuer, Audience: f.audience, Expires: time.Now().Add(f.lifetime)}
-	if len(f.grant.ByPattern()) > 0 {
+	if len(f.grant.ByPattern()) > 0 || len(f.grant.ActAs) > 0 {
 		claims.Grant = &f.grant
 	}
 	token, err := keys.Issue(claims, f.claim)
@@ -212,6 +213,7 @@ type inspected struct {
 	Header    map[string]any         `json:"header"`
 	Claims    map[string]any         `json:"claims"`
 	Rights    []access.PatternRights `json:"rights"`
+	ActAs     []string               `json:"act_as,omitempty"`
 	Signature access.Signature       `json:"signature"`
 	Refused   string                 `json:"refused,omitempty"`
 }
@@ -219,11 +221,12 @@ type inspected struct {
 func (a *app) showToken(t *access.Token, claim string) error {
 	p := a.printer()
 	rights := []access.PatternRights{}
+	var actAs []string
 	if t.Grant != nil {
-		rights = append(rights, t.Rights()...)
+		rights, actAs = append(rights, t.Rights()...), t.Grant.ActAs
 	}
 	if p.asJSON {
-		out := inspected{Header: t.Header, Claims: t.Claims, Rights: rights, Signature: t.Signature}
+		out := inspected{Header: t.Header, Claims: t.Claims, Rights: rights, ActAs: actAs, Signature: t.Signature}
 		if t.Refused != nil {
 			out.Refused = t.Refused.Error()
 		}
@@ -247,17 +250,14 @@ func (a *app) showToken(t *access.Token, claim string) error {
 			row(name, plain(t.Claims[name]))
 		}
 	}
-	for _, r := range rights {
-		if len(r.Rights) == 0 {
-			row("in "+r.Pattern, "nothing: sub is missing, or has a slash")
-			continue
-		}
-		row("in "+r.Pattern, strings.Join(r.Rights, ", "))
-	}
-	if _, has := t.Claims[claim]; !has {
+	_, has := t.Claims[claim]
+	switch {
+	case !has:
 		row("rights", "no claim "+claim+": the server's -auth-policy-file decides")
-	} else if len(rights) == 0 {
+	case len(rights) == 0 && len(actAs) == 0:
 		row("rights", "none")
+	default:
+		showRights(row, rights, actAs)
 	}
 	row("signature", map[access.Signature]string{
 		access.Unchecked: "not checked; --secret-file or --key-file checks it", access.Valid: "valid", access.Invalid: "invalid",
@@ -269,6 +269,19 @@ func (a *app) showToken(t *access.Token, claim string) error {
 		return p.line(p.out.Paint(terminal.Red, "refused") + ": " + terminal.Printable(t.Refused.Error()))
 	}
 	return nil
+}
+
+func showRights(row func(name, text string), rights []access.PatternRights, actAs []string) {
+	for _, r := range rights {
+		if len(r.Rights) == 0 {
+			row("in "+r.Pattern, "nothing: sub is missing, or has a slash")
+			continue
+		}
+		row("in "+r.Pattern, strings.Join(r.Rights, ", "))
+	}
+	if len(actAs) > 0 {
+		row("acts for", strings.Join(actAs, ", "))
+	}
 }
 
 // plain is a JSON value for people: a string without its quotes.

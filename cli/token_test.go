@@ -104,6 +104,7 @@ func TestATokenThatNoServerWouldTakeIsNotMade(t *testing.T) {
 		{"--secret-file " + secret + " --join /user/$sub --sub a/b", "$sub needs a subject"},
 		{"--secret-file " + secret + " --sub " + strings.Repeat("x", 257), "sub is not a string of at most 256 bytes"},
 		{"--secret-file " + secret + " --sub a\xff", "sub is not valid UTF-8"},
+		{"--secret-file " + secret + " --act-as " + strings.Repeat("x", 257), "act_as: "},
 		{"--secret-file " + secret + " --iss " + strings.Repeat("x", 8000), "servers accept at most 8192"},
 	} {
 		got := gotapi(t.Context(), nil, "", append([]string{"token"}, strings.Fields(tt.args)...)...)
@@ -156,6 +157,22 @@ func TestInspectExplainsAToken(t *testing.T) {
 				t.Errorf("%q: %q in\n%s", tt.args, lack, got.out)
 			}
 		}
+	}
+}
+
+func TestATokenForABackendNamesItsUsers(t *testing.T) {
+	token := newToken(t, "--sub", "shop", "--act-as", "alice", "--act-as", "bob", "--publish", "/room/**")
+	got := gotapi(t.Context(), nil, "", "token", "inspect", token)
+	if got.code != cli.ExitOK || !strings.Contains(got.out, "in /room/**  publish\nacts for     alice, bob\n") {
+		t.Errorf("%+v", got)
+	}
+	got = gotapi(t.Context(), nil, "", "token", "inspect", "--json", newToken(t, "--sub", "shop", "--act-as", "*"))
+	if !strings.Contains(got.out, `"rights":[],"act_as":["*"]`) {
+		t.Errorf("every user: %+v", got)
+	}
+	got = gotapi(t.Context(), nil, "", "token", "inspect", newToken(t, "--sub", "shop", "--act-as", "*"))
+	if !strings.Contains(got.out, "acts for   *\n") || strings.Contains(got.out, "rights") {
+		t.Errorf("every user: %+v", got)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/services/alarm"
 	"github.com/gotapi/gotapi-ws/services/program"
 	"github.com/gotapi/gotapi-ws/wire/relayversion"
@@ -29,6 +30,7 @@ type alarms struct {
 	bounds *bounds
 	certs  certificates
 	budget *limit.Budget
+	groups *groupsettings.File
 }
 
 // now returns the alarms, without those of the relay.
@@ -39,6 +41,7 @@ func (a *alarms) now() []alarm.Alarm {
 		all = append(all, alarm.Alarm{Name: alertBudgetFull, Text: fmt.Sprintf(
 			"the memory for %s is nearly full; when it is, the edge refuses or closes clients: find the group or client with gotapi why, raise the memory limit, or add an edge", part)})
 	}
+	all = append(all, alarm.BrokenFile(groupsettings.FlagName, a.groups.Failure())...)
 	return alarm.Of("edge "+a.host, all...)
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/origin"
 	"github.com/gotapi/gotapi-ws/edge/internal/pages"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
@@ -68,8 +69,10 @@ type Config struct {
 	MaxGroups, ConnectionGroups int
 	// WebSockets accepted per second; 0: no limit.
 	UpgradeRate float64
-	// Bound of HTTP requests under way.
+	// Bound of HTTP requests under way, without MaxStreams.
 	MaxRequests int
+	// Bound of event streams and long polls under way.
+	MaxStreams int
 	// Size of the cache of history pages, bytes; 0: none.
 	PageCache int
 	// Of one client, user or group.
@@ -92,6 +95,8 @@ type Config struct {
 	Access access.Config
 	// Webhooks before and after publishing.
 	Hooks hooks.Config
+	// File with settings of single groups; "": none.
+	GroupsFile string
 
 	// Not flags.
 
@@ -135,10 +140,11 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.IntVar(&c.MemberQueueBytes, "member-queue-bytes", 1<<20, "size of the queue of one member, in `bytes`; with a full queue, it lags; the edge disconnects it when it\naccepts nothing for 5s, lags for 30s, or the backlog of its group is full")
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "maximum number of WebSockets; 0: as many as the file descriptor limit allows")
 	fs.IntVar(&c.MaxGroups, "max-groups", 1_000_000, "maximum number of groups with members on this edge; joins of other groups get 503")
-	fs.IntVar(&c.ConnectionGroups, "limit-connection-groups", 128, "maximum number of groups that one WebSocket of gotapi.v2 joins")
+	fs.IntVar(&c.ConnectionGroups, "limit-connection-groups", 128, "maximum number of groups that one WebSocket of gotapi.v2, or one event stream, joins")
 	fs.Float64Var(&c.UpgradeRate, "upgrade-rate", 2000,
 		"maximum number of WebSockets accepted per second; others wait for up to a second, then get 503;\n0: no limit")
 	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "maximum number of concurrent HTTP requests; others get 503")
+	fs.IntVar(&c.MaxStreams, "max-streams", 10_000, "maximum number of concurrent event streams and long polls, besides -max-requests; others get 503")
 	fs.IntVar(&c.PageCache, "page-cache", pages.DefaultBytes, "size of the cache of history pages, in `bytes`; 0: no cache")
 	fs.BoolVar(&c.LogConnections, "log-connections", false,
 		"log the end of each WebSocket with its reason, duration and traffic, and each refused upgrade,\nup to 20 of each in 10s; if off, log all of them at level debug; slow consumers always cause a warning")
@@ -151,6 +157,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	c.Access.RegisterFlags(fs)
 	c.Limits.registerFlags(fs)
 	c.Hooks.RegisterFlags(fs)
+	groupsettings.RegisterFlag(fs, &c.GroupsFile)
 	fs.StringVar(&c.RedirectHTTP, "redirect-http", "", "`address` to serve plain HTTP on, only to redirect to HTTPS on the port of -listen")
 	config.MarkReloadable(fs, "admin-secret", "admin-secret-file", "allowed-origins",
 		"max-message-bytes", "member-queue-bytes", "max-connections", "upgrade-rate", "log-connections")
@@ -182,6 +189,7 @@ func (c *Config) Validate() error {
 		check(false, "%s", why)
 	}
 	check(c.MaxRequests >= 1, "-max-requests: less than 1")
+	check(c.MaxStreams >= 1, "-max-streams: less than 1")
 	check(c.PageCache >= 0, "-page-cache: negative")
 	check(c.UpgradeRate >= 0, "-upgrade-rate: negative")
 	check(c.IdleTimeout >= time.Second, "-http-idle-timeout: less than 1s")
@@ -205,6 +213,7 @@ func (c *Config) CheckFiles() error {
 	wrong.Add(c.checkCertificates())
 	c.Access.CheckFiles(wrong.Add)
 	wrong.Add(c.Hooks.CheckFiles())
+	wrong.Add(groupsettings.Check(c.GroupsFile, c.MaxMessageBytes))
 	return wrong.Err()
 }
 

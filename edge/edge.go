@@ -17,6 +17,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
+	"github.com/gotapi/gotapi-ws/edge/internal/eventstream"
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
 	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
@@ -26,6 +27,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/services/program"
@@ -34,8 +36,8 @@ import (
 )
 
 // Run serves until ctx ends, then stops in order: HTTP takes nothing new,
-// members are disconnected over the drain time with their acks, and the relay
-// ends last. It does not wait for a history service: while there is none,
+// members are disconnected over the drain time with their acks, as are streams, and the
+// relay ends last. It does not wait for a history service: while there is none,
 // upgrades and publishes are refused with 503.
 func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Registerer) error {
 	if err := cfg.Validate(); err != nil {
@@ -59,26 +61,25 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	defer conn.Close()
 
+	current := newReloadable(&cfg)
+	groups, err := groupsettings.Open(cfg.GroupsFile, current.maxMessageBytes, "edge", log, reg)
+	if err != nil {
+		return err
+	}
 	bound, err := newBounds(&cfg, log, reg)
 	if err != nil {
 		return err
 	}
 	budget := limit.NewBudget(quota.MemoryLimit(), reg)
-	own := &alarms{host: program.Host(cfg.Listen), bounds: bound, certs: certs, budget: budget}
-	client := relay.New(conn, cfg.relayOptions(own, publishhooks.Tell(hook)), log, reg)
+	own := &alarms{host: program.Host(cfg.Listen), bounds: bound, certs: certs, budget: budget, groups: groups}
+	client := relay.New(conn, cfg.relayOptions(own, publishhooks.Tell(hook, groups)), log, reg)
 	rooms := room.New(client, client.Edge(), budget, log, reg)
 	rooms.LimitGroups(cfg.MaxGroups)
 
-	current := newReloadable(&cfg)
 	back := backend{
-		authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, publishWaits: rooms.HoldsBack, alarms: own,
+		authorizer: authorizer, conn: conn, relay: client, rooms: rooms, publisher: client, publishWaits: rooms.HoldsBack, alarms: own, groups: groups,
 	}
-	if hook != nil {
-		back.publisher = publishhooks.New(client, hook.Before, current.maxMessageBytes)
-		if hook.Before != nil {
-			back.publishWaits = always
-		}
-	}
+	back.addHooks(hook, current)
 	back.publisher = room.NewThrottle(back.publisher, rooms)
 	front, err := newFrontend(ctx, &cfg, current, back, log, reg)
 	if err != nil {
@@ -88,19 +89,25 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	reload := reloader{cfg: &cfg, secrets: front.secrets, hook: hook, current: current, frontend: front, certs: certs, log: log}
+	reload := reloader{cfg: &cfg, secrets: front.secrets, hook: hook, groups: groups, current: current, frontend: front, certs: certs, log: log}
+
+	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	servers[0].http.RegisterOnShutdown(stop) // it waits for streams
 
 	announce(ctx, &cfg, authorizer, servers[0], log)
 	cfg.Ready.Add("relay", func(context.Context) error { return connected(client) })
 	parts := []run.Part{
 		{Name: "tls files", Serve: certs.run},
 		{Name: "settings", Serve: func(ctx context.Context) error { return reload.run(ctx, cfg.Reloads) }},
+		{Name: "settings of groups", Serve: groups.Run},
 		{Name: "access", Serve: authorizer.Run},
 		{Name: "hooks", Serve: hook.Run},
 		{Name: "relay", Serve: func(ctx context.Context) error { return client.Run(ctx, rooms) }},
 		{Name: "rooms", Serve: rooms.Run},
 		{Name: "keepalive", Serve: front.sessions.Run},
-		{Name: "sessions", Serve: func(ctx context.Context) error { return drain(ctx, front.sessions, &cfg) }},
+		{Name: "sessions", Serve: func(ctx context.Context) error { return front.drainSessions(until(ctx, stopping), &cfg) }},
+		{Name: "streams", Serve: func(ctx context.Context) error { return front.drainStreams(until(ctx, stopping), &cfg) }},
 	}
 	for _, s := range servers {
 		parts = append(parts, run.Part{Name: s.name, Serve: s.serve})
@@ -118,13 +125,25 @@ type backend struct {
 	// Whether publisher may block now.
 	publishWaits func(group.Name) bool
 	alarms       *alarms
+	groups       *groupsettings.File
+}
+
+// addHooks has the hook asked before packets are published, if there is one.
+func (b *backend) addHooks(hook *hooks.Hooks, current *reloadable) {
+	if hook == nil {
+		return
+	}
+	b.publisher = publishhooks.New(b.relay, hook.Before, b.groups, current.maxMessageBytes)
+	if hook.Before != nil {
+		b.publishWaits = always
+	}
 }
 
 // always is a backend's publishWaits if each packet is checked by asking others.
 func always(group.Name) bool { return true }
 
 // relayOptions are those of a relay that says what is wrong with this edge.
-func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication)) relay.Options {
+func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication, relay.Result)) relay.Options {
 	b := program.ReadBuild()
 	return relay.Options{
 		PublishTimeout: c.PublishTimeout,
@@ -141,6 +160,7 @@ func (c *Config) relayOptions(own *alarms, accepted func(*relay.Publication)) re
 // frontend is what answers clients.
 type frontend struct {
 	sessions *session.Server
+	streams  *eventstream.Server
 	handler  *gateway.Handler
 	// The admin secrets at the start.
 	secrets [][]byte
@@ -158,7 +178,9 @@ func newFrontend(
 	if err != nil {
 		return f, err
 	}
-	limits := limit.New(cfg.Limits.Settings, proxies, reg)
+	bounds := cfg.Limits.Settings
+	bounds.Groups = back.groups
+	limits := limit.New(bounds, proxies, reg)
 	history := gateway.NewForwarder(back.conn)
 	if limited := limits.NewGroups(); limited != nil {
 		back.publisher = newgroups.New(back.publisher, limited, history)
@@ -166,8 +188,12 @@ func newFrontend(
 	}
 	refused := cfg.refusals()
 	sessions := cfg.sessionOptions(limits, back.alarms.budget)
-	sessions.Refused, sessions.Identify, sessions.PublishWaits = refused, back.authorizer.Identify, back.publishWaits
+	sessions.Refused, sessions.Groups = refused, back.groups
+	sessions.Identify, sessions.PublishWaits = back.authorizer.Identify, back.publishWaits
 	f.sessions = session.New(sessions, back.rooms, back.publisher, history, log, reg)
+	streams := cfg.streamOptions(limits)
+	streams.Refused = refused
+	f.streams = eventstream.New(streams, back.rooms, f.sessions, log, reg)
 	if cfg.Ops != nil {
 		cfg.Ops.HandleFunc("GET /members", f.sessions.Who)
 	}
@@ -181,6 +207,8 @@ func newFrontend(
 	}
 	f.handler, err = gateway.New(ctx, gateway.Backends{
 		Limits:    limits,
+		Groups:    back.groups,
+		Config:    cfg.explain(back.groups, back.alarms.host, current.maxMessageBytes),
 		Budget:    back.alarms.budget,
 		Callers:   caller.New(back.authorizer, current.mayUseCookie),
 		Publisher: back.publisher,
@@ -191,6 +219,7 @@ func newFrontend(
 		Services:  services(back.relay),
 		Processes: processes(back.relay, back.alarms),
 		Sockets:   f.sessions,
+		Streams:   f.streams,
 		Refused:   refused,
 	}, cfg.gatewayOptions(f.secrets), log, reg)
 	return f, err
@@ -243,12 +272,28 @@ func figures(rooms *room.Registry, client *relay.Client) console.Figures {
 	return f
 }
 
-// drain waits until ctx ends, and then until the sessions have ended.
-func drain(ctx context.Context, sessions *session.Server, cfg *Config) error {
-	<-ctx.Done()
-	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), cfg.drainTimeout())
+// until waits until one of two contexts ends, and returns one that does not end with them.
+func until(ctx, other context.Context) context.Context {
+	select {
+	case <-ctx.Done():
+	case <-other.Done():
+	}
+	return context.WithoutCancel(ctx)
+}
+
+// drainSessions waits until the sessions have ended.
+func (f *frontend) drainSessions(ctx context.Context, cfg *Config) error {
+	deadline, cancel := context.WithTimeout(ctx, cfg.drainTimeout())
 	defer cancel()
-	return sessions.Drain(deadline, cfg.Drain)
+	return f.sessions.Drain(deadline, cfg.Drain)
+}
+
+// drainStreams waits until the streams have ended.
+func (f *frontend) drainStreams(ctx context.Context, cfg *Config) error {
+	deadline, cancel := context.WithTimeout(ctx, cfg.drainTimeout())
+	defer cancel()
+	f.streams.Drain(deadline, cfg.Drain)
+	return nil
 }
 
 // settleTime is how long a member that has to leave may wait for its acks. HTTP

@@ -353,10 +353,10 @@ func (s *historysvc) GetHistory(_ context.Context, r *historyv1.GetHistoryReques
 	return response, nil
 }
 
-func (s *historysvc) Cancel(_ context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
+func (s *historysvc) Recall(_ context.Context, r *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g := s.group(r.GroupName)
+	g := s.group(r.Group)
 	seq, ok := g.seqs[r.Uuid]
 	if !ok {
 		return nil, status.Error(codes.NotFound, "no such message")
@@ -364,11 +364,11 @@ func (s *historysvc) Cancel(_ context.Context, r *historyv1.CancelRequest) (*his
 	for i, e := range g.events {
 		if e.Kind == relayv1.EventKind_EVENT_KIND_MESSAGE && e.Seq == seq {
 			g.events[i] = &relayv1.Event{Kind: relayv1.EventKind_EVENT_KIND_TOMBSTONE, Seq: seq, Prev: e.Prev, Link: e.Link, Uuid: r.Uuid}
-			s.add(r.GroupName, &relayv1.Event{Kind: relayv1.EventKind_EVENT_KIND_RECALL, Target: seq, Uuid: r.Uuid})
+			s.add(r.Group, &relayv1.Event{Kind: relayv1.EventKind_EVENT_KIND_RECALL, Target: seq, Uuid: r.Uuid})
 			break
 		}
 	}
-	return &historyv1.CancelResponse{Code: 200, Msg: "recalled"}, nil
+	return &relayv1.RecallResponse{}, nil
 }
 
 func (s *historysvc) SetTTL(context.Context, *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {

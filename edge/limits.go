@@ -27,7 +27,7 @@ func (l *Limits) registerFlags(fs *flag.FlagSet) {
 	}
 	rate(&l.ConnectionMessages, "limit-connection-messages", "messages per second on one WebSocket")
 	rate(&l.ConnectionBytes, "limit-connection-bytes", "`bytes` per second on one WebSocket")
-	rate(&l.ConnectionJoins, "limit-connection-joins", "joins per second on one WebSocket of gotapi.v2, and twice as many at once; others wait")
+	rate(&l.ConnectionJoins, "limit-connection-joins", "joins per second on one WebSocket of gotapi.v2 or event stream, and twice as many at once; others wait")
 	fs.IntVar(&l.AddressConnections, "limit-address-connections", 0, "maximum number of WebSockets of one client address; 0: no limit")
 	fs.IntVar(&l.AddressTCP, "limit-address-tcp", 0,
 		"maximum number of TCP connections of one client address, whatever their protocol; trusted proxies are exempt;\n0: no limit")

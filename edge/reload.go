@@ -8,18 +8,22 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/eventstream"
 	"github.com/gotapi/gotapi-ws/edge/internal/gateway"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 )
 
 // gatewayOptions is how requests are treated.
 func (c *Config) gatewayOptions(secrets [][]byte) gateway.Options {
 	return gateway.Options{
 		MaxMessageBytes: int64(c.MaxMessageBytes),
+		PublishTimeout:  c.PublishTimeout,
 		MaxRequests:     c.MaxRequests,
+		MaxStreams:      c.MaxStreams,
 		PageCache:       c.PageCache,
 		AdminSecrets:    secrets,
 		AllowedOrigins:  c.origins(),
@@ -45,6 +49,15 @@ func (c *Config) sessionOptions(limits *limit.Limits, budget *limit.Budget) sess
 		SettleTime:     c.settleTime(),
 		LogEnds:        c.LogConnections,
 		Tracer:         c.tracer(),
+	}
+}
+
+// streamOptions is how event streams and long polls are treated.
+func (c *Config) streamOptions(limits *limit.Limits) eventstream.Options {
+	return eventstream.Options{
+		Queue:     ws.Limits{Frames: memberQueueFrames, Bytes: c.MemberQueueBytes},
+		MaxGroups: c.ConnectionGroups,
+		Limits:    limits,
 	}
 }
 
@@ -81,6 +94,7 @@ type reloader struct {
 	cfg      *Config
 	secrets  [][]byte
 	hook     *hooks.Hooks
+	groups   *groupsettings.File
 	current  *reloadable
 	frontend frontend
 	certs    certificates
@@ -115,7 +129,9 @@ func (r *reloader) reload(cfg *Config) {
 	r.hook.Reload()
 	r.cfg = cfg
 	r.current.use(cfg)
+	r.groups.Reload()
 	r.frontend.sessions.Reconfigure(cfg.sessionOptions(nil, nil))
+	r.frontend.streams.Reconfigure(cfg.streamOptions(nil))
 	r.frontend.handler.Reconfigure(cfg.gatewayOptions(r.secrets))
 }
 

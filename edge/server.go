@@ -108,7 +108,7 @@ func newServers(ctx context.Context, cfg *Config, files *tlsfiles.Files, h http.
 		_ = ln.Close()
 		return nil, err
 	}
-	main := newServer("http", bound.withResetLimit(withHSTS(withBasePath(h, cfg.basePath()), cfg.HSTS)), proxied, secure, cfg.IdleTimeout, cfg.settleTime(), log)
+	main := newServer("http", bound.withResetLimit(withHSTS(withBasePath(h, cfg.basePath()), cfg.HSTS)), proxied, secure, cfg.IdleTimeout, cfg.Drain+cfg.settleTime(), log)
 	bound.watch(main.http)
 	if cfg.RedirectHTTP == "" {
 		return []*server{main}, nil

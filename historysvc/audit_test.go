@@ -20,6 +20,7 @@ import (
 // line is what the audit log has of one action.
 type line struct {
 	Action, Group, UUID, Caller, User, Outcome string
+	ActAs                                      string `json:"act_as"`
 	TTL                                        int64
 }
 
@@ -67,7 +68,8 @@ func TestRecallsAndAdministrationAreWrittenDown(t *testing.T) {
 		}
 	}
 	_, _ = s.history.Cancel(ctx, &historyv1.CancelRequest{GroupName: room, Uuid: "u2"})
-	_, _ = s.relay.Recall(ctx, &relayv1.RecallRequest{Group: room, Uuid: "u1"})
+	acting := metadata.AppendToOutgoingContext(ctx, "gotapi-act-as-bin", "李")
+	_, _ = s.relay.Recall(acting, &relayv1.RecallRequest{Group: room, Uuid: "u1"})
 	_, _ = s.history.SetTTL(t.Context(), &historyv1.SetTTLRequest{GroupName: room, Ttl: 60})
 	_, _ = s.history.SetTTL(t.Context(), &historyv1.SetTTLRequest{GroupName: room, Ttl: -1})
 	_, _ = s.history.ListGroups(t.Context(), &historyv1.ListGroupsRequest{})
@@ -80,7 +82,7 @@ func TestRecallsAndAdministrationAreWrittenDown(t *testing.T) {
 		{Action: "recall", Group: room, UUID: "u1", Caller: "system", User: "Zoë", Outcome: "OK"},
 		{Action: "recall", Group: room, UUID: "u1", Caller: "system", User: "Zoë", Outcome: "OK"},
 		{Action: "recall", Group: room, UUID: "u2", Caller: "system", User: "Zoë", Outcome: "NotFound"},
-		{Action: "recall", Group: room, UUID: "u1", Caller: "system", User: "Zoë", Outcome: "OK"},
+		{Action: "recall", Group: room, UUID: "u1", Caller: "system", User: "Zoë", ActAs: "李", Outcome: "OK"},
 		{Action: "set_ttl", Group: room, TTL: 60, Caller: "system", Outcome: "OK"},
 		{Action: "set_ttl", Group: room, TTL: -1, Caller: "system", Outcome: "InvalidArgument"},
 		{Action: "list_groups", Caller: "system", Outcome: "OK"},

@@ -16,6 +16,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
 	"github.com/gotapi/gotapi-ws/hooks"
 	"github.com/gotapi/gotapi-ws/internal/fairshare"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/health"
@@ -79,6 +80,8 @@ type Config struct {
 	Access access.Config
 	// Webhooks before and after what is published over gRPC.
 	Hooks hooks.Config
+	// File with settings of single groups; "": none.
+	GroupsFile string
 
 	// Not flags.
 
@@ -142,6 +145,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.IntVar(&c.EdgeQueueBytes, "edge-queue-bytes", 16<<20, "maximum size of the queue of one edge, in `bytes`; beyond it, stored messages wait in Redis")
 	c.Access.RegisterFlags(fs)
 	c.Hooks.RegisterFlags(fs)
+	groupsettings.RegisterFlag(fs, &c.GroupsFile)
 	fs.DurationVar(&c.Drain, "drain", 5*time.Second, "maximum time for unfinished publishes when the service stops")
 }
 
@@ -197,6 +201,7 @@ func (c *Config) CheckFiles() error {
 	wrong.Add(c.checkRedisFiles())
 	c.Access.CheckFiles(wrong.Add)
 	wrong.Add(c.Hooks.CheckFiles())
+	wrong.Add(groupsettings.Check(c.GroupsFile, c.MaxMessageBytes))
 	return wrong.Err()
 }
 

@@ -22,6 +22,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/relayserver"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/services/alarm"
@@ -42,7 +43,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	if err != nil {
 		return err
 	}
-	store, err := cfg.openStore(ctx, &redisFiles, log, reg)
+	groups, err := groupsettings.Open(cfg.GroupsFile, func() int { return cfg.MaxMessageBytes }, "history", log, reg)
+	if err != nil {
+		return err
+	}
+	store, err := cfg.openStore(ctx, &redisFiles, groups, log, reg)
 	switch {
 	case err != nil && ctx.Err() != nil: // stopped while it waited for Redis
 		log.InfoContext(ctx, "stopped before redis could be reached", "error", err)
@@ -74,9 +79,9 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 		return err
 	}
 	hub := feed.New(store, store, log, reg)
-	history := historyapi.New(store, store, hub, historyapi.Options{MaxMessageBytes: cfg.MaxMessageBytes, Hooks: hook, Tracer: cfg.tracer()}, log)
-	relay := relayserver.New(store, store, hub, cfg.relayOptions(listeners[0].Addr(), grpcTLS, redisFiles.tls), log, reg)
-	admin := adminapi.New(store, store, relay, program.ReadBuild(), log)
+	history := historyapi.New(store, store, hub, historyapi.Options{MaxMessageBytes: cfg.MaxMessageBytes, Groups: groups, Hooks: hook, Tracer: cfg.tracer()}, log)
+	relay := relayserver.New(store, store, hub, cfg.relayOptions(listeners[0].Addr(), groups, grpcTLS, redisFiles.tls), log, reg)
+	admin := adminapi.New(store, store, relay, cfg.explain(groups, relay.Host()), program.ReadBuild(), log)
 	callers := auth.New(authorizer, cfg.TLS.CA != "")
 	srv := newServer(history, admin, relay, callers, auditLog, listeners, cfg.serverOptions(grpcTLS, log), cfg.Drain, log, reg)
 
@@ -89,9 +94,10 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	return run.All(ctx, log, cfg.Drain+stopTimeout,
 		run.Part{Name: "settings", Serve: func(ctx context.Context) error {
-			return reloadFiles(ctx, cfg.Reloads, hook, []*tlsfiles.Files{grpcTLS, redisFiles.tls},
+			return reloadFiles(ctx, cfg.Reloads, hook, groups, []*tlsfiles.Files{grpcTLS, redisFiles.tls},
 				[]*secretfile.File{redisFiles.password, redisFiles.sentinelPassword})
 		}},
+		run.Part{Name: "settings of groups", Serve: groups.Run},
 		run.Part{Name: "access", Serve: authorizer.Run},
 		run.Part{Name: "hooks", Serve: hook.Run},
 		run.Part{Name: "store", Serve: func(ctx context.Context) error { return store.Run(ctx, hub) }},
@@ -112,20 +118,21 @@ func (c *Config) serverOptions(files *tlsfiles.Files, log *slog.Logger) []grpc.S
 }
 
 // relayOptions returns the options of a relay that reports the alarms of this process.
-func (c *Config) relayOptions(listens net.Addr, files ...*tlsfiles.Files) relayserver.Options {
+func (c *Config) relayOptions(listens net.Addr, groups *groupsettings.File, files ...*tlsfiles.Files) relayserver.Options {
 	b := program.ReadBuild()
 	return relayserver.Options{
-		QueueBytes: c.EdgeQueueBytes, Tracer: c.tracer(), Version: b.Version, Commit: b.Commit, Host: program.Host(listens.String()),
-		Alarms: func() []alarm.Alarm { return c.alarms(files...) },
+		QueueBytes: c.EdgeQueueBytes, Groups: groups, Tracer: c.tracer(), Version: b.Version, Commit: b.Commit, Host: program.Host(listens.String()),
+		Alarms: func() []alarm.Alarm { return c.alarms(groups, files...) },
 	}
 }
 
 // alarms returns the alarms of this process. If an edge runs in it, the edge reports those
-// of file descriptors.
-func (c *Config) alarms(files ...*tlsfiles.Files) []alarm.Alarm {
+// of file descriptors and of the settings of groups.
+func (c *Config) alarms(groups *groupsettings.File, files ...*tlsfiles.Files) []alarm.Alarm {
 	all := alarm.Certificates(time.Now(), files...)
 	if c.ServeRelay == nil {
 		all = append(all, alarm.Files("file descriptors", alarm.OpenFiles(), runtimetuning.MaxFiles())...)
+		all = append(all, alarm.BrokenFile(groupsettings.FlagName, groups.Failure())...)
 	}
 	return all
 }
@@ -149,7 +156,7 @@ func (c *Config) announce(ctx context.Context, authorizer *access.Authorizer, ad
 }
 
 // store returns the settings of the store.
-func (c *Config) store() redisstore.Options {
+func (c *Config) store(groups *groupsettings.File) redisstore.Options {
 	return redisstore.Options{
 		Connection: redisstore.Connection{
 			URL:      c.Redis,
@@ -163,6 +170,7 @@ func (c *Config) store() redisstore.Options {
 			CapExplicit:       c.HistoryCapChosen,
 			Retention:         c.HistoryRetention,
 			RetentionExplicit: c.HistoryRetentionChosen,
+			Of:                groupOptions(groups),
 			Archive:           c.Archive,
 			Waiting:           c.PublishQueue,
 		},

@@ -265,7 +265,7 @@ func TestWatchReplaysAndGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := make(map[string][]string)
-	var last *historyv1.Position
+	var last string
 	next := func(n int) {
 		t.Helper()
 		for range n {
@@ -315,11 +315,11 @@ func TestWatchReplaysAndGoesOn(t *testing.T) {
 func said(r *historyv1.WatchResponse) string {
 	switch e := r.GetEvent().(type) {
 	case *historyv1.WatchResponse_Message:
-		return string(e.Message)
+		return string(e.Message.GetPacket())
 	case *historyv1.WatchResponse_Packet:
-		return string(e.Packet)
+		return string(e.Packet.GetPacket())
 	case *historyv1.WatchResponse_Recalled:
-		return "recalled " + e.Recalled
+		return "recalled " + e.Recalled.GetUuid()
 	case *historyv1.WatchResponse_Started:
 		return "started"
 	case *historyv1.WatchResponse_Gap:

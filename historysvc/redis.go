@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/historysvc/internal/redisstore"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 	"github.com/gotapi/gotapi-ws/services/config"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
@@ -51,9 +52,9 @@ func (f *redisFiles) login(serverName string) (login redisstore.Login) {
 	return login
 }
 
-// openStore opens the store, which uses files.
-func (c *Config) openStore(ctx context.Context, files *redisFiles, log *slog.Logger, reg prometheus.Registerer) (*redisstore.Store, error) {
-	opts := c.store()
+// openStore opens the store, which uses files and settings of groups.
+func (c *Config) openStore(ctx context.Context, files *redisFiles, groups *groupsettings.File, log *slog.Logger, reg prometheus.Registerer) (*redisstore.Store, error) {
+	opts := c.store(groups)
 	opts.Connection.Login = files.login(c.RedisTLSServerName)
 	return redisstore.Open(ctx, opts, log, reg)
 }

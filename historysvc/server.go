@@ -28,9 +28,9 @@ import (
 )
 
 const (
-	// Largest request: a frame of an edge with a packet of 1 MiB. And largest response:
-	// a page of history has up to 8 MiB of texts, and its last text.
-	maxRequestBytes  = 1<<20 + 256<<10
+	// Largest request: a batch of 4 MiB. And largest response: a page of history has up to
+	// 8 MiB of texts, and its last text.
+	maxRequestBytes  = 4<<20 + 256<<10
 	maxResponseBytes = 16 << 20
 	// Flow control windows of HTTP/2, of a stream and of a connection, bytes.
 	// Setting them turns off gRPC's search for better ones, which pings with every

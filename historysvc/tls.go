@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/secretfile"
 	"github.com/gotapi/gotapi-ws/services/health"
 	"github.com/gotapi/gotapi-ws/services/tlsfiles"
@@ -41,8 +42,8 @@ func tlsOptions(files *tlsfiles.Files) []grpc.ServerOption {
 }
 
 // reloadFiles reads the files again from time to time, and also the secret of hooks
-// at each reload, until ctx ends. Any of them may be nil.
-func reloadFiles(ctx context.Context, reloads <-chan *Config, hook *hooks.Hooks, certs []*tlsfiles.Files, secrets []*secretfile.File) error {
+// and the settings of groups at each reload, until ctx ends. Any of them may be nil.
+func reloadFiles(ctx context.Context, reloads <-chan *Config, hook *hooks.Hooks, groups *groupsettings.File, certs []*tlsfiles.Files, secrets []*secretfile.File) error {
 	certs = slices.DeleteFunc(certs, func(f *tlsfiles.Files) bool { return f == nil })
 	var watching sync.WaitGroup
 	watching.Go(func() { _ = tlsfiles.RunAll(ctx, certs...) }) // returns nil
@@ -56,6 +57,7 @@ func reloadFiles(ctx context.Context, reloads <-chan *Config, hook *hooks.Hooks,
 			return nil
 		case <-reloads:
 			hook.Reload()
+			groups.Reload()
 			for _, f := range secrets {
 				f.Reload()
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
@@ -112,6 +113,48 @@ func (b *Before) Review(ctx context.Context, p *Packet, maxBytes int) (*Rewrite,
 		return nil, (&verdict{action: deny}).refusal()
 	}
 	return r, nil
+}
+
+// Verdict is what Review returns.
+type Verdict struct {
+	Rewrite *Rewrite
+	Err     error
+}
+
+// Review is a packet to be reviewed, and the size that a rewrite of it may have, bytes.
+// Without a packet it is allowed.
+type Review struct {
+	Packet   *Packet
+	MaxBytes int
+}
+
+// reviewsAtOnce is how many packets of one batch are reviewed at one time.
+const reviewsAtOnce = 32
+
+// ReviewAll reviews each packet as Review does, several at one time, and all of them in no
+// more time than one may take.
+func (b *Before) ReviewAll(ctx context.Context, reviews []Review) []Verdict {
+	verdicts := make([]Verdict, len(reviews))
+	if b == nil {
+		return verdicts
+	}
+	ctx, cancel := context.WithTimeout(ctx, b.timeout)
+	defer cancel()
+	var next atomic.Int64
+	review := func() {
+		for i := next.Add(1) - 1; i < int64(len(reviews)); i = next.Add(1) - 1 {
+			if r, v := &reviews[i], &verdicts[i]; r.Packet != nil {
+				v.Rewrite, v.Err = b.Review(ctx, r.Packet, r.MaxBytes)
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for range min(len(reviews), reviewsAtOnce) - 1 {
+		others.Go(review)
+	}
+	review()
+	others.Wait()
+	return verdicts
 }
 
 func (b *Before) ask(ctx context.Context, p *Packet) verdict {

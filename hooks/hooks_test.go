@@ -147,7 +147,7 @@ func TestTheHookIsToldWhatWhoAndWhere(t *testing.T) {
 		}
 	})
 	b := newHooks(t, config("-hook-before-url", url, "-hook-secret-file", path)).Before
-	p := NewPacket("/room/1", "alice", WebSocket, stream.Message, "u", []byte(`{"type":2}`))
+	p := NewPacket("/room/1", Caller{User: "alice", By: stream.Author{Name: "alice"}}, WebSocket, stream.Message, "u", []byte(`{"type":2}`))
 	if v := b.ask(t.Context(), p); v.action != allow {
 		t.Fatalf("%+v", v)
 	}
@@ -157,14 +157,34 @@ func TestTheHookIsToldWhatWhoAndWhere(t *testing.T) {
 	}
 	delete(e, "timestamp")
 	want := map[string]any{"type": "before_publish", "data": map[string]any{
-		"group": "/room/1", "user": "alice", "source": "websocket", "kind": "data", "uuid": "u", "packet": `{"type":2}`,
+		"group": "/room/1", "user": "alice", "by": "alice", "source": "websocket", "kind": "data", "uuid": "u", "packet": `{"type":2}`,
 	}}
 	if diff := cmp.Diff(want, e); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	b.ask(t.Context(), NewPacket("/room/1", "alice", WebSocket, stream.Binary, "", []byte{0xff, 0}))
+	b.ask(t.Context(), NewPacket("/room/1", Caller{User: "alice", By: stream.Author{Name: "alice"}}, WebSocket, stream.Binary, "", []byte{0xff, 0}))
 	if !strings.Contains(string(got), `"packet_base64":"/wA="`) || strings.Contains(string(got), `"packet":`) {
 		t.Errorf("bytes that are no text: %s", got)
+	}
+}
+
+func TestHooksNameTheAuthorAndTheCredential(t *testing.T) {
+	for want, from := range map[string]Caller{
+		`"user":"alice","by":"alice","source"`: {"alice", stream.Author{Name: "alice"}},
+		`"user":"shop","key":"shop","source"`:  {"shop", stream.Author{Name: "shop", Key: true}},
+		`"user":"shop","by":"alice","source"`:  {"shop", stream.Author{Name: "alice"}},
+		`"group":"/a","source"`:                {},
+	} {
+		p := NewPacket("/a", from, HTTP, stream.Message, "u", []byte(`{"type":2}`))
+		text, err := json.Marshal(p)
+		if err != nil || !strings.Contains(string(text), want) || strings.Contains(string(text), `"at"`) {
+			t.Errorf("%+v: %s, %v, want %s, and no time before it is stored", from, text, err, want)
+		}
+		small := *p
+		small.User, small.By, small.Key = "", "", ""
+		if names := p.size() - small.size(); names != len(p.User)+len(p.By)+len(p.Key) {
+			t.Errorf("%+v: the names count as %d bytes", from, names)
+		}
 	}
 }
 
@@ -264,7 +284,7 @@ func TestARewriteStaysWhatItWas(t *testing.T) {
 		{stream.Text, "", `{"type":1,"command":6,"uuid":"u"}`, 0},
 		{stream.Text, "", `{"type":2,"uuid":"u","body":{}}`, 0},
 	} {
-		p := NewPacket("/a", "", HTTP, tt.kind, tt.uuid, []byte("before"))
+		p := NewPacket("/a", Caller{}, HTTP, tt.kind, tt.uuid, []byte("before"))
 		r, ok := p.rewrite(tt.text, most)
 		if ok != (tt.want != 0) || ok && (r.Kind != tt.want || string(r.Body) != tt.text || p.Text != tt.text) {
 			t.Errorf("%v %q to %q: %+v, %v", tt.kind, tt.uuid, tt.text, r, ok)
@@ -313,7 +333,7 @@ func TestVerdictsRefuseAndRewrite(t *testing.T) {
 		},
 	} {
 		b := newHooks(t, config("-hook-before-url", saying(t, tt.code, tt.answer))).Before
-		p := NewPacket("/a", "", HTTP, stream.Message, "u", []byte(data("before")))
+		p := NewPacket("/a", Caller{}, HTTP, stream.Message, "u", []byte(data("before")))
 		got, err := b.Review(t.Context(), p, 1000)
 		if diff := cmp.Diff(tt.want, got); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", tt.name, diff)
@@ -580,7 +600,7 @@ func TestTheAuthoritiesOfHooksCanBeChosen(t *testing.T) {
 		return path
 	}
 	authority := file(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-	p := NewPacket("/room/1", "alice", HTTP, stream.Message, "u", []byte(`{"type":2,"uuid":"u"}`))
+	p := NewPacket("/room/1", Caller{User: "alice", By: stream.Author{Name: "alice"}}, HTTP, stream.Message, "u", []byte(`{"type":2,"uuid":"u"}`))
 	for _, tt := range []struct {
 		args []string
 		ok   bool
@@ -621,7 +641,7 @@ func TestTheAuthoritiesOfHooksAreReadAgain(t *testing.T) {
 	}
 	write(wrong)
 	h := newHooks(t, config("-hook-ca", path, "-hook-before-url", server.URL))
-	p := NewPacket("/room/1", "alice", HTTP, stream.Message, "u", []byte(`{"type":2,"uuid":"u"}`))
+	p := NewPacket("/room/1", Caller{User: "alice", By: stream.Author{Name: "alice"}}, HTTP, stream.Message, "u", []byte(`{"type":2,"uuid":"u"}`))
 	for i, step := range []struct {
 		content []byte
 		ok      bool
@@ -639,4 +659,35 @@ func (t *turns) count() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.queue.Total.Items
+}
+
+func TestReviewAllAsksAboutSeveralAtOneTime(t *testing.T) {
+	const n = 20
+	var asked sync.WaitGroup
+	asked.Add(n)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		asked.Done()
+		asked.Wait() // for the others: one at a time would time out
+		if strings.Contains(string(body), `"uuid":"7"`) {
+			_, _ = io.WriteString(w, `{"action":"deny","reason":"seven"}`)
+		}
+	}))
+	t.Cleanup(server.Close)
+	b := newHooks(t, config("-hook-before-url", server.URL, "-hook-timeout", "5s")).Before
+	var reviews []Review
+	for i := range n {
+		reviews = append(reviews, Review{NewPacket("/a", Caller{}, HTTP, stream.Message, fmt.Sprint(i), []byte("x")), 1000})
+	}
+	reviews = append(reviews, Review{}) // which the hook does not see
+	for i, v := range b.ReviewAll(t.Context(), reviews) {
+		if denied := v.Err != nil; denied != (i == 7) || v.Rewrite != nil {
+			t.Errorf("packet %d: %+v", i, v)
+		}
+	}
+	for _, v := range (*Before)(nil).ReviewAll(t.Context(), reviews) {
+		if v != (Verdict{}) {
+			t.Errorf("without a hook: %+v", v)
+		}
+	}
 }

@@ -7,9 +7,13 @@ import (
 
 // Packet is what is published, as webhooks see it.
 type Packet struct {
-	// The group's name, and that of the user; "" if it is unknown.
 	Group string `json:"group"`
-	User  string `json:"user,omitempty"`
+	// Whose credential it is: the subject of the token, or the name of the API key; "" if
+	// that is unknown.
+	User string `json:"user,omitempty"`
+	// The author: a user, or else an API key. It is not User if a backend acts for a user.
+	By  string `json:"by,omitempty"`
+	Key string `json:"key,omitempty"`
 	// "websocket", "http" or "grpc".
 	Source string `json:"source"`
 	// "data" packets are stored; "text" and "binary" ones only broadcast.
@@ -19,11 +23,13 @@ type Packet struct {
 	// The packet: as text, or, if it is not valid UTF-8, in base64.
 	Text   string `json:"packet,omitempty"`
 	Base64 []byte `json:"packet_base64,omitempty"`
+	// Once a data packet is stored: when it was, Unix milliseconds.
+	At int64 `json:"at,omitempty"`
 }
 
 // size is about what p occupies, in bytes.
 func (p *Packet) size() int {
-	return len(p.Group) + len(p.User) + len(p.UUID) + len(p.Text) + len(p.Base64) + 128
+	return len(p.Group) + len(p.User) + len(p.By) + len(p.Key) + len(p.UUID) + len(p.Text) + len(p.Base64) + 128
 }
 
 // event is the body of a request.

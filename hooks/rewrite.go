@@ -16,9 +16,17 @@ const (
 
 var kindNames = map[stream.Kind]string{stream.Message: "data", stream.Text: "text", stream.Binary: "binary"}
 
+// Caller is who publishes a packet.
+type Caller struct {
+	// The name of the credential.
+	User string
+	By   stream.Author
+}
+
 // NewPacket describes what is published.
-func NewPacket(group, user, source string, kind stream.Kind, uuid string, body []byte) *Packet {
-	p := &Packet{Group: group, User: user, Source: source, Kind: kindNames[kind], UUID: uuid}
+func NewPacket(group string, from Caller, source string, kind stream.Kind, uuid string, body []byte) *Packet {
+	p := &Packet{Group: group, User: from.User, Source: source, Kind: kindNames[kind], UUID: uuid}
+	p.By, p.Key = from.By.Names()
 	p.setBody(body)
 	return p
 }

@@ -113,6 +113,9 @@ type way interface {
 
 const cannot = -1
 
+// actingFor comes between a credential and the user whom its bearer acts for.
+const actingFor = " as "
+
 // overHTTP presents the credential as Authorization: Bearer.
 type overHTTP struct{ *checked }
 
@@ -123,6 +126,10 @@ func (w overHTTP) do(t *testing.T, method, path, credential, body string) (int, 
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded") // as curl -d says
+	credential, user, acts := strings.Cut(credential, actingFor)
+	if acts {
+		req.Header.Set("X-Act-As", user)
+	}
 	if credential != "" {
 		req.Header.Set("Authorization", "Bearer "+credential)
 	}
@@ -177,6 +184,9 @@ func (w overHTTP) ttl(t *testing.T, credential, group string) int {
 	code := w.status(t, http.MethodPost, "/__/ttl", credential, "ttl=3600&groupName="+group)
 	if shown := w.status(t, http.MethodGet, "/__/group?groupName="+group, credential, ""); shown != code {
 		t.Errorf("ttl of %s: %d, its report: %d", group, code, shown)
+	}
+	if shown := w.status(t, http.MethodGet, "/__/config?groupName="+group, credential, ""); shown != code {
+		t.Errorf("ttl of %s: %d, its settings: %d", group, code, shown)
 	}
 	return code
 }
@@ -285,6 +295,9 @@ func presenting(t *testing.T, credential string) context.Context {
 	if credential == "" {
 		return t.Context()
 	}
+	if credential, user, acts := strings.Cut(credential, actingFor); acts {
+		return metadata.AppendToOutgoingContext(presenting(t, credential), "x-act-as", user)
+	}
 	return metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+credential)
 }
 
@@ -340,6 +353,10 @@ func (w overGRPC) ttl(t *testing.T, credential, group string) int {
 	if status.Code(err) != status.Code(shown) {
 		t.Errorf("ttl of %s: %v, its report: %v", group, err, shown)
 	}
+	_, shown = adminv1.NewAdminServiceClient(w.conn).GetConfig(presenting(t, credential), &adminv1.GetConfigRequest{GroupName: group})
+	if status.Code(err) != status.Code(shown) {
+		t.Errorf("ttl of %s: %v, its settings: %v", group, err, shown)
+	}
 	return codeOf(t, err)
 }
 
@@ -367,6 +384,8 @@ func matrixCallers(t *testing.T, s *checked) (names, credentials []string) {
 		{"admin", token(t, "root", `{"admin":["/room/*"]}`, time.Hour)},
 		{"API key", s.apiKey},
 		{"expired", token(t, "bob", `{"join":["/**"],"publish":["/**"]}`, -time.Minute)},
+		{"backend as bob", token(t, "bot", `{"publish":["/room/*"],"recall":"own","act_as":["bob"]}`, time.Hour) + actingFor + "bob"},
+		{"backend as eve", token(t, "bot", `{"publish":["/room/*"],"recall":"any","admin":true,"act_as":["bob"]}`, time.Hour) + actingFor + "eve"},
 		{"forged", token(t, "bob", `{"join":["/**"]}`, time.Hour) + "x"},
 	} {
 		names, credentials = append(names, one.name), append(credentials, one.credential)
@@ -392,37 +411,40 @@ func TestWhoMayDoWhatDoesNotDependOnWhere(t *testing.T) {
 			what string
 			do   func(t *testing.T, credential string) int
 			// Of each caller; 0: it depends on the way, see below.
-			want [9]int
+			want [11]int
 		}{
-			{"join", func(t *testing.T, c string) int { return w.join(t, c, "/room/1") }, [9]int{401, 403, 200, 200, 200, 403, 403, 401, 401}},
-			{"join elsewhere", func(t *testing.T, c string) int { return w.join(t, c, "/other") }, [9]int{401, 403, 403, 403, 403, 403, 403, 401, 401}},
-			{"join what is public", func(t *testing.T, c string) int { return w.join(t, c, "/public/1") }, [9]int{200, 403, 403, 403, 403, 403, 403, 401, 401}},
-			{"join one's own", func(t *testing.T, c string) int { return w.join(t, c, "/user/alice/x") }, [9]int{401, 200, 403, 403, 403, 403, 403, 401, 401}},
+			{"join", func(t *testing.T, c string) int { return w.join(t, c, "/room/1") }, [11]int{401, 403, 200, 200, 200, 403, 403, 401, 403, 403, 401}},
+			{"join elsewhere", func(t *testing.T, c string) int { return w.join(t, c, "/other") }, [11]int{401, 403, 403, 403, 403, 403, 403, 401, 403, 403, 401}},
+			{"join what is public", func(t *testing.T, c string) int { return w.join(t, c, "/public/1") }, [11]int{200, 403, 403, 403, 403, 403, 403, 401, 403, 403, 401}},
+			{"join one's own", func(t *testing.T, c string) int { return w.join(t, c, "/user/alice/x") }, [11]int{401, 200, 403, 403, 403, 403, 403, 401, 403, 403, 401}},
 			{"publish", func(t *testing.T, c string) int {
 				return w.publish(t, c, "/room/1", packetOf(fmt.Sprint("u", uuids.Add(1))))
-			}, [9]int{401, 403, 403, 200, 403, 403, 200, 401, 401}},
-			{"read", func(t *testing.T, c string) int { return w.read(t, c, "/room/1") }, [9]int{401, 403, 200, 403, 403, 403, 200, 401, 401}},
+			}, [11]int{401, 403, 403, 200, 403, 403, 200, 401, 200, 403, 401}},
+			{"read", func(t *testing.T, c string) int { return w.read(t, c, "/room/1") }, [11]int{401, 403, 200, 403, 403, 403, 200, 401, 403, 403, 401}},
 			{"recall another's", func(t *testing.T, c string) int {
 				return w.recall(t, c, "/room/1", stored(t, author, "/room/1"))
-			}, [9]int{401, 403, 403, 403, 200, 403, 200, 401, 401}},
+			}, [11]int{401, 403, 403, 403, 200, 403, 200, 401, 403, 403, 401}},
 			{"recall the writer's", func(t *testing.T, c string) int {
 				return w.recall(t, c, "/room/1", stored(t, credentials[3], "/room/1"))
-			}, [9]int{401, 403, 403, 200, 200, 403, 200, 401, 401}},
+			}, [11]int{401, 403, 403, 200, 200, 403, 200, 401, 200, 403, 401}},
 			{"recall another's that is recalled", func(t *testing.T, c string) int {
 				uuid := stored(t, author, "/room/1")
 				if code := w.recall(t, credentials[4], "/room/1", uuid); code != http.StatusOK && code != cannot {
 					t.Errorf("the moderator: %d", code)
 				}
 				return w.recall(t, c, "/room/1", uuid)
-			}, [9]int{401, 403, 403, 200, 200, 403, 200, 401, 401}},
+			}, [11]int{401, 403, 403, 200, 200, 403, 200, 401, 200, 403, 401}},
 			{"recall elsewhere", func(t *testing.T, c string) int {
 				return w.recall(t, c, "/other", stored(t, author, "/other"))
-			}, [9]int{401, 403, 403, 403, 403, 403, 403, 401, 401}},
-			{"set a ttl", func(t *testing.T, c string) int { return w.ttl(t, c, "/room/1") }, [9]int{401, 403, 403, 403, 403, 200, 403, 401, 401}},
-			{"set a ttl elsewhere", func(t *testing.T, c string) int { return w.ttl(t, c, "/other") }, [9]int{401, 403, 403, 403, 403, 403, 403, 401, 401}},
-			{"list groups", w.groups, [9]int{401, 403, 403, 403, 403, 200, 403, 401, 401}},
+			}, [11]int{401, 403, 403, 403, 403, 403, 403, 401, 403, 403, 401}},
+			{"set a ttl", func(t *testing.T, c string) int { return w.ttl(t, c, "/room/1") }, [11]int{401, 403, 403, 403, 403, 200, 403, 401, 403, 403, 401}},
+			{"set a ttl elsewhere", func(t *testing.T, c string) int { return w.ttl(t, c, "/other") }, [11]int{401, 403, 403, 403, 403, 403, 403, 401, 403, 403, 401}},
+			{"list groups", w.groups, [11]int{401, 403, 403, 403, 403, 200, 403, 401, 403, 403, 401}},
 		} {
 			for i, credential := range credentials {
+				if where == "WebSocket" && strings.Contains(names[i], actingFor) {
+					continue // browsers act for nobody
+				}
 				t.Run(where+"/"+row.what+"/"+names[i], func(t *testing.T) {
 					got := row.do(t, credential)
 					if got != cannot && got != wanted(where, row.what, names[i], row.want[i]) {

@@ -6,13 +6,14 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/services/config"
 )
 
 // RegisterFlags defines the flags of both services. Where both have a flag of
 // one name it is the edge's, and the history service's begins with "grpc-".
 // Otherwise they are as the services define them, but for these:
-// -max-message-bytes and those about access are for both, -redis may be empty,
+// -max-message-bytes, -groups-file and those about access are for both, -redis may be empty,
 // and -history and -history-tls... do not exist.
 func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	face, history := flagsOf(c.Edge.RegisterFlags), flagsOf(c.History.RegisterFlags)
@@ -48,7 +49,7 @@ func historyFlag(name string, face *flag.FlagSet) string {
 
 // shared reports whether one flag is for both services.
 func shared(name string) bool {
-	return name == "max-message-bytes" || access.Shared(name) || hooks.Shared(name)
+	return name == "max-message-bytes" || access.Shared(name) || hooks.Shared(name) || name == groupsettings.FlagName
 }
 
 func flagsOf(register func(*flag.FlagSet)) *flag.FlagSet {

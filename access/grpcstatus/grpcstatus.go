@@ -43,6 +43,7 @@ func Busy(reason, msg string) error { return Error(codes.ResourceExhausted, reas
 
 // deniedCodes are the codes of a DeniedError, by its HTTP status.
 var deniedCodes = map[int]codes.Code{
+	http.StatusBadRequest:         codes.InvalidArgument,
 	http.StatusUnauthorized:       codes.Unauthenticated,
 	http.StatusForbidden:          codes.PermissionDenied,
 	http.StatusTooManyRequests:    codes.ResourceExhausted,

@@ -12,6 +12,7 @@ const (
 	pathGroup  = "/__/group"
 	pathStored = "/__/stored"
 	pathPurge  = "/__/purge"
+	pathConfig = "/__/config"
 )
 
 // Status describes the store and the services that use it.
@@ -109,6 +110,36 @@ type GroupReport struct {
 	ExpiresIn int64 `json:"expiresIn"`
 }
 
+// GroupConfig is the settings of a group, as two processes have them.
+type GroupConfig struct {
+	Group   string        `json:"group"`
+	Edge    ProcessConfig `json:"edge"`
+	Service ProcessConfig `json:"service"`
+}
+
+// ProcessConfig is what one process uses for a group.
+type ProcessConfig struct {
+	// Host is where the process listens.
+	Host string `json:"host"`
+	// File is its file of settings of groups; "": it has none.
+	File string `json:"file"`
+	// Entry is the number of the entry that matches the group, from 1, and Match its
+	// pattern; 0: none does.
+	Entry    int       `json:"entry"`
+	Match    string    `json:"match"`
+	Settings []Setting `json:"settings"`
+	// Refused is why the file cannot be used, so that what it held before is; "": it can.
+	Refused string `json:"refused"`
+}
+
+// Setting is one setting in force.
+type Setting struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+	// From is "file", the flag that it comes from, or "default".
+	From string `json:"from"`
+}
+
 // StoredGroup is a group that has messages.
 type StoredGroup struct {
 	Name     string `json:"name"`
@@ -142,6 +173,20 @@ func (c *Client) Group(ctx context.Context, group string) (GroupReport, error) {
 	}
 	err := c.retry(ctx, request{method: http.MethodGet, path: pathGroup, query: url.Values{"groupName": {group}}}, &a, putOff)
 	return a.GroupReport, err
+}
+
+// Config returns the settings of a group: those of the edge that the Client reaches, and of
+// a history service.
+func (c *Client) Config(ctx context.Context, group string) (GroupConfig, error) {
+	if err := checkGroup(group); err != nil {
+		return GroupConfig{}, err
+	}
+	var a struct {
+		envelope
+		GroupConfig
+	}
+	err := c.retry(ctx, request{method: http.MethodGet, path: pathConfig, query: url.Values{"groupName": {group}}}, &a, putOff)
+	return a.GroupConfig, err
 }
 
 // StoredGroups returns one page of the groups that have messages, and the next page, which

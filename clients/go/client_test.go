@@ -135,6 +135,30 @@ func TestReads(t *testing.T) {
 	}
 }
 
+func TestAPageSaysWhenAndWho(t *testing.T) {
+	answer := `"meta":[{"seq":2,"at":1800000000123,"by":"alice"},{"seq":1,"at":0,"key":"shop"}],"pos":"P"`
+	c := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("meta") != "1" {
+			t.Errorf("asked with meta=%q", r.FormValue("meta"))
+		}
+		_, _ = io.WriteString(w, `{"code":200,"position":0,"msg":"","data":["b","a"],`+answer+`}`)
+	}))
+	page, err := c.History(t.Context(), "/room", gotapi.PageRequest{Meta: true})
+	want := gotapi.Page{Packets: []string{"b", "a"}, Position: "P", Meta: []gotapi.Meta{
+		{Seq: 2, At: time.UnixMilli(1_800_000_000_123), By: "alice"}, {Seq: 1, Key: "shop"},
+	}}
+	if diff := cmp.Diff(want, page); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+	answer = `"next":1` // of an older server
+	for page, err := range gotapi.Pages(t.Context(), c, "/room", gotapi.PageRequest{Meta: true}) {
+		if err != nil || len(page.Meta) > 0 || len(page.Packets) != 2 {
+			t.Errorf("of an older server: %+v, %v", page, err)
+		}
+		break
+	}
+}
+
 func TestErrorsNeverShowTheTokenOrTheURL(t *testing.T) {
 	c, err := gotapi.New("http://127.0.0.1:1", gotapi.Options{Token: "secret-token"})
 	if err != nil {

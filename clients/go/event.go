@@ -1,5 +1,7 @@
 package gotapi
 
+import "time"
+
 // Kind is the kind of an Event.
 type Kind uint8
 
@@ -46,6 +48,33 @@ type Event struct {
 	Data []byte
 	// Binary reports whether Data is not text.
 	Binary bool
+	// Meta is what the server knows of a Message or Packet; of a Recalled, Seq is the number
+	// of the message, and the rest is about the recall. Only a gotapirpc.Watch has it.
+	Meta
+	// Position is the position after the event, an opaque text for gotapirpc's
+	// Client.WatchFrom. Only a gotapirpc.Watch has it.
+	Position string
 	// Err is the cause of a Gap or Disconnected.
 	Err error
+}
+
+// Meta is what the server knows of a message beside its packet.
+type Meta struct {
+	// Seq is the message's number in its group; 0 if it is unknown, or the packet is not
+	// stored.
+	Seq uint64
+	// At is when it was stored, by the server's clock; zero if that is unknown. Only Seq is an
+	// order.
+	At time.Time
+	// By is the user who published it. Key is the API key that did so instead of a user. Both
+	// are "" if the group keeps no names, or there is none.
+	By, Key string
+}
+
+// at returns the time of Unix milliseconds; 0 is unknown.
+func at(milliseconds int64) time.Time {
+	if milliseconds == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(milliseconds)
 }

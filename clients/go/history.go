@@ -27,6 +27,8 @@ type PageRequest struct {
 	// Before, if not empty, replaces Position: the page begins with the message before
 	// the one with this uuid.
 	Before string
+	// Meta asks for Page.Meta and Page.Position.
+	Meta bool
 }
 
 // Page is a part of a group's history.
@@ -34,6 +36,11 @@ type Page struct {
 	// Packets are texts of data packets, the newest first. Recalled messages
 	// are left out, but keep their positions.
 	Packets []string
+	// Meta, if the request asked for it, belongs to Packets, in the same order.
+	Meta []Meta
+	// Position, if the request asked for Meta, is a position that includes the page: an
+	// opaque text for gotapirpc's Client.WatchFrom.
+	Position string
 	// Next is the position of the next page; nil after the last one.
 	Next *int
 }
@@ -49,13 +56,26 @@ func (c *Client) History(ctx context.Context, group string, r PageRequest) (Page
 	} else {
 		q.Set("position", strconv.Itoa(r.Position))
 	}
+	if r.Meta {
+		q.Set("meta", "1")
+	}
 	var page struct {
 		envelope
 		Data []string
 		Next *int
+		Meta []struct {
+			Seq     uint64
+			At      int64
+			By, Key string
+		}
+		Pos string
 	}
 	err := c.post(ctx, group, pathHistory, q, &page)
-	return Page{Packets: page.Data, Next: page.Next}, err
+	result := Page{Packets: page.Data, Next: page.Next, Position: page.Pos}
+	for _, m := range page.Meta {
+		result.Meta = append(result.Meta, Meta{Seq: m.Seq, At: at(m.At), By: m.By, Key: m.Key})
+	}
+	return result, err
 }
 
 // Recall erases a message's text from the history and notifies all members. Recalling a

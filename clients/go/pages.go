@@ -31,6 +31,7 @@ func Pages(ctx context.Context, from HistoryReader, group string, r PageRequest)
 			}
 			fresh := page
 			fresh.Packets = page.Packets[min(c.shown, len(page.Packets)):]
+			fresh.Meta = page.Meta[min(c.shown, len(page.Meta)):]
 			if !yield(fresh, nil) || page.Next == nil {
 				return
 			}
@@ -56,10 +57,10 @@ func (c *pageCursor) advance(page Page) {
 			continue
 		}
 		c.used[uuid] = true
-		c.request = PageRequest{Size: c.request.Size, Before: uuid}
+		c.request = PageRequest{Size: c.request.Size, Before: uuid, Meta: c.request.Meta}
 		c.shown = len(page.Packets) - 1 - i
 		return
 	}
-	c.request = PageRequest{Size: c.request.Size, Position: *page.Next}
+	c.request = PageRequest{Size: c.request.Size, Position: *page.Next, Meta: c.request.Meta}
 	c.shown = 0
 }

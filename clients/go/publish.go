@@ -3,6 +3,7 @@ package gotapi
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
@@ -16,6 +17,10 @@ type Published struct {
 	// Duplicate reports whether a message with this uuid was stored before. It is always
 	// false on a WebSocket, whose acks do not report it.
 	Duplicate bool
+	// Seq is the number of the stored message, and At when it was stored; of a duplicate,
+	// those of the first copy. Zero if they are unknown. Only gotapirpc has them.
+	Seq uint64
+	At  time.Time
 }
 
 // Publish posts one packet to all members of a group. It retries a data packet with a uuid

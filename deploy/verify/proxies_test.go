@@ -27,19 +27,8 @@ var (
 // but for the ports and the certificate.
 func TestServerWorksBehindProxies(t *testing.T) {
 	need(t, "curl")
-	page, err := os.ReadFile(root + "/docs/howto/behind-a-proxy.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sections := map[string]string{}
-	for _, s := range strings.Split(string(page), "\n## ")[1:] {
-		title, text, _ := strings.Cut(s, "\n")
-		sections[title] = text
-	}
-	underPath := map[string][]string{}
-	for _, m := range replacement.FindAllStringSubmatch(sections["Under a path"], -1) {
-		underPath[m[1]] = append(underPath[m[1]], m[2], m[3])
-	}
+	sections := readProxyPage(t)
+	underPath := replacements(sections["Under a path"])
 	var commands []string
 	for _, m := range block.FindAllStringSubmatch(sections["Check it"], -1) {
 		commands = append(commands, strings.TrimSpace(m[2]))
@@ -93,6 +82,30 @@ func TestServerWorksBehindProxies(t *testing.T) {
 			})
 		}
 	}
+}
+
+// readProxyPage returns the sections of docs/howto/behind-a-proxy.md by their titles.
+func readProxyPage(t *testing.T) map[string]string {
+	t.Helper()
+	page, err := os.ReadFile(root + "/docs/howto/behind-a-proxy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]string{}
+	for _, s := range strings.Split(string(page), "\n## ")[1:] {
+		title, text, _ := strings.Cut(s, "\n")
+		sections[title] = text
+	}
+	return sections
+}
+
+// replacements returns what a section has replaced, and by what, by proxy.
+func replacements(section string) map[string][]string {
+	all := map[string][]string{}
+	for _, m := range replacement.FindAllStringSubmatch(section, -1) {
+		all[m[1]] = append(all[m[1]], m[2], m[3])
+	}
+	return all
 }
 
 // chat joins two members, who claim another address, and lets one write to the other. They stay

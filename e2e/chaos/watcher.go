@@ -76,13 +76,13 @@ func (w *watcher) take(record *wire, r *historyv1.WatchResponse) bool {
 		e = check.Event{Kind: check.Refused, Code: http.StatusGone}
 		w.last = ""
 	case r.GetMessage() != nil:
-		e = parse(string(r.GetMessage()))
+		e = parse(string(r.GetMessage().GetPacket()))
 		e.Text = w.room.text(e.UUID, e.Text)
 		w.last = e.UUID
-	case r.GetRecalled() != "":
-		e = check.Event{Kind: check.Recalled, UUID: r.GetRecalled()}
+	case r.GetRecalled() != nil:
+		e = check.Event{Kind: check.Recalled, UUID: r.GetRecalled().GetUuid()}
 	case r.GetPacket() != nil:
-		e = parse(string(r.GetPacket()))
+		e = parse(string(r.GetPacket().GetPacket()))
 	default: // it has begun, or moved
 		return true
 	}

@@ -33,6 +33,8 @@ func cases(d time.Duration, idle int) []loadCase {
 		{name: "http: history page, 16 groups", run: historyPages(d, 16, reading)},
 		{name: "http: history page, changing", run: historyPages(d, 16, changing)},
 		{name: "http: publish, keep-alive", run: httpPublish(d)},
+		{name: "http: batches of 100, one group", run: httpBatches(d, 1)},
+		{name: "http: batches of 100, 100 groups", run: httpBatches(d, batchLines)},
 		{name: "recall: in a list of 10000", run: recalls},
 		{name: "idle: connections in 1000 groups", run: idleConnections(d, idle)},
 		{name: "fair: 1 of 15000 at 50/s, deliveries", run: beside(d, 15_000, 50)},
@@ -356,6 +358,42 @@ func httpPublish(d time.Duration) func(context.Context, *servers) (result, error
 			return post(fmt.Sprintf("http://%s/load/http/%d", s.addr, c), "", string(dataPacket(fmt.Sprintf("http-%d", n))))
 		})
 	}
+}
+
+// batchLines is how many packets a batch has.
+const batchLines = 100
+
+// httpBatches has 16 clients publish batches, each over so many groups. It counts packets.
+func httpBatches(d time.Duration, groups int) func(context.Context, *servers) (result, error) {
+	return func(ctx context.Context, s *servers) (result, error) {
+		res, err := clients(ctx, s, d, 16, func(c, n int) error {
+			var lines strings.Builder
+			for i := range batchLines {
+				group := fmt.Sprintf("/load/batch/%d/%d", c, i%groups)
+				fmt.Fprintf(&lines, "{\"group\":%q,\"packet\":%q}\n", group, dataPacket(fmt.Sprintf("batch-%d-%d", n, i)))
+			}
+			return postBatch("http://"+s.addr+"/__/publish", lines.String())
+		})
+		res.count *= batchLines
+		return res, err
+	}
+}
+
+// postBatch publishes lines, all of which must be stored.
+func postBatch(target, lines string) error {
+	resp, err := httpClient.Post(target, "application/x-ndjson", strings.NewReader(lines))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err
+	}
+	if stored := strings.Count(string(answer), `"stored":true`); stored != strings.Count(lines, "\n") {
+		return fmt.Errorf("%s answered %s, %d stored: %.300s", target, resp.Status, stored, answer)
+	}
+	return nil
 }
 
 func recalls(_ context.Context, s *servers) (result, error) {

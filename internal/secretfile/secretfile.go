@@ -15,6 +15,11 @@ func Read(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	return secretIn(path, b)
+}
+
+// secretIn returns the secret in what the file at path holds.
+func secretIn(path string, b []byte) ([]byte, error) {
 	if err := Check(b); err != nil {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}

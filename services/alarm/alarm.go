@@ -21,6 +21,7 @@ type Alarm struct {
 const (
 	certificateExpires = "GotapiCertificateExpires"
 	fileDescriptors    = "GotapiFileDescriptors"
+	settingsRefused    = "GotapiSettingsRefused"
 )
 
 const (
@@ -65,6 +66,14 @@ func Files(what string, open, most int) []Alarm {
 		return nil
 	}
 	return []Alarm{{fileDescriptors, fmt.Sprintf("%d of %d %s are open: raise LimitNOFILE (ulimit -n), or add a process", open, most, what)}}
+}
+
+// BrokenFile returns an alarm if the file that a flag names could not be used.
+func BrokenFile(flag string, failure error) []Alarm {
+	if failure == nil {
+		return nil
+	}
+	return []Alarm{{settingsRefused, fmt.Sprintf("the new content of -%s is not used, and what it held before is: correct the file, which needs no restart (%v)", flag, failure)}}
 }
 
 // OpenFiles returns how many file descriptors the process has open; 0: unknown. Its time

@@ -97,6 +97,14 @@ func (a Author) Valid() bool {
 	return a.Name != "" && len(a.Name) <= MaxAuthorName && utf8.ValidString(a.Name)
 }
 
+// Names returns the name as that of a user or that of an API key; the other is "".
+func (a Author) Names() (user, key string) {
+	if a.Key {
+		return "", a.Name
+	}
+	return a.Name, ""
+}
+
 // Verdict is what Next returns about an event.
 type Verdict uint8
 

@@ -52,6 +52,23 @@ func (c *Client) Group(ctx context.Context, group string) (gotapi.GroupReport, e
 	}, nil
 }
 
+// Config returns the settings of a group; see gotapi.Client.Config. Those of an edge are
+// zero: no edge is asked.
+func (c *Client) Config(ctx context.Context, group string) (gotapi.GroupConfig, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	r, err := c.admin.GetConfig(ctx, &adminv1.GetConfigRequest{GroupName: group})
+	if err != nil {
+		return gotapi.GroupConfig{}, toError(err)
+	}
+	s := r.GetConfig()
+	service := gotapi.ProcessConfig{Host: s.GetHost(), File: s.GetFile(), Entry: int(s.GetEntry()), Match: s.GetMatch(), Refused: s.GetRefused()}
+	for _, one := range s.GetSettings() {
+		service.Settings = append(service.Settings, gotapi.Setting{Name: one.GetName(), Value: one.GetValue(), From: one.GetFrom()})
+	}
+	return gotapi.GroupConfig{Group: r.GetGroupName(), Service: service}, nil
+}
+
 // StoredGroups returns one page of the groups that have messages; see
 // gotapi.Client.StoredGroups.
 func (c *Client) StoredGroups(ctx context.Context, page string) (groups []gotapi.StoredGroup, next string, err error) {

@@ -125,7 +125,10 @@ func (c *Client) Publish(ctx context.Context, group string, data []byte) (gotapi
 		answer, err := c.history.Publish(call, request)
 		cancel()
 		if err == nil {
-			return gotapi.Published{Stored: answer.GetStored(), UUID: answer.GetUuid(), Duplicate: answer.GetDuplicate()}, nil
+			return gotapi.Published{
+				Stored: answer.GetStored(), UUID: answer.GetUuid(), Duplicate: answer.GetDuplicate(),
+				Seq: answer.GetSeq(), At: timeOf(answer.GetAt()),
+			}, nil
 		}
 		refusal := toError(err)
 		if ctx.Err() != nil || !mayRetry(status.Convert(err), idempotent) || backoff.Sleep(ctx, c.delay(failures, refusal)) != nil {
@@ -190,7 +193,7 @@ func retryDelay(s *status.Status) time.Duration {
 func (c *Client) History(ctx context.Context, group string, r gotapi.PageRequest) (gotapi.Page, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	request := &historyv1.GetHistoryRequest{GroupName: group, Position: int32(r.Position), Before: r.Before, MaxBytes: maxPageBytes}
+	request := &historyv1.GetHistoryRequest{GroupName: group, Position: int32(r.Position), Before: r.Before, MaxBytes: maxPageBytes, Meta: r.Meta}
 	if int(request.GetPosition()) != r.Position || int(int32(r.Size)) != r.Size {
 		return gotapi.Page{}, &gotapi.Error{Code: http.StatusBadRequest, Msg: "position and size must fit into 32 bits"}
 	}
@@ -201,7 +204,10 @@ func (c *Client) History(ctx context.Context, group string, r gotapi.PageRequest
 	if err != nil {
 		return gotapi.Page{}, toError(err)
 	}
-	page := gotapi.Page{Packets: answer.GetData()}
+	page := gotapi.Page{Packets: answer.GetData(), Position: answer.GetStreamPosition()}
+	for _, m := range answer.GetMeta() {
+		page.Meta = append(page.Meta, meta(m))
+	}
 	if answer.Next != nil {
 		next := int(answer.GetNext())
 		page.Next = &next

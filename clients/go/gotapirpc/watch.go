@@ -26,8 +26,8 @@ const (
 type Watch struct {
 	client *Client
 	group  string
-	// The position of the stream, as the service sent it; nil before it has begun.
-	position *historyv1.Position
+	// The position of the stream, as the service sent it; "" if it is not known yet.
+	position string
 	after    string
 
 	feed *feed.Feed[gotapi.Event]
@@ -37,7 +37,15 @@ type Watch struct {
 // that is empty. An event of kind Connected follows when the stream has begun. The caller
 // must close the Watch.
 func (c *Client) Watch(group, after string) *Watch {
-	w := &Watch{client: c, group: group, after: after}
+	return start(&Watch{client: c, group: group, after: after})
+}
+
+// WatchFrom is Watch after a position: that of an Event or of a Page.
+func (c *Client) WatchFrom(group, position string) *Watch {
+	return start(&Watch{client: c, group: group, position: position})
+}
+
+func start(w *Watch) *Watch {
 	w.feed = feed.Start(queuedEvents, w.run)
 	return w
 }
@@ -83,7 +91,7 @@ func (w *Watch) stream(ctx context.Context, token string, put feed.Put[gotapi.Ev
 	defer cancel()
 	from := &historyv1.WatchedGroup{GroupName: w.group}
 	switch {
-	case w.position != nil:
+	case w.position != "":
 		from.Start = &historyv1.WatchedGroup_After{After: w.position}
 	case w.after != "":
 		from.Start = &historyv1.WatchedGroup_AfterUuid{AfterUuid: w.after}
@@ -101,15 +109,13 @@ func (w *Watch) stream(ctx context.Context, token string, put feed.Put[gotapi.Ev
 			return err
 		}
 		if e, ok := event(answer); ok {
-			e.Group = w.group
+			e.Group, e.Position = w.group, answer.GetPosition()
 			if err := put(ctx, e); err != nil {
 				return err
 			}
 		}
 		// Only now, so that a resume repeats events that Next did not get.
-		if p := answer.GetPosition(); p != nil {
-			w.position = p
-		}
+		w.position = answer.GetPosition()
 	}
 }
 
@@ -117,14 +123,17 @@ func (w *Watch) stream(ctx context.Context, token string, put feed.Put[gotapi.Ev
 func event(answer *historyv1.WatchResponse) (_ gotapi.Event, ok bool) {
 	switch e := answer.GetEvent().(type) {
 	case *historyv1.WatchResponse_Message:
-		return gotapi.Event{Kind: gotapi.Message, UUID: packet.Classify(e.Message).UUID, Data: e.Message}, true
+		data := e.Message.GetPacket()
+		return gotapi.Event{Kind: gotapi.Message, UUID: packet.Classify(data).UUID, Data: data, Meta: meta(e.Message)}, true
 	case *historyv1.WatchResponse_Recalled:
-		return gotapi.Event{Kind: gotapi.Recalled, UUID: e.Recalled}, true
+		return gotapi.Event{Kind: gotapi.Recalled, UUID: e.Recalled.GetUuid(), Meta: meta(e.Recalled)}, true
 	case *historyv1.WatchResponse_Packet:
-		if p := packet.Classify(e.Packet); p.Kind == packet.Receipt {
-			return gotapi.Event{Kind: gotapi.Receipt, UUID: p.UUID, Data: e.Packet}, true
+		data := e.Packet.GetPacket()
+		by := gotapi.Meta{By: e.Packet.GetBy(), Key: e.Packet.GetKey()}
+		if p := packet.Classify(data); p.Kind == packet.Receipt {
+			return gotapi.Event{Kind: gotapi.Receipt, UUID: p.UUID, Data: data, Meta: by}, true
 		}
-		return gotapi.Event{Kind: gotapi.Packet, Data: e.Packet, Binary: !utf8.Valid(e.Packet)}, true
+		return gotapi.Event{Kind: gotapi.Packet, Data: data, Binary: !utf8.Valid(data), Meta: by}, true
 	case *historyv1.WatchResponse_Gap:
 		return gotapi.Event{Kind: gotapi.Gap, Err: errors.New(e.Gap.GetReason())}, true
 	case *historyv1.WatchResponse_Started:
@@ -132,4 +141,24 @@ func event(answer *historyv1.WatchResponse) (_ gotapi.Event, ok bool) {
 	default: // moved, or of a later version
 		return gotapi.Event{}, false
 	}
+}
+
+// described is what a message and a recall have in common.
+type described interface {
+	GetSeq() uint64
+	GetAt() int64
+	GetBy() string
+	GetKey() string
+}
+
+func meta(m described) gotapi.Meta {
+	return gotapi.Meta{Seq: m.GetSeq(), At: timeOf(m.GetAt()), By: m.GetBy(), Key: m.GetKey()}
+}
+
+// timeOf returns the time of Unix milliseconds; 0 is unknown.
+func timeOf(milliseconds int64) time.Time {
+	if milliseconds == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(milliseconds)
 }

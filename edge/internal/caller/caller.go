@@ -32,9 +32,26 @@ func New(authorizer *access.Authorizer, trusted func(origin string) bool) *Calle
 // Checked reports whether callers must say who they are.
 func (c *Callers) Checked() bool { return !c.authorizer.Open() }
 
-// Identify returns who sent r. Its error is an *access.DeniedError. upgrade means that r
-// asks for a WebSocket.
+// ActAs is the header with the user that a backend acts for (access.Identity.ActAs).
+const ActAs = "X-Act-As"
+
+// Identify returns who sent r, and acts for the user of the header ActAs. Its error is an
+// *access.DeniedError. upgrade means that r asks for a WebSocket.
 func (c *Callers) Identify(r *http.Request, upgrade bool) (*access.Identity, error) {
+	id, err := c.identify(r, upgrade)
+	users := r.Header[ActAs]
+	switch {
+	case err != nil || len(users) == 0:
+		return id, err
+	case upgrade:
+		return nil, &access.DeniedError{Status: http.StatusBadRequest, Reason: access.BadUser, Msg: "X-Act-As is for HTTP requests, not for WebSockets"}
+	case len(users) > 1:
+		return nil, &access.DeniedError{Status: http.StatusBadRequest, Reason: access.BadUser, Msg: "X-Act-As must be there once"}
+	}
+	return id.ActAs(users[0])
+}
+
+func (c *Callers) identify(r *http.Request, upgrade bool) (*access.Identity, error) {
 	if c.authorizer.Open() {
 		return c.authorizer.Identify(r.Context(), "")
 	}

@@ -35,6 +35,9 @@ type awaitedBody struct {
 	key      string
 	// Bytes still to come; -1: not known.
 	left int64
+	// Bytes of the budget that the request holds until its end; 0: it holds what its body
+	// takes, until that has come.
+	kept int64
 
 	state bodyState
 	held  quota.Held
@@ -53,14 +56,14 @@ const (
 	bodyRefused
 )
 
-// awaitBody replaces the body of r. The caller has acquired requests; release must
+// awaitBody replaces the body of r. The caller has acquired underWay; release must
 // follow.
-func (h *Handler) awaitBody(w http.ResponseWriter, r *http.Request) (release func()) {
+func (h *Handler) awaitBody(w http.ResponseWriter, r *http.Request, underWay limit.Semaphore) (release func()) {
 	if r.Body == nil || r.Body == http.NoBody || r.ContentLength == 0 {
-		return h.requests.Release
+		return underWay.Release
 	}
 	b := &awaitedBody{
-		ReadCloser: r.Body, w: w, requests: h.requests, inputs: h.backends.Budget.Inputs,
+		ReadCloser: r.Body, w: w, requests: underWay, inputs: h.backends.Budget.Inputs,
 		key: h.backends.Limits.Key(r, ""), left: r.ContentLength,
 	}
 	r.Body = b
@@ -73,6 +76,25 @@ func setClient(r *http.Request, key string) {
 	if b, ok := r.Body.(*awaitedBody); ok {
 		b.key = key
 	}
+}
+
+// keepBody makes r hold at least n bytes of the budget from the first Read until its end.
+func keepBody(r *http.Request, n int64) {
+	if b, ok := r.Body.(*awaitedBody); ok {
+		b.kept = n
+	}
+}
+
+// keepInstead makes r, whose body has come, hold n bytes, and reports whether there are as
+// many.
+func keepInstead(r *http.Request, n int64) (ok bool) {
+	b, ok := r.Body.(*awaitedBody)
+	if !ok {
+		return true
+	}
+	b.held.Release()
+	b.held, ok = b.inputs.TryAcquire(b.key, n)
+	return ok
 }
 
 // Read implements io.Reader. It takes part in the budget from the first call until the
@@ -100,7 +122,7 @@ func (b *awaitedBody) Read(p []byte) (n int, err error) {
 // await begins to wait for the body.
 func (b *awaitedBody) await() {
 	var ok bool
-	if b.held, ok = b.inputs.TryAcquire(b.key, bodyCost+max(0, b.left)); !ok {
+	if b.held, ok = b.inputs.TryAcquire(b.key, bodyCost+max(b.left, b.kept)); !ok {
 		b.state, b.err = bodyRead, errTooManyBodies
 		return
 	}
@@ -115,7 +137,9 @@ func (b *awaitedBody) ended(whole bool) {
 	if b.state != bodyAwaited {
 		return
 	}
-	b.held.Release()
+	if b.kept == 0 {
+		b.held.Release()
+	}
 	if whole { // otherwise the rest must not be waited for
 		_ = http.NewResponseController(b.w).SetReadDeadline(time.Time{})
 	}
@@ -128,11 +152,8 @@ func (b *awaitedBody) ended(whole bool) {
 
 // release ends the request.
 func (b *awaitedBody) release() {
-	switch b.state {
-	case bodyUnread, bodyRead:
+	b.held.Release()
+	if b.state == bodyUnread || b.state == bodyRead {
 		b.requests.Release()
-	case bodyAwaited:
-		b.held.Release()
-	case bodyRefused:
 	}
 }

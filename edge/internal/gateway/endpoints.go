@@ -37,6 +37,7 @@ func (h *Handler) newEndpoints(history, mapped http.Handler) map[string]endpoint
 		"/__/cancel":   {"cancel", posting, false, h.withCaller(mapped, mayRecall)},
 		"/__/ttl":      {"ttl", posting, true, h.requireAdmin(mapped)},
 		groupsPath:     {"groups", reading, true, zip(h.requireAdmin(mapped))},
+		eventsPath:     {"events", []string{http.MethodGet, http.MethodPost}, false, h.serveEvents},
 		"/__/version":  {"version", reading, false, h.serveVersion},
 		"/__/services": {"services", reading, true, h.requireAdmin(http.HandlerFunc(h.serveServices))},
 	}

@@ -16,11 +16,11 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
-	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // callTimeout bounds one call of the history service.
@@ -66,36 +66,22 @@ func (f *Forwarder) Exists(ctx context.Context, g group.Name) (bool, error) {
 }
 
 // Cancel implements HistoryServiceServer. The history service checks the limits of the
-// caller's right: it knows the author and the time.
+// caller's right: it knows the author and the time. It learns the caller's name, which
+// Cancel cannot carry.
 func (f *Forwarder) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
 	id := access.FromContext(ctx)
 	bound, err := id.Recall(group.Name(r.GetGroupName()))
 	if err != nil {
 		return nil, grpcstatus.Of(err)
 	}
-	by := id.By()
-	if bound.Unlimited() && !by.Valid() {
-		return call(ctx, f.client.Cancel, r, changes)
-	}
 	_, err = call(ctx, f.relay.Recall, &relayv1.RecallRequest{
-		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, WithinMs: uint64(bound.Within.Milliseconds()), By: authorOf(by),
+		Group: r.GetGroupName(), Uuid: r.GetUuid(), Author: bound.Author, Windowed: bound.Windowed, WithinMs: uint64(bound.Within.Milliseconds()),
+		By: relay.EncodeAuthor(id.By()),
 	}, changes)
-	if status.Code(err) == codes.Unimplemented {
-		// During an update: it must not be done without the limit.
-		return nil, status.Error(codes.Unavailable, "the history service does not know limits yet")
-	}
 	if err != nil {
 		return nil, err
 	}
 	return &historyv1.CancelResponse{Code: http.StatusOK, Msg: "recalled"}, nil
-}
-
-// authorOf returns an author as the relay has it; nil: there is none.
-func authorOf(by stream.Author) *relayv1.Author {
-	if !by.Valid() {
-		return nil
-	}
-	return &relayv1.Author{Name: by.Name, Key: by.Key}
 }
 
 // Messages returns messages of a group by number.
@@ -157,13 +143,20 @@ func call[Q, R any](ctx context.Context, method func(context.Context, Q, ...grpc
 	return response, err
 }
 
-// userKey is the metadata key for the name of the caller, for the history service's
-// audit log.
-const userKey = "gotapi-user-bin"
+// The metadata keys for the name of the caller and for the user it acts for, for the
+// history service's audit log.
+const (
+	userKey  = "gotapi-user-bin"
+	actAsKey = "gotapi-act-as-bin"
+)
 
 func forCaller(ctx context.Context) context.Context {
-	if id := access.FromContext(ctx); id.Name() != "" && !id.Service() {
-		return metadata.AppendToOutgoingContext(ctx, userKey, id.Name())
+	id := access.FromContext(ctx)
+	if id.Name() != "" && !id.Service() {
+		ctx = metadata.AppendToOutgoingContext(ctx, userKey, id.Name())
+	}
+	if user := id.ActsFor(); user != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, actAsKey, user)
 	}
 	return ctx
 }

@@ -16,7 +16,7 @@ import (
 func TestTheHistoryServiceIsToldForWhomACallIs(t *testing.T) {
 	key, entry := access.NewAPIKey("backend")
 	path := filepath.Join(t.TempDir(), "keys.yaml")
-	if err := os.WriteFile(path, []byte(entry), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(entry+"    act_as: '*'\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	authorizer, err := access.New(access.Config{APIKeysFile: path}, slog.New(slog.DiscardHandler))
@@ -27,16 +27,21 @@ func TestTheHistoryServiceIsToldForWhomACallIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	forAlice, err := backend.ActAs("alice")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
-		id   *access.Identity
-		want []string
+		id          *access.Identity
+		user, actAs []string
 	}{
-		{backend, []string{"backend"}},
-		{access.System(), nil}, // nobody in particular
-		{&access.Identity{}, nil},
+		{backend, []string{"backend"}, nil},
+		{forAlice, []string{"backend"}, []string{"alice"}},
+		{access.System(), nil, nil}, // nobody in particular
+		{&access.Identity{}, nil, nil},
 	} {
 		md, _ := metadata.FromOutgoingContext(forCaller(access.NewContext(t.Context(), tt.id)))
-		if diff := cmp.Diff(tt.want, md[userKey]); diff != "" {
+		if diff := cmp.Diff([][]string{tt.user, tt.actAs}, [][]string{md[userKey], md[actAsKey]}); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", tt.id.Name(), diff)
 		}
 	}

@@ -3,6 +3,7 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -20,19 +21,24 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/caller"
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
+	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/header"
 )
 
 // historyService answers as the test says.
 type historyService struct {
 	adminService
 	historyv1.UnimplementedHistoryServiceServer
+	relayv1.UnimplementedRelayServiceServer
 	page   func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error)
-	cancel func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error)
+	recall func(context.Context, *relayv1.RecallRequest) (*relayv1.RecallResponse, error)
 	ttl    func(context.Context, *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error)
 	groups func(context.Context, *historyv1.ListGroupsRequest) (*historyv1.ListGroupsResponse, error)
 }
@@ -41,8 +47,8 @@ func (s *historyService) GetHistory(ctx context.Context, r *historyv1.GetHistory
 	return s.page(ctx, r)
 }
 
-func (s *historyService) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
-	return s.cancel(ctx, r)
+func (s *historyService) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
+	return s.recall(ctx, r)
 }
 
 func (s *historyService) SetTTL(ctx context.Context, r *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
@@ -63,8 +69,14 @@ type rig struct {
 	// What was published, and what it is answered with.
 	published []*relay.Publication
 	result    relay.Result
+	// Instead of result, for each; may be nil.
+	answer func(*relay.Publication) relay.Result
+	// How many were published at once.
+	batches []int
 	// Groups whose upgrade was asked for.
 	upgraded []group.Name
+	// What streams and long polls were asked for.
+	streamed []string
 }
 
 func newRig(tb testing.TB, opts Options) *rig {
@@ -75,7 +87,7 @@ func newRig(tb testing.TB, opts Options) *rig {
 // newRigFor has callers who must say who they are, as rights says.
 func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 	tb.Helper()
-	rig := &rig{t: tb, history: &historyService{}, budget: plenty(), result: relay.Result{Outcome: relay.Accepted}}
+	rig := &rig{t: tb, history: &historyService{}, budget: plenty(), result: relay.Result{Outcome: relay.Accepted, Seq: 1}}
 	if opts.MaxMessageBytes == 0 {
 		opts.MaxMessageBytes = 1000
 	}
@@ -90,6 +102,13 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 		Console:   pages,
 		Callers:   newCallers(tb, rights),
 		Sockets:   rig,
+		Streams:   rig,
+		Config: func(g group.Name) groupsettings.Explanation {
+			var none *groupsettings.File
+			return none.Explain(g, "h:4998", func(*groupsettings.Entry) []groupsettings.Value {
+				return []groupsettings.Value{{Name: "hooks", Value: "none", From: groupsettings.FromDefault}}
+			})
+		},
 		Services: func(context.Context) ([]byte, error) {
 			return []byte(`{"code":200,"edge":{"id":"1","version":"v1","commit":"c0ffee"},"services":[]}`), nil
 		},
@@ -122,9 +141,16 @@ func secrets(texts ...string) (all [][]byte) {
 func plenty() *limit.Budget { return limit.NewBudget(1<<40, prometheus.NewRegistry()) }
 
 // Publish implements Publisher.
-func (r *rig) Publish(p *relay.Publication) {
-	r.published = append(r.published, p)
-	p.End(r.result)
+func (r *rig) Publish(batch ...*relay.Publication) {
+	r.batches = append(r.batches, len(batch))
+	for _, p := range batch {
+		r.published = append(r.published, p)
+		result := r.result
+		if r.answer != nil {
+			result = r.answer(p)
+		}
+		p.End(result)
+	}
 }
 
 // ServeV2 implements Sockets.
@@ -139,6 +165,24 @@ func (r *rig) ServeHTTP(w http.ResponseWriter, _ *http.Request, g group.Name, _ 
 	w.WriteHeader(http.StatusTeapot) // known from what the Handler itself says
 }
 
+// ServeGroup implements Streams.
+func (r *rig) ServeGroup(w http.ResponseWriter, _ *http.Request, _ *access.Identity, g group.Name, from string, last header.Integer) {
+	r.streamed = append(r.streamed, fmt.Sprintf("%s %q %v", g, from, last))
+	w.Header().Set("Content-Type", "text/event-stream")
+}
+
+// ServeGroups implements Streams.
+func (r *rig) ServeGroups(w http.ResponseWriter, _ *http.Request, _ *access.Identity, body []byte) {
+	r.streamed = append(r.streamed, string(body))
+	w.Header().Set("Content-Type", "text/event-stream")
+}
+
+// ServePoll implements Streams.
+func (r *rig) ServePoll(w http.ResponseWriter, _ *http.Request, _ *access.Identity, g group.Name, from string, wait time.Duration) {
+	r.streamed = append(r.streamed, fmt.Sprintf("%s %q %v", g, from, wait))
+	httpjson.Write(w, http.StatusOK, []byte(`{"code":200,"events":[],"pos":"p"}`))
+}
+
 func newCallers(tb testing.TB, cfg access.Config) *caller.Callers {
 	tb.Helper()
 	authorizer, err := access.New(cfg, slog.New(slog.DiscardHandler))
@@ -149,13 +193,19 @@ func newCallers(tb testing.TB, cfg access.Config) *caller.Callers {
 }
 
 // serve puts s behind a connection in memory.
-func serve(tb testing.TB, s historyv1.HistoryServiceServer) *grpc.ClientConn {
+func serve(tb testing.TB, s historyv1.HistoryServiceServer, also ...func(*grpc.Server)) *grpc.ClientConn {
 	tb.Helper()
 	listener := bufconn.Listen(1 << 20)
 	server := grpc.NewServer()
 	historyv1.RegisterHistoryServiceServer(server, s)
+	if r, ok := s.(relayv1.RelayServiceServer); ok {
+		relayv1.RegisterRelayServiceServer(server, r)
+	}
 	if admin, ok := s.(adminv1.AdminServiceServer); ok {
 		adminv1.RegisterAdminServiceServer(server, admin)
+	}
+	for _, register := range also {
+		register(server)
 	}
 	done := make(chan struct{})
 	go func() { defer close(done); _ = server.Serve(listener) }()

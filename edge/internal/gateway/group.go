@@ -22,8 +22,12 @@ func (h *Handler) serveGroup(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		w.Header().Add("Vary", "Accept")
-		if wantsPage(r) {
+		switch {
+		case wantsPage(r):
 			h.backends.Console.ServePage(w, r, g)
+			return
+		case wantsStream(r):
+			h.streamGroup(w, r, g)
 			return
 		}
 		h.serveNoUpgrade(w, r, g)

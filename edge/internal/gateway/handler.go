@@ -11,10 +11,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/gotapi/gotapi-ws/edge/internal/eventstream"
 	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/pages"
 	"github.com/gotapi/gotapi-ws/internal/quota"
+	"github.com/gotapi/gotapi-ws/wire/header"
 )
 
 // Handler serves everything that comes over HTTP.
@@ -25,6 +27,7 @@ type Handler struct {
 	metrics    *metrics
 	endpoints  map[string]endpoint
 	requests   limit.Semaphore
+	streams    limit.Semaphore
 	// The number of the last publication over HTTP.
 	published atomic.Uint32
 }
@@ -33,6 +36,9 @@ type Handler struct {
 func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg prometheus.Registerer) (*Handler, error) {
 	if opts.MaxRequests == 0 {
 		opts.MaxRequests = defaultRequests
+	}
+	if opts.MaxStreams == 0 {
+		opts.MaxStreams = defaultStreams
 	}
 	if b.Limits == nil {
 		b.Limits = limit.New(limit.Settings{}, nil, prometheus.NewRegistry())
@@ -46,7 +52,7 @@ func New(ctx context.Context, b Backends, opts Options, log *slog.Logger, reg pr
 	}
 	requests, pageLimits := limit.NewSemaphore(opts.MaxRequests), newPageLimits(b.Budget)
 	history := serveHistory(pages.New(b.History, marshalHistory, opts.PageCache, reg), pageLimits, b.Limits, log)
-	h := &Handler{backends: b, log: log, requests: requests, metrics: newMetrics(reg, requests, pageLimits)}
+	h := &Handler{backends: b, log: log, requests: requests, streams: limit.NewSemaphore(opts.MaxStreams), metrics: newMetrics(reg, requests, pageLimits)}
 	h.Reconfigure(opts)
 	h.endpoints = h.newEndpoints(history, mapped)
 	return h, nil
@@ -64,20 +70,35 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.counted("status", w, r, h.withCORS(serveStatus))
 		return
 	}
-	if !h.requests.TryAcquire() {
-		h.counted("refused", w, r, h.withCORS(func(w http.ResponseWriter, _ *http.Request) {
-			httpjson.WriteError(w, http.StatusServiceUnavailable, "too many requests at once")
-		}))
+	underWay := h.requests
+	if isStream(r) {
+		underWay = h.streams
+	}
+	if !underWay.TryAcquire() {
+		h.refuse(w, r, http.StatusServiceUnavailable, 0, "too many requests at once")
 		return
 	}
-	defer h.awaitBody(w, r)()
+	defer h.awaitBody(w, r, underWay)()
 	if again := h.backends.Limits.Request(r, isUpgrade(r)); again > 0 {
-		h.counted("refused", w, r, h.withCORS(func(w http.ResponseWriter, _ *http.Request) {
-			writeTooMuch(w, again, "too many requests of this client")
-		}))
+		h.refuse(w, r, http.StatusTooManyRequests, again, "too many requests of this client")
 		return
 	}
 	h.route(w, r)
+}
+
+// refuse answers a request that is not looked at any further. again is after what time to
+// come again; 0: that is not known.
+func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, code int, again time.Duration, msg string) {
+	h.counted("refused", w, r, h.withCORS(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case wantsStream(r):
+			eventstream.Refuse(w, &header.Refusal{Code: code, Msg: msg, RetryAfter: again.Milliseconds()})
+		case again > 0:
+			writeTooMuch(w, again, msg)
+		default:
+			httpjson.WriteError(w, code, msg)
+		}
+	}))
 }
 
 // writeTooMuch answers 429, with the time after which to come again.

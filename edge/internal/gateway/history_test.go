@@ -81,6 +81,66 @@ func TestAPageThatTheClientHasIsNotSentAgain(t *testing.T) {
 	}
 }
 
+// TestPagesWithMetaAreOfTheirOwn: what is kept of one is not sent as the other.
+func TestPagesWithMetaAreOfTheirOwn(t *testing.T) {
+	for name, cache := range map[string]int{"with a cache": 1 << 20, "without": 0} {
+		t.Run(name, func(t *testing.T) {
+			rig := newRig(t, Options{PageCache: cache})
+			rig.history.page = func(_ context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+				page := &historyv1.GetHistoryResponse{Code: 200, Etag: "plain", Data: []string{"a"}}
+				if r.GetMeta() {
+					page.Etag, page.StreamPosition, page.Meta = "meta", "POS", []*historyv1.MessageMeta{{Seq: 1, At: 5}}
+				}
+				if page.GetEtag() == r.GetIfNoneMatch() {
+					return &historyv1.GetHistoryResponse{Code: 200, Etag: page.GetEtag(), NotModified: true}, nil
+				}
+				return page, nil
+			}
+			const plain, meta = `{"code":200,"position":0,"msg":"","data":["a"]}`, `{"code":200,"position":0,"msg":"","data":["a"],"meta":[{"seq":1,"at":5}],"pos":"POS"}`
+			for range 2 {
+				for _, tt := range []struct{ query, header, body, tag string }{
+					{"", "", plain, "plain"},
+					{"&meta=1", "", meta, "meta"},
+					{"&meta=0", "", plain, "plain"},
+					{"&meta=1", `If-None-Match: W/"plain"`, meta, "meta"},
+					{"&meta=1", `If-None-Match: W/"meta"`, "", "meta"},
+					{"", `If-None-Match: W/"meta"`, plain, "plain"},
+				} {
+					var headers []string
+					if tt.header != "" {
+						headers = append(headers, tt.header)
+					}
+					got := rig.do("GET", "/__/history?groupName=/a"+tt.query, "", headers...)
+					if got.body != tt.body || got.header.Get("Etag") != `W/"`+tt.tag+`"` {
+						t.Errorf("%s, %s: got %s, ETag %s", tt.query, tt.header, got.body, got.header.Get("Etag"))
+					}
+				}
+			}
+			for _, query := range []string{"&meta=2", "&meta=true", "&meta=1&meta=1"} {
+				got := rig.do("GET", "/__/history?groupName=/a"+query, "")
+				wantError(t, query, got, 400)
+				if !strings.Contains(got.body, "meta: ") {
+					t.Errorf("%s: got %s", query, got.body)
+				}
+			}
+		})
+	}
+}
+
+func TestAPageAfterAMessage(t *testing.T) {
+	rig := newRig(t, Options{})
+	rig.history.page = func(_ context.Context, r *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
+		return &historyv1.GetHistoryResponse{Code: 200, Data: []string{"after " + r.GetAfter()}}, nil
+	}
+	for _, query := range []string{"after=u", "after=u&position=0&size=5"} {
+		if got := rig.do("POST", "/__/history", "groupName=/a&"+query, form); !strings.Contains(got.body, `["after u"]`) {
+			t.Errorf("%s: got %d %s", query, got.code, got.body)
+		}
+	}
+	wantError(t, "twice", rig.do("GET", "/__/history?groupName=/a&after=u&after=v", ""), 400)
+	wantError(t, "no UTF-8", rig.do("GET", "/__/history?groupName=/a&after=%FF", ""), 400)
+}
+
 func TestAPageWithoutVersionHasNoETag(t *testing.T) {
 	rig := newRig(t, Options{PageCache: 1 << 20})
 	version, asked := "", 0

@@ -53,8 +53,14 @@ func (m *linesMarshaler) Marshal(v any) ([]byte, error) {
 	return b, nil
 }
 
-func marshalHistory(r *historyv1.GetHistoryResponse) []byte {
+// marshalHistory writes a page. With meta it also writes what is known of each message, and
+// the position, unless the history service is of a version without.
+func marshalHistory(r *historyv1.GetHistoryResponse, meta bool) []byte {
+	meta = meta && len(r.GetMeta()) == len(r.GetData())
 	size := 96
+	if meta {
+		size += 64 + 64*len(r.GetMeta())
+	}
 	for _, text := range r.GetData() {
 		// Packets are JSON: each quote gets a backslash.
 		size += len(text) + len(text)/4 + 8
@@ -78,7 +84,38 @@ func marshalHistory(r *historyv1.GetHistoryResponse) []byte {
 		b = append(b, `,"next":`...)
 		b = appendInt(b, r.GetNext())
 	}
+	if meta {
+		b = appendMeta(b, r)
+	}
 	return append(b, '}')
+}
+
+func appendMeta(b []byte, r *historyv1.GetHistoryResponse) []byte {
+	b = append(b, `,"meta":[`...)
+	for i, m := range r.GetMeta() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"seq":`...)
+		b = strconv.AppendUint(b, m.GetSeq(), 10)
+		b = append(b, `,"at":`...)
+		b = strconv.AppendInt(b, m.GetAt(), 10)
+		switch {
+		case m.GetKey() != "":
+			b = append(b, `,"key":`...)
+			b = httpjson.AppendString(b, m.GetKey())
+		case m.GetBy() != "":
+			b = append(b, `,"by":`...)
+			b = httpjson.AppendString(b, m.GetBy())
+		}
+		b = append(b, '}')
+	}
+	b = append(b, ']')
+	if pos := r.GetStreamPosition(); pos != "" {
+		b = append(b, `,"pos":`...)
+		b = httpjson.AppendString(b, pos)
+	}
+	return b
 }
 
 func marshalDone(code int32, msg string) []byte {

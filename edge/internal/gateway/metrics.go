@@ -42,6 +42,9 @@ func (h *Handler) counted(endpoint string, w http.ResponseWriter, r *http.Reques
 	serve(rec, r)
 	end(rec.code)
 	h.metrics.count(endpoint, rec.code)
+	if isStream(r) { // they take as long as their clients like
+		return
+	}
 	h.metrics.seconds.WithLabelValues(endpoint).Observe(time.Since(began).Seconds())
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/proto"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
 // openAPI is the part of the document that the tests hold against the Handler.
@@ -25,8 +26,12 @@ type openAPI struct {
 }
 
 type operation struct {
-	Parameters []parameter
-	Responses  map[string]response
+	Parameters  []parameter
+	RequestBody struct {
+		// By media type.
+		Content map[string]struct{ Example any }
+	}
+	Responses map[string]response
 }
 
 type parameter struct {
@@ -42,6 +47,7 @@ type response struct {
 
 type schema struct {
 	Ref        string `json:"$ref"`
+	AnyOf      []schema
 	Required   []string
 	Properties map[string]any
 }
@@ -73,7 +79,11 @@ func (d *openAPI) schema(o operation, code string) schema {
 	if r.Ref != "" {
 		r = d.Components.Responses[lastPart(r.Ref)]
 	}
-	return d.Components.Schemas[lastPart(r.Content["application/json"].Schema.Ref)]
+	s := r.Content["application/json"].Schema
+	if len(s.AnyOf) > 0 {
+		s = s.AnyOf[0] // what the request of a rig is answered with
+	}
+	return d.Components.Schemas[lastPart(s.Ref)]
 }
 
 // queryOf gives each parameter a value that is right, but leaves one out.
@@ -93,8 +103,8 @@ func newOpenAPIRig(t *testing.T) *rig {
 	rig.history.page = func(context.Context, *historyv1.GetHistoryRequest) (*historyv1.GetHistoryResponse, error) {
 		return &historyv1.GetHistoryResponse{Code: 200, Next: new(int32)}, nil
 	}
-	rig.history.cancel = func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
-		return &historyv1.CancelResponse{Code: 200}, nil
+	rig.history.recall = func(context.Context, *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
+		return &relayv1.RecallResponse{}, nil
 	}
 	rig.history.ttl = func(context.Context, *historyv1.SetTTLRequest) (*historyv1.SetTTLResponse, error) {
 		return &historyv1.SetTTLResponse{Code: 200}, nil
@@ -106,13 +116,14 @@ func newOpenAPIRig(t *testing.T) *rig {
 }
 
 // request makes the request of an operation, as an administrator who wants JSON.
-func (r *rig) request(method, path, query string) answer {
+func (r *rig) request(method, path, query string, headers ...string) answer {
 	r.t.Helper()
 	body := ""
 	if method == "post" {
 		body = data
 	}
-	return r.do(strings.ToUpper(method), path+"?"+query, body, "Authorization: Bearer s", "Accept: application/json", "Content-Type: application/json")
+	headers = append(headers, "Authorization: Bearer s", "Accept: application/json", "Content-Type: application/json")
+	return r.do(strings.ToUpper(method), path+"?"+query, body, headers...)
 }
 
 func TestOpenAPIDocumentHasEveryEndpoint(t *testing.T) {
@@ -144,15 +155,26 @@ func TestEveryParameterOfTheOpenAPIDocumentIsRead(t *testing.T) {
 			parameters := document.parameters(operation)
 			for _, p := range parameters {
 				listed++
-				if p.In != "query" {
-					t.Errorf("%s %s: %s is in %q, want query", method, path, p.Name, p.In)
-				}
 				rest := queryOf(parameters, p.Name)
+				if p.In == "header" {
+					twice := rig.request(method, path, rest, p.Name+": a", p.Name+": a")
+					if want := p.Name + " must be there once"; twice.code != 400 || !strings.Contains(twice.body, want) {
+						t.Errorf("%s %s: %s twice: got %d %s, want 400 and %q", method, path, p.Name, twice.code, twice.body, want)
+					}
+					continue
+				}
+				if p.In != "query" {
+					t.Errorf("%s %s: %s is in %q, want query or header", method, path, p.Name, p.In)
+				}
 				twice := rig.request(method, path, p.Name+"=1&"+p.Name+"=1&"+rest)
 				if want := p.Name + ": given more than once"; twice.code != 400 || !strings.Contains(twice.body, want) {
 					t.Errorf("%s %s: %s twice: got %d %s, want 400 and %q", method, path, p.Name, twice.code, twice.body, want)
 				}
-				if missing := rig.request(method, path, rest); (missing.code == 400) != p.Required {
+				missing := rig.request(method, path, rest)
+				if path == "/__/publish" { // a batch names its groups itself
+					missing = rig.do("POST", path, lineOf("/a", "u"), ndjson)
+				}
+				if (missing.code == 400) != p.Required {
 					t.Errorf("%s %s without %s: got %d %s, but required is %t", method, path, p.Name, missing.code, missing.body, p.Required)
 				}
 			}
@@ -160,6 +182,20 @@ func TestEveryParameterOfTheOpenAPIDocumentIsRead(t *testing.T) {
 	}
 	if listed == 0 {
 		t.Error("the document lists no parameters")
+	}
+}
+
+func TestTheBatchOfTheOpenAPIDocumentIsAnswered(t *testing.T) {
+	document, rig := readOpenAPI(t), newOpenAPIRig(t)
+	example, _ := document.Paths["/__/publish"]["post"].RequestBody.Content[contentTypeLines].Example.(string)
+	got := rig.do("POST", "/__/publish", example+"{}", ndjson)
+	wantSchema(t, "the batch", got.body, document.Components.Schemas["BatchPublished"])
+	var answer struct{ Results []json.RawMessage }
+	if err := json.Unmarshal([]byte(got.body), &answer); err != nil || len(answer.Results) != 4 {
+		t.Errorf("got %s, want 4 results", got.body)
+	}
+	for _, result := range answer.Results {
+		wantSchema(t, "a result", string(result), document.Components.Schemas["BatchResult"])
 	}
 }
 
@@ -171,7 +207,13 @@ func TestAnswersAreThoseOfTheOpenAPIDocument(t *testing.T) {
 			if good.code != 200 {
 				t.Errorf("%s %s: got %d %s, want 200", method, path, good.code, good.body)
 			}
-			wantSchema(t, method+" "+path, good.body, document.schema(operation, "200"))
+			if _, streams := operation.Responses["200"].Content["text/event-stream"]; streams {
+				if got := good.header.Get("Content-Type"); got != "text/event-stream" {
+					t.Errorf("%s %s: Content-Type %q, want that of a stream", method, path, got)
+				}
+			} else {
+				wantSchema(t, method+" "+path, good.body, document.schema(operation, "200"))
+			}
 			bad := rig.request("delete", path, "")
 			wantSchema(t, "DELETE "+path, bad.body, document.schema(operation, "default"))
 		}

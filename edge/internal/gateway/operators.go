@@ -12,7 +12,9 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
+	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
 // The endpoints of gotapi.admin.v1 (docs/adr/0023-the-admin-api.md).
@@ -21,6 +23,7 @@ const (
 	groupPath        = "/__/group"
 	storedPath       = "/__/stored"
 	purgePath        = "/__/purge"
+	configPath       = "/__/config"
 )
 
 // maxStoredGroups is the largest part of the stored groups that can be asked for.
@@ -41,6 +44,10 @@ func (h *Handler) operatorEndpoints() map[string]endpoint {
 			p.only(groupName)
 			return &adminv1.GetGroupRequest{GroupName: p.group()}
 		}, admin.GetGroup, reads, viewGroup)),
+		configPath: serve("config", reading, operatorCall(h, func(p *params) *adminv1.GetConfigRequest {
+			p.only(groupName)
+			return &adminv1.GetConfigRequest{GroupName: p.group()}
+		}, admin.GetConfig, reads, h.viewConfig)),
 		storedPath: serve("stored", reading, operatorCall(h, func(p *params) *adminv1.ListStoredGroupsRequest {
 			p.only("size")
 			return &adminv1.ListStoredGroupsRequest{Page: p.uuid("page", p.text("page")), Size: p.int32("size", 1, maxStoredGroups, 0)}
@@ -139,4 +146,22 @@ func viewPurge(r *adminv1.PurgeResponse) any {
 		Code     int   `json:"code"`
 		Messages int64 `json:"messages"`
 	}{http.StatusOK, r.GetMessages()}
+}
+
+// viewConfig shows what this edge and the history service that answered use for a group.
+func (h *Handler) viewConfig(r *adminv1.GetConfigResponse) any {
+	c := r.GetConfig()
+	service := groupsettings.Explanation{
+		Host: c.GetHost(), File: c.GetFile(), Entry: int(c.GetEntry()), Match: c.GetMatch(), Refused: c.GetRefused(),
+		Settings: []groupsettings.Value{},
+	}
+	for _, s := range c.GetSettings() {
+		service.Settings = append(service.Settings, groupsettings.Value{Name: s.GetName(), Value: s.GetValue(), From: s.GetFrom()})
+	}
+	return struct {
+		Code    int                       `json:"code"`
+		Group   string                    `json:"group"`
+		Edge    groupsettings.Explanation `json:"edge"`
+		Service groupsettings.Explanation `json:"service"`
+	}{http.StatusOK, r.GetGroupName(), h.backends.Config(group.Name(r.GetGroupName())), service}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 )
 
 // adminService remembers what it was asked for, and answers with err or a bit of
@@ -51,11 +52,19 @@ func (s *adminService) Purge(_ context.Context, r *adminv1.PurgeRequest) (*admin
 	return &adminv1.PurgeResponse{Messages: 7}, s.err
 }
 
+func (s *adminService) GetConfig(_ context.Context, r *adminv1.GetConfigRequest) (*adminv1.GetConfigResponse, error) {
+	s.asked = append(s.asked, "config "+r.GetGroupName())
+	return &adminv1.GetConfigResponse{GroupName: r.GetGroupName(), Config: &adminv1.GroupConfig{
+		Host: "h:5998", File: "/f", Entry: 2, Match: "/room/*", Settings: []*adminv1.Setting{{Name: "cap", Value: "5", From: "file"}},
+	}}, s.err
+}
+
 func TestOperatorsAskTheHistoryService(t *testing.T) {
 	for _, tt := range []struct{ method, target, asked, want string }{
 		{"GET", "/__/status", "status", `{"code":200,"store":{"kind":"redis","version":"7.0.15","mode":"standalone","nodes":1,"usedBytes":5368709120,"maxBytes":0,"evictionPolicy":"","evictedKeys":0,"clients":0,"replicas":0,"uptime":0},"service":{"host":"","version":"v1","commit":"","uptime":0},"services":[],"edges":[{"id":"1","host":"h:4998","version":"v1","commit":"c0ffee","members":0,"groups":0},{"id":"ab","host":"","version":"","commit":"","members":3,"groups":2}],"alarms":[{"name":"GotapiRedisMemory","text":"full"}]}`},
 		{"GET", "/__/group?groupName=/room/1", "group /room/1", `{"code":200,"group":"/room/1","members":2,"messages":7,"bytes":900,"seq":9,"recalls":1,"oldestAt":0,"newestAt":0,"expiresIn":60}`},
 		{"GET", "/__/stored?page=0.3&size=10", "stored 0.3", `{"code":200,"groups":[{"name":"/a","messages":1,"bytes":2,"seq":3}],"next":"0.7"}`},
+		{"GET", "/__/config?groupName=/room/1", "config /room/1", `{"code":200,"group":"/room/1","edge":{"host":"h:4998","file":"","entry":0,"match":"","settings":[{"name":"hooks","value":"none","from":"default"}],"refused":""},"service":{"host":"h:5998","file":"/f","entry":2,"match":"/room/*","settings":[{"name":"cap","value":"5","from":"file"}],"refused":""}}`},
 		{"POST", "/__/purge?groupName=/room/1", "purge /room/1", `{"code":200,"messages":7}`},
 	} {
 		rig := newRig(t, Options{AdminSecrets: secrets("s3cret")})
@@ -177,7 +186,7 @@ func TestRefusedRequestsAreRemembered(t *testing.T) {
 		rig.do("POST", "/room/1", "")
 	}
 	rig.do("GET", "/__/group?groupName=/room/2", "", "Authorization: Bearer guess")
-	rig.history.cancel = func(context.Context, *historyv1.CancelRequest) (*historyv1.CancelResponse, error) {
+	rig.history.recall = func(context.Context, *relayv1.RecallRequest) (*relayv1.RecallResponse, error) {
 		return nil, status.Error(codes.NotFound, "no such message")
 	}
 	rig.do("POST", "/__/cancel", "groupName=/room/3&uuid=u", form)

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"net/http"
+	"time"
 
 	"github.com/rs/cors"
 	"go.opentelemetry.io/otel/trace"
@@ -14,21 +15,31 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/console"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/header"
 )
 
 // defaultRequests bounds the requests under way: each holds a goroutine, buffers, and
 // up to a message until it is answered.
 const defaultRequests = 10_000
 
+// defaultStreams bounds the streams under way.
+const defaultStreams = 10_000
+
 // Options of a Handler.
 type Options struct {
 	// Largest body of a publish, bytes.
 	MaxMessageBytes int64
+	// How long a publication may wait for its result, as the relay has it; 5 s.
+	PublishTimeout time.Duration
 	// Requests under way at one time, those for a WebSocket until they are
 	// answered; more are refused with 503. 10,000. Reconfigure ignores it.
 	MaxRequests int
+	// MaxStreams is how many event streams and long polls may be under way at one time;
+	// others get 503. 10,000. Reconfigure ignores it.
+	MaxStreams int
 	// Bytes of pages of history that are kept; 0: none are. Reconfigure ignores it.
 	PageCache int
 	// Each opens the admin endpoints; none keeps them shut.
@@ -42,8 +53,10 @@ type Options struct {
 
 // Publisher takes packets on their way to a group; *relay.Client in production.
 type Publisher interface {
-	// Publish calls p.End exactly once, in bounded time.
-	Publish(p *relay.Publication)
+	// Publish calls End of each exactly once, in bounded time. It may use the memory of
+	// batch. Those of one group that follow each other keep their order, as
+	// relay.Client.Publish says.
+	Publish(batch ...*relay.Publication)
 }
 
 // Sockets opens WebSockets; *session.Server in production.
@@ -55,10 +68,24 @@ type Sockets interface {
 	ServeV2(w http.ResponseWriter, r *http.Request, id *access.Identity)
 }
 
+// Streams serves events without WebSockets; *eventstream.Server in production. It checks
+// rights.
+type Streams interface {
+	// ServeGroup streams a group after a position, if from is not "", or with the newest
+	// messages.
+	ServeGroup(w http.ResponseWriter, r *http.Request, id *access.Identity, g group.Name, from string, last header.Integer)
+	// ServeGroups streams the groups that a body names.
+	ServeGroups(w http.ResponseWriter, r *http.Request, id *access.Identity, body []byte)
+	// ServePoll answers with events after a position, and waits for them.
+	ServePoll(w http.ResponseWriter, r *http.Request, id *access.Identity, g group.Name, from string, wait time.Duration)
+}
+
 // Backends serve the requests that the Handler hands on.
 type Backends struct {
 	// Limits of clients; nil: none.
 	Limits *limit.Limits
+	// Groups are settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Budget of the bytes that clients make the edge hold; nil: one for the memory that
 	// the process may use.
 	Budget *limit.Budget
@@ -73,10 +100,13 @@ type Backends struct {
 	// Version is what the edge was built from, as a JSON object.
 	Version []byte
 	Sockets Sockets
+	Streams Streams
 	// Services says which programs work together, as a JSON object.
 	Services func(context.Context) ([]byte, error)
 	// Processes says what the edge knows of all processes.
 	Processes func(context.Context) Processes
+	// Config returns the settings of a group.
+	Config func(group.Name) groupsettings.Explanation
 	// Refused remembers what is refused; may be nil.
 	Refused *refusals.Log
 }

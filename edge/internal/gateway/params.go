@@ -43,7 +43,9 @@ func (parser) Parse(msg proto.Message, values url.Values, _ *utilities.DoubleArr
 			m.Size = proto.Int32(p.int32("size", 0, maxPageSize, 0))
 		}
 		m.Before = p.uuid("before", p.text("before"))
-		p.only(groupName, "position", "size", "before")
+		m.After = p.uuid("after", p.text("after"))
+		m.Meta = p.flag("meta")
+		p.only(groupName, "position", "size", "before", "after")
 	case *historyv1.CancelRequest:
 		m.GroupName = p.group()
 		m.Uuid = p.uuid("uuid", p.required("uuid"))
@@ -141,6 +143,15 @@ func (p *params) int32(name string, low, high, absent int64) int32 {
 		p.fail(name, "not a whole number from "+strconv.FormatInt(low, 10)+" to "+strconv.FormatInt(high, 10))
 	}
 	return int32(n)
+}
+
+// flag is 1 or 0; 0 when absent or empty.
+func (p *params) flag(name string) bool {
+	s := p.text(name)
+	if s != "" && s != "0" && s != "1" {
+		p.fail(name, "not 0 or 1")
+	}
+	return s == "1"
 }
 
 func (p *params) seconds(name string) int64 {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/gotapi/gotapi-ws/access"
@@ -30,6 +31,10 @@ func (h *Handler) publishByName(w http.ResponseWriter, r *http.Request) {
 	}
 	p := params{values: query}
 	p.only(groupName)
+	if p.err == nil && p.text(groupName) == "" && mediaType(r) == contentTypeLines {
+		h.publishBatch(w, r)
+		return
+	}
 	if p.text(groupName) == "" {
 		p.fail(groupName, "missing; it goes into the query string, as the body is the packet")
 	}
@@ -46,49 +51,96 @@ func (h *Handler) publishByName(w http.ResponseWriter, r *http.Request) {
 
 // publish sends the body to g as one packet, whatever its Content-Type.
 func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) {
-	switch {
-	case g == group.Lobby:
-		httpjson.WriteError(w, http.StatusForbidden, "cannot publish to /: the path names the group, as in /room/1")
-		return
-	case !g.Publishable():
-		httpjson.WriteError(w, http.StatusForbidden, "only the server publishes to this group")
+	if f := reserved(g); f != nil {
+		f.write(w)
 		return
 	}
 	id, err := h.backends.Callers.Identify(r, false)
-	if err == nil {
-		err = id.May(access.Publish, g)
-	}
 	if err != nil {
 		writeDenied(w, err)
 		return
 	}
-	client := h.backends.Limits.Key(r, id.Name())
-	setClient(r, client)
-	if again := h.backends.Limits.Publish(g, id.Name()); again > 0 {
-		writeTooMuch(w, again, "too many messages")
+	from := h.publisherOf(r, id)
+	if f := h.mayPublish(g, from); f != nil {
+		f.write(w)
 		return
 	}
-	body, err := readBody(w, r, h.reloadable.Load().MaxMessageBytes)
+	limit := h.backends.Groups.Of(g).MaxBytes(int(h.reloadable.Load().MaxMessageBytes))
+	body, err := readBody(w, r, int64(limit))
 	if err != nil {
 		writeBodyError(w, err)
 		return
 	}
-	p, refusal := publication(g, r.Header.Get("Content-Type"), body)
-	if refusal != "" {
-		httpjson.WriteError(w, http.StatusBadRequest, refusal)
+	if why := checkBody(mediaType(r), body); why != "" {
+		httpjson.WriteError(w, http.StatusBadRequest, why)
 		return
 	}
-	p.Number, p.Author, p.By, p.User, p.Client = h.published.Add(1), id.Author(), id.By(), id.Name(), client
+	var p relay.Publication
+	if why := h.classify(&p, g, body, from); why != "" {
+		httpjson.WriteError(w, http.StatusBadRequest, why)
+		return
+	}
 	wait := make(waiter, 1)
 	p.From = wait
 	p.Follow(r.Context(), h.backends.Tracer)
-	h.backends.Publisher.Publish(p)
+	h.backends.Publisher.Publish(&p)
 	select {
 	case result := <-wait:
-		writeResult(w, p, result)
+		writeResult(w, &p, result)
 	case <-r.Context().Done():
 		w.WriteHeader(clientGone)
 	}
+}
+
+// publisher is whoever sends a packet: its rights, and whose limits it uses.
+type publisher struct {
+	*access.Identity
+	client string
+}
+
+func (h *Handler) publisherOf(r *http.Request, id *access.Identity) publisher {
+	client := h.backends.Limits.Key(r, id.Name())
+	setClient(r, client)
+	return publisher{id, client}
+}
+
+// refusal is why a packet is not published.
+type refusal struct {
+	code int
+	msg  string
+	// When it may come again; 0: that is not known.
+	again time.Duration
+}
+
+func (f *refusal) write(w http.ResponseWriter) {
+	if f.again > 0 {
+		writeTooMuch(w, f.again, f.msg)
+		return
+	}
+	httpjson.WriteError(w, f.code, f.msg)
+}
+
+// reserved returns why nobody publishes to g; nil if that is possible.
+func reserved(g group.Name) *refusal {
+	switch {
+	case g == group.Lobby:
+		return &refusal{code: http.StatusForbidden, msg: "cannot publish to /: the path names the group, as in /room/1"}
+	case !g.Publishable():
+		return &refusal{code: http.StatusForbidden, msg: "only the server publishes to this group"}
+	}
+	return nil
+}
+
+// mayPublish returns why from may not publish to g now; nil if it may, which counts.
+func (h *Handler) mayPublish(g group.Name, from publisher) *refusal {
+	if err := from.May(access.Publish, g); err != nil {
+		code, msg := access.Refusal(err)
+		return &refusal{code: code, msg: msg}
+	}
+	if again := h.backends.Limits.Publish(g, from.Name()); again > 0 {
+		return &refusal{http.StatusTooManyRequests, "too many messages", again}
+	}
+	return nil
 }
 
 // waiter takes the result of one publication. It is a relay.Sender.
@@ -96,30 +148,37 @@ type waiter chan relay.Result
 
 func (w waiter) Result(_ *relay.Publication, r relay.Result) { w <- r }
 
-// publication makes a Publication of a body, or returns why it is refused.
-func publication(g group.Name, contentType string, body []byte) (p *relay.Publication, refusal string) {
-	if len(body) == 0 {
-		return nil, "the body is empty: it is the packet to publish"
+// checkBody returns why a body of that media type is no packet; "" if it is one.
+func checkBody(mediaType string, body []byte) (why string) {
+	switch {
+	case len(body) == 0:
+		return "the body is empty: it is the packet to publish"
+	case !isJSON(mediaType):
+	case !isJSONText(body):
+		return "the body is not JSON: that is UTF-8 without a byte order mark"
+	case isCutOff(body):
+		return "the body is cut off: its JSON has no end"
 	}
-	if isJSON(contentType) {
-		switch {
-		case !isJSONText(body):
-			return nil, "the body is not JSON: that is UTF-8 without a byte order mark"
-		case isCutOff(body):
-			return nil, "the body is cut off: its JSON has no end"
-		}
-	}
+	return ""
+}
+
+// classify makes p a publication of a packet, or returns why it is none.
+func (h *Handler) classify(p *relay.Publication, g group.Name, body []byte, from publisher) (why string) {
 	c := packet.Classify(body)
 	if kind, uuid, ok := c.Published(utf8.Valid(body)); ok {
-		return &relay.Publication{Group: g, Kind: kind, UUID: uuid, Payload: body}, ""
+		*p = relay.Publication{
+			Group: g, Kind: kind, UUID: uuid, Payload: body,
+			Number: h.published.Add(1), Author: from.Author(), By: from.By(), User: from.Name(), Client: from.client,
+		}
+		return ""
 	}
 	switch c.Kind {
 	case packet.Ping, packet.Query:
-		return nil, "this command works over a WebSocket only"
+		return "this command works over a WebSocket only"
 	case packet.BadUUID:
-		return nil, "a uuid is 1 to 128 bytes of printable text"
+		return "a uuid is 1 to 128 bytes of printable text"
 	default:
-		return nil, "only the server sends packets of type 1, but for the commands 3 and 4"
+		return "only the server sends packets of type 1, but for the commands 3 and 4"
 	}
 }
 
@@ -140,37 +199,60 @@ func isCutOff(body []byte) bool {
 	return errors.Is(json.NewDecoder(bytes.NewReader(text)).Decode(&first), io.ErrUnexpectedEOF)
 }
 
-// isJSON reports whether a Content-Type is that of JSON.
-func isJSON(contentType string) bool {
-	mediaType, _, _ := mime.ParseMediaType(contentType)
+// mediaType returns that of the body of r, without parameters.
+func mediaType(r *http.Request) string {
+	t, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return t
+}
+
+// isJSON reports whether a media type is that of JSON.
+func isJSON(mediaType string) bool {
 	return mediaType == "application/json" || mediaType == "text/json" || strings.HasSuffix(mediaType, "+json")
+}
+
+// refusalOf returns why a packet was not published; nil if it was.
+func refusalOf(r relay.Result) *refusal {
+	if r.Again > 0 {
+		return &refusal{http.StatusTooManyRequests, r.Reason, r.Again}
+	}
+	code := r.Outcome.Code()
+	switch {
+	case code == http.StatusOK:
+		return nil
+	case r.Outcome == relay.Unchecked: // the store has no part in it
+		return &refusal{code: code, msg: r.Reason + "; nothing was done, try again"}
+	}
+	return &refusal{code: code, msg: refusalText(code, r.Reason)}
 }
 
 // writeResult answers a publish.
 func writeResult(w http.ResponseWriter, p *relay.Publication, r relay.Result) {
-	if r.Again > 0 {
-		writeTooMuch(w, r.Again, r.Reason)
+	if f := refusalOf(r); f != nil {
+		f.write(w)
 		return
 	}
-	if code := r.Outcome.Code(); code != http.StatusOK {
-		text := refusalText(code, r.Reason)
-		if r.Outcome == relay.Unchecked { // the store has no part in it
-			text = r.Reason + "; nothing was done, try again"
-		}
-		httpjson.WriteError(w, code, text)
-		return
-	}
-	stored := p.Kind == stream.Message
 	b := make([]byte, 0, 128+len(p.Group)+len(p.UUID))
+	httpjson.Write(w, http.StatusOK, append(appendPublished(b, p, r), '}'))
+}
+
+// isStored reports whether a packet that was published is a message of its group's
+// history.
+func isStored(p *relay.Publication, r relay.Result) bool {
+	return p.Kind == stream.Message && r.Seq > 0
+}
+
+// appendPublished appends what a publisher learns of a packet that was published, but for
+// the end of the object.
+func appendPublished(b []byte, p *relay.Publication, r relay.Result) []byte {
 	b = append(b, `{"code":200,"group":`...)
 	b = httpjson.AppendString(b, string(p.Group))
-	if stored {
-		b = append(b, `,"stored":true,"uuid":`...)
-		b = httpjson.AppendString(b, p.UUID)
-		b = append(b, `,"duplicate":`...)
-		b = strconv.AppendBool(b, r.Outcome == relay.Duplicate)
-	} else {
-		b = append(b, `,"stored":false`...)
+	if p.Kind != stream.Message {
+		return append(b, `,"stored":false`...)
 	}
-	httpjson.Write(w, http.StatusOK, append(b, '}'))
+	b = append(b, `,"stored":`...)
+	b = strconv.AppendBool(b, isStored(p, r))
+	b = append(b, `,"uuid":`...)
+	b = httpjson.AppendString(b, p.UUID)
+	b = append(b, `,"duplicate":`...)
+	return strconv.AppendBool(b, r.Outcome == relay.Duplicate)
 }

@@ -267,7 +267,8 @@ func TestOutcomes(t *testing.T) {
 		code   int
 		body   string
 	}{
-		{relay.Result{Outcome: relay.Duplicate}, 200, `{"code":200,"group":"/a","stored":true,"uuid":"u1","duplicate":true}`},
+		{relay.Result{Outcome: relay.Accepted}, 200, `{"code":200,"group":"/a","stored":false,"uuid":"u1","duplicate":false}`},
+		{relay.Result{Outcome: relay.Duplicate, Seq: 7}, 200, `{"code":200,"group":"/a","stored":true,"uuid":"u1","duplicate":true}`},
 		{relay.Result{Outcome: relay.Invalid, Reason: "no"}, 400, `{"code":400,"msg":"no"}`},
 		{relay.Result{Outcome: relay.Busy, Reason: "slow down"}, 429, `{"code":429,"msg":"slow down"}`},
 		{relay.Result{Outcome: relay.Unavailable, Reason: "dial tcp 10.0.0.1"}, 503, `{"code":503,"msg":"the store cannot be reached; nothing was done, try again"}`},
@@ -306,7 +307,11 @@ func wantError(t *testing.T, name string, got answer, code int) {
 // accepting is a Publisher that accepts everything.
 type accepting struct{}
 
-func (accepting) Publish(p *relay.Publication) { p.End(relay.Result{Outcome: relay.Accepted}) }
+func (accepting) Publish(batch ...*relay.Publication) {
+	for _, p := range batch {
+		p.End(relay.Result{Outcome: relay.Accepted})
+	}
+}
 
 // onConnection is a recorder that takes deadlines, as connections do: refusing them
 // costs more than setting them.
@@ -347,7 +352,7 @@ func BenchmarkPublish(b *testing.B) {
 // silent is a Publisher whose publications have no result yet.
 type silent struct{}
 
-func (silent) Publish(*relay.Publication) {}
+func (silent) Publish(...*relay.Publication) {}
 
 func TestAClientThatLeavesBeforeTheResultHasNoSuccess(t *testing.T) {
 	rig := newRig(t, Options{})

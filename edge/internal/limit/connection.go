@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/gotapi/gotapi-ws/internal/ratelimit"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -41,8 +42,8 @@ func (c *Connection) Key() string { return c.key }
 func (l *Limits) Connect(r *http.Request, userName string) *Connection {
 	c := &Connection{
 		limits: l, user: userName,
-		messages: newLimiter(l.settings.ConnectionMessages), bytes: newLimiter(l.settings.ConnectionBytes),
-		joins: newLimiter(l.settings.ConnectionJoins),
+		messages: ratelimit.New(l.settings.ConnectionMessages), bytes: ratelimit.New(l.settings.ConnectionBytes),
+		joins: ratelimit.New(l.settings.ConnectionJoins),
 	}
 	c.key = l.Key(r, userName)
 	if l.ofAddress.IsBounded() {
@@ -73,10 +74,10 @@ func (c *Connection) Release() {
 // Message returns when a message of that size, of any kind, may come again; 0: now.
 func (c *Connection) Message(size int) (again time.Duration) {
 	l := c.limits
-	if again = l.countRefusal(messages, take(c.messages, 1)); again > 0 {
+	if again = l.countRefusal(messages, ratelimit.Take(c.messages, 1)); again > 0 {
 		return again
 	}
-	if again = l.countRefusal(bytes, take(c.bytes, size)); again > 0 {
+	if again = l.countRefusal(bytes, ratelimit.Take(c.bytes, size)); again > 0 {
 		return again
 	}
 	return l.byUser(c.user)
@@ -89,9 +90,9 @@ func (c *Connection) CountsMessages() bool { return c.messages != nil || c.bytes
 // were too many of them.
 func (c *Connection) Frames(n int) (tooMany bool) {
 	for range n {
-		again := c.limits.countRefusal(messages, take(c.messages, 1))
+		again := c.limits.countRefusal(messages, ratelimit.Take(c.messages, 1))
 		if again == 0 {
-			again = c.limits.countRefusal(bytes, take(c.bytes, frameBytes))
+			again = c.limits.countRefusal(bytes, ratelimit.Take(c.bytes, frameBytes))
 		}
 		if again > 0 && c.Refused() {
 			return true

@@ -7,8 +7,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/clientaddr"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/metric"
 	"github.com/gotapi/gotapi-ws/internal/quota"
+	"github.com/gotapi/gotapi-ws/internal/ratelimit"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
@@ -25,8 +27,9 @@ type Settings struct {
 	// Of one user, as known by a token or an API key.
 	UserConnections int
 	UserMessages    float64
-	// Into one group.
+	// Into one group, and the groups that have another rate; nil: none.
 	GroupMessages float64
+	Groups        *groupsettings.File
 	// Groups that one user, or one client address without a user, makes by publishing;
 	// per minute, and as many may be made at once.
 	NewGroups int
@@ -50,8 +53,8 @@ const (
 type Limits struct {
 	settings           Settings
 	proxies            clientaddr.Proxies
-	upgrades, requests *keyedLimiter
-	users, groups      *keyedLimiter
+	upgrades, requests *ratelimit.Keyed
+	users, inGroups    *ratelimit.Keyed
 	newGroups          *NewGroups
 	// Open connections.
 	ofAddress *KeyedCounter
@@ -63,8 +66,7 @@ type Limits struct {
 func New(s Settings, proxies clientaddr.Proxies, reg prometheus.Registerer) *Limits {
 	l := &Limits{
 		settings: s, proxies: proxies,
-		upgrades: newKeyedLimiter(s.AddressUpgrades), requests: newKeyedLimiter(s.AddressRequests),
-		users: newKeyedLimiter(s.UserMessages), groups: newKeyedLimiter(s.GroupMessages),
+		upgrades: ratelimit.NewKeyed(), requests: ratelimit.NewKeyed(), users: ratelimit.NewKeyed(), inGroups: ratelimit.NewKeyed(),
 		ofAddress: NewKeyedCounter(s.AddressConnections), ofUser: newUserConnections(s.UserConnections),
 		refused: make(map[kind]prometheus.Counter),
 	}
@@ -76,7 +78,7 @@ func New(s Settings, proxies clientaddr.Proxies, reg prometheus.Registerer) *Lim
 	}
 	l.newGroups = newNewGroups(s.NewGroups, l.refused[newGroups])
 	in.GaugeFunc("gotapi_edge_limited_keys", "Addresses, users and groups whose rates are known.", func() float64 {
-		return float64(l.upgrades.len() + l.requests.len() + l.users.len() + l.groups.len() + l.newGroups.clientsKnown())
+		return float64(l.upgrades.Len() + l.requests.Len() + l.users.Len() + l.inGroups.Len() + l.newGroups.clientsKnown())
 	})
 	return l
 }
@@ -93,18 +95,18 @@ func (l *Limits) NewGroups() *NewGroups { return l.newGroups }
 // Request returns when a request may come again; 0: now. upgrade means that it asks
 // for a WebSocket.
 func (l *Limits) Request(r *http.Request, upgrade bool) (again time.Duration) {
-	limiter, k := l.requests, requests
+	limiter, most, k := l.requests, l.settings.AddressRequests, requests
 	if upgrade {
-		limiter, k = l.upgrades, upgrades
+		limiter, most, k = l.upgrades, l.settings.AddressUpgrades, upgrades
 	}
-	if limiter == nil {
+	if most == 0 {
 		return 0
 	}
 	address := l.proxies.Key(r)
 	if address == "" {
 		return 0
 	}
-	return l.countRefusal(k, limiter.take(address))
+	return l.countRefusal(k, limiter.Take(address, most))
 }
 
 // Address returns the address of the client that sent r; "" if it has none.
@@ -131,11 +133,12 @@ func (l *Limits) byUser(name string) time.Duration {
 	if name == "" {
 		return 0
 	}
-	return l.countRefusal(user, l.users.take(name))
+	return l.countRefusal(user, l.users.Take(name, l.settings.UserMessages))
 }
 
 func (l *Limits) byGroup(g group.Name) time.Duration {
-	return l.countRefusal(inGroup, l.groups.take(string(g)))
+	most := groupsettings.Or(l.settings.Groups.Of(g).LimitMessages, l.settings.GroupMessages)
+	return l.countRefusal(inGroup, l.inGroups.Take(string(g), most))
 }
 
 // countRefusal returns again, and counts a refusal if it is not 0.

@@ -1,11 +1,9 @@
 package limit
 
 import (
-	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -158,51 +156,6 @@ func TestRefusalsAreForgivenInTime(t *testing.T) {
 		}
 		if !g.Refused() {
 			t.Error("not out")
-		}
-	})
-}
-
-func TestTheKeySeenLongestAgoIsForgotten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		limiter := newKeyedLimiter(1)
-		limiter.take("first")
-		limiter.take("first")
-		for i := range maxKeys - 1 {
-			limiter.take(fmt.Sprint(i))
-		}
-		if limiter.take("first") == 0 {
-			t.Error("forgotten although there was room")
-		}
-		limiter.take("one more")
-		if limiter.len() != maxKeys {
-			t.Errorf("%d keys, want %d", limiter.len(), maxKeys)
-		}
-		if limiter.take("first") == 0 {
-			t.Error("who was just seen is forgotten")
-		}
-	})
-}
-
-// crowd calls ask from several goroutines at once, some 10,000 times each.
-func crowd(ask func()) {
-	var all sync.WaitGroup
-	for range 8 {
-		all.Go(func() {
-			for range 10_000 {
-				ask()
-			}
-		})
-	}
-	all.Wait()
-}
-
-func TestACrowdThatIsRefusedLeavesNoDebt(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		limiter := newKeyedLimiter(10)
-		crowd(func() { limiter.take("a") })
-		time.Sleep(100 * time.Millisecond)
-		if again := limiter.take("a"); again > 0 {
-			t.Errorf("at 10 a second, 0.1 s after a crowd: come again in %v, want now", again)
 		}
 	})
 }

@@ -9,12 +9,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"github.com/gotapi/gotapi-ws/internal/recent"
 	"github.com/gotapi/gotapi-ws/wire/group"
 )
 
 // maxGroups bounds the groups that a NewGroups remembers. One that it has forgotten is
 // asked about again.
 const maxGroups = 100_000
+
+// maxClients bounds the clients that it remembers.
+const maxClients = 100_000
 
 // NewGroups bounds how many groups each client makes. A client claims a group that is
 // not known to exist before it publishes there, and settles the claim when it knows
@@ -26,9 +30,9 @@ type NewGroups struct {
 	seed      maphash.Seed
 
 	mu      sync.Mutex
-	clients recent[string, *maker]
+	clients recent.Map[string, *maker]
 	// Groups that exist, or are claimed: their hashes.
-	known recent[uint64, struct{}]
+	known recent.Map[uint64, struct{}]
 }
 
 // maker is a client: how many groups it may make, and how many of these it claims.
@@ -44,7 +48,7 @@ func newNewGroups(perMinute int, refused prometheus.Counter) *NewGroups {
 	}
 	return &NewGroups{
 		perMinute: perMinute, refused: refused, seed: maphash.MakeSeed(),
-		clients: newRecent[string, *maker](maxKeys), known: newRecent[uint64, struct{}](maxGroups),
+		clients: recent.New[string, *maker](maxClients), known: recent.New[uint64, struct{}](maxGroups),
 	}
 }
 
@@ -68,7 +72,7 @@ func (n *NewGroups) Claim(key string, g group.Name) (c Claim, again time.Duratio
 	if key != "" {
 		c.by = n.maker(key)
 	}
-	if _, known := n.known.get(c.group); known {
+	if _, known := n.known.Get(c.group); known {
 		return c, 0
 	}
 	if c.by != nil {
@@ -78,16 +82,16 @@ func (n *NewGroups) Claim(key string, g group.Name) (c Claim, again time.Duratio
 		c.by.claimed++
 	}
 	c.held = true
-	n.known.add(c.group, struct{}{})
+	n.known.Add(c.group, struct{}{})
 	return c, 0
 }
 
 // maker needs the lock.
 func (n *NewGroups) maker(key string) *maker {
-	m, ok := n.clients.get(key)
+	m, ok := n.clients.Get(key)
 	if !ok {
 		m = &maker{allowed: rate.NewLimiter(rate.Limit(n.perMinute)/60, n.perMinute)}
-		n.clients.add(key, m)
+		n.clients.Add(key, m)
 	}
 	return m
 }
@@ -122,11 +126,11 @@ func (c *Claim) Settle(made Made) {
 		// Into debt, if another one's claim was the reason to let it pass.
 		c.by.allowed.ReserveN(time.Now(), 1)
 	}
-	switch _, known := n.known.get(c.group); {
+	switch _, known := n.known.Get(c.group); {
 	case (made == Message || made == Group) && !known:
-		n.known.add(c.group, struct{}{})
+		n.known.Add(c.group, struct{}{})
 	case (made == Nothing || made == Perhaps) && c.held:
-		n.known.remove(c.group)
+		n.known.Remove(c.group)
 	}
 }
 
@@ -137,5 +141,5 @@ func (n *NewGroups) clientsKnown() int {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.clients.len()
+	return n.clients.Len()
 }

@@ -3,6 +3,7 @@ package limit
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -89,4 +90,17 @@ func TestACrowdThatIsSentAwayLeavesNoDebt(t *testing.T) {
 			t.Errorf("2 s after a crowd: come again in %v (%v), want now", again, err)
 		}
 	})
+}
+
+// crowd calls ask from several goroutines at once, some 10,000 times each.
+func crowd(ask func()) {
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 10_000 {
+				ask()
+			}
+		})
+	}
+	all.Wait()
 }

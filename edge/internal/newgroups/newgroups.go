@@ -13,12 +13,12 @@ import (
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-// patience is how long the question whether a group exists may take.
+// patience is how long the question whether groups exist may take.
 const patience = time.Second
 
 // Next takes packets on their way to a group.
 type Next interface {
-	Publish(p *relay.Publication)
+	Publish(batch ...*relay.Publication)
 }
 
 // Store knows which groups have messages.
@@ -38,37 +38,50 @@ func New(next Next, limits *limit.NewGroups, store Store) *Publisher {
 	return &Publisher{next, limits, store}
 }
 
-// Publish passes p on, or refuses it: as Busy if it would make a group that its client
-// may not make now. It asks the store only about groups that are not known here, of
+// Publish passes packets on, or refuses them: as Busy if one would make a group that its
+// client may not make now. It asks the store only about groups that are not known here, of
 // clients that may not make any: so no client is kept out of a group that exists.
-func (p *Publisher) Publish(one *relay.Publication) {
+func (p *Publisher) Publish(batch ...*relay.Publication) {
+	ask := question{store: p.store, patience: patience}
+	admitted, refused := relay.Sift(batch, func(i int) relay.Result { return p.claim(batch[i], &ask) })
+	refused.End()
+	if len(admitted) > 0 {
+		p.next.Publish(admitted...)
+	}
+}
+
+// claim returns why a packet may not be published; its Outcome is 0 if it may.
+func (p *Publisher) claim(one *relay.Publication, ask *question) relay.Result {
 	if one.Kind != stream.Message { // others are kept nowhere
-		p.next.Publish(one)
-		return
+		return relay.Result{}
 	}
 	claim, again := p.limits.Claim(one.Client, one.Group)
 	if again > 0 {
-		if refusal := p.refusal(one.Group, again); refusal.Outcome != 0 {
-			one.End(refusal)
-			return
+		switch exists, err := ask.exists(one.Group); {
+		case err != nil:
+			return relay.Result{Outcome: relay.Unavailable, Reason: "cannot find out whether the group is new"}
+		case !exists:
+			p.limits.Refuse()
+			return relay.Result{Outcome: relay.Busy, Reason: "too many new groups of this client", Again: again}
 		}
 	}
 	one.From = &claimant{Sender: one.From, claim: claim}
-	p.next.Publish(one)
+	return relay.Result{}
 }
 
-// refusal returns why a group may not be published to; its Outcome is 0 if it exists.
-func (p *Publisher) refusal(g group.Name, again time.Duration) relay.Result {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// question is what the packets of a batch ask the store, in patience together.
+type question struct {
+	store    Store
+	patience time.Duration
+}
+
+func (q *question) exists(g group.Name) (bool, error) {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), q.patience)
 	defer cancel()
-	switch exists, err := p.store.Exists(ctx, g); {
-	case err != nil:
-		return relay.Result{Outcome: relay.Unavailable, Reason: "cannot find out whether the group is new"}
-	case !exists:
-		p.limits.Refuse()
-		return relay.Result{Outcome: relay.Busy, Reason: "too many new groups of this client", Again: again}
-	}
-	return relay.Result{}
+	exists, err := q.store.Exists(ctx, g)
+	q.patience -= time.Since(began)
+	return exists, err
 }
 
 // claimant settles the claim before the sender has its result.
@@ -87,6 +100,8 @@ func (c *claimant) Result(p *relay.Publication, r relay.Result) {
 // duplicate only because it was sent twice.
 func made(r relay.Result) limit.Made {
 	switch {
+	case r.Outcome == relay.Accepted && r.Seq == 0: // the group stores nothing
+		return limit.Nothing
 	case r.Outcome == relay.Accepted && r.Seq == 1:
 		return limit.Group
 	case r.Outcome == relay.Unknown, r.Outcome == relay.Duplicate && r.Seq == 1:

@@ -34,12 +34,14 @@ func (s *store) Exists(_ context.Context, g group.Name) (bool, error) {
 	return s.messages[g] > 0, s.err
 }
 
-func (s *store) Publish(p *relay.Publication) {
-	if s.hold {
-		s.held = append(s.held, p)
-		return
+func (s *store) Publish(batch ...*relay.Publication) {
+	for _, p := range batch {
+		if s.hold {
+			s.held = append(s.held, p)
+			continue
+		}
+		s.end(p)
 	}
-	s.end(p)
 }
 
 func (s *store) end(p *relay.Publication) {
@@ -200,6 +202,13 @@ func TestAStoreThatDoesNotAnswerIsUnavailable(t *testing.T) {
 		r.publish("alice", "/1", "/2", "/3")
 		r.want(t, "the third", ok, ok, http.StatusServiceUnavailable)
 	})
+}
+
+func TestMessagesThatAreNotStoredMakeNoGroup(t *testing.T) {
+	r := newRig()
+	r.result = relay.Result{Outcome: relay.Accepted}
+	r.publish("alice", "/a", "/b", "/c", "/d")
+	r.want(t, "all", ok, ok, ok, ok)
 }
 
 func TestLowLevelPacketsMakeNoGroup(t *testing.T) {

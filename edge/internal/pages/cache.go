@@ -10,6 +10,7 @@ type key struct {
 	group          string
 	position, size int32
 	before, after  string
+	meta           bool
 }
 
 // Page is a page of history as it is sent. It does not change.

@@ -35,15 +35,15 @@ type Source interface {
 // Pages answers requests for pages of history.
 type Pages struct {
 	source Source
-	encode func(*historyv1.GetHistoryResponse) []byte
+	encode func(r *historyv1.GetHistoryResponse, meta bool) []byte
 	cache  *cache
 	calls  *flights
 	stats  *metrics
 }
 
-// New returns Pages. encode makes the body of a response, and must depend on nothing
-// else. budget bounds the pages that are kept, bytes; 0: none are.
-func New(source Source, encode func(*historyv1.GetHistoryResponse) []byte, budget int, reg prometheus.Registerer) *Pages {
+// New returns Pages. encode makes the body of a response to a request with meta or without,
+// and must depend on nothing else. budget bounds the pages that are kept, bytes; 0: none are.
+func New(source Source, encode func(r *historyv1.GetHistoryResponse, meta bool) []byte, budget int, reg prometheus.Registerer) *Pages {
 	p := &Pages{source: source, encode: encode, cache: newCache(budget), calls: newFlights()}
 	p.stats = newMetrics(reg, p.cache)
 	return p
@@ -91,7 +91,7 @@ func (p *Pages) ask(ctx context.Context, k key, r *historyv1.GetHistoryRequest, 
 	case err != nil:
 		return Page{}, err
 	case !response.GetNotModified():
-		page := Page{Body: p.encode(response), Version: response.GetEtag()}
+		page := Page{Body: p.encode(response, k.meta), Version: response.GetEtag()}
 		switch page.Version {
 		case "": // of a history service without versions
 		case kept.Version:
@@ -114,7 +114,7 @@ func (p *Pages) ask(ctx context.Context, k key, r *historyv1.GetHistoryRequest, 
 }
 
 func keyOf(r *historyv1.GetHistoryRequest) key {
-	k := key{group: r.GetGroupName(), position: r.GetPosition(), size: defaultSize, before: r.GetBefore(), after: r.GetAfter()}
+	k := key{group: r.GetGroupName(), position: r.GetPosition(), size: defaultSize, before: r.GetBefore(), after: r.GetAfter(), meta: r.GetMeta()}
 	if r.Size != nil {
 		k.size = r.GetSize()
 	}

@@ -58,7 +58,7 @@ type rig struct {
 func newRig(t *testing.T, budget int) *rig {
 	t.Helper()
 	r := &rig{T: t, service: &service{version: "v1"}}
-	r.pages = New(r.service, func(h *historyv1.GetHistoryResponse) []byte {
+	r.pages = New(r.service, func(h *historyv1.GetHistoryResponse, _ bool) []byte {
 		r.encoded++
 		return []byte(strings.Join(h.GetData(), ","))
 	}, budget, prometheus.NewRegistry())
@@ -126,6 +126,7 @@ func TestEveryQueryHasItsOwnPage(t *testing.T) {
 		{GroupName: "/a", Size: proto.Int32(7)},
 		{GroupName: "/a", Before: "u"},
 		{GroupName: "/a", After: "u"},
+		{GroupName: "/a", Meta: true},
 	} {
 		if twin, ok := seen[keyOf(q)]; ok {
 			t.Errorf("%v has the key of %s", q, twin)

@@ -11,34 +11,45 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 )
 
 // Relay takes packets on their way to a group; *relay.Client in production.
 type Relay interface {
-	Publish(p *relay.Publication)
+	Publish(batch ...*relay.Publication)
 }
 
 // Publisher asks the hook before packets go to the relay.
 type Publisher struct {
 	relay    Relay
 	before   *hooks.Before
+	groups   *groupsettings.File
 	maxBytes func() int
 }
 
-// New returns a Publisher in front of r. A packet that the hook rewrites may have up
-// to maxBytes bytes at that moment.
-func New(r Relay, before *hooks.Before, maxBytes func() int) *Publisher {
-	return &Publisher{relay: r, before: before, maxBytes: maxBytes}
+// New returns a Publisher in front of r. Groups, which may be nil, may do without the
+// hook. A packet that the hook rewrites may have up to maxBytes bytes at that moment, or
+// less in some groups.
+func New(r Relay, before *hooks.Before, groups *groupsettings.File, maxBytes func() int) *Publisher {
+	return &Publisher{relay: r, before: before, groups: groups, maxBytes: maxBytes}
 }
 
-// Publish waits for the hook's verdict, which takes bounded time. So the packets of
+// Publish waits for the hook's verdicts, which takes bounded time. So the packets of
 // one caller keep their order.
-func (p *Publisher) Publish(one *relay.Publication) {
-	if refusal := p.ask(one); refusal.Outcome != 0 {
-		one.End(refusal)
-		return
+func (p *Publisher) Publish(batch ...*relay.Publication) {
+	reviews := make([]hooks.Review, len(batch))
+	for i, one := range batch {
+		if settings := p.groups.Of(one.Group); settings.AsksHook() {
+			reviews[i] = hooks.Review{Packet: packetOf(one), MaxBytes: settings.MaxBytes(p.maxBytes())}
+		}
 	}
-	p.relay.Publish(one)
+	// The hook's own timeout bounds it.
+	verdicts := p.before.ReviewAll(context.Background(), reviews)
+	admitted, refused := relay.Sift(batch, func(i int) relay.Result { return apply(verdicts[i], batch[i]) })
+	refused.End()
+	if len(admitted) > 0 {
+		p.relay.Publish(admitted...)
+	}
 }
 
 // outcomes are those of refusals, by their HTTP status.
@@ -48,26 +59,32 @@ var outcomes = map[int]relay.Outcome{
 	http.StatusServiceUnavailable: relay.Unchecked,
 }
 
-// ask returns why a publication is refused; its Outcome is 0 if it is not.
-func (p *Publisher) ask(one *relay.Publication) relay.Result {
-	// The hook's own timeout bounds it.
-	rewrite, err := p.before.Review(context.Background(), packetOf(one), p.maxBytes())
-	if denied, ok := errors.AsType[*access.DeniedError](err); ok {
+// apply returns why a publication is refused; its Outcome is 0 if it is not.
+func apply(v hooks.Verdict, one *relay.Publication) relay.Result {
+	if denied, ok := errors.AsType[*access.DeniedError](v.Err); ok {
 		return relay.Result{Outcome: outcomes[denied.Status], Reason: denied.Msg}
 	}
-	if rewrite != nil {
-		one.Kind, one.Payload = rewrite.Kind, rewrite.Body
+	if v.Rewrite != nil {
+		one.Kind, one.Payload = v.Rewrite.Kind, v.Rewrite.Body
 	}
 	return relay.Result{}
 }
 
 // Tell returns a function for relay.Options.Accepted that hands accepted publications to the
-// hook after publishing; nil without that hook. h may be nil.
-func Tell(h *hooks.Hooks) func(*relay.Publication) {
+// hook after publishing; nil without that hook. h may be nil, and so may groups, which may
+// do without the hook.
+func Tell(h *hooks.Hooks, groups *groupsettings.File) func(*relay.Publication, relay.Result) {
 	if h == nil || h.After == nil {
 		return nil
 	}
-	return func(one *relay.Publication) { h.After.Tell(packetOf(one)) }
+	return func(one *relay.Publication, r relay.Result) {
+		if !groups.Of(one.Group).TellsHook() {
+			return
+		}
+		p := packetOf(one)
+		p.At = r.At
+		h.After.Tell(p)
+	}
 }
 
 // packetOf is a publication as hooks see it.
@@ -76,5 +93,5 @@ func packetOf(one *relay.Publication) *hooks.Packet {
 	if one.Session == 0 {
 		source = hooks.HTTP
 	}
-	return hooks.NewPacket(string(one.Group), one.User, source, one.Kind, one.UUID, one.Payload)
+	return hooks.NewPacket(string(one.Group), hooks.Caller{User: one.User, By: one.By}, source, one.Kind, one.UUID, one.Payload)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
@@ -34,15 +35,17 @@ func newPublisher(t *testing.T, status int, answer string) (p *Publisher, passed
 		t.Fatal(err)
 	}
 	accepting := &accepting{}
-	return New(accepting, h.Before, func() int { return 50 }), &accepting.packets
+	return New(accepting, h.Before, nil, func() int { return 50 }), &accepting.packets
 }
 
 // accepting is a relay that accepts everything.
 type accepting struct{ packets []relay.Publication }
 
-func (a *accepting) Publish(one *relay.Publication) {
-	a.packets = append(a.packets, *one)
-	one.End(relay.Result{Outcome: relay.Accepted})
+func (a *accepting) Publish(batch ...*relay.Publication) {
+	for _, one := range batch {
+		a.packets = append(a.packets, *one)
+		one.End(relay.Result{Outcome: relay.Accepted})
+	}
 }
 
 // sender collects results.
@@ -66,14 +69,16 @@ func TestAcceptedPacketsAreTold(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = h.Run(ctx) }()
-	Tell(h)(&relay.Publication{Group: "/a", Kind: stream.Message, UUID: "u", User: "alice", Session: 1, Payload: []byte(`{"type":2,"uuid":"u"}`)})
-	want := `"data":[{"group":"/a","user":"alice","source":"websocket","kind":"data","uuid":"u","packet":"{\"type\":2,\"uuid\":\"u\"}"}]`
+	Tell(h, nil)(&relay.Publication{
+		Group: "/a", Kind: stream.Message, UUID: "u", User: "shop", By: stream.Author{Name: "alice"}, Session: 1, Payload: []byte(`{"type":2,"uuid":"u"}`),
+	}, relay.Result{Outcome: relay.Accepted, At: 1_800_000_000_123})
+	want := `"data":[{"group":"/a","user":"shop","by":"alice","source":"websocket","kind":"data","uuid":"u","packet":"{\"type\":2,\"uuid\":\"u\"}","at":1800000000123}]`
 	if got := <-told; !strings.Contains(got, want) {
 		t.Errorf("the hook got %s, want %s", got, want)
 	}
 	cancel()
 	<-ended
-	if Tell(nil) != nil || Tell(&hooks.Hooks{}) != nil {
+	if Tell(nil, nil) != nil || Tell(&hooks.Hooks{}, nil) != nil {
 		t.Error("got a function without a hook")
 	}
 }
@@ -120,5 +125,40 @@ func TestVerdictsBecomeOutcomes(t *testing.T) {
 		if through != tt.passes {
 			t.Errorf("%s: the relay got %q, want %q", tt.name, through, tt.passes)
 		}
+	}
+}
+
+func TestAfterAnUncheckedPacketTheRestOfItsGroupIsKeptBack(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), "fails") {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(server.Close)
+	h, err := hooks.New(hooks.Config{
+		BeforeURL: server.URL, Timeout: 5 * time.Second, OnFailure: "deny", Concurrency: 1, Queue: 9,
+	}, "test", slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepting, got := &accepting{}, &sender{}
+	batch := func(group group.Name, texts ...string) (all []*relay.Publication) {
+		for _, text := range texts {
+			all = append(all, &relay.Publication{Group: group, Kind: stream.Text, Payload: []byte(text), From: got})
+		}
+		return all
+	}
+	New(accepting, h.Before, nil, func() int { return 50 }).Publish(append(batch("/a", "1", "fails", "2"), batch("/b", "3")...)...)
+	passed := ""
+	for _, one := range accepting.packets {
+		passed += string(one.Payload)
+	}
+	var outcomes []relay.Outcome
+	for _, r := range got.results {
+		outcomes = append(outcomes, r.Outcome)
+	}
+	if diff := cmp.Diff([]relay.Outcome{relay.Unchecked, relay.Unavailable, relay.Accepted, relay.Accepted}, outcomes); diff != "" || passed != "13" {
+		t.Errorf("the relay got %q; outcomes (-want +got):\n%s", passed, diff)
 	}
 }

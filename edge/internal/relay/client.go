@@ -47,6 +47,8 @@ type Client struct {
 	// The last channel that was opened. It is never reset, so that nothing of
 	// an old stream can be taken for something of the present one.
 	channel uint32
+	// The number of the last run.
+	runs uint32
 	// Closed, and replaced by nil, when the list becomes empty.
 	idle chan struct{}
 	// Closed, and replaced by nil, when nothing that was written is unanswered.
@@ -79,29 +81,57 @@ func (c *Client) Up() bool {
 	return c.link != nil
 }
 
-// Publish sends p. It never blocks: when too much is waiting, p is refused as
-// Busy before Publish returns.
-func (c *Client) Publish(p *Publication) {
+// Publish sends a batch. It never blocks: when too much is waiting, publications are
+// refused as Busy before Publish returns. Those of one group that follow each other in the
+// batch are a run: after one whose Outcome may pass, the service stores none of them. A
+// run has up to MaxRunItems and MaxRunBytes.
+func (c *Client) Publish(batch ...*Publication) {
 	now := time.Now()
-	e := newEntry(p, now.Add(c.opts.PublishTimeout))
+	deadline := now.Add(c.opts.PublishTimeout)
+	entries := make([]entry, len(batch))
 	c.mu.Lock()
-	refusal := c.refusal(e)
 	var wake *link
-	if refusal.Outcome == 0 {
-		if !c.list.hasUnsent() {
-			wake = c.link
+	if !c.list.hasUnsent() {
+		wake = c.link
+	}
+	var current *run
+	admitted, refused := Sift(batch, func(i int) Result {
+		e := &entries[i]
+		e.init(batch[i], deadline)
+		current = c.runOf(batch, i, current)
+		if refusal := c.refusal(e); refusal.Outcome != 0 {
+			return refusal
 		}
+		e.join(current)
 		c.list.add(e)
+		c.samples.begin(e.packet, now)
+		return Result{}
+	})
+	if len(admitted) > 0 {
 		c.measure()
-		c.samples.begin(p, now)
 	}
 	c.mu.Unlock()
-	if refusal.Outcome != 0 {
-		c.metrics.count(refusal.Outcome)
-		p.End(refusal)
-		return
+	for _, r := range refused {
+		c.metrics.count(r.result.Outcome)
 	}
-	wake.wakeWriter()
+	refused.End()
+	if len(admitted) > 0 {
+		wake.wakeWriter()
+	}
+}
+
+// runOf returns the run of the ith publication of a batch; nil if it is in none. before is
+// that of the one before it.
+func (c *Client) runOf(batch []*Publication, i int, before *run) *run {
+	switch g := batch[i].Group; {
+	case i > 0 && batch[i-1].Group == g:
+		return before
+	case i+1 < len(batch) && batch[i+1].Group == g:
+		c.runs++
+		return &run{number: max(c.runs, 1)}
+	default:
+		return nil
+	}
 }
 
 // refusal returns why e cannot be taken; its Outcome is 0 if it can.
@@ -187,7 +217,7 @@ func (c *Client) finish(e *entry, r Result, now time.Time) {
 	if r.Outcome != Accepted {
 		c.samples.end(e.msg.GetId())
 	} else if c.opts.Accepted != nil {
-		c.opts.Accepted(e.packet)
+		c.opts.Accepted(e.packet, r)
 	}
 	e.packet.End(r)
 }

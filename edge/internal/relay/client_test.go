@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/gotapi/gotapi-ws/edge/internal/historyconn"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
@@ -63,6 +65,33 @@ func TestAtMostTwoFramesAreOnTheWay(t *testing.T) {
 	})
 }
 
+func TestAPublishThatIsWrittenAgainIsTheSame(t *testing.T) {
+	l := newLedger(100, 1<<30)
+	l.add(newEntry(&Publication{
+		Group: "/a", Kind: stream.Message, UUID: "u", Payload: []byte("x"), Author: []byte("12345678"),
+		By: stream.Author{Name: "alice"}, Session: 1, Number: 2,
+	}, time.Now().Add(time.Minute)))
+	now := time.Now()
+	first := l.write(1, now)[0]
+	l.rewind(1)
+	again := l.write(1, now)[0]
+	if first.GetAgain() || !again.GetAgain() {
+		t.Errorf("written again: %v and %v, want false and true", first.GetAgain(), again.GetAgain())
+	}
+	if diff := cmp.Diff(first, again, protocmp.Transform(), protocmp.IgnoreFields(again, "again")); diff != "" || first == again {
+		t.Errorf("the same message: %v (-first +again):\n%s", first == again, diff)
+	}
+}
+
+func TestANameThatNobodyKeepsIsNotSent(t *testing.T) {
+	for _, name := range []string{"", "not \xff UTF-8", strings.Repeat("n", stream.MaxAuthorName+1)} {
+		e := newEntry(&Publication{Kind: stream.Message, By: stream.Author{Name: name, Key: true}}, time.Now())
+		if e.msg.GetBy() != nil {
+			t.Errorf("%q is sent as %v", name, e.msg.GetBy())
+		}
+	}
+}
+
 func TestFramesAreBoundInBytes(t *testing.T) {
 	l := newLedger(100, 1<<30)
 	for n, size := range []int{maxFrameBytes / 2, maxFrameBytes / 3, maxFrameBytes / 3, 2 * maxFrameBytes} {
@@ -87,18 +116,22 @@ func TestPublishCarriesEverything(t *testing.T) {
 		done := make(waiter, 1)
 		rig.Publish(&Publication{
 			Group: "/a", Kind: tt.kind, UUID: "u", Payload: []byte{0, 0xff},
+			Author: []byte("12345678"), By: stream.Author{Name: "backend", Key: true},
 			Session: 3, Number: uint32(tt.kind), From: done,
 		})
 		got := conn.frame().GetPublishes()[0]
 		if got.GetId() != 3<<32|uint64(tt.kind) || got.GetGroup() != "/a" || got.GetKind() != tt.want ||
-			got.GetUuid() != "u" || !bytes.Equal(got.GetPayload(), []byte{0, 0xff}) {
+			got.GetUuid() != "u" || !bytes.Equal(got.GetPayload(), []byte{0, 0xff}) ||
+			string(got.GetAuthor()) != "12345678" || got.GetBy().GetName() != "backend" || !got.GetBy().GetKey() {
 			t.Errorf("kind %v: got publish %v", tt.kind, got)
 		}
 		if ms := got.GetTimeoutMs(); ms == 0 || ms > 3000 {
 			t.Errorf("kind %v: got timeout_ms %d, want 1 to 3000", tt.kind, ms)
 		}
-		conn.answer(accepted, got)
-		if r := receive(t, done); r != (Result{Outcome: Accepted, Epoch: 7, Seq: got.GetId()}) {
+		conn.send(&relayv1.ConnectResponse{Results: []*relayv1.Result{
+			{Id: got.GetId(), Outcome: accepted, Epoch: 7, Seq: 8, At: 9, Recalled: true},
+		}})
+		if r := receive(t, done); r != (Result{Outcome: Accepted, Epoch: 7, Seq: 8, At: 9, Recalled: true}) {
 			t.Errorf("kind %v: got result %+v", tt.kind, r)
 		}
 	}
@@ -668,24 +701,41 @@ func TestLargeReportsAreSplit(t *testing.T) {
 
 func TestRead(t *testing.T) {
 	rig := newRig(t, Options{LastMoment: soon})
-	at := stream.Position{Epoch: 9, Seq: 2, Link: 3}
+	at := stream.Position{Epoch: 9, Seq: 2, Changes: 4, Link: 3}
+	after := &relayv1.ReadRequest_After{After: encodePosition(&at)}
+	var asked *relayv1.ReadRequest
 	rig.service.read = func(r *relayv1.ReadRequest) (*relayv1.ReadResponse, error) {
-		if r.GetAfterUuid() == "gone" {
+		if asked = r; r.GetAfterUuid() == "gone" {
 			return nil, status.Error(codes.Unavailable, "no")
-		}
-		if r.GetAfterUuid() != "u" && decodePosition(r.GetAfter()) != at {
-			t.Errorf("got request %v", r)
 		}
 		return &relayv1.ReadResponse{
 			Epoch: 9, Gap: true, More: true, Position: encodePosition(&at),
-			Events: []*relayv1.Event{{Kind: relayv1.EventKind_EVENT_KIND_TOMBSTONE, Seq: 2, Uuid: "x"}},
+			Events: []*relayv1.Event{
+				{Kind: relayv1.EventKind_EVENT_KIND_TOMBSTONE, Seq: 2, Uuid: "x"},
+				{Kind: relayv1.EventKind_EVENT_KIND_MESSAGE, Seq: 3, At: 7, By: &relayv1.Author{Name: "alice"}},
+			},
 		}, nil
 	}
-	want := Batch{Epoch: 9, Gap: true, More: true, Position: at, Events: []stream.Event{{Kind: stream.Tombstone, Seq: 2, UUID: "x"}}}
-	for _, start := range []Start{{AfterUUID: "u"}, {After: at}} {
-		got, err := rig.Read(t.Context(), room, start)
+	want := Batch{Epoch: 9, Gap: true, More: true, Position: at, Events: []stream.Event{
+		{Kind: stream.Tombstone, Seq: 2, UUID: "x"}, {Kind: stream.Message, Seq: 3, At: 7, By: stream.Author{Name: "alice"}},
+	}}
+	for _, tt := range []struct {
+		start Start
+		want  *relayv1.ReadRequest
+	}{
+		{Start{AfterUUID: "u"}, &relayv1.ReadRequest{Start: &relayv1.ReadRequest_AfterUuid{AfterUuid: "u"}}},
+		{Start{After: at}, &relayv1.ReadRequest{Start: after}},
+		{Start{After: at, IfLost: FromNow}, &relayv1.ReadRequest{Start: after, NewestIfLost: proto.Uint32(0)}},
+		{Start{After: at, IfLost: 20}, &relayv1.ReadRequest{Start: after, NewestIfLost: proto.Uint32(20)}},
+		{Start{Newest: 5}, &relayv1.ReadRequest{Start: &relayv1.ReadRequest_Newest{Newest: 5}}},
+	} {
+		tt.want.Group = string(room)
+		got, err := rig.Read(t.Context(), room, tt.start)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Errorf("start %+v: error %v, -want +got:\n%s", start, err, diff)
+			t.Errorf("start %+v: error %v, -want +got:\n%s", tt.start, err, diff)
+		}
+		if diff := cmp.Diff(tt.want, asked, protocmp.Transform()); diff != "" {
+			t.Errorf("start %+v: request (-want +got):\n%s", tt.start, diff)
 		}
 	}
 	if _, err := rig.Read(t.Context(), room, Start{AfterUUID: "gone"}); status.Code(err) != codes.Unavailable {

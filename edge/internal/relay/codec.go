@@ -34,8 +34,8 @@ func decodePosition(p *relayv1.Position) stream.Position {
 	}
 }
 
-// encodeAuthor leaves out a name that nobody keeps: it may not even be valid UTF-8.
-func encodeAuthor(a stream.Author) *relayv1.Author {
+// EncodeAuthor leaves out a name that nobody keeps: it may not even be valid UTF-8.
+func EncodeAuthor(a stream.Author) *relayv1.Author {
 	if !a.Valid() {
 		return nil
 	}

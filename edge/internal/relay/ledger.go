@@ -22,16 +22,25 @@ type entry struct {
 	// the present one (from 1; 0: none).
 	written int
 	frame   uint64
+	// The run that it belongs to; nil: none.
+	run *run
 	// Neighbours in the ledger, in the order of publication.
 	prev, next *entry
 }
 
-func newEntry(p *Publication, deadline time.Time) *entry {
-	e := &entry{
-		packet:   p,
-		deadline: deadline,
-		size:     len(p.Group) + len(p.UUID) + len(p.By.Name) + len(p.Payload) + entryOverhead,
-	}
+// run is a part of a batch: entries of one group that follow each other in the ledger.
+// They go into one frame, so the service can tell that they belong together.
+type run struct {
+	number uint32
+	// What is in the ledger of it.
+	load fairshare.Load
+	// One of it was refused in a way that may pass: those after it are not written again.
+	failed bool
+}
+
+func (e *entry) init(p *Publication, deadline time.Time) {
+	e.packet, e.deadline = p, deadline
+	e.size = entrySize(p)
 	e.msg = &e.own
 	e.msg.Id = p.ID()
 	e.msg.Group = string(p.Group)
@@ -39,14 +48,35 @@ func newEntry(p *Publication, deadline time.Time) *entry {
 	e.msg.Uuid = p.UUID
 	e.msg.Payload = p.Payload
 	e.msg.Author = p.Author
-	e.msg.By = encodeAuthor(p.By)
+	e.msg.By = EncodeAuthor(p.By)
 	e.msg.Trace = p.span.wire()
-	return e
+}
+
+func entrySize(p *Publication) int {
+	return len(p.Group) + len(p.UUID) + len(p.By.Name) + len(p.Payload) + entryOverhead
+}
+
+// join makes e a part of r, which may be nil.
+func (e *entry) join(r *run) {
+	if r != nil {
+		e.run, e.msg.Run = r, r.number
+	}
+}
+
+// failRun keeps what follows e in its run from being written again.
+func (e *entry) failRun() {
+	if e.run != nil {
+		e.run.failed = true
+	}
 }
 
 // stored reports whether the history service keeps the packet, so that writing it
 // twice does no harm.
 func (e *entry) stored() bool { return e.msg.GetKind() == relayv1.PacketKind_PACKET_KIND_DATA }
+
+// mayBeRewritten reports whether writing e to another stream would neither do anything twice
+// nor overtake what failed before it in its run.
+func (e *entry) mayBeRewritten() bool { return e.stored() && (e.run == nil || !e.run.failed) }
 
 // givenUp is the result of an entry for which the service has none.
 func (e *entry) givenUp(reason string) Result {
@@ -87,6 +117,9 @@ func (l *ledger) add(e *entry) {
 	}
 	l.byID[e.msg.GetId()] = e
 	l.queue.Add(e.msg.GetGroup(), e.size)
+	if e.run != nil {
+		e.run.load.Add(e.size)
+	}
 }
 
 func (l *ledger) remove(e *entry) {
@@ -106,6 +139,9 @@ func (l *ledger) remove(e *entry) {
 	e.prev, e.next = nil, nil
 	delete(l.byID, e.msg.GetId())
 	l.queue.Remove(e.msg.GetGroup(), e.size)
+	if e.run != nil {
+		e.run.load.Remove(e.size)
+	}
 }
 
 // allAnswered reports whether nothing was written to the present stream that has no
@@ -116,7 +152,7 @@ func (l *ledger) allAnswered() bool { return l.first == l.unsent }
 // a result may be written again.
 func (l *ledger) mayBeRewritten() bool {
 	for e := l.first; e != l.unsent; e = e.next {
-		if !e.stored() {
+		if !e.mayBeRewritten() {
 			return false
 		}
 	}
@@ -133,7 +169,13 @@ func serviceTimeout(left time.Duration) time.Duration { return left * 9 / 10 }
 // publishes, and returns that.
 func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publish) {
 	size := 0
+	var current *run
 	for e := l.unsent; e != nil && len(publishes) < maxFrameItems; e = e.next {
+		if e.run != nil && e.run != current && len(publishes) > 0 &&
+			(len(publishes)+e.run.load.Items > maxFrameItems || size+e.run.load.Bytes > maxFrameBytes) {
+			break
+		}
+		current = e.run
 		size += e.size
 		if len(publishes) > 0 && size > maxFrameBytes {
 			break
@@ -143,11 +185,12 @@ func (l *ledger) write(frame uint64, now time.Time) (publishes []*relayv1.Publis
 			// and still read it.
 			m := e.msg
 			e.msg = &relayv1.Publish{
-				Id: m.Id, Group: m.Group, Kind: m.Kind, Uuid: m.Uuid, Payload: m.Payload, Author: m.Author, By: m.By, Trace: m.Trace,
+				Id: m.Id, Group: m.Group, Kind: m.Kind, Uuid: m.Uuid, Payload: m.Payload, Author: m.Author, By: m.By, Trace: m.Trace, Run: m.Run,
 			}
 		}
 		e.written++
 		e.frame = frame
+		e.msg.Again = e.written > 1
 		e.msg.TimeoutMs = uint32(max(serviceTimeout(e.deadline.Sub(now)).Milliseconds(), 1))
 		publishes = append(publishes, e.msg)
 		l.unsent = e.next
@@ -173,7 +216,8 @@ func (l *ledger) rewind(taken uint64) (lost []*entry) {
 		switch {
 		case e.frame > taken:
 			e.written--
-		case !e.stored():
+		case !e.mayBeRewritten():
+			e.failRun()
 			l.remove(e)
 			lost = append(lost, e)
 		}

@@ -28,12 +28,21 @@ func TestWhatWasWrittenIsNotChangedByWritingItAgain(t *testing.T) {
 			if diff := cmp.Diff(before, first, protocmp.Transform()); diff != "" {
 				t.Errorf("what was written has changed (-before +after):\n%s", diff)
 			}
-			if diff := cmp.Diff(before, again, protocmp.Transform(), protocmp.IgnoreFields(&relayv1.Publish{}, "timeout_ms")); diff != "" {
+			if diff := cmp.Diff(before, again, protocmp.Transform(), protocmp.IgnoreFields(&relayv1.Publish{}, "timeout_ms", "again")); diff != "" {
 				t.Errorf("what is written again (-first +again):\n%s", diff)
+			}
+			if again.GetAgain() != (taken == 1) || first.GetAgain() {
+				t.Errorf("the first time: again is %v; the second time: %v", first.GetAgain(), again.GetAgain())
 			}
 			if again.GetTimeoutMs() >= first.GetTimeoutMs() {
 				t.Errorf("a second later the service has %d ms, and had %d: want less", again.GetTimeoutMs(), first.GetTimeoutMs())
 			}
 		})
 	}
+}
+
+func newEntry(p *Publication, deadline time.Time) *entry {
+	e := new(entry)
+	e.init(p, deadline)
+	return e
 }

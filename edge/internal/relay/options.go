@@ -37,7 +37,7 @@ type Options struct {
 	Alarms func() []alarm.Alarm
 	// Called for each publication that is accepted, before its sender has the
 	// result; nil: nothing is. It must not block.
-	Accepted func(*Publication)
+	Accepted func(*Publication, Result)
 }
 
 func (o Options) withDefaults() Options {

@@ -84,7 +84,11 @@ func (c *Client) results(all []*relayv1.Result) {
 	entries := make([]*entry, len(all))
 	c.mu.Lock()
 	for i, r := range all {
-		entries[i] = c.list.take(r.GetId())
+		e := c.list.take(r.GetId())
+		if e != nil && decodeOutcome(r.GetOutcome()).MayPass() {
+			e.failRun()
+		}
+		entries[i] = e
 	}
 	c.removed()
 	c.mu.Unlock()

@@ -105,7 +105,7 @@ type Start struct {
 }
 
 // Fallback says where events begin if what came before is lost: with the newest so many
-// messages, or
+// messages, or one of these.
 type Fallback int
 
 const (

@@ -92,14 +92,14 @@ func (c *Conn) stored(number uint32, res *relay.Result) {
 	switch {
 	case !ok: // the delivery has settled it
 		return
-	case m == nil || !m.stored(number, res):
+	case m == nil || res.Seq == 0 || !m.stored(number, res): // 0: its group stores nothing, so it has no place
 		c.answer(number, receiptOf(res))
 	}
 }
 
 func receiptOf(res *relay.Result) *Receipt {
 	return &Receipt{
-		Stored: true, Seq: res.Seq, At: res.At, Duplicate: res.Outcome == relay.Duplicate, Recalled: res.Recalled,
+		Seq: res.Seq, At: res.At, Duplicate: res.Outcome == relay.Duplicate, Recalled: res.Recalled,
 	}
 }
 

@@ -26,6 +26,12 @@ type place struct {
 	seq   uint64
 }
 
+// fill makes a zero delivery that of an event, after which the stream is at pos.
+func (d *delivery) fill(edge uint64, g group.Name, epoch stream.Epoch, e *stream.Event, pos stream.Position) {
+	d.Event.Event, d.Group, d.Pos = e, g, pos
+	d.epoch, d.sender = epoch, sender(edge, e)
+}
+
 // frame returns what m gets that did not send it.
 func (d *delivery) frame(m *Member) ws.Frame {
 	f := &d.frames[m.kind]
@@ -81,21 +87,25 @@ func (b *batch) reset() {
 	clear(b.deliveries)
 	clear(b.own)
 	for i := range b.views {
-		v := &b.views[i]
-		clear(v.frames)
-		v.made, v.frames = false, v.frames[:0]
+		if v := &b.views[i]; v.made {
+			clear(v.frames)
+			v.made, v.frames = false, v.frames[:0]
+		}
 	}
 	b.deliveries, b.senders, b.bytes, b.changes = b.deliveries[:0], b.senders[:0], 0, false
 }
 
-func (b *batch) add(d delivery) *delivery {
-	b.deliveries = append(b.deliveries, d)
+func (b *batch) add(edge uint64, g group.Name, epoch stream.Epoch, e *stream.Event, pos stream.Position) *delivery {
+	n := len(b.deliveries)
+	b.deliveries = slices.Grow(b.deliveries, 1)[:n+1] // zero, as reset leaves it
+	d := &b.deliveries[n]
+	d.fill(edge, g, epoch, e, pos)
 	if d.sender != 0 {
 		b.senders = append(b.senders, d.sender)
 	}
 	b.bytes += d.size()
 	b.changes = b.changes || d.Kind == stream.Recall || d.Kind == stream.Tombstone
-	return &b.deliveries[len(b.deliveries)-1]
+	return d
 }
 
 // isFor reports whether m gets what most members of its dialect get.
@@ -183,7 +193,7 @@ func (r *Room) accept(epoch stream.Epoch, events []stream.Event, b *batch) bool 
 		if e.Kind == stream.Recall {
 			r.registry.metrics.recalls.Inc()
 		}
-		d := b.add(deliveryOf(r.registry.edge, r.name, epoch, e, r.pos))
+		d := b.add(r.registry.edge, r.name, epoch, e, r.pos)
 		d.shown = r.changes.Show(e)
 		r.passed++
 		if r.catchers > 0 {
@@ -193,22 +203,22 @@ func (r *Room) accept(epoch stream.Epoch, events []stream.Event, b *batch) bool 
 	return true
 }
 
-func deliveryOf(edge uint64, g group.Name, epoch stream.Epoch, e *stream.Event, pos stream.Position) delivery {
-	return delivery{Event: Event{Event: e, Group: g, Pos: pos}, epoch: epoch, sender: sender(edge, e)}
-}
-
 // fanOut gives a batch to every member. Most get the same frames in one step.
 func (r *Room) fanOut(b *batch) {
 	if len(b.deliveries) == 0 {
 		return
 	}
 	same, bulk := 0, r.isLarge()
+	var frames []ws.Frame
+	kind := uint8(maxDialects) // of frames; none yet
 	for _, m := range r.members {
 		switch {
 		case m.state == catching:
 			m.miss(b)
 		case b.isFor(m):
-			frames := b.view(m)
+			if m.kind != kind {
+				frames, kind = b.view(m), m.kind
+			}
 			if m.out.Offer(m.share(), frames, 0, bulk) {
 				same += len(frames)
 			} else {

@@ -18,6 +18,12 @@ type Dialect interface {
 	// Event returns what members get of an event that they did not publish: nothing of
 	// a tombstone. It is called once for all of them.
 	Event(e *Event) ws.Frame
+	publishes
+	memberships
+}
+
+// publishes is what a Dialect makes of the publishes of a connection.
+type publishes interface {
 	// Own returns what a member gets in the place of a message of its own, or of its
 	// tombstone. p is nil if the publish is not unanswered. If ok is false, the member
 	// gets the event, as others do.
@@ -27,6 +33,10 @@ type Dialect interface {
 	Answer(p *Publish, r *Receipt) ws.Frame
 	// Refusal returns the answer to a publish that has not.
 	Refusal(p *Publish, r *relay.Result) ws.Frame
+}
+
+// memberships is what a Dialect makes of a membership's course.
+type memberships interface {
 	// Joined returns the answer to a join. The events of the group come after it.
 	Joined(j *Joined) ws.Frame
 	// Live returns what follows the stored events that a join asked for, if any.
@@ -70,9 +80,8 @@ type Publish struct {
 
 // Receipt is what became of a publish that has succeeded.
 type Receipt struct {
-	// The message is stored, at Seq. Packets that are not stored have neither.
-	Stored bool
-	Seq    uint64
+	// The number of the message; 0: it is not stored.
+	Seq uint64
 	// When it was stored, Unix milliseconds; 0: unknown.
 	At int64
 	// A message with its uuid had been stored before, and was recalled.

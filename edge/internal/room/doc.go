@@ -8,16 +8,23 @@
 // another, under the room's lock; that is memory work only, as members have queues
 // (deliver.go). What one member gets that others do not is its outgoing.
 //
-// Each publish of a member is settled once, whether its delivery comes first or its
-// result (Pending).
+// A Member is a cursor of one connection in one group. What the members of a connection
+// share belongs to its Conn: the queue, the publishes that are not settled (Pending),
+// and the turns in which they catch up.
 //
-// A member that resumes reads the store first, and is handed over to the room at
-// the place that both have reached (resume.go).
+// A room knows no protocol. A Dialect says what members get of what happens, as frames:
+// one for each event, made once for all members that speak it, and their own answers.
+// It also says how they are treated where protocols differ (Traits), and whether
+// a connection ends where its member misses something.
+//
+// Each publish is settled once, whether its delivery comes first or its result. A result
+// that comes first waits until the member has got to the message's place.
+//
+// A member that begins elsewhere than its room, or whose share of the queue is full, reads
+// the store, and is handed over to the room at the place that both have reached
+// (catchup.go).
 //
 // When the relay's stream is lost, rooms keep their members and positions, and go
-// on from there. When events are lost for good, members get code 410 and are closed
-// (1012). The package does not read from members: that is package session.
-//
-// What a member sees of all this are the frames of frames.go: one for each event,
-// made once for all members, and its own acks and refusals.
+// on from there. When events are lost for good, members are closed or go on after a gap
+// (lost.go). The package does not read from members: that is package session.
 package room

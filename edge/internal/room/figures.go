@@ -17,11 +17,12 @@ func (g *Registry) Sessions(name group.Name, most int) (sessions []uint32, total
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	total = len(r.members)
-	for _, m := range r.members[:min(most, total)] {
-		sessions = append(sessions, m.session)
+	for _, m := range r.members {
+		if !m.uncounted && len(sessions) < most {
+			sessions = append(sessions, m.session)
+		}
 	}
-	return sessions, total
+	return sessions, r.counted()
 }
 
 // Deliveries is how many packets have been queued to members, without acks.

@@ -385,11 +385,11 @@ func (r *reader) read(words []string) error {
 		at.next = next
 		return nil
 	case "packet":
-		if key := words[0] + words[2]; r.seen[key] || r.low[words[2]] {
+		key := words[0] + words[2]
+		if r.seen[key] || r.low[words[2]] {
 			return errors.New("came twice, or back")
-		} else {
-			r.seen[key] = true
 		}
+		r.seen[key] = true
 		return nil
 	}
 	return r.event(g, log.Events(), at, words)

@@ -34,10 +34,10 @@ const (
 
 // Member is a cursor of one connection in one group.
 //
-// There are very many. What most of them do not need is behind pointers.
+// There are very many. What most of them do not need is behind pointers, and what the
+// fan-out looks at comes first.
 type Member struct {
-	conn *Conn
-	// Of the conn, for the fan-out.
+	// Of its conn.
 	out     *ws.Outbox
 	session uint32
 	kind    uint8
@@ -46,20 +46,23 @@ type Member struct {
 	// Guarded by the room's lock.
 
 	state state
-	// It has results that are not due (Pending).
-	waits bool
-	// Where it is in the roster.
-	index int32
-	room  *Room
-	// What it needs until it is live.
-	catch *catchUp
-	// When it began to share the room's changes, and its own if it deviates: it has
-	// messages that the others have not, or has learned of recalls by itself. Those of
-	// a catching member belong to its connection's turns.
-	mark    uint64
+	// Its own changes, if it deviates from the room's: it has messages that the others
+	// have not, or has learned of recalls by itself.
 	changes *stream.Changes
 	// What it has in the queue, if its dialect has shares.
 	queued ws.Share
+	// It has results that are not due (Pending).
+	waits bool
+	// Start.Uncounted.
+	uncounted bool
+	// Where it is in the roster.
+	index int32
+	conn  *Conn
+	room  *Room
+	// What it needs until it is live.
+	catch *catchUp
+	// When it began to share the room's changes.
+	mark uint64
 }
 
 // catchUp is what a member needs until it is live.
@@ -84,7 +87,7 @@ type catchUp struct {
 // NewMember returns a member that has not joined.
 func (c *Conn) NewMember(start Start) *Member {
 	m := &Member{
-		conn: c, out: c.Out, session: c.Session, kind: c.kind, traits: c.traits, catch: &catchUp{start: start},
+		conn: c, out: c.Out, session: c.Session, kind: c.kind, traits: c.traits, uncounted: start.Uncounted, catch: &catchUp{start: start},
 	}
 	if start.reads() && !m.traits.EveryChange {
 		m.changes = new(stream.Changes)

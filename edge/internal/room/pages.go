@@ -156,7 +156,7 @@ func (p *pages) load(ctx context.Context, g group.Name, start relay.Start) (*pag
 	for i := range batch.Events {
 		e := &batch.Events[i]
 		at = after(at, batch.Epoch, e)
-		loaded.deliveries[i] = deliveryOf(p.edge, g, batch.Epoch, e, at)
+		loaded.deliveries[i].fill(p.edge, g, batch.Epoch, e, at)
 	}
 	return loaded, nil
 }

@@ -239,7 +239,7 @@ func (g *Registry) Members() map[group.Name]uint32 {
 	rooms := g.all()
 	counts := make(map[group.Name]uint32, len(rooms)+1)
 	for _, r := range rooms {
-		if n := r.size.Load(); n > 0 {
+		if n := r.counted(); n > 0 {
 			counts[r.name] = uint32(n)
 		}
 	}

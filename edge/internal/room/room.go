@@ -14,8 +14,8 @@ import (
 type Room struct {
 	name     group.Name
 	registry *Registry
-	// len(members), for readers without the lock.
-	size atomic.Int64
+	// len(members), and how many of them are in no figure, for readers without the lock.
+	size, uncounted atomic.Int64
 
 	mu sync.Mutex
 	// The last member has left; the next one needs another Room.
@@ -71,7 +71,7 @@ func (r *Room) add(m *Member) (wait *attempt, ok bool) {
 	}
 	m.catch.joined = r.passed
 	r.members.add(m)
-	r.size.Store(int64(len(r.members)))
+	r.count(m, 1)
 	if m.catches() {
 		r.startCatching()
 	}
@@ -147,6 +147,17 @@ func (r *Room) awaitAnswer(ctx context.Context, m *Member, done <-chan struct{})
 	return ErrUnavailable
 }
 
+// count counts m in or out.
+func (r *Room) count(m *Member, n int64) {
+	r.size.Add(n)
+	if m.uncounted {
+		r.uncounted.Add(n)
+	}
+}
+
+// counted returns how many members are in the figures.
+func (r *Room) counted() int { return int(r.size.Load() - r.uncounted.Load()) }
+
 // remove takes m out, if it is a member.
 func (r *Room) remove(m *Member) {
 	r.mu.Lock()
@@ -161,7 +172,7 @@ func (r *Room) remove(m *Member) {
 // the lock.
 func (r *Room) drop(m *Member) {
 	r.members.remove(m)
-	r.size.Store(int64(len(r.members)))
+	r.count(m, -1)
 	if m.catches() {
 		r.stopCatching()
 	}

@@ -16,6 +16,8 @@ type Start struct {
 	Last int
 	// Request is for the Dialect, when it answers the join.
 	Request uint64
+	// Uncounted: it is in no figure of members.
+	Uncounted bool
 }
 
 // reads reports whether the store may have to be read.

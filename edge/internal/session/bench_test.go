@@ -26,45 +26,58 @@ import (
 // taker accepts every packet at once, and says so.
 type taker struct{ taken chan struct{} }
 
-func (k taker) Publish(p *relay.Publication) {
-	p.End(relay.Result{Outcome: relay.Accepted})
-	k.taken <- struct{}{}
+func (k taker) Publish(batch ...*relay.Publication) {
+	for _, p := range batch {
+		p.End(relay.Result{Outcome: relay.Accepted})
+		k.taken <- struct{}{}
+	}
 }
 
 // BenchmarkReadPath is one packet from a socket in memory through frame,
 // classification and window to the relay. Broadcasts, which nobody acks: what goes
-// back is measured in room and ws.
+// back is measured in room and ws. Over gotapi.v2 a packet has a header.
 func BenchmarkReadPath(b *testing.B) {
 	for _, size := range []int{128, 8 << 10} {
-		b.Run(fmt.Sprint(size, " B"), func(b *testing.B) {
-			took := taker{make(chan struct{}, 1024)}
-			conn := talkTo(b, took)
-			frames := burst(size, 16)
-			b.SetBytes(int64(size))
-			b.ReportAllocs()
-			b.ResetTimer()
-			for n := 0; n < b.N; n += 16 {
-				if _, err := conn.Write(frames); err != nil {
-					b.Fatal(err)
-				}
-				for range 16 {
-					<-took.taken
-				}
-			}
+		b.Run(fmt.Sprint(size, " B"), func(b *testing.B) { readPath(b, "/room/1", "", size) })
+		b.Run(fmt.Sprint("v2 ", size, " B"), func(b *testing.B) {
+			readPath(b, v2Path, `{"do":"publish","group":"/room/1"}`+"\n", size)
 		})
 	}
 }
 
-// talkTo joins a group over a pipe, and returns the client's end of it.
-func talkTo(b *testing.B, p session.Publisher) net.Conn {
+func readPath(b *testing.B, path, header string, size int) {
+	b.Helper()
+	took := taker{make(chan struct{}, 1024)}
+	conn := talkTo(b, took, path)
+	frames := burst(header, size, 16)
+	b.SetBytes(int64(size))
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += 16 {
+		if _, err := conn.Write(frames); err != nil {
+			b.Fatal(err)
+		}
+		for range 16 {
+			<-took.taken
+		}
+	}
+}
+
+// talkTo opens a connection over a pipe, in the group of a path or with gotapi.v2, and
+// returns the client's end of it.
+func talkTo(b *testing.B, p session.Publisher, path string) net.Conn {
 	b.Helper()
 	log, reg := slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	r := roomtest.New(1, 10)
 	rooms := room.New(r, roomtest.Edge, limit.NewBudget(quota.MemoryLimit(), reg), log, reg)
 	r.Serve(rooms)
-	server := session.New(session.Options{}, rooms, p, &fakeHistory{}, log, reg)
+	server := session.New(session.Options{PublishWaits: func(group.Name) bool { return false }}, rooms, p, &fakeHistory{}, log, reg)
 	l := &listener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
 	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == v2Path {
+			server.ServeV2(w, r, access.System())
+			return
+		}
 		server.ServeHTTP(w, r, group.Name(r.URL.Path), access.System())
 	})}
 	var running sync.WaitGroup
@@ -72,7 +85,7 @@ func talkTo(b *testing.B, p session.Publisher) net.Conn {
 	running.Go(func() { _ = rooms.Run(b.Context()) })
 	running.Go(func() { _ = server.Run(b.Context()) })
 	running.Go(func() { _ = web.Serve(l) })
-	conn, resp, err := (&websocket.Dialer{NetDialContext: l.dial}).DialContext(b.Context(), "ws://edge/room/1", nil)
+	conn, resp, err := (&websocket.Dialer{NetDialContext: l.dial}).DialContext(b.Context(), "ws://edge"+path, offersV2)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -86,12 +99,13 @@ func talkTo(b *testing.B, p session.Publisher) net.Conn {
 	return conn.NetConn()
 }
 
-// burst is n text messages of so many bytes, as a client sends them.
-func burst(size, n int) (b []byte) {
+// burst is n text messages, each a header and so many bytes, as a client sends them.
+func burst(header string, size, n int) (b []byte) {
 	for range n {
 		b = append(b, 0x81)
-		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(size))
+		b = binary.BigEndian.AppendUint16(append(b, 0x80|126), uint16(len(header)+size))
 		b = append(b, 0, 0, 0, 0) // a mask that changes nothing
+		b = append(b, header...)
 		for range size {
 			b = append(b, 'x')
 		}

@@ -81,6 +81,10 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 		c.deny(uuid, c.publishDenied)
 		return
 	}
+	if len(message) > c.server.opts.Groups.Of(c.group).MaxBytes(c.permit.maxMessage) {
+		c.refuse(uuid, http.StatusRequestEntityTooLarge, "larger than this group allows")
+		return
+	}
 	if again := c.permit.limits.Publish(c.group); again > 0 {
 		c.tooFast(uuid, again)
 		return

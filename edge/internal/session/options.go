@@ -3,7 +3,6 @@ package session
 import (
 	"cmp"
 	"context"
-	"math"
 	"net/http"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -29,6 +29,8 @@ type Options struct {
 	// UpgradeRate is how many connections may come in a second. More wait for up to
 	// a second, then they are refused. 0: no limit.
 	UpgradeRate float64
+	// Groups are settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Limits of clients; nil: none.
 	Limits *limit.Limits
 	// Budget of the bytes that clients make the edge hold; nil: one for the memory that
@@ -42,8 +44,6 @@ type Options struct {
 	Window ws.Limits
 	// MaxGroups is how many groups one connection of gotapi.v2 may join; 128.
 	MaxGroups int
-	// PacketLimit returns the size of the largest packet in a group; that of MaxMessage.
-	PacketLimit func(group.Name) int
 	// PublishWaits reports whether publishing to a group may block now, as for a hook; it
 	// always may.
 	PublishWaits func(group.Name) bool
@@ -70,9 +70,6 @@ func (o Options) withDefaults() Options {
 	o.Window = cmp.Or(o.Window, ws.Limits{Frames: 128, Bytes: 1 << 20})
 	o.SettleTime = cmp.Or(o.SettleTime, 6*time.Second)
 	o.MaxGroups = cmp.Or(o.MaxGroups, 128)
-	if o.PacketLimit == nil {
-		o.PacketLimit = func(group.Name) int { return math.MaxInt }
-	}
 	if o.PublishWaits == nil {
 		o.PublishWaits = func(group.Name) bool { return true }
 	}

@@ -21,11 +21,11 @@ type publisher struct {
 	total int
 }
 
-func (p *publisher) Publish(pub *relay.Publication) {
+func (p *publisher) Publish(batch ...*relay.Publication) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.held = append(p.held, pub)
-	p.total++
+	p.held = append(p.held, batch...)
+	p.total += len(batch)
 }
 
 func (p *publisher) waiting() int {

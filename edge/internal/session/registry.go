@@ -9,10 +9,12 @@ type registry struct {
 	lastID  uint32
 	open    int
 	buckets [pingEvery]map[uint32]*connection
+	// Members that have no WebSocket.
+	streams map[uint32]Stream
 }
 
 func newRegistry() *registry {
-	r := new(registry)
+	r := &registry{streams: make(map[uint32]Stream)}
 	for i := range r.buckets {
 		r.buckets[i] = make(map[uint32]*connection)
 	}
@@ -23,12 +25,19 @@ func newRegistry() *registry {
 func (r *registry) newID() uint32 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.nextID()
+}
+
+// nextID needs the lock.
+func (r *registry) nextID() uint32 {
 	for {
 		r.lastID++
 		if r.lastID == 0 {
 			continue
 		}
-		if _, taken := r.bucketOf(r.lastID)[r.lastID]; !taken {
+		_, isSession := r.bucketOf(r.lastID)[r.lastID]
+		_, isStream := r.streams[r.lastID]
+		if !isSession && !isStream {
 			return r.lastID
 		}
 	}

@@ -31,7 +31,7 @@ const joinTimeout = 2 * time.Second
 type Publisher interface {
 	// Publish blocks for as long as hooks may take, and not at all without. It calls
 	// p.End exactly once, within the publish timeout after that.
-	Publish(p *relay.Publication)
+	Publish(batch ...*relay.Publication)
 }
 
 // History does for the caller whom the context names what that one may do. Its errors

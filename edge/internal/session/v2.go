@@ -156,7 +156,7 @@ func (c *multiplexed) publish(op ws.Opcode, r *header.Request) {
 	case denied != nil:
 		c.refuse(r, denial(denied))
 		return
-	case len(r.Packet) > c.server.opts.PacketLimit(r.Group):
+	case len(r.Packet) > c.server.opts.Groups.Of(r.Group).MaxBytes(c.permit.maxMessage):
 		c.refuse(r, header.Refusal{Code: http.StatusRequestEntityTooLarge, Msg: "larger than this group allows"})
 		return
 	case !ok:

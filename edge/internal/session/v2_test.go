@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -25,6 +28,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -353,11 +357,13 @@ type slow struct {
 	gate chan struct{}
 }
 
-func (s *slow) Publish(p *relay.Publication) {
-	if p.Group == chat {
-		<-s.gate
+func (s *slow) Publish(batch ...*relay.Publication) {
+	for _, p := range batch {
+		if p.Group == chat {
+			<-s.gate
+		}
+		s.Relay.Publish(p)
 	}
-	s.Relay.Publish(p)
 }
 
 func TestV2AHookDelaysItsOwnGroupOnly(t *testing.T) {
@@ -416,13 +422,15 @@ func TestV2TheWindow(t *testing.T) {
 }
 
 func TestV2TooLargePackets(t *testing.T) {
-	limitOf := func(g group.Name) int {
-		if g == other {
-			return 5
-		}
-		return 1 << 20
+	path := filepath.Join(t.TempDir(), "groups.yaml")
+	if err := os.WriteFile(path, []byte("- match: /other\n  max-message-bytes: 5\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	inBubble(t, session.Options{MaxMessage: 1000, PacketLimit: limitOf}, func(e *edge) {
+	groups, err := groupsettings.Open(path, func() int { return 1000 }, "edge", slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	inBubble(t, session.Options{MaxMessage: 1000, Groups: groups}, func(e *edge) {
 		one, two := e.dialV2(), e.dialV2()
 		one.do(`{"do":"publish","id":1,"group":"/other"} || 12345`, `{"do":"publish","id":2,"group":"/other"} || 123456`,
 			`{"do":"publish","id":3,"group":"/room/1","pad":"`+strings.Repeat("x", 4000)+`"} || `+strings.Repeat("y", 1000))

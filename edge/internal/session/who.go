@@ -16,7 +16,7 @@ type who struct {
 	Session uint32 `json:"session"`
 	User    string `json:"user,omitempty"`
 	Address string `json:"address"`
-	// Since is when the WebSocket was opened.
+	// Since is when the WebSocket or event stream was opened.
 	Since time.Time `json:"since"`
 	// QueuedBytes wait to be sent to it.
 	QueuedBytes int `json:"queuedBytes"`
@@ -35,6 +35,8 @@ func (s *Server) Who(w http.ResponseWriter, r *http.Request) {
 	for _, id := range ids {
 		if c := s.sessions.byID(id); c != nil { // it may have left meanwhile
 			members = append(members, who{Session: id, User: c.by.Name(), Address: c.address, Since: c.began, QueuedBytes: c.out.Queued()})
+		} else if one, ok := s.sessions.stream(id); ok {
+			members = append(members, who{Session: id, User: one.User, Address: one.Address, Since: one.Since, QueuedBytes: one.Queued()})
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")

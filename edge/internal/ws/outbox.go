@@ -54,8 +54,6 @@ type Sink interface {
 type Outbox struct {
 	limits  Limits
 	flusher *Flusher
-	// Makes the last frame; nil: a close frame.
-	last func(cause *CloseError) Frame
 	// One while the Outbox is scheduled.
 	writer sync.WaitGroup
 
@@ -72,13 +70,15 @@ type Outbox struct {
 	frames, bytes int
 	// How far the peer is behind, if that is beyond the limits.
 	lag lag
-	// Members have shares, and which of the frames count in them.
-	shared bool
-	runs   []run
 	// How many frames have been written, and how many bytes these were.
 	written, writtenBytes uint64
 	// Closed after each write and at the end; nil when nobody waits.
 	progress chan struct{}
+	// Members have shares, and which of the frames count in them.
+	shared bool
+	runs   []run
+	// Makes the last frame; nil: a close frame. Set before Start.
+	last func(cause *CloseError) Frame
 }
 
 // NewOutbox returns an Outbox that holds its frames until Start; then f writes
@@ -143,7 +143,9 @@ func (o *Outbox) enqueue(s *Share, bulk bool, own int64, frames ...Frame) {
 
 func (o *Outbox) count(frames []Frame) {
 	o.frames += len(frames)
-	o.bytes += o.weightOf(frames)
+	for _, f := range frames {
+		o.bytes += o.weight(f)
+	}
 }
 
 // isHalfEmpty reports whether at most half of the limits is used. The caller holds the

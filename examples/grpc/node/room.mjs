@@ -7,7 +7,7 @@ import grpc from "@grpc/grpc-js";
 import loader from "@grpc/proto-loader";
 
 const proto = fileURLToPath(new URL("../../../proto/gotapi/history/v1/history.proto", import.meta.url));
-// Numbers of 64 bits as strings: positions are sent back as they came.
+// Numbers of 64 bits as strings.
 const { gotapi } = grpc.loadPackageDefinition(loader.loadSync(proto, { longs: String, oneofs: true }));
 
 const service = "gotapi.history.v1.HistoryService";
@@ -87,10 +87,10 @@ function show(answer) {
   switch (answer.event) {
     case "message":
     case "packet":
-      console.log(answer.event, answer[answer.event].toString());
+      console.log(answer.event, answer[answer.event].packet.toString());
       break;
     case "recalled":
-      console.log("recalled", answer.recalled);
+      console.log("recalled", answer.recalled.uuid);
       break;
     case "started":
       console.log("watching");

@@ -73,9 +73,7 @@ def watch(api, room, metadata):
     """Prints what happens, also what has happened while the server was away."""
     position = None
     while True:
-        group = pb.WatchedGroup(group_name=room)
-        if position is not None:
-            group.after.CopyFrom(position)
+        group = pb.WatchedGroup(group_name=room, after=position)
         try:
             for answer in api.Watch(pb.WatchRequest(groups=[group]), metadata=metadata):
                 show(answer)
@@ -90,11 +88,11 @@ def watch(api, room, metadata):
 def show(answer):
     event = answer.WhichOneof("event")
     if event == "message":
-        print("message", answer.message.decode(), flush=True)
+        print("message", answer.message.packet.decode(), flush=True)
     elif event == "packet":
-        print("packet", answer.packet, flush=True)
+        print("packet", answer.packet.packet, flush=True)
     elif event == "recalled":
-        print("recalled", answer.recalled, flush=True)
+        print("recalled", answer.recalled.uuid, flush=True)
     elif event == "started":
         print("watching", flush=True)
     elif event == "gap" and answer.gap.dropped_packets:

@@ -17,6 +17,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/services/alarm"
@@ -51,14 +52,15 @@ type Service struct {
 	store  history.Admin
 	census history.Census
 	fleet  Fleet
+	config func(group.Name) groupsettings.Explanation
 	build  program.Build
 	began  time.Time
 	log    *slog.Logger
 }
 
-// New returns a Service. Its uptime begins now.
-func New(store history.Admin, census history.Census, fleet Fleet, b program.Build, log *slog.Logger) *Service {
-	return &Service{store: store, census: census, fleet: fleet, build: b, began: time.Now(), log: log}
+// New returns a Service. Its uptime begins now. config returns the settings of a group.
+func New(store history.Admin, census history.Census, fleet Fleet, config func(group.Name) groupsettings.Explanation, b program.Build, log *slog.Logger) *Service {
+	return &Service{store: store, census: census, fleet: fleet, config: config, build: b, began: time.Now(), log: log}
 }
 
 func (s *Service) status(ctx context.Context, err error) error { return rpc.Status(ctx, s.log, err) }
@@ -210,4 +212,18 @@ func (s *Service) Purge(ctx context.Context, r *adminv1.PurgeRequest) (*adminv1.
 	}
 	s.log.WarnContext(ctx, "group purged", "group", g, "messages", n, "caller", access.FromContext(ctx).Name())
 	return &adminv1.PurgeResponse{Messages: int64(n)}, nil
+}
+
+// GetConfig implements adminv1.AdminServiceServer.
+func (s *Service) GetConfig(ctx context.Context, r *adminv1.GetConfigRequest) (*adminv1.GetConfigResponse, error) {
+	g, err := groupToAdminister(ctx, r.GetGroupName())
+	if err != nil {
+		return nil, err
+	}
+	e := s.config(g)
+	config := &adminv1.GroupConfig{Host: e.Host, File: e.File, Entry: int32(e.Entry), Match: e.Match, Refused: e.Refused}
+	for _, v := range e.Settings {
+		config.Settings = append(config.Settings, &adminv1.Setting{Name: v.Name, Value: v.Value, From: v.From})
+	}
+	return &adminv1.GetConfigResponse{GroupName: string(g), Config: config}, nil
 }

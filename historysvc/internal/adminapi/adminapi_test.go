@@ -41,7 +41,7 @@ func (fleet) Host() string          { return "h:5998" }
 // TestStatusAnswersAlthoughTheMembersCannotBeCounted: what is known until then is what
 // explains the failure.
 func TestStatusAnswersAlthoughTheMembersCannotBeCounted(t *testing.T) {
-	s := adminapi.New(failing{}, failing{}, fleet{}, program.Build{}, slog.New(slog.DiscardHandler))
+	s := adminapi.New(failing{}, failing{}, fleet{}, nil, program.Build{}, slog.New(slog.DiscardHandler))
 	got, err := s.GetStatus(access.NewContext(t.Context(), access.System()), &adminv1.GetStatusRequest{})
 	if err != nil || got.GetStore() != nil || len(got.GetEdges()) != 1 {
 		t.Fatalf("%v, %v; want an answer without a store, with the edge", got, err)

@@ -37,9 +37,12 @@ const (
 	purge      = "purge"
 )
 
-// UserKey is the metadata key by which one of our services names the user on whose
-// behalf it calls. Other callers cannot set a user.
-const UserKey = "gotapi-user-bin"
+// The metadata keys by which one of our services names the user on whose behalf it calls,
+// and the user that this one acts for. Other callers cannot set them.
+const (
+	UserKey  = "gotapi-user-bin"
+	ActAsKey = "gotapi-act-as-bin"
+)
 
 // Entry is one line.
 type Entry struct {
@@ -54,6 +57,8 @@ type Entry struct {
 	Caller string `json:"caller"`
 	// The user on whose behalf a service called.
 	User string `json:"user,omitempty"`
+	// The user that Caller or User acts for, with the right act_as.
+	ActAs string `json:"act_as,omitempty"`
 	// Address of the caller; for users of an edge, the edge's.
 	Peer string `json:"peer"`
 	// The name of a gRPC status: OK, NotFound, PermissionDenied, DeadlineExceeded
@@ -145,11 +150,14 @@ func clip(s string) string { return s[:min(len(s), group.MaxLen)] }
 
 func (e *Entry) identify(ctx context.Context) {
 	id := access.FromContext(ctx)
-	e.Caller = id.Name()
+	e.Caller, e.ActAs = id.Name(), id.ActsFor()
 	if id.Service() {
 		md, _ := metadata.FromIncomingContext(ctx)
 		for _, name := range md[UserKey] {
 			e.User = name
+		}
+		for _, name := range md[ActAsKey] {
+			e.ActAs = name
 		}
 	}
 	if p, ok := peer.FromContext(ctx); ok {

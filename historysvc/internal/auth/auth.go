@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 
@@ -34,7 +35,7 @@ type Authenticator struct {
 }
 
 const (
-	maxRequests, maxCallerRequests = 256, 32
+	maxRequests, maxCallerRequests = 96, 24
 	maxStrangers, maxHostStrangers = 64, 16
 )
 
@@ -160,10 +161,37 @@ func (a *Authenticator) authorize(ctx context.Context, method string) (*access.I
 	return id, nil
 }
 
+// The metadata with the user that a backend acts for; the second is for names that are not
+// ASCII.
+const (
+	actAsKey    = "x-act-as"
+	actAsKeyBin = "x-act-as-bin"
+)
+
 func (a *Authenticator) identify(ctx context.Context) (*access.Identity, error) {
+	id, err := a.identifyCredential(ctx)
+	md, _ := metadata.FromIncomingContext(ctx)
+	users := slices.Concat(md[actAsKey], md[actAsKeyBin])
+	switch {
+	case err != nil || len(users) == 0:
+		return id, err
+	case len(users) > 1:
+		return nil, &access.DeniedError{Status: http.StatusBadRequest, Reason: access.BadUser, Msg: "x-act-as must be there once"}
+	case a.isOpen():
+		return nil, &access.DeniedError{Status: http.StatusUnauthorized, Reason: access.NoCredential, Msg: "nobody acts for a user without access control"}
+	}
+	return id.ActAs(users[0])
+}
+
+// isOpen reports whether everyone may do everything.
+func (a *Authenticator) isOpen() bool {
+	return a.authorizer.Open() && !a.authorizer.ChecksServices()
+}
+
+func (a *Authenticator) identifyCredential(ctx context.Context) (*access.Identity, error) {
 	credential := credentialOf(ctx)
 	switch {
-	case a.authorizer.Open() && !a.authorizer.ChecksServices(), credential == "" && a.trustPeers:
+	case a.isOpen(), credential == "" && a.trustPeers:
 		return access.System(), nil
 	}
 	if id := a.authorizer.Service(credential); id != nil {

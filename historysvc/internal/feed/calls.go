@@ -108,6 +108,8 @@ func (f *Follower) takeHead(head history.Head, from stream.Position) {
 		moved := f.pos != from && head.Position.Before(f.pos)
 		if head.Position != f.pos && !moved {
 			f.catchUp(causeSubscribed)
+		} else {
+			f.start.Last = 0
 		}
 	}
 	f.endCall()
@@ -119,25 +121,23 @@ func (f *Follower) takePage(page history.Batch, err error) {
 		f.retry(err)
 		return
 	}
-	switch {
-	case f.state != reading:
-	case page.Gap:
-		f.hub.metrics.gaps.Inc()
-		if f.start.AfterUUID == "" { // an unknown uuid may never have been there
-			f.topic.logLoss(f.hub.log, page.Position)
-		}
-		f.attach(page.Position, true)
-		f.goLive()
-	default:
+	if f.state == reading {
 		f.passPage(&page)
 	}
 	f.endCall()
 }
 
 func (f *Follower) passPage(page *history.Batch) {
-	if f.start.AfterUUID != "" {
-		f.attach(startOf(page), false)
+	if page.Gap {
+		f.hub.metrics.gaps.Inc()
+		if f.start.AfterUUID == "" { // an unknown uuid may never have been there
+			f.topic.logLoss(f.hub.log, page.Position)
+		}
 	}
+	if page.Gap || !f.attached {
+		f.attach(startOf(page), page.Gap)
+	}
+	f.start.Last = 0
 	if len(page.Events) > 0 && !f.deliver(page.Epoch, page.Events, page.Position) {
 		for _, a := range f.buffer.take(&f.hub.buffered) {
 			f.drop(a.events)
@@ -225,7 +225,7 @@ func (f *Follower) read(ctx context.Context) {
 	if !f.beginCall() {
 		return
 	}
-	doing, start, from := f.state, f.start, f.pos
+	doing, start, from := f.state, f.readFrom(), f.pos
 	f.topic.mu.Unlock()
 	var head history.Head
 	var page history.Batch
@@ -234,7 +234,7 @@ func (f *Follower) read(ctx context.Context) {
 	case adopting:
 		head = f.hub.adopt(ctx, f.group)
 	case reading:
-		page, err = f.hub.readAfter(ctx, f.group, start, from)
+		page, err = f.hub.read(ctx, f.group, start)
 	default:
 		head = f.hub.head(ctx, f.group)
 	}
@@ -246,24 +246,31 @@ func (f *Follower) read(ctx context.Context) {
 	}
 }
 
-// readAfter returns the events after the message that start names, or else after
-// from. If there is a gap, it returns the head and no events: retained messages
-// are not replayed.
-func (h *Hub) readAfter(ctx context.Context, g group.Name, start Start, from stream.Position) (history.Batch, error) {
-	after := history.Start{AfterUUID: start.AfterUUID, IfLost: history.FromNow}
-	if start.AfterUUID == "" {
-		after.After = from
+// readFrom returns where f reads the store. After a loss it gets no retained messages but
+// those that its Start asks for.
+func (f *Follower) readFrom() history.Start {
+	lost := history.FromNewest(uint32(f.start.Last))
+	switch {
+	case f.start.AfterUUID != "":
+		return history.Start{AfterUUID: f.start.AfterUUID, IfLost: lost}
+	case !f.attached:
+		return history.Start{Newest: f.start.Last}
+	default:
+		return history.Start{After: f.pos, IfLost: lost}
 	}
+}
+
+func (h *Hub) read(ctx context.Context, g group.Name, start history.Start) (history.Batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	return h.store.Read(ctx, g, after)
+	return h.store.Read(ctx, g, start)
 }
 
 // adopt returns the head of a group without counters. The group may have a list
 // of an older server, which gets its counters when it is read. A follower that
 // began before that would take the first new message for a loss.
 func (h *Hub) adopt(ctx context.Context, g group.Name) history.Head {
-	page, err := h.readAfter(ctx, g, Start{}, stream.Position{})
+	page, err := h.read(ctx, g, history.Start{IfLost: history.FromNow})
 	if err != nil || !page.More {
 		return history.Head{Position: page.Position, Err: err}
 	}

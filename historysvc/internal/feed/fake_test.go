@@ -202,11 +202,14 @@ func (w *world) read(g group.Name, start history.Start) history.Batch {
 	}
 	from, pos := fg.find(start)
 	batch := history.Batch{Epoch: fg.epoch, Gap: from < fg.trimmed}
-	if batch.Gap {
-		if start.IfLost != history.FromNow {
-			w.t.Errorf("a read that falls back to %d: retained messages are not replayed", start.IfLost)
-		}
-		from, pos = len(fg.log), fg.head
+	switch {
+	case start.Newest > 0:
+		batch.Gap = false
+		from, pos = fg.newest(start.Newest)
+	case batch.Gap && start.IfLost == history.FromOldest:
+		w.t.Error("a read falls back to the oldest message: retained messages are not replayed")
+	case batch.Gap:
+		from, pos = fg.newest(max(0, int(start.IfLost)))
 	}
 	for i := from; i < len(fg.log) && len(batch.Events) < w.page; i++ {
 		e := fg.log[i]
@@ -219,6 +222,21 @@ func (w *world) read(g group.Name, start history.Start) history.Batch {
 	batch.Position = pos
 	batch.More = pos != fg.head
 	return batch
+}
+
+// newest returns the index of the first of the newest n messages, and the position before
+// it.
+func (fg *fakeGroup) newest(n int) (from int, pos stream.Position) {
+	for from = len(fg.log); from > fg.trimmed && n > 0; from-- {
+		if fg.log[from-1].Kind == stream.Message {
+			n--
+		}
+	}
+	for i := range fg.log[:from] {
+		pos = after(fg.epoch, pos, &fg.log[i])
+	}
+	pos.Epoch = fg.epoch
+	return from, pos
 }
 
 // find returns the index after start, and the position there; -1 if there is no

@@ -129,6 +129,53 @@ func TestUnknownUUIDIsAGapAtTheHead(t *testing.T) {
 	})
 }
 
+func TestFollowerBeginsWithTheNewestMessages(t *testing.T) {
+	run(t, func(w *world) {
+		nobody := w.follow("/empty", Start{Last: 4})
+		for i := 1; i <= 9; i++ {
+			w.store(room, fmt.Sprint("u", i))
+		}
+		w.recall(room, 2)
+		unknown := stream.Position{Epoch: 1, Seq: 1}
+		head := w.headOf(room)
+		for what, start := range map[string]struct {
+			Start
+			want []string
+		}{
+			"the newest":          {Start{Last: 4}, []string{"u6", "u7", "u8", "u9", "recall u2"}},
+			"more than there are": {Start{Last: 100}, []string{"u1", "tombstone u2", "u3", "u4", "u5", "u6", "u7", "u8", "u9", "recall u2"}},
+			"a lost position":     {Start{Last: 2, After: &unknown}, []string{"gap", "u8", "u9", "recall u2"}},
+			"an unknown uuid":     {Start{Last: 2, AfterUUID: "nobody"}, []string{"gap", "u8", "u9", "recall u2"}},
+			"a good position":     {Start{Last: 2, After: &head}, nil},
+			"a good uuid":         {Start{Last: 2, AfterUUID: "u9"}, []string{"recall u2"}},
+		} {
+			s := w.follow(room, start.Start)
+			s.want(what, start.want...)
+			s.stop()
+		}
+		nobody.want("a group without messages")
+		nobody.stop()
+	})
+}
+
+func TestALaterLossDoesNotBringTheNewestMessages(t *testing.T) {
+	run(t, func(w *world) {
+		w.publish("u1")
+		head := w.headOf(room)
+		first, after := w.follow(room, Start{Last: 1}), w.follow(room, Start{Last: 1, After: &head})
+		for i := 2; i <= 9; i++ {
+			w.store(room, fmt.Sprint("u", i))
+		}
+		w.groups[room].trimmed = 5
+		w.publish("u10")
+		w.publish("u11")
+		first.want("u2 to u5 are gone", "u1", "gap", "u11")
+		after.want("u2 to u5 are gone", "gap", "u11")
+		first.stop()
+		after.stop()
+	})
+}
+
 func TestHoleIsFilledFromTheStore(t *testing.T) {
 	run(t, func(w *world) {
 		s := w.follow(room, Start{})

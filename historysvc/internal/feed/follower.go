@@ -12,6 +12,8 @@ type Start struct {
 	AfterUUID string
 	// After this position.
 	After *stream.Position
+	// With so many of the newest messages, if nothing else is set or the start is lost.
+	Last int
 }
 
 // Sink takes the events of one Follower. Its methods are called one after
@@ -72,7 +74,7 @@ type Follower struct {
 	// topic.mu guards the rest.
 
 	state state
-	// Where to read from until pos is known.
+	// Where to read from until pos is known. Last holds until it is known to be good.
 	start Start
 	// The sink knows where its events begin.
 	attached bool
@@ -136,7 +138,7 @@ func (f *Follower) open() {
 		f.attach(*f.start.After, false)
 		f.state = live
 		f.ask()
-	case f.start.AfterUUID != "":
+	case f.start != Start{}:
 		f.catchUp(causeStart)
 	default:
 		f.state = attaching
@@ -146,7 +148,7 @@ func (f *Follower) open() {
 
 // attach tells the sink after which position its events begin.
 func (f *Follower) attach(at stream.Position, gap bool) {
-	f.start, f.attached = Start{}, true
+	f.start, f.attached = Start{Last: f.start.Last}, true
 	f.pos = at
 	f.sink.Attached(at, gap)
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -66,6 +67,9 @@ type Publication struct {
 	Payload []byte
 	// Of a Message: kept with it for Recall. nil: nobody's, as the zero Author.
 	Author *Author
+	// Again: it may have been submitted before, here or elsewhere, and its sender does not
+	// know with what result.
+	Again bool
 	// The name that belongs to Author; zero: none. Members see it if the group keeps names.
 	By stream.Author
 	// After this the answer is worthless.
@@ -74,7 +78,36 @@ type Publication struct {
 	From Sender
 	// Learns of each attempt to store it; may be nil.
 	Trace Trace
+	// Run, if not nil, keeps what follows p in a batch from overtaking it.
+	Run *Run
 }
+
+// Run is a part of a batch: publications of one group, submitted one after another. When
+// one of them fails in a way that may pass, those after it are not stored either, unless
+// they are on their way already. A nil *Run keeps nothing back.
+type Run struct{ refused, failed atomic.Bool }
+
+// Refuse notes that a publication was refused when it was submitted: those before it may
+// still be stored, those after it are not.
+func (r *Run) Refuse() {
+	if r != nil {
+		r.refused.Store(true)
+	}
+}
+
+// Fail notes the error with which a publication was given up, which may be nil. Those that
+// still wait are after it.
+func (r *Run) Fail(err error) {
+	if r != nil && err != nil && !errors.Is(err, ErrWrongType) {
+		r.failed.Store(true)
+	}
+}
+
+// Refuses reports whether nothing more of r may be submitted.
+func (r *Run) Refuses() bool { return r != nil && (r.refused.Load() || r.failed.Load()) }
+
+// Failed reports whether nothing of r that waits may be stored.
+func (r *Run) Failed() bool { return r != nil && r.failed.Load() }
 
 // Sender gets the receipt of its publication.
 type Sender interface {
@@ -93,18 +126,23 @@ type Trace interface {
 
 // Receipt is the result of a publication.
 type Receipt struct {
-	// nil: stored, or, for Text and Binary, handed to the bus.
+	// nil: stored, or, for Text, Binary, and a Message of a group that stores none,
+	// handed to the bus.
 	Err error
 	// A Message with this uuid (or of this origin) had been stored before, at Seq.
 	Duplicate bool
 	// That message has been recalled.
 	Recalled bool
 	Epoch    stream.Epoch
-	Seq      uint64
+	// 0: it has no place, since it was not stored.
+	Seq uint64
 	// When the Message at Seq was stored, Unix milliseconds by the clock of the history
 	// service that did it; 0 if that is not known.
 	At int64
 }
+
+// Stored reports whether there is a message in the store.
+func (r *Receipt) Stored() bool { return r.Err == nil && r.Seq > 0 }
 
 // Query asks for one page. At most one of Before and After is set; then
 // Position does not matter.
@@ -176,7 +214,7 @@ type Start struct {
 }
 
 // Fallback says where events begin if what came before is lost: with the newest so many
-// messages, or
+// messages, or one of these.
 type Fallback int
 
 const (
@@ -216,6 +254,10 @@ type Batch struct {
 // with the same uuid in the same group is not stored: its Receipt is a
 // Duplicate. The same holds for a second message without a uuid from the same
 // Origin.
+//
+// A group may be set to store nothing. Then a Message is put on the bus as Text, at most
+// once: one that is submitted Again is ErrUnknown, and none is a Duplicate. What was stored
+// before stays.
 type Log interface {
 	// Submit never blocks; p.From gets the receipt.
 	Submit(p *Publication)

@@ -1,14 +1,12 @@
 package historyapi
 
 import (
-	"cmp"
 	"context"
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
-	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 // GetHistory implements historyv1.HistoryServiceServer.
@@ -30,9 +28,10 @@ func (s *Service) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest
 	}
 	resp := &historyv1.GetHistoryResponse{
 		Code: 200, Position: r.GetPosition(), Data: page.Texts, Etag: page.Version, NotModified: page.Unmodified,
+		Meta: metaOf(page.Meta),
 	}
 	if page.At != nil {
-		resp.StreamPosition = historyPosition(*page.At)
+		resp.StreamPosition = page.At.Text(g)
 	}
 	if page.More {
 		next := int32(page.Next)
@@ -41,11 +40,25 @@ func (s *Service) GetHistory(ctx context.Context, r *historyv1.GetHistoryRequest
 	return resp, nil
 }
 
+// encodedMeta is the size of the largest MessageMeta in a response, bytes.
+const encodedMeta = 176
+
+func metaOf(all []history.Meta) []*historyv1.MessageMeta {
+	meta, messages := make([]*historyv1.MessageMeta, len(all)), make([]historyv1.MessageMeta, len(all))
+	for i := range all {
+		m := &messages[i]
+		m.Seq, m.At = all[i].Seq, all[i].At
+		m.By, m.Key = all[i].By.Names()
+		meta[i] = m
+	}
+	return meta
+}
+
 func queryOf(r *historyv1.GetHistoryRequest) (history.Query, error) {
 	q := history.Query{
 		Position: int(r.GetPosition()), Size: history.DefaultPageSize,
-		Before: r.GetBefore(), After: r.GetAfter(), MaxBytes: cmp.Or(int(r.GetMaxBytes()), history.DefaultPageBytes),
-		Versioned: r.IfNoneMatch != nil, Known: r.GetIfNoneMatch(),
+		Before: r.GetBefore(), After: r.GetAfter(), MaxBytes: int(r.GetMaxBytes()),
+		Versioned: r.IfNoneMatch != nil, Known: r.GetIfNoneMatch(), Meta: r.GetMeta(),
 	}
 	if r.Size != nil {
 		q.Size = int(r.GetSize())
@@ -59,6 +72,12 @@ func queryOf(r *historyv1.GetHistoryRequest) (history.Query, error) {
 		return q, rpc.BadField("after", "cannot be combined with before")
 	case q.Position != 0 && (q.Before != "" || q.After != ""):
 		return q, rpc.BadField("position", "cannot be combined with before or after")
+	}
+	if q.MaxBytes == 0 {
+		q.MaxBytes = history.DefaultPageBytes
+		if q.Meta {
+			q.MaxBytes -= q.Size * encodedMeta
+		}
 	}
 	if err := rpc.CheckOptionalUUID("before", q.Before); err != nil {
 		return q, err
@@ -75,11 +94,11 @@ func (s *Service) Cancel(ctx context.Context, r *historyv1.CancelRequest) (*hist
 	if err := rpc.CheckUUID("uuid", r.GetUuid()); err != nil {
 		return nil, err
 	}
-	limit, err := recallLimit(ctx, g)
+	limit, err := s.recallLimit(ctx, g)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.store.Recall(ctx, g, r.GetUuid(), limit, stream.Author{}); err != nil {
+	if err := s.store.Recall(ctx, g, r.GetUuid(), limit, access.FromContext(ctx).By()); err != nil {
 		return nil, s.status(ctx, err)
 	}
 	return &historyv1.CancelResponse{Code: 200, Msg: "recalled"}, nil

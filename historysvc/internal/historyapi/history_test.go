@@ -3,6 +3,7 @@ package historyapi
 import (
 	"context"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -14,15 +15,41 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 func TestTheEncodingOfADefaultPageFitsInto4MiB(t *testing.T) {
+	longest := history.Meta{Seq: math.MaxUint64, At: math.MaxInt64, By: stream.Author{Name: strings.Repeat("x", stream.MaxAuthorName), Key: true}}
 	for _, n := range []int{1, 128, history.MaxPageSize} {
-		texts := slices.Repeat([]string{strings.Repeat("x", history.DefaultPageBytes/n)}, n)
-		next := int32(-1)
-		page := &historyv1.GetHistoryResponse{Code: 200, Position: -1, Data: texts, Next: &next, Etag: strings.Repeat("x", 100)}
-		if size := proto.Size(page); size > 4<<20 {
-			t.Errorf("%d texts: %d bytes", n, size)
+		for _, meta := range []bool{false, true} {
+			q, err := queryOf(&historyv1.GetHistoryRequest{Size: proto.Int32(int32(n)), Meta: meta})
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := int32(-1)
+			page := &historyv1.GetHistoryResponse{
+				Code: 200, Position: -1, Next: &next, Etag: strings.Repeat("x", 100), StreamPosition: strings.Repeat("x", stream.MaxPositionText),
+				Data: slices.Repeat([]string{strings.Repeat("x", q.MaxBytes/n)}, n),
+			}
+			if meta {
+				page.Meta = metaOf(slices.Repeat([]history.Meta{longest}, n))
+			}
+			if size := proto.Size(page); size > 4<<20 {
+				t.Errorf("%d texts, meta %v: %d bytes", n, meta, size)
+			}
+		}
+	}
+}
+
+func TestQueriesAreChecked(t *testing.T) {
+	for field, r := range map[string]*historyv1.GetHistoryRequest{
+		"size":      {Size: proto.Int32(-1)},
+		"max_bytes": {MaxBytes: -1},
+		"after":     {Before: "a", After: "b", Meta: true},
+		"position":  {Position: 1, After: "b", Meta: true},
+	} {
+		if _, err := queryOf(r); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", field, err)
 		}
 	}
 }

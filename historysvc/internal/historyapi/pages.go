@@ -22,6 +22,8 @@ const (
 	messageBytes = 4 << 10
 	// callBytes is what a call costs beside its page or events: a goroutine with buffers.
 	callBytes = 8 << 10
+	// metaBytes is what is known of a message beside its text, without the author's name.
+	metaBytes = 128
 	// pageCopies is how often a page is in memory while it is read: as texts, and encoded.
 	pageCopies = 2
 )
@@ -42,7 +44,7 @@ func (s *Service) readPage(ctx context.Context, g group.Name, q history.Query) (
 	if page, err = s.store.Page(ctx, g, q); err != nil {
 		return page, err
 	}
-	held.Shrink(callBytes + sizeOf(page.Texts))
+	held.Shrink(callBytes + sizeOf(&page))
 	return page, nil
 }
 
@@ -64,9 +66,12 @@ func (s *Service) holdPage(ctx context.Context, n int64) (*quota.Held, error) {
 	return nil, history.ErrBusy
 }
 
-func sizeOf(texts []string) (n int64) {
-	for _, text := range texts {
+func sizeOf(page *history.Page) (n int64) {
+	for _, text := range page.Texts {
 		n += int64(len(text))
+	}
+	for i := range page.Meta {
+		n += metaBytes + int64(len(page.Meta[i].By.Name))
 	}
 	return n
 }

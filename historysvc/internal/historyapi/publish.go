@@ -14,6 +14,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access/grpcstatus"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -22,6 +23,33 @@ import (
 
 // Publish implements historyv1.HistoryServiceServer.
 func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*historyv1.PublishResponse, error) {
+	p, err := s.publication(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	settings := s.opts.Groups.Of(p.Group)
+	published, err := s.askHook(ctx, p, settings)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := s.submit(ctx, p)
+	if err != nil {
+		return nil, s.status(ctx, err)
+	}
+	if published != nil && !receipt.Duplicate && settings.TellsHook() {
+		published.At = receipt.At
+		s.opts.Hooks.After.Tell(published)
+	}
+	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
+	if p.Kind == stream.Message {
+		resp.Stored, resp.Uuid, resp.Duplicate = receipt.Stored(), &p.UUID, &receipt.Duplicate
+		resp.Seq, resp.At = receipt.Seq, receipt.At
+	}
+	return resp, nil
+}
+
+// publication makes a publication of a request that the caller of ctx may make.
+func (s *Service) publication(ctx context.Context, r *historyv1.PublishRequest) (*history.Publication, error) {
 	g, err := s.publishable(r)
 	if err != nil {
 		return nil, err
@@ -34,30 +62,18 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	if err != nil {
 		return nil, err
 	}
-	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author}
-	if p.Origin, err = s.origin(p, r.GetIdempotencyKey()); err != nil {
-		return nil, err
+	settings := s.opts.Groups.Of(g)
+	if s.limits.Take(string(g), groupsettings.Or(settings.LimitMessages, 0)) > 0 {
+		return nil, grpcstatus.Busy("TOO_MANY_REQUESTS", "too many messages into this group")
 	}
-	published, err := s.askHook(ctx, p)
-	if err != nil {
-		return nil, err
-	}
-	receipt, err := s.submit(ctx, p)
-	if err != nil {
-		return nil, s.status(ctx, err)
-	}
-	if published != nil && !receipt.Duplicate {
-		s.opts.Hooks.After.Tell(published)
-	}
-	resp := &historyv1.PublishResponse{Code: 200, Group: r.GetGroupName()}
-	if kind == stream.Message {
-		resp.Stored, resp.Uuid, resp.Duplicate = true, &uuid, &receipt.Duplicate
-	}
-	return resp, nil
+	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author, By: access.FromContext(ctx).By()}
+	p.Origin, err = s.origin(p, r.GetIdempotencyKey())
+	return p, err
 }
 
 func (s *Service) publishable(r *historyv1.PublishRequest) (group.Name, error) {
 	g, err := group.Parse(r.GetGroupName())
+	most := s.opts.Groups.Of(g).MaxBytes(s.opts.MaxMessageBytes)
 	switch {
 	case err != nil:
 		return "", rpc.BadField("group_name", err.Error())
@@ -65,8 +81,8 @@ func (s *Service) publishable(r *historyv1.PublishRequest) (group.Name, error) {
 		return "", grpcstatus.Error(codes.PermissionDenied, "GROUP_RESERVED", "nobody can publish to this group")
 	case len(r.GetPacket()) == 0:
 		return "", rpc.BadField("packet", "must not be empty")
-	case len(r.GetPacket()) > s.opts.MaxMessageBytes:
-		return "", rpc.TooLarge("packet", fmt.Sprintf("larger than %d bytes", s.opts.MaxMessageBytes))
+	case len(r.GetPacket()) > most:
+		return "", rpc.TooLarge("packet", fmt.Sprintf("larger than %d bytes", most))
 	}
 	return g, nil
 }
@@ -126,12 +142,7 @@ func (s sender) Settle(r history.Receipt) { s <- r }
 // submit stores or broadcasts p and waits for the receipt. If ctx ends first, the
 // outcome is unknown.
 func (s *Service) submit(ctx context.Context, p *history.Publication) (history.Receipt, error) {
-	timeout := rpc.PublishTimeout
-	if by, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(by))
-	}
-	p.Deadline = rpc.StoreDeadline(time.Now(), timeout)
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := untilPublished(ctx, p)
 	defer cancel()
 	settled := make(sender, 1)
 	p.From = settled
@@ -139,11 +150,30 @@ func (s *Service) submit(ctx context.Context, p *history.Publication) (history.R
 	s.store.Submit(p)
 	select {
 	case r := <-settled:
-		if r.Err == nil && p.Kind == stream.Message {
-			s.hub.Expect(p.Group, r.Epoch, r.Seq)
-		}
+		s.expect(p, r)
 		return r, r.Err
 	case <-ctx.Done():
 		return history.Receipt{}, ctx.Err()
+	}
+}
+
+// untilPublished gives the publications their deadline, and returns a context that ends when
+// their caller gives up.
+func untilPublished(ctx context.Context, all ...*history.Publication) (context.Context, context.CancelFunc) {
+	timeout := rpc.PublishTimeout
+	if by, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(by))
+	}
+	deadline := rpc.StoreDeadline(time.Now(), timeout)
+	for _, p := range all {
+		p.Deadline = deadline
+	}
+	return context.WithTimeout(ctx, timeout)
+}
+
+// expect lets followers of the group look for a message that is stored.
+func (s *Service) expect(p *history.Publication, r history.Receipt) {
+	if r.Stored() {
+		s.hub.Expect(p.Group, r.Epoch, r.Seq)
 	}
 }

@@ -18,7 +18,9 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	"github.com/gotapi/gotapi-ws/internal/quota"
+	"github.com/gotapi/gotapi-ws/internal/ratelimit"
 	"github.com/gotapi/gotapi-ws/internal/semaphore"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
@@ -36,6 +38,8 @@ const (
 type Options struct {
 	// Largest packet that Publish takes, bytes.
 	MaxMessageBytes int
+	// Settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Hooks before and after Publish; may be nil.
 	Hooks *hooks.Hooks
 	// Makes spans of publications that are traced; nil: none.
@@ -52,13 +56,15 @@ type Service struct {
 	opts     Options
 	log      *slog.Logger
 	drain    *rpc.Drain
+	// Of messages into single groups.
+	limits *ratelimit.Keyed
 	// Bounds the pages that are being read.
 	pageReads *semaphore.Fair
 	// Bounds the bytes of pages until their callers have taken them, and the calls that
 	// wait for some of these bytes.
 	pages, pageQueue *quota.Share
-	// Bounds the bytes of watches.
-	watches *quota.Share
+	// Bounds the bytes of watches, and of batches.
+	watches, batches *quota.Share
 
 	// This process as a publisher, and the number of its last publish.
 	edge      uint64
@@ -69,9 +75,10 @@ type Service struct {
 func New(store history.Log, presence history.Presence, hub *feed.Hub, opts Options, log *slog.Logger) *Service {
 	return &Service{
 		store: store, presence: presence, hub: hub, opts: opts, log: log,
-		drain: rpc.NewDrain(), pageReads: semaphore.New(maxPageReads, maxWaitingPages, maxGroupPages, history.ErrBusy),
+		drain: rpc.NewDrain(), limits: ratelimit.NewKeyed(), pageReads: semaphore.New(maxPageReads, maxWaitingPages, maxGroupPages, history.ErrBusy),
 		pages: quota.NewShare(quota.MemoryLimit() / pagesPart), pageQueue: quota.NewShare(maxWaitingPages),
-		watches: quota.NewShare(quota.MemoryLimit() / watchesPart), edge: newEdgeID(),
+		watches: quota.NewShare(quota.MemoryLimit() / watchesPart), batches: quota.NewShare(quota.MemoryLimit() / batchesPart),
+		edge: newEdgeID(),
 	}
 }
 
@@ -94,12 +101,15 @@ func mayDo(ctx context.Context, a access.Action, g group.Name) error {
 }
 
 // recallLimit returns which messages of a group the caller may recall.
-func recallLimit(ctx context.Context, g group.Name) (history.Limit, error) {
+func (s *Service) recallLimit(ctx context.Context, g group.Name) (history.Limit, error) {
 	l, err := access.FromContext(ctx).Recall(g)
 	if err != nil {
 		return history.Limit{}, grpcstatus.Of(err)
 	}
 	limit := history.Limit{Within: l.Within}
+	if l.Windowed {
+		limit.Within = groupsettings.Or(s.opts.Groups.Of(g).RecallWindow, l.Within)
+	}
 	if l.Author != nil {
 		limit.Author = (*history.Author)(l.Author)
 	}

@@ -14,9 +14,14 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
-const maxWatched = 1000
+const (
+	maxWatched = 1000
+	// maxLast bounds WatchedGroup.last.
+	maxLast = 1000
+)
 
 // watched is one group of a Watch.
 type watched struct {
@@ -104,7 +109,10 @@ func watchedGroup(prefix string, r *historyv1.WatchedGroup) (watched, error) {
 	if err != nil {
 		return watched{}, err
 	}
-	w := watched{group: g}
+	if r.GetLast() > maxLast {
+		return watched{}, rpc.BadField(prefix+"last", "must be 0 to 1000")
+	}
+	w := watched{group: g, start: feed.Start{Last: int(r.GetLast())}}
 	switch start := r.GetStart().(type) {
 	case *historyv1.WatchedGroup_AfterUuid:
 		if err := rpc.CheckUUID(prefix+"after_uuid", start.AfterUuid); err != nil {
@@ -112,7 +120,10 @@ func watchedGroup(prefix string, r *historyv1.WatchedGroup) (watched, error) {
 		}
 		w.start.AfterUUID = start.AfterUuid
 	case *historyv1.WatchedGroup_After:
-		at := rpc.ParsePosition(start.After)
+		at, err := stream.ParsePosition(g, start.After)
+		if err != nil {
+			return watched{}, rpc.BadField(prefix+"after", "is not a position: send one back unchanged")
+		}
 		w.start.After = &at
 	}
 	return w, nil

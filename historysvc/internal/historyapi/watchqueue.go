@@ -15,7 +15,7 @@ const (
 	// that, its groups' stored events wait in the store, and others are dropped.
 	maxWatchBytes = 4 << 20
 	// About what a response occupies beside its packet, bytes.
-	responseOverhead = 128
+	responseOverhead = 256
 )
 
 // watchQueue holds the responses that wait to be sent to one call of Watch, over
@@ -146,7 +146,7 @@ func (q *watchQueue) sent(responses []*historyv1.WatchResponse) {
 }
 
 func watchSize(r *historyv1.WatchResponse) int {
-	return responseOverhead + len(r.GetMessage()) + len(r.GetPacket())
+	return responseOverhead + len(r.GetMessage().GetPacket()) + len(r.GetPacket().GetPacket())
 }
 
 // watcher makes responses of the events of one group. It is a feed.Sink.
@@ -158,7 +158,6 @@ type watcher struct {
 	at stream.Position
 	// Of the last response.
 	told    stream.Position
-	changes stream.Changes
 	started bool
 	// Guarded by queue.mu: it waits for room; and its last response, if that tells of
 	// missing packets, with queue.takes of then.
@@ -171,7 +170,7 @@ var _ feed.Sink = (*watcher)(nil)
 
 // Attached implements feed.Sink.
 func (w *watcher) Attached(at stream.Position, gap bool) {
-	w.at, w.changes = at, stream.Changes{}
+	w.at = at
 	if !w.started {
 		w.started = true
 		r := w.response()
@@ -219,29 +218,26 @@ func (w *watcher) responseTo(epoch stream.Epoch, e *stream.Event) *historyv1.Wat
 	if e.Kind == stream.Recall {
 		w.at.Changes = e.Changes
 	}
-	if !w.changes.Show(e) {
+	if e.Kind == stream.Tombstone {
 		return nil
 	}
 	r := w.response()
+	by, key := e.By.Names()
 	switch e.Kind {
 	case stream.Message:
-		r.Event = &historyv1.WatchResponse_Message{Message: e.Payload}
+		r.Event = &historyv1.WatchResponse_Message{Message: &historyv1.Message{Packet: e.Payload, Seq: e.Seq, At: e.At, By: by, Key: key}}
 	case stream.Recall:
-		r.Event = &historyv1.WatchResponse_Recalled{Recalled: e.UUID}
+		r.Event = &historyv1.WatchResponse_Recalled{Recalled: &historyv1.Recalled{Uuid: e.UUID, Seq: e.Target, At: e.At, By: by, Key: key}}
 	default:
-		r.Event = &historyv1.WatchResponse_Packet{Packet: e.Payload}
+		r.Event = &historyv1.WatchResponse_Packet{Packet: &historyv1.Packet{Packet: e.Payload, By: by, Key: key}}
 	}
 	return r
 }
 
 func (w *watcher) response() *historyv1.WatchResponse {
 	w.told = w.at
-	return &historyv1.WatchResponse{GroupName: string(w.group), Position: historyPosition(w.at)}
+	return &historyv1.WatchResponse{GroupName: string(w.group), Position: w.at.Text(w.group)}
 }
 
 // Failed implements feed.Sink.
 func (w *watcher) Failed(err error) { w.queue.fail(w.group, err) }
-
-func historyPosition(p stream.Position) *historyv1.Position {
-	return &historyv1.Position{Epoch: uint64(p.Epoch), Seq: p.Seq, Changes: p.Changes, Link: uint32(p.Link)}
-}

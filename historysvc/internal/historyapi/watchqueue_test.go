@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
 
 	"github.com/gotapi/gotapi-ws/internal/quota"
+	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
@@ -55,20 +57,21 @@ func said(q *watchQueue) (all []string) {
 		case r.GetGap() != nil:
 			all = append(all, "gap")
 		case r.GetMoved() != nil:
-			all = append(all, fmt.Sprintf("moved to %d/%d", r.GetPosition().GetSeq(), r.GetPosition().GetChanges()))
+			at, _ := stream.ParsePosition("/a", r.GetPosition())
+			all = append(all, fmt.Sprintf("moved to %d/%d", at.Seq, at.Changes))
 		case r.GetPacket() != nil:
-			all = append(all, string(r.GetPacket()))
-		case r.GetRecalled() != "":
-			all = append(all, "recall "+r.GetRecalled())
+			all = append(all, string(r.GetPacket().GetPacket()))
+		case r.GetRecalled() != nil:
+			all = append(all, "recall "+r.GetRecalled().GetUuid())
 		default:
-			all = append(all, string(r.GetMessage()))
+			all = append(all, string(r.GetMessage().GetPacket()))
 		}
 	}
 	q.sent(responses)
 	return all
 }
 
-func TestRecallIsSentToThoseThatWereSentTheMessage(t *testing.T) {
+func TestEveryRecallIsSent(t *testing.T) {
 	q := newQueue(quota.NewShare(64 << 20))
 	w := &watcher{group: "/a", queue: q}
 	w.Attached(stream.Position{}, false)
@@ -78,28 +81,41 @@ func TestRecallIsSentToThoseThatWereSentTheMessage(t *testing.T) {
 		{Kind: stream.Recall, Seq: 2, Changes: 1, Target: 2, UUID: "u2"},
 		{Kind: stream.Recall, Seq: 2, Changes: 2, Target: 1, UUID: "u1"},
 	})
-	if diff := cmp.Diff([]string{"started", "one", "recall u1"}, said(q)); diff != "" {
+	if diff := cmp.Diff([]string{"started", "one", "recall u2", "recall u1"}, said(q)); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }
 
-func TestRefusedRecallOfATombstoneIsNotSentLater(t *testing.T) {
+func TestEventsSayWhenAndWho(t *testing.T) {
 	q := newQueue(quota.NewShare(64 << 20))
 	w := &watcher{group: "/a", queue: q}
 	w.Attached(stream.Position{}, false)
-	w.Deliver(1, []stream.Event{{Kind: stream.Tombstone, Seq: 1, UUID: "u1"}})
-	full := strings.Repeat("x", maxWatchBytes)
-	w.Deliver(1, []stream.Event{{Kind: stream.Message, Seq: 2, Payload: []byte(full)}})
-	recall := []stream.Event{{Kind: stream.Recall, Seq: 2, Changes: 1, Target: 1, UUID: "u1"}}
-	if w.Deliver(1, recall) {
-		t.Fatal("a full queue takes an event")
+	w.Deliver(7, []stream.Event{
+		{Kind: stream.Message, Seq: 1, Link: 3, Payload: []byte("one"), At: 1000, By: stream.Author{Name: "alice"}},
+		{Kind: stream.Recall, Seq: 1, Link: 4, Changes: 1, Target: 1, UUID: "u1", At: 2000, By: stream.Author{Name: "shop", Key: true}},
+		{Kind: stream.Text, Payload: []byte("low"), By: stream.Author{Name: "alice"}},
+		{Kind: stream.Binary, Payload: []byte{0xff}},
+	})
+	after := func(seq, changes uint64, link stream.Link) string {
+		return stream.Position{Epoch: 7, Seq: seq, Changes: changes, Link: link}.Text("/a")
 	}
-	_, _ = q.take()
-	q.bytes, q.refused, w.waits = 0, nil, false // as sent does, but no follower waits here
-	if !w.Deliver(1, recall) {
-		t.Fatal("an empty queue takes nothing")
+	want := []*historyv1.WatchResponse{
+		{GroupName: "/a", Position: stream.Position{}.Text("/a"), Event: &historyv1.WatchResponse_Started{Started: &historyv1.Started{}}},
+		{GroupName: "/a", Position: after(1, 0, 3), Event: &historyv1.WatchResponse_Message{
+			Message: &historyv1.Message{Packet: []byte("one"), Seq: 1, At: 1000, By: "alice"},
+		}},
+		{GroupName: "/a", Position: after(1, 1, 4), Event: &historyv1.WatchResponse_Recalled{
+			Recalled: &historyv1.Recalled{Uuid: "u1", Seq: 1, At: 2000, Key: "shop"},
+		}},
+		{GroupName: "/a", Position: after(1, 1, 4), Event: &historyv1.WatchResponse_Packet{
+			Packet: &historyv1.Packet{Packet: []byte("low"), By: "alice"},
+		}},
+		{GroupName: "/a", Position: after(1, 1, 4), Event: &historyv1.WatchResponse_Packet{
+			Packet: &historyv1.Packet{Packet: []byte{0xff}},
+		}},
 	}
-	if diff := cmp.Diff([]string{"moved to 2/1"}, said(q)); diff != "" {
+	got, _ := q.take()
+	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }
@@ -116,7 +132,7 @@ func TestCallerIsGivenThePositionAfterEventsThatItIsNotSent(t *testing.T) {
 		{Kind: stream.Tombstone, Seq: 4},
 	})
 	w.Deliver(1, []stream.Event{{Kind: stream.Text, Payload: []byte("packet")}})
-	if diff := cmp.Diff([]string{"started", "one", "three", "moved to 4/1", "packet"}, said(q)); diff != "" {
+	if diff := cmp.Diff([]string{"started", "one", "three", "recall u2", "moved to 4/1", "packet"}, said(q)); diff != "" {
 		t.Errorf("sent (-want +got):\n%s", diff)
 	}
 }

@@ -50,7 +50,7 @@ func TestContractWithAcksOfReplicas(t *testing.T) {
 			historytest.Run(t, func(*testing.T) historytest.Opener {
 				return func(t *testing.T, o historytest.Options, l history.Listener) historytest.Store {
 					t.Helper()
-					return open(t, Options{Connection: Connection{URL: url, Acks: Acks{Replicas: 1}}, History: History{Cap: o.Cap}}, l)
+					return open(t, Options{Connection: Connection{URL: url, Acks: Acks{Replicas: 1}}, History: historyOf(o)}, l)
 				}
 			})
 		})

@@ -149,8 +149,13 @@ func redisCPU(b *testing.B, s *Store) float64 {
 func BenchmarkPage(b *testing.B) {
 	s, g := benchGroup(b)
 	for _, q := range []history.Query{
-		{Size: 100}, {Size: 100, Versioned: true}, {Position: -50, Size: 50, Versioned: true}, {Size: 1000, Versioned: true},
-		{Size: 100, Versioned: true, Meta: true}, {Position: -50, Size: 50, Versioned: true, Meta: true}, {Size: 1000, Versioned: true, Meta: true},
+		{Size: 100},
+		{Size: 100, Versioned: true},
+		{Position: -50, Size: 50, Versioned: true},
+		{Size: 1000, Versioned: true},
+		{Size: 100, Versioned: true, Meta: true},
+		{Position: -50, Size: 50, Versioned: true, Meta: true},
+		{Size: 1000, Versioned: true, Meta: true},
 	} {
 		b.Run(fmt.Sprintf("%d_from_%d_versioned_%v_meta_%v", q.Size, q.Position, q.Versioned, q.Meta), func(b *testing.B) {
 			b.ReportAllocs()

@@ -336,6 +336,7 @@ func TestMemoryShortageIsRefusedAtOnceAndPasses(t *testing.T) {
 		}
 		return p
 	}
+	head := s.Heads(t.Context(), []group.Name{g})[0].Position
 	known := version("").Version
 	if known == "" || !version(known).Unmodified {
 		t.Errorf("version %q does not hold", known)
@@ -357,6 +358,13 @@ func TestMemoryShortageIsRefusedAtOnceAndPasses(t *testing.T) {
 	for _, k := range []string{"", known} {
 		if p := version(k); p.Version != "" && p.Version != known {
 			t.Errorf("known %q: %+v", k, p)
+		}
+	}
+	for _, q := range []history.Query{{Size: 5}, {Position: -5, Size: 5}} {
+		q.Meta = true
+		p, err := s.Page(t.Context(), g, q)
+		if err != nil || len(p.Texts) != 1 || len(p.Meta) != 1 || p.Meta[0].Seq != 1 || p.Meta[0].At == 0 || p.At == nil || *p.At != head {
+			t.Errorf("page %+v: %+v, %v", q, p, err)
 		}
 	}
 	if b, err := s.Read(t.Context(), g, history.Start{AfterUUID: "a"}); err != nil || len(b.Events) != 0 {

@@ -79,7 +79,7 @@ func TestContractAsTheDocumentedUserOverTLS(t *testing.T) {
 	historytest.Run(t, func(*testing.T) historytest.Opener {
 		return func(t *testing.T, o historytest.Options, l history.Listener) historytest.Store {
 			t.Helper()
-			return open(t, Options{Connection: Connection{URL: "rediss://gotapi@" + server.Addr, Login: login}, History: History{Cap: o.Cap}}, l)
+			return open(t, Options{Connection: Connection{URL: "rediss://gotapi@" + server.Addr, Login: login}, History: historyOf(o)}, l)
 		}
 	})
 	t.Cleanup(func() {

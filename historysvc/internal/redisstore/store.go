@@ -30,6 +30,8 @@ type (
 	Replicas = redisconn.Replicas
 	// History configures what groups keep.
 	History = eventlog.Options
+	// GroupOptions are those of one group.
+	GroupOptions = eventlog.GroupOptions
 )
 
 // Options configure a Store. Zero bounds mean their defaults.

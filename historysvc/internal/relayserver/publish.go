@@ -34,7 +34,9 @@ func (p *peer) publish(messages []*relayv1.Publish) {
 	}
 	now := time.Now()
 	all := make([]publication, len(messages))
+	var run *history.Run
 	for i, m := range messages {
+		run = runOf(messages, i, run)
 		one := &all[i]
 		one.peer = p
 		one.result.Id = m.GetId()
@@ -45,9 +47,22 @@ func (p *peer) publish(messages []*relayv1.Publish) {
 		}
 		one.Origin = stream.Origin{Edge: p.edge, ID: m.GetId()}
 		one.Deadline = rpc.StoreDeadline(now, timeoutOf(m))
-		one.From = one
+		one.From, one.Run = one, run
 		one.trace(p.server.opts.Tracer, m.GetTrace())
 		p.server.store.Submit(&one.Publication)
+	}
+}
+
+// runOf returns the run of the ith message; nil if it is in none. before is that of the
+// message before it.
+func runOf(messages []*relayv1.Publish, i int, before *history.Run) *history.Run {
+	switch n := messages[i].GetRun(); {
+	case n == 0:
+		return nil
+	case i > 0 && messages[i-1].GetRun() == n:
+		return before
+	default:
+		return new(history.Run)
 	}
 }
 
@@ -56,7 +71,7 @@ func (p *publication) parse(m *relayv1.Publish) bool {
 	g, err := group.Parse(m.GetGroup())
 	author, ok := rpc.ParseAuthor(m.GetAuthor())
 	p.Group, p.Kind, p.UUID, p.Payload = g, streamKind(m.GetKind()), m.GetUuid(), m.GetPayload()
-	p.Author, p.By = author, rpc.ParseName(m.GetBy())
+	p.Author, p.By, p.Again = author, rpc.ParseName(m.GetBy()), m.GetAgain()
 	return err == nil && g.Publishable() && p.Kind != 0 && ok
 }
 
@@ -74,7 +89,7 @@ func (p *publication) Settle(r history.Receipt) {
 	p.result.Outcome, p.result.Reason = rpc.Outcome(s.log, &r)
 	p.result.Epoch, p.result.Seq, p.result.At, p.result.Recalled = uint64(r.Epoch), r.Seq, r.At, r.Recalled
 	p.peer.out.addResult(&p.result)
-	if r.Err == nil && p.Kind == stream.Message {
+	if r.Stored() {
 		s.hub.Expect(p.Group, r.Epoch, r.Seq)
 	}
 }

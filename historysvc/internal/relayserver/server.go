@@ -16,6 +16,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/feed"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
 	"github.com/gotapi/gotapi-ws/services/alarm"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -26,6 +27,8 @@ type Options struct {
 	// Bytes that may wait for one edge. Beyond that, stored events wait in the
 	// store and others are dropped.
 	QueueBytes int
+	// Settings of single groups; nil: there are none.
+	Groups *groupsettings.File
 	// Makes spans of publications that are traced; nil: none.
 	Tracer trace.Tracer
 	// Of this program, and where it listens; sent to edges.
@@ -128,6 +131,9 @@ func (s *Server) Recall(ctx context.Context, r *relayv1.RecallRequest) (*relayv1
 		return nil, rpc.Status(ctx, s.log, history.ErrNotAuthor) // nobody has no messages
 	}
 	limit := history.Limit{Author: author, Within: milliseconds(r.GetWithinMs())}
+	if r.GetWindowed() {
+		limit.Within = groupsettings.Or(s.opts.Groups.Of(g).RecallWindow, limit.Within)
+	}
 	if err := s.store.Recall(ctx, g, r.GetUuid(), limit, rpc.ParseName(r.GetBy())); err != nil {
 		return nil, rpc.Status(ctx, s.log, err)
 	}

@@ -81,16 +81,8 @@ func ParseName(a *relayv1.Author) stream.Author {
 	return stream.Author{Name: a.GetName(), Key: a.GetKey()}
 }
 
-// wirePosition is what the Position messages of both services have in common.
-type wirePosition interface {
-	GetEpoch() uint64
-	GetSeq() uint64
-	GetChanges() uint64
-	GetLink() uint32
-}
-
-// ParsePosition converts a Position of either service.
-func ParsePosition(p wirePosition) stream.Position {
+// ParsePosition converts a position.
+func ParsePosition(p *relayv1.Position) stream.Position {
 	return stream.Position{
 		Epoch:   stream.Epoch(p.GetEpoch()),
 		Seq:     p.GetSeq(),

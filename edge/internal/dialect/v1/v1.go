@@ -61,9 +61,10 @@ func uuidOf(e *room.Event) string {
 	return e.UUID
 }
 
-// Answer implements room.Dialect. Packets that are not stored have no ack.
-func (dialect) Answer(p *room.Publish, r *room.Receipt) ws.Frame {
-	if !r.Stored {
+// Answer implements room.Dialect. Only data packets have an ack, also where the group
+// stores nothing.
+func (dialect) Answer(p *room.Publish, _ *room.Receipt) ws.Frame {
+	if p.Kind != stream.Message {
 		return ws.Frame{}
 	}
 	return ack(p.UUID)

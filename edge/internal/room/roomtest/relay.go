@@ -298,8 +298,10 @@ func (r *Relay) later(action func()) {
 }
 
 // Publish implements session.Publisher, for the edge under test.
-func (r *Relay) Publish(p *relay.Publication) {
-	r.PublishFrom(Edge, p)
+func (r *Relay) Publish(batch ...*relay.Publication) {
+	for _, p := range batch {
+		r.PublishFrom(Edge, p)
+	}
 }
 
 // PublishFrom publishes from an edge. p.From may be nil.

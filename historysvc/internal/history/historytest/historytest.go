@@ -30,6 +30,18 @@ type Store interface {
 type Options struct {
 	// Messages that a group keeps.
 	Cap int
+	// What is different for one group; nil: nothing is.
+	Of func(group.Name) GroupOptions
+}
+
+// GroupOptions are what is different for one group; 0: as for all.
+type GroupOptions struct {
+	Cap       int
+	Retention time.Duration
+	// Its messages are not stored.
+	Transient bool
+	// It keeps no names.
+	Nameless bool
 }
 
 // Opener opens a running store that ends with t. All stores that one Opener
@@ -85,6 +97,9 @@ func Run(t *testing.T, newOpener func(t *testing.T) Opener) {
 		{"AnUnsubscribedGroupIsSilent", testUnsubscribe},
 		{"PresenceSumsOverEdges", testPresence},
 		{"ATTLIsTakenBeforeAndAfterTheFirstMessage", testTTL},
+		{"AGroupMayKeepMoreOrLessThanOthers", testGroupOptions},
+		{"AGroupThatStoresNothingAcksAndBroadcasts", testTransient},
+		{"AGroupMayKeepNoNames", testNameless},
 		{"APurgedGroupIsEmptyAndItsUUIDsAreKnown", testPurge},
 		{"APurgeDuringPublishingLosesNoLaterMessage", testPurgeDuringPublishing},
 		{"AnInspectionTellsWhatAGroupKeeps", testInspection},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,7 +28,14 @@ func (l *Log) Submit(p *history.Publication) {
 	if p.Deadline.IsZero() {
 		p.Deadline = time.Now().Add(defaultDeadline)
 	}
-	i := groupcommit.Item{Publication: p}
+	i := groupcommit.Item{Publication: p, Kind: p.Kind}
+	if i.Stored() && l.opts.of(p.Group).Transient {
+		if p.Again {
+			p.From.Settle(history.Receipt{Err: history.ErrUnknown})
+			return
+		}
+		i.Kind = stream.Text
+	}
 	if i.Stored() {
 		i.Digest = layout.Identity(p)
 	}
@@ -39,7 +47,7 @@ func (l *Log) Submit(p *history.Publication) {
 type writer struct {
 	conn      *redisconn.Conn
 	opts      Options
-	append    *redisconn.Script
+	scripts   *appendScripts
 	adopter   *adoption.Adopter
 	announcer *announcer
 
@@ -50,7 +58,7 @@ func newWriter(conn *redisconn.Conn, o Options, adopter *adoption.Adopter, annou
 	in := metric.In(reg)
 	return &writer{
 		conn: conn, opts: o, adopter: adopter, announcer: announcer,
-		append:   conn.Script(withPreamble(appendSource, appendSettings(o, conn.PublishCommand())+countersSource), redisconn.Writes|redisconn.Confirmed),
+		scripts:  newAppendScripts(conn, &o),
 		appended: in.Counter("gotapi_history_appended_total", "Messages stored."),
 		calls:    in.Counter("gotapi_history_append_calls_total", "Script calls that stored messages; messages per call show the gain of group commit."),
 		forgotEarly: in.Counter("gotapi_history_dedupe_cut_total",
@@ -60,9 +68,41 @@ func newWriter(conn *redisconn.Conn, o Options, adopter *adoption.Adopter, annou
 
 // appendSettings are the settings of append.lua. They are constants in front of the
 // script and not arguments, since a call pays for each argument.
-func appendSettings(o Options, publish string) string {
+func appendSettings(g GroupOptions, o *Options, publish string) string {
 	return fmt.Sprintf("local cap, default_ttl, cap_adopted, ttl_adopted, index_limit, publish, archive_size = %d, '%d', %v, %v, %d, '%s', %d\n",
-		o.Cap, o.Retention.Milliseconds(), o.CapExplicit, o.RetentionExplicit, o.DedupeLimit, publish, o.Archive)
+		g.Cap, g.Retention.Milliseconds(), g.CapExplicit, g.RetentionExplicit, max(o.DedupeLimit, g.Cap), publish, o.Archive)
+}
+
+// appendScripts are append.lua with the settings of groups: one script for all groups
+// with the same settings. There are as many as different settings were ever in use.
+type appendScripts struct {
+	conn *redisconn.Conn
+	opts *Options
+
+	mu  sync.RWMutex
+	all map[GroupOptions]*redisconn.Script
+}
+
+func newAppendScripts(conn *redisconn.Conn, o *Options) *appendScripts {
+	return &appendScripts{conn: conn, opts: o, all: make(map[GroupOptions]*redisconn.Script)}
+}
+
+// of returns the script for groups with these options.
+func (s *appendScripts) of(options GroupOptions) *redisconn.Script {
+	options.Transient, options.Nameless = false, false // these do not concern the script
+	s.mu.RLock()
+	script := s.all[options]
+	s.mu.RUnlock()
+	if script != nil {
+		return script
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[options] == nil {
+		settings := appendSettings(options, s.opts, s.conn.PublishCommand()) + countersSource
+		s.all[options] = s.conn.Script(withPreamble(appendSource, settings), redisconn.Writes|redisconn.Confirmed)
+	}
+	return s.all[options]
 }
 
 // withPreamble puts lines in front of a script, behind its shebang line.
@@ -128,10 +168,11 @@ func (w *writer) broadcastCommand(ctx context.Context, b *groupcommit.Batch) red
 	for i := range b.Items {
 		size += layout.MaxPacketHeadSize + len(b.Items[i].Payload)
 	}
+	options := w.opts.of(b.Group)
 	payload := append(make([]byte, 0, size), layout.BroadcastHead...)
 	for i := range b.Items {
-		p := b.Items[i].Publication
-		e := w.entry(p, 0)
+		p := &b.Items[i]
+		e := entry(&options, p, 0)
 		payload = layout.AppendPacketHead(payload, p.Kind, "", &e, len(p.Payload))
 		payload = append(payload, p.Payload...)
 	}
@@ -151,30 +192,31 @@ func (w *writer) appendCommand(ctx context.Context, b *groupcommit.Batch, now in
 	if w.opts.Archive > 0 {
 		keys = append(keys, layout.ArchiveKey(b.Group, w.conn.Cluster()))
 	}
-	link := layout.NewLink()
-	args := w.append.Args(known, keys, 4+3*len(b.Items))
+	options, link := w.opts.of(b.Group), layout.NewLink()
+	script := w.scripts.of(options)
+	args := script.Args(known, keys, 4+3*len(b.Items))
 	args = append(args, link, layout.NewEpoch(), layout.NewLink(), now)
 	heads := make([]byte, 0, usualHeadSize*len(b.Items))
 	for n := range b.Items {
 		i := &b.Items[n]
 		from := len(heads)
-		e := w.entry(i.Publication, now)
+		e := entry(&options, i, now)
 		heads = layout.AppendPacketHead(heads, i.Kind, link, &e, len(i.Payload))
 		args = append(args, i.Digest[:], heads[from:], i.Payload)
 	}
-	return w.conn.EvalCommand(ctx, redisconn.CallAppend, w.append, args)
+	return w.conn.EvalCommand(ctx, redisconn.CallAppend, script, args)
 }
 
 // entry is what is kept of a packet beside it. Packets that are not stored have an entry
 // on the bus only.
-func (w *writer) entry(p *history.Publication, at int64) layout.Entry {
-	e := layout.Entry{Origin: p.Origin, By: w.opts.nameKept(p.Group, p.By)}
-	if p.Kind != stream.Message {
+func entry(g *GroupOptions, i *groupcommit.Item, at int64) layout.Entry {
+	e := layout.Entry{Origin: i.Origin, By: g.nameKept(i.By)}
+	if !i.Stored() {
 		return e
 	}
 	e.At = at
-	if p.Author != nil {
-		e.Author = *p.Author
+	if i.Author != nil {
+		e.Author = *i.Author
 	}
 	return e
 }

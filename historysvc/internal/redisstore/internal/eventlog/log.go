@@ -47,6 +47,19 @@ var (
 	ttlSource string
 )
 
+// GroupOptions are what a Log keeps of one group: as in Options, which are those of all
+// groups.
+type GroupOptions struct {
+	Cap               int
+	CapExplicit       bool
+	Retention         time.Duration
+	RetentionExplicit bool
+	// Transient groups store no messages: these are broadcast, and acked.
+	Transient bool
+	// Nameless groups keep and show no names of authors.
+	Nameless bool
+}
+
 // Options configure a Log.
 type Options struct {
 	// Cap is how many messages a group keeps. If the operator chose it (CapExplicit), it
@@ -57,6 +70,9 @@ type Options struct {
 	// SetTTL said otherwise; 0: forever. RetentionExplicit is as CapExplicit.
 	Retention         time.Duration
 	RetentionExplicit bool
+	// Of changes what is different for one group; nil: nothing is. What it does may
+	// change while the Log runs.
+	Of func(group.Name, *GroupOptions)
 	// Archive is about how many messages and recalls the archive keeps, of each slot
 	// in a Cluster; 0: there is none. See layout.ArchiveKey.
 	Archive int
@@ -69,11 +85,19 @@ type Options struct {
 	Now func() time.Time
 }
 
+// of returns the options of a group.
+func (o *Options) of(g group.Name) GroupOptions {
+	options := GroupOptions{Cap: o.Cap, CapExplicit: o.CapExplicit, Retention: o.Retention, RetentionExplicit: o.RetentionExplicit}
+	if o.Of != nil {
+		o.Of(g, &options)
+	}
+	return options
+}
+
 // nameKept returns the name that a group keeps of an author. This is the one place that
-// decides it, for messages, packets that are not stored, and changes. Today every group
-// keeps the names that it is given.
-func (o *Options) nameKept(_ group.Name, by stream.Author) stream.Author {
-	if !by.Valid() {
+// decides it, for messages, packets that are not stored, and changes.
+func (g *GroupOptions) nameKept(by stream.Author) stream.Author {
+	if g.Nameless || !by.Valid() {
 		return stream.Author{}
 	}
 	return by

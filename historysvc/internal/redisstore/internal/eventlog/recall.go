@@ -113,11 +113,11 @@ func (l *Log) overwrite(ctx context.Context, c *recall, texts []occurrence, last
 	if last {
 		publish = l.conn.PublishCommand()
 	}
-	now := l.opts.Now().UnixMilli()
-	front, back := layout.ChangeParts(layout.NewLink(), layout.RecallKind, now, l.opts.nameKept(c.group, c.by), c.uuid)
+	options, now := l.opts.of(c.group), l.opts.Now().UnixMilli()
+	front, back := layout.ChangeParts(layout.NewLink(), layout.RecallKind, now, options.nameKept(c.by), c.uuid)
 	author, since := bounds(c.limit, now)
 	args := []any{
-		c.epoch, c.target, c.uuid, packet.Tombstone(c.uuid), d[:], front, back, l.opts.Cap, publish, author, since, l.opts.Archive,
+		c.epoch, c.target, c.uuid, packet.Tombstone(c.uuid), d[:], front, back, options.Cap, publish, author, since, l.opts.Archive,
 	}
 	for _, o := range texts {
 		args = append(args, o.seq, o.text)

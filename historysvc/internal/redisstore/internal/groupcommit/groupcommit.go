@@ -40,6 +40,8 @@ type Writer interface {
 // Item is a publication that waits for its receipt.
 type Item struct {
 	*history.Publication
+	// Kind is as what the group gets it: a message that is not stored is Text.
+	Kind stream.Kind
 	// Of a message: what recognizes a retry.
 	Digest layout.Digest
 	// An earlier attempt got no answer: the publication may have been stored.

@@ -144,7 +144,7 @@ func (f senderFunc) Settle(r history.Receipt) { f(r) }
 
 // put submits a publication; told collects what it is told.
 func (r *recorder) put(g, payload string, kind stream.Kind, timeout time.Duration, told *answers) {
-	r.queue.Submit(groupcommit.Item{Publication: &history.Publication{
+	r.queue.Submit(groupcommit.Item{Kind: kind, Publication: &history.Publication{
 		Group: group.Name(g), Kind: kind, Payload: []byte(payload), Deadline: time.Now().Add(timeout),
 		From: senderFunc(func(receipt history.Receipt) { told.add(payload, receipt.Err) }),
 	}})
@@ -183,7 +183,7 @@ func TestOneMessageAloneTakesOneRound(t *testing.T) {
 		r.delay = time.Millisecond
 		began := time.Now()
 		var took time.Duration
-		r.queue.Submit(groupcommit.Item{Publication: &history.Publication{
+		r.queue.Submit(groupcommit.Item{Kind: stream.Message, Publication: &history.Publication{
 			Group: "/a", Kind: stream.Message, Deadline: began.Add(time.Second),
 			From: senderFunc(func(history.Receipt) { took = time.Since(began) }),
 		}})
@@ -406,6 +406,64 @@ func TestAGroupWaitsForItsAdoptionAndOthersDoNot(t *testing.T) {
 		r.stop()
 		if diff := cmp.Diff([]string{"/new:2", "/old:1", "/old:3"}, r.done); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
+		}
+	})
+}
+
+// putRun submits so many messages of one run.
+func (r *recorder) putRun(n int, told *answers) {
+	run := new(history.Run)
+	for i := range n {
+		payload := fmt.Sprint(i)
+		r.queue.Submit(groupcommit.Item{Publication: &history.Publication{
+			Group: "/a", Kind: stream.Message, Payload: []byte(payload), Deadline: time.Now().Add(time.Second), Run: run,
+			From: senderFunc(func(receipt history.Receipt) { told.add(payload, receipt.Err) }),
+		}})
+	}
+}
+
+func TestWhatFollowsAFailureInItsRunIsNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		writes := 0
+		r := newRecorder(t, generous, func(*groupcommit.Batch) (redisconn.Outcome, error) {
+			if writes++; writes == 2 {
+				return redisconn.Refused, errors.New("out of memory")
+			}
+			return redisconn.Done, nil
+		})
+		r.delay = time.Millisecond
+		told := newAnswers()
+		r.put("/a", "before", stream.Message, time.Second, told)
+		synctest.Wait()
+		r.putRun(300, told) // three writes; the first of them is refused
+		r.put("/a", "after", stream.Message, time.Second, told)
+		time.Sleep(10 * time.Millisecond)
+		r.stop()
+		if diff := cmp.Diff([]string{"/a:before", "/a:after"}, r.done); diff != "" {
+			t.Errorf("stored (-want +got):\n%s", diff)
+		}
+		for i := range 300 {
+			if err := told.all()[fmt.Sprint(i)]; !errors.Is(err, history.ErrUnavailable) {
+				t.Fatalf("%d: %v, want %v", i, err, history.ErrUnavailable)
+			}
+		}
+	})
+}
+
+func TestWhatFollowsABusyRefusalInItsRunIsNotStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRecorder(t, limits(1000, 1<<20, 4, 1<<20), allDone)
+		r.delay = time.Millisecond
+		told := newAnswers()
+		r.putRun(6, told)
+		time.Sleep(10 * time.Millisecond)
+		r.stop()
+		if diff := cmp.Diff([]string{"/a:0", "/a:1", "/a:2", "/a:3"}, r.done); diff != "" {
+			t.Errorf("stored (-want +got):\n%s", diff)
+		}
+		all := told.all()
+		if !errors.Is(all["4"], history.ErrBusy) || !errors.Is(all["5"], history.ErrUnavailable) {
+			t.Errorf("the last two: %v and %v, want %v and %v", all["4"], all["5"], history.ErrBusy, history.ErrUnavailable)
 		}
 	})
 }

@@ -80,6 +80,7 @@ func (l *lane) submit(i Item) {
 	err := l.enqueue(i)
 	l.mu.Unlock()
 	if err != nil {
+		i.Run.Refuse()
 		if errors.Is(err, history.ErrBusy) {
 			l.stats.busy.Inc()
 		}
@@ -90,7 +91,7 @@ func (l *lane) submit(i Item) {
 }
 
 func (l *lane) enqueue(i Item) error {
-	if l.closed {
+	if l.closed || i.Run.Refuses() {
 		return history.ErrUnavailable
 	}
 	size := i.size()
@@ -185,14 +186,14 @@ func (l *lane) take(now time.Time) (batches []*Batch, expired []result, wait tim
 	return batches, expired, wait
 }
 
-// cut takes the next batch off b, and the publications before its end whose
-// deadline has passed. A separate batch has messages only or broadcasts only.
+// cut takes the next batch off b, and the publications before its end that are not
+// tried again: their deadline has passed, or their run has failed. A separate batch has messages only or broadcasts only.
 func (b *backlog) cut(now time.Time, separate bool) (items []Item, bytes int, late []Item) {
 	n := 0
 	for ; n < len(b.items) && len(items) < batchItems; n++ {
 		i := b.items[n]
 		switch {
-		case now.After(i.Deadline):
+		case now.After(i.Deadline), i.Run.Failed():
 			late = append(late, i)
 			continue
 		case len(items) == 0:
@@ -212,6 +213,7 @@ func (l *lane) release(b *backlog, i Item, r history.Receipt) result {
 	size := i.size()
 	b.load.Remove(size)
 	l.total.Remove(size)
+	i.Run.Fail(r.Err)
 	return result{i, r}
 }
 

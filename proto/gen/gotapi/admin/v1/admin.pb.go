@@ -900,6 +900,253 @@ func (x *PurgeResponse) GetMessages() int64 {
 	return 0
 }
 
+type GetConfigRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	GroupName     string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigRequest) Reset() {
+	*x = GetConfigRequest{}
+	mi := &file_gotapi_admin_v1_admin_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigRequest) ProtoMessage() {}
+
+func (x *GetConfigRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_admin_v1_admin_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigRequest.ProtoReflect.Descriptor instead.
+func (*GetConfigRequest) Descriptor() ([]byte, []int) {
+	return file_gotapi_admin_v1_admin_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetConfigRequest) GetGroupName() string {
+	if x != nil {
+		return x.GroupName
+	}
+	return ""
+}
+
+type GetConfigResponse struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
+	// Of the history service that answers.
+	Config        *GroupConfig `protobuf:"bytes,2,opt,name=config,proto3" json:"config,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConfigResponse) Reset() {
+	*x = GetConfigResponse{}
+	mi := &file_gotapi_admin_v1_admin_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConfigResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConfigResponse) ProtoMessage() {}
+
+func (x *GetConfigResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_admin_v1_admin_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConfigResponse.ProtoReflect.Descriptor instead.
+func (*GetConfigResponse) Descriptor() ([]byte, []int) {
+	return file_gotapi_admin_v1_admin_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetConfigResponse) GetGroupName() string {
+	if x != nil {
+		return x.GroupName
+	}
+	return ""
+}
+
+func (x *GetConfigResponse) GetConfig() *GroupConfig {
+	if x != nil {
+		return x.Config
+	}
+	return nil
+}
+
+// GroupConfig is what one process uses for one group.
+type GroupConfig struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Where it listens.
+	Host string `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// Its -groups-file; "": it has none.
+	File string `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	// Which entry of the file matches, from 1, and its pattern; 0: none.
+	Entry    int32      `protobuf:"varint,3,opt,name=entry,proto3" json:"entry,omitempty"`
+	Match    string     `protobuf:"bytes,4,opt,name=match,proto3" json:"match,omitempty"`
+	Settings []*Setting `protobuf:"bytes,5,rep,name=settings,proto3" json:"settings,omitempty"`
+	// Why the file cannot be used, in which case its last good content is; "": it can.
+	Refused       string `protobuf:"bytes,6,opt,name=refused,proto3" json:"refused,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GroupConfig) Reset() {
+	*x = GroupConfig{}
+	mi := &file_gotapi_admin_v1_admin_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GroupConfig) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GroupConfig) ProtoMessage() {}
+
+func (x *GroupConfig) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_admin_v1_admin_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GroupConfig.ProtoReflect.Descriptor instead.
+func (*GroupConfig) Descriptor() ([]byte, []int) {
+	return file_gotapi_admin_v1_admin_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GroupConfig) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *GroupConfig) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *GroupConfig) GetEntry() int32 {
+	if x != nil {
+		return x.Entry
+	}
+	return 0
+}
+
+func (x *GroupConfig) GetMatch() string {
+	if x != nil {
+		return x.Match
+	}
+	return ""
+}
+
+func (x *GroupConfig) GetSettings() []*Setting {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *GroupConfig) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+type Setting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// "file", the flag that it comes from, or "default".
+	From          string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Setting) Reset() {
+	*x = Setting{}
+	mi := &file_gotapi_admin_v1_admin_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Setting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Setting) ProtoMessage() {}
+
+func (x *Setting) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_admin_v1_admin_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Setting.ProtoReflect.Descriptor instead.
+func (*Setting) Descriptor() ([]byte, []int) {
+	return file_gotapi_admin_v1_admin_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Setting) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Setting) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Setting) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
 var File_gotapi_admin_v1_admin_proto protoreflect.FileDescriptor
 
 const file_gotapi_admin_v1_admin_proto_rawDesc = "" +
@@ -970,12 +1217,31 @@ const file_gotapi_admin_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\"+\n" +
 	"\rPurgeResponse\x12\x1a\n" +
-	"\bmessages\x18\x01 \x01(\x03R\bmessages2\xe4\x02\n" +
+	"\bmessages\x18\x01 \x01(\x03R\bmessages\"1\n" +
+	"\x10GetConfigRequest\x12\x1d\n" +
+	"\n" +
+	"group_name\x18\x01 \x01(\tR\tgroupName\"h\n" +
+	"\x11GetConfigResponse\x12\x1d\n" +
+	"\n" +
+	"group_name\x18\x01 \x01(\tR\tgroupName\x124\n" +
+	"\x06config\x18\x02 \x01(\v2\x1c.gotapi.admin.v1.GroupConfigR\x06config\"\xb1\x01\n" +
+	"\vGroupConfig\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\x12\x14\n" +
+	"\x05entry\x18\x03 \x01(\x05R\x05entry\x12\x14\n" +
+	"\x05match\x18\x04 \x01(\tR\x05match\x124\n" +
+	"\bsettings\x18\x05 \x03(\v2\x18.gotapi.admin.v1.SettingR\bsettings\x12\x18\n" +
+	"\arefused\x18\x06 \x01(\tR\arefused\"G\n" +
+	"\aSetting\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from2\xb8\x03\n" +
 	"\fAdminService\x12R\n" +
 	"\tGetStatus\x12!.gotapi.admin.v1.GetStatusRequest\x1a\".gotapi.admin.v1.GetStatusResponse\x12O\n" +
 	"\bGetGroup\x12 .gotapi.admin.v1.GetGroupRequest\x1a!.gotapi.admin.v1.GetGroupResponse\x12g\n" +
 	"\x10ListStoredGroups\x12(.gotapi.admin.v1.ListStoredGroupsRequest\x1a).gotapi.admin.v1.ListStoredGroupsResponse\x12F\n" +
-	"\x05Purge\x12\x1d.gotapi.admin.v1.PurgeRequest\x1a\x1e.gotapi.admin.v1.PurgeResponseB\x9a\x01\n" +
+	"\x05Purge\x12\x1d.gotapi.admin.v1.PurgeRequest\x1a\x1e.gotapi.admin.v1.PurgeResponse\x12R\n" +
+	"\tGetConfig\x12!.gotapi.admin.v1.GetConfigRequest\x1a\".gotapi.admin.v1.GetConfigResponseB\x9a\x01\n" +
 	"\x13com.gotapi.admin.v1B\n" +
 	"AdminProtoP\x01Z=github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1;adminv1\xaa\x02\x0fGotapi.Admin.V1\xca\x02\x0fGotapi\\Admin\\V1\xea\x02\x11Gotapi::Admin::V1b\x06proto3"
 
@@ -991,7 +1257,7 @@ func file_gotapi_admin_v1_admin_proto_rawDescGZIP() []byte {
 	return file_gotapi_admin_v1_admin_proto_rawDescData
 }
 
-var file_gotapi_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_gotapi_admin_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_gotapi_admin_v1_admin_proto_goTypes = []any{
 	(*GetStatusRequest)(nil),         // 0: gotapi.admin.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),        // 1: gotapi.admin.v1.GetStatusResponse
@@ -1006,6 +1272,10 @@ var file_gotapi_admin_v1_admin_proto_goTypes = []any{
 	(*StoredGroup)(nil),              // 10: gotapi.admin.v1.StoredGroup
 	(*PurgeRequest)(nil),             // 11: gotapi.admin.v1.PurgeRequest
 	(*PurgeResponse)(nil),            // 12: gotapi.admin.v1.PurgeResponse
+	(*GetConfigRequest)(nil),         // 13: gotapi.admin.v1.GetConfigRequest
+	(*GetConfigResponse)(nil),        // 14: gotapi.admin.v1.GetConfigResponse
+	(*GroupConfig)(nil),              // 15: gotapi.admin.v1.GroupConfig
+	(*Setting)(nil),                  // 16: gotapi.admin.v1.Setting
 }
 var file_gotapi_admin_v1_admin_proto_depIdxs = []int32{
 	2,  // 0: gotapi.admin.v1.GetStatusResponse.store:type_name -> gotapi.admin.v1.Store
@@ -1013,19 +1283,23 @@ var file_gotapi_admin_v1_admin_proto_depIdxs = []int32{
 	4,  // 2: gotapi.admin.v1.GetStatusResponse.edges:type_name -> gotapi.admin.v1.Edge
 	5,  // 3: gotapi.admin.v1.GetStatusResponse.alarms:type_name -> gotapi.admin.v1.Alarm
 	10, // 4: gotapi.admin.v1.ListStoredGroupsResponse.groups:type_name -> gotapi.admin.v1.StoredGroup
-	0,  // 5: gotapi.admin.v1.AdminService.GetStatus:input_type -> gotapi.admin.v1.GetStatusRequest
-	6,  // 6: gotapi.admin.v1.AdminService.GetGroup:input_type -> gotapi.admin.v1.GetGroupRequest
-	8,  // 7: gotapi.admin.v1.AdminService.ListStoredGroups:input_type -> gotapi.admin.v1.ListStoredGroupsRequest
-	11, // 8: gotapi.admin.v1.AdminService.Purge:input_type -> gotapi.admin.v1.PurgeRequest
-	1,  // 9: gotapi.admin.v1.AdminService.GetStatus:output_type -> gotapi.admin.v1.GetStatusResponse
-	7,  // 10: gotapi.admin.v1.AdminService.GetGroup:output_type -> gotapi.admin.v1.GetGroupResponse
-	9,  // 11: gotapi.admin.v1.AdminService.ListStoredGroups:output_type -> gotapi.admin.v1.ListStoredGroupsResponse
-	12, // 12: gotapi.admin.v1.AdminService.Purge:output_type -> gotapi.admin.v1.PurgeResponse
-	9,  // [9:13] is the sub-list for method output_type
-	5,  // [5:9] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	15, // 5: gotapi.admin.v1.GetConfigResponse.config:type_name -> gotapi.admin.v1.GroupConfig
+	16, // 6: gotapi.admin.v1.GroupConfig.settings:type_name -> gotapi.admin.v1.Setting
+	0,  // 7: gotapi.admin.v1.AdminService.GetStatus:input_type -> gotapi.admin.v1.GetStatusRequest
+	6,  // 8: gotapi.admin.v1.AdminService.GetGroup:input_type -> gotapi.admin.v1.GetGroupRequest
+	8,  // 9: gotapi.admin.v1.AdminService.ListStoredGroups:input_type -> gotapi.admin.v1.ListStoredGroupsRequest
+	11, // 10: gotapi.admin.v1.AdminService.Purge:input_type -> gotapi.admin.v1.PurgeRequest
+	13, // 11: gotapi.admin.v1.AdminService.GetConfig:input_type -> gotapi.admin.v1.GetConfigRequest
+	1,  // 12: gotapi.admin.v1.AdminService.GetStatus:output_type -> gotapi.admin.v1.GetStatusResponse
+	7,  // 13: gotapi.admin.v1.AdminService.GetGroup:output_type -> gotapi.admin.v1.GetGroupResponse
+	9,  // 14: gotapi.admin.v1.AdminService.ListStoredGroups:output_type -> gotapi.admin.v1.ListStoredGroupsResponse
+	12, // 15: gotapi.admin.v1.AdminService.Purge:output_type -> gotapi.admin.v1.PurgeResponse
+	14, // 16: gotapi.admin.v1.AdminService.GetConfig:output_type -> gotapi.admin.v1.GetConfigResponse
+	12, // [12:17] is the sub-list for method output_type
+	7,  // [7:12] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_admin_v1_admin_proto_init() }
@@ -1039,7 +1313,7 @@ func file_gotapi_admin_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_admin_v1_admin_proto_rawDesc), len(file_gotapi_admin_v1_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -27,6 +27,7 @@ const (
 	AdminService_GetGroup_FullMethodName         = "/gotapi.admin.v1.AdminService/GetGroup"
 	AdminService_ListStoredGroups_FullMethodName = "/gotapi.admin.v1.AdminService/ListStoredGroups"
 	AdminService_Purge_FullMethodName            = "/gotapi.admin.v1.AdminService/Purge"
+	AdminService_GetConfig_FullMethodName        = "/gotapi.admin.v1.AdminService/GetConfig"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -52,6 +53,9 @@ type AdminServiceClient interface {
 	// with 1012, and read an empty history. Publishing continues meanwhile. The store still
 	// knows the uuids of purged messages: sending one again does not bring it back.
 	Purge(ctx context.Context, in *PurgeRequest, opts ...grpc.CallOption) (*PurgeResponse, error)
+	// GetConfig returns the settings that this service uses for one group, and where each
+	// is from. It reads nothing from the store.
+	GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error)
 }
 
 type adminServiceClient struct {
@@ -102,6 +106,16 @@ func (c *adminServiceClient) Purge(ctx context.Context, in *PurgeRequest, opts .
 	return out, nil
 }
 
+func (c *adminServiceClient) GetConfig(ctx context.Context, in *GetConfigRequest, opts ...grpc.CallOption) (*GetConfigResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetConfigResponse)
+	err := c.cc.Invoke(ctx, AdminService_GetConfig_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -125,6 +139,9 @@ type AdminServiceServer interface {
 	// with 1012, and read an empty history. Publishing continues meanwhile. The store still
 	// knows the uuids of purged messages: sending one again does not bring it back.
 	Purge(context.Context, *PurgeRequest) (*PurgeResponse, error)
+	// GetConfig returns the settings that this service uses for one group, and where each
+	// is from. It reads nothing from the store.
+	GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -146,6 +163,9 @@ func (UnimplementedAdminServiceServer) ListStoredGroups(context.Context, *ListSt
 }
 func (UnimplementedAdminServiceServer) Purge(context.Context, *PurgeRequest) (*PurgeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Purge not implemented")
+}
+func (UnimplementedAdminServiceServer) GetConfig(context.Context, *GetConfigRequest) (*GetConfigResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetConfig not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -240,6 +260,24 @@ func _AdminService_Purge_Handler(srv interface{}, ctx context.Context, dec func(
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_GetConfig_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetConfigRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServiceServer).GetConfig(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AdminService_GetConfig_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServiceServer).GetConfig(ctx, req.(*GetConfigRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -262,6 +300,10 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Purge",
 			Handler:    _AdminService_Purge_Handler,
+		},
+		{
+			MethodName: "GetConfig",
+			Handler:    _AdminService_GetConfig_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

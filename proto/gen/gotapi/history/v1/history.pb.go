@@ -101,7 +101,12 @@ type PublishResponse struct {
 	// The uuid of a data packet ("" if it has none); absent for other packets.
 	Uuid *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
 	// Whether a data packet with this uuid had been stored before.
-	Duplicate     *bool `protobuf:"varint,5,opt,name=duplicate,proto3,oneof" json:"duplicate,omitempty"`
+	Duplicate *bool `protobuf:"varint,5,opt,name=duplicate,proto3,oneof" json:"duplicate,omitempty"`
+	// The number of the stored message in its group; of a duplicate, that of the first copy.
+	// 0 for other packets. Not over HTTP.
+	Seq uint64 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`
+	// When that message was stored, as Message.at. Not over HTTP.
+	At            int64 `protobuf:"varint,7,opt,name=at,proto3" json:"at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -171,6 +176,237 @@ func (x *PublishResponse) GetDuplicate() bool {
 	return false
 }
 
+func (x *PublishResponse) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *PublishResponse) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+type PublishBatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 to 1000, 4 MiB in all. Each is checked, and counts, as if it came alone.
+	Publishes     []*PublishRequest `protobuf:"bytes,1,rep,name=publishes,proto3" json:"publishes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBatchRequest) Reset() {
+	*x = PublishBatchRequest{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBatchRequest) ProtoMessage() {}
+
+func (x *PublishBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBatchRequest.ProtoReflect.Descriptor instead.
+func (*PublishBatchRequest) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PublishBatchRequest) GetPublishes() []*PublishRequest {
+	if x != nil {
+		return x.Publishes
+	}
+	return nil
+}
+
+type PublishBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One for each of publishes, in their order.
+	Results       []*PublishResult `protobuf:"bytes,1,rep,name=results,proto3" json:"results,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishBatchResponse) Reset() {
+	*x = PublishBatchResponse{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishBatchResponse) ProtoMessage() {}
+
+func (x *PublishBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishBatchResponse.ProtoReflect.Descriptor instead.
+func (*PublishBatchResponse) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PublishBatchResponse) GetResults() []*PublishResult {
+	if x != nil {
+		return x.Results
+	}
+	return nil
+}
+
+// PublishResult is what Publish would have answered, or refused with.
+type PublishResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 200, or why the packet is refused: the HTTP status that section 8 of
+	// docs/protocol.md names beside the status code of Publish.
+	Code  int32  `protobuf:"varint,1,opt,name=code,proto3" json:"code,omitempty"`
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// Whether the packet is a data packet and is now in the history.
+	Stored bool `protobuf:"varint,3,opt,name=stored,proto3" json:"stored,omitempty"`
+	// The uuid of a stored data packet ("" if it has none); absent for other packets.
+	Uuid *string `protobuf:"bytes,4,opt,name=uuid,proto3,oneof" json:"uuid,omitempty"`
+	// Whether a data packet with this uuid had been stored before.
+	Duplicate *bool `protobuf:"varint,5,opt,name=duplicate,proto3,oneof" json:"duplicate,omitempty"`
+	// Of a stored data packet: its number in the group.
+	Seq uint64 `protobuf:"varint,6,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Of a stored data packet: when it was stored first, Unix milliseconds; 0 if that is
+	// not known.
+	At int64 `protobuf:"varint,10,opt,name=at,proto3" json:"at,omitempty"`
+	// Of a refusal: the reason of its google.rpc.ErrorInfo, and the text.
+	Reason string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	Msg    string `protobuf:"bytes,8,opt,name=msg,proto3" json:"msg,omitempty"`
+	// Of a refusal that passes by waiting: after how many milliseconds.
+	RetryAfterMs  uint32 `protobuf:"varint,9,opt,name=retry_after_ms,json=retryAfterMs,proto3" json:"retry_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PublishResult) Reset() {
+	*x = PublishResult{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PublishResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PublishResult) ProtoMessage() {}
+
+func (x *PublishResult) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PublishResult.ProtoReflect.Descriptor instead.
+func (*PublishResult) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PublishResult) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *PublishResult) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *PublishResult) GetStored() bool {
+	if x != nil {
+		return x.Stored
+	}
+	return false
+}
+
+func (x *PublishResult) GetUuid() string {
+	if x != nil && x.Uuid != nil {
+		return *x.Uuid
+	}
+	return ""
+}
+
+func (x *PublishResult) GetDuplicate() bool {
+	if x != nil && x.Duplicate != nil {
+		return *x.Duplicate
+	}
+	return false
+}
+
+func (x *PublishResult) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *PublishResult) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *PublishResult) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PublishResult) GetMsg() string {
+	if x != nil {
+		return x.Msg
+	}
+	return ""
+}
+
+func (x *PublishResult) GetRetryAfterMs() uint32 {
+	if x != nil {
+		return x.RetryAfterMs
+	}
+	return 0
+}
+
 type GetHistoryRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
@@ -189,14 +425,16 @@ type GetHistoryRequest struct {
 	// Limit on the size of all texts of the page, in bytes; at most 8 MiB. A page has at
 	// least one text, whatever its size. When 0: 4 MiB less 128 KiB, so that a caller with
 	// gRPC's default limit of 4 MiB can receive it. Over HTTP the limit is 8 MiB.
-	MaxBytes      int32 `protobuf:"varint,7,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	MaxBytes int32 `protobuf:"varint,7,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	// The response also has meta, and stream_position whatever else the request asks for.
+	Meta          bool `protobuf:"varint,8,opt,name=meta,proto3" json:"meta,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetHistoryRequest) Reset() {
 	*x = GetHistoryRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -208,7 +446,7 @@ func (x *GetHistoryRequest) String() string {
 func (*GetHistoryRequest) ProtoMessage() {}
 
 func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[2]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -221,7 +459,7 @@ func (x *GetHistoryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryRequest.ProtoReflect.Descriptor instead.
 func (*GetHistoryRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{2}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetHistoryRequest) GetGroupName() string {
@@ -273,6 +511,13 @@ func (x *GetHistoryRequest) GetMaxBytes() int32 {
 	return 0
 }
 
+func (x *GetHistoryRequest) GetMeta() bool {
+	if x != nil {
+		return x.Meta
+	}
+	return false
+}
+
 type GetHistoryResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Always 200, because errors are statuses. REST answers carry this field.
@@ -291,17 +536,20 @@ type GetHistoryResponse struct {
 	// The page is still that of if_none_match, so the response omits data and next. Over
 	// HTTP this is the status 304, not a key.
 	NotModified bool `protobuf:"varint,7,opt,name=not_modified,json=notModified,proto3" json:"not_modified,omitempty"`
-	// The end of the group's stream when the page was read. A Watch after it continues with
-	// the packets that the newest page does not show. Absent without etag, and if the group
-	// changed while the page was read. Not over HTTP.
-	StreamPosition *Position `protobuf:"bytes,8,opt,name=stream_position,json=streamPosition,proto3" json:"stream_position,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The position of the end of the group's stream when the reading of the page began. A
+	// Watch after it continues with what the newest page does not show. "" without etag or
+	// meta, and for pages of size 0. Over HTTP this is the key pos, with meta only.
+	StreamPosition string `protobuf:"bytes,8,opt,name=stream_position,json=streamPosition,proto3" json:"stream_position,omitempty"`
+	// What the store knows of each text of data, in the same order. Only if the request asks
+	// for it.
+	Meta          []*MessageMeta `protobuf:"bytes,9,rep,name=meta,proto3" json:"meta,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetHistoryResponse) Reset() {
 	*x = GetHistoryResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -313,7 +561,7 @@ func (x *GetHistoryResponse) String() string {
 func (*GetHistoryResponse) ProtoMessage() {}
 
 func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[3]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -326,7 +574,7 @@ func (x *GetHistoryResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetHistoryResponse.ProtoReflect.Descriptor instead.
 func (*GetHistoryResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{3}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetHistoryResponse) GetCode() int32 {
@@ -378,11 +626,91 @@ func (x *GetHistoryResponse) GetNotModified() bool {
 	return false
 }
 
-func (x *GetHistoryResponse) GetStreamPosition() *Position {
+func (x *GetHistoryResponse) GetStreamPosition() string {
 	if x != nil {
 		return x.StreamPosition
 	}
+	return ""
+}
+
+func (x *GetHistoryResponse) GetMeta() []*MessageMeta {
+	if x != nil {
+		return x.Meta
+	}
 	return nil
+}
+
+// MessageMeta is what the store knows of a message beside its text.
+type MessageMeta struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the message in its group. 0: unknown, for messages that another program
+	// stored.
+	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// As Message.at.
+	At int64 `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
+	// As Message.by and Message.key.
+	By            string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Key           string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MessageMeta) Reset() {
+	*x = MessageMeta{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MessageMeta) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MessageMeta) ProtoMessage() {}
+
+func (x *MessageMeta) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MessageMeta.ProtoReflect.Descriptor instead.
+func (*MessageMeta) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *MessageMeta) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *MessageMeta) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *MessageMeta) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *MessageMeta) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
 }
 
 type CancelRequest struct {
@@ -395,7 +723,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +735,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[4]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +748,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{4}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *CancelRequest) GetGroupName() string {
@@ -448,7 +776,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +788,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[5]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +801,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{5}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CancelResponse) GetCode() int32 {
@@ -501,7 +829,7 @@ type SetTTLRequest struct {
 
 func (x *SetTTLRequest) Reset() {
 	*x = SetTTLRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +841,7 @@ func (x *SetTTLRequest) String() string {
 func (*SetTTLRequest) ProtoMessage() {}
 
 func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[6]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +854,7 @@ func (x *SetTTLRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLRequest.ProtoReflect.Descriptor instead.
 func (*SetTTLRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{6}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetTTLRequest) GetGroupName() string {
@@ -554,7 +882,7 @@ type SetTTLResponse struct {
 
 func (x *SetTTLResponse) Reset() {
 	*x = SetTTLResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +894,7 @@ func (x *SetTTLResponse) String() string {
 func (*SetTTLResponse) ProtoMessage() {}
 
 func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[7]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +907,7 @@ func (x *SetTTLResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTTLResponse.ProtoReflect.Descriptor instead.
 func (*SetTTLResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{7}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *SetTTLResponse) GetCode() int32 {
@@ -604,7 +932,7 @@ type ListGroupsRequest struct {
 
 func (x *ListGroupsRequest) Reset() {
 	*x = ListGroupsRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +944,7 @@ func (x *ListGroupsRequest) String() string {
 func (*ListGroupsRequest) ProtoMessage() {}
 
 func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[8]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +957,7 @@ func (x *ListGroupsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsRequest.ProtoReflect.Descriptor instead.
 func (*ListGroupsRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{8}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
 }
 
 type ListGroupsResponse struct {
@@ -644,7 +972,7 @@ type ListGroupsResponse struct {
 
 func (x *ListGroupsResponse) Reset() {
 	*x = ListGroupsResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -656,7 +984,7 @@ func (x *ListGroupsResponse) String() string {
 func (*ListGroupsResponse) ProtoMessage() {}
 
 func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[9]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -669,7 +997,7 @@ func (x *ListGroupsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGroupsResponse.ProtoReflect.Descriptor instead.
 func (*ListGroupsResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{9}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListGroupsResponse) GetCode() int32 {
@@ -697,7 +1025,7 @@ type Group struct {
 
 func (x *Group) Reset() {
 	*x = Group{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -709,7 +1037,7 @@ func (x *Group) String() string {
 func (*Group) ProtoMessage() {}
 
 func (x *Group) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[10]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -722,7 +1050,7 @@ func (x *Group) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Group.ProtoReflect.Descriptor instead.
 func (*Group) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{10}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Group) GetName() string {
@@ -749,7 +1077,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -761,7 +1089,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[11]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -774,7 +1102,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{11}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRequest) GetGroups() []*WatchedGroup {
@@ -787,20 +1115,23 @@ func (x *WatchRequest) GetGroups() []*WatchedGroup {
 type WatchedGroup struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
-	// Where to start; from now on when absent.
+	// Where to start. When absent, with the newest last messages.
 	//
 	// Types that are valid to be assigned to Start:
 	//
 	//	*WatchedGroup_AfterUuid
 	//	*WatchedGroup_After
-	Start         isWatchedGroup_Start `protobuf_oneof:"start"`
+	Start isWatchedGroup_Start `protobuf_oneof:"start"`
+	// The stream begins with this many of the newest messages, if start is absent, or after
+	// the Gap if start is lost. 0 to 1000.
+	Last          uint32 `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *WatchedGroup) Reset() {
 	*x = WatchedGroup{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -812,7 +1143,7 @@ func (x *WatchedGroup) String() string {
 func (*WatchedGroup) ProtoMessage() {}
 
 func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[12]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -825,7 +1156,7 @@ func (x *WatchedGroup) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchedGroup.ProtoReflect.Descriptor instead.
 func (*WatchedGroup) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{12}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *WatchedGroup) GetGroupName() string {
@@ -851,13 +1182,20 @@ func (x *WatchedGroup) GetAfterUuid() string {
 	return ""
 }
 
-func (x *WatchedGroup) GetAfter() *Position {
+func (x *WatchedGroup) GetAfter() string {
 	if x != nil {
 		if x, ok := x.Start.(*WatchedGroup_After); ok {
 			return x.After
 		}
 	}
-	return nil
+	return ""
+}
+
+func (x *WatchedGroup) GetLast() uint32 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
 }
 
 type isWatchedGroup_Start interface {
@@ -870,91 +1208,22 @@ type WatchedGroup_AfterUuid struct {
 }
 
 type WatchedGroup_After struct {
-	// After this position, as an earlier WatchResponse gave it.
-	After *Position `protobuf:"bytes,3,opt,name=after,proto3,oneof"`
+	// After this position, as an earlier response gave it: an opaque text of at most 48
+	// characters. Another text is INVALID_ARGUMENT. After a position of another group the
+	// stream has a Gap.
+	After string `protobuf:"bytes,3,opt,name=after,proto3,oneof"`
 }
 
 func (*WatchedGroup_AfterUuid) isWatchedGroup_Start() {}
 
 func (*WatchedGroup_After) isWatchedGroup_Start() {}
 
-// Position is a position in the stream of one group: after message number seq and after
-// recall number recalls. To resume from one, send it back unchanged.
-type Position struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identifies one life of the group's counters; 0 before the first message.
-	Epoch   uint64 `protobuf:"fixed64,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	Seq     uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
-	Changes uint64 `protobuf:"varint,3,opt,name=changes,proto3" json:"changes,omitempty"`
-	// Random mark of the event at this position, which tells a fork from the same history.
-	Link          uint32 `protobuf:"fixed32,4,opt,name=link,proto3" json:"link,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Position) Reset() {
-	*x = Position{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Position) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Position) ProtoMessage() {}
-
-func (x *Position) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[13]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Position.ProtoReflect.Descriptor instead.
-func (*Position) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *Position) GetEpoch() uint64 {
-	if x != nil {
-		return x.Epoch
-	}
-	return 0
-}
-
-func (x *Position) GetSeq() uint64 {
-	if x != nil {
-		return x.Seq
-	}
-	return 0
-}
-
-func (x *Position) GetChanges() uint64 {
-	if x != nil {
-		return x.Changes
-	}
-	return 0
-}
-
-func (x *Position) GetLink() uint32 {
-	if x != nil {
-		return x.Link
-	}
-	return 0
-}
-
 type WatchResponse struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	GroupName string                 `protobuf:"bytes,1,opt,name=group_name,json=groupName,proto3" json:"group_name,omitempty"`
-	// The position after this response.
-	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// The position after this response. Send it as WatchedGroup.after, and the stream
+	// continues exactly there.
+	Position string `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	// Types that are valid to be assigned to Event:
 	//
 	//	*WatchResponse_Message
@@ -970,7 +1239,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1251,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[14]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1264,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{14}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *WatchResponse) GetGroupName() string {
@@ -1005,11 +1274,11 @@ func (x *WatchResponse) GetGroupName() string {
 	return ""
 }
 
-func (x *WatchResponse) GetPosition() *Position {
+func (x *WatchResponse) GetPosition() string {
 	if x != nil {
 		return x.Position
 	}
-	return nil
+	return ""
 }
 
 func (x *WatchResponse) GetEvent() isWatchResponse_Event {
@@ -1019,7 +1288,7 @@ func (x *WatchResponse) GetEvent() isWatchResponse_Event {
 	return nil
 }
 
-func (x *WatchResponse) GetMessage() []byte {
+func (x *WatchResponse) GetMessage() *Message {
 	if x != nil {
 		if x, ok := x.Event.(*WatchResponse_Message); ok {
 			return x.Message
@@ -1028,16 +1297,16 @@ func (x *WatchResponse) GetMessage() []byte {
 	return nil
 }
 
-func (x *WatchResponse) GetRecalled() string {
+func (x *WatchResponse) GetRecalled() *Recalled {
 	if x != nil {
 		if x, ok := x.Event.(*WatchResponse_Recalled); ok {
 			return x.Recalled
 		}
 	}
-	return ""
+	return nil
 }
 
-func (x *WatchResponse) GetPacket() []byte {
+func (x *WatchResponse) GetPacket() *Packet {
 	if x != nil {
 		if x, ok := x.Event.(*WatchResponse_Packet); ok {
 			return x.Packet
@@ -1079,17 +1348,17 @@ type isWatchResponse_Event interface {
 
 type WatchResponse_Message struct {
 	// A stored data packet.
-	Message []byte `protobuf:"bytes,3,opt,name=message,proto3,oneof"`
+	Message *Message `protobuf:"bytes,3,opt,name=message,proto3,oneof"`
 }
 
 type WatchResponse_Recalled struct {
-	// The uuid of a message that was recalled.
-	Recalled string `protobuf:"bytes,4,opt,name=recalled,proto3,oneof"`
+	// A message was recalled.
+	Recalled *Recalled `protobuf:"bytes,4,opt,name=recalled,proto3,oneof"`
 }
 
 type WatchResponse_Packet struct {
 	// A broadcast packet that is not stored.
-	Packet []byte `protobuf:"bytes,5,opt,name=packet,proto3,oneof"`
+	Packet *Packet `protobuf:"bytes,5,opt,name=packet,proto3,oneof"`
 }
 
 type WatchResponse_Started struct {
@@ -1119,6 +1388,228 @@ func (*WatchResponse_Gap) isWatchResponse_Event() {}
 
 func (*WatchResponse_Moved) isWatchResponse_Event() {}
 
+type Message struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Packet []byte                 `protobuf:"bytes,1,opt,name=packet,proto3" json:"packet,omitempty"`
+	// Its number in the group.
+	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// When it was stored, Unix milliseconds by the clock of the history service; 0 if that
+	// is not known. Only seq is an order.
+	At int64 `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"`
+	// The user who published it. "" if the group keeps no names, or there is none.
+	By string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	// The API key that published it, instead of a user. Never both.
+	Key           string `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Message) Reset() {
+	*x = Message{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Message) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Message) ProtoMessage() {}
+
+func (x *Message) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Message.ProtoReflect.Descriptor instead.
+func (*Message) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Message) GetPacket() []byte {
+	if x != nil {
+		return x.Packet
+	}
+	return nil
+}
+
+func (x *Message) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Message) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Message) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Message) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type Recalled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The uuid of the recalled message.
+	Uuid string `protobuf:"bytes,1,opt,name=uuid,proto3" json:"uuid,omitempty"`
+	// The number of the recalled message; 0 if it is not known.
+	Seq uint64 `protobuf:"varint,2,opt,name=seq,proto3" json:"seq,omitempty"`
+	// When it was recalled, as Message.at.
+	At int64 `protobuf:"varint,3,opt,name=at,proto3" json:"at,omitempty"`
+	// Who recalled it, as Message.by and Message.key.
+	By            string `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Key           string `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Recalled) Reset() {
+	*x = Recalled{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Recalled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Recalled) ProtoMessage() {}
+
+func (x *Recalled) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Recalled.ProtoReflect.Descriptor instead.
+func (*Recalled) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Recalled) GetUuid() string {
+	if x != nil {
+		return x.Uuid
+	}
+	return ""
+}
+
+func (x *Recalled) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *Recalled) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *Recalled) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Recalled) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type Packet struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Packet []byte                 `protobuf:"bytes,1,opt,name=packet,proto3" json:"packet,omitempty"`
+	// Who published it, as Message.by and Message.key.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Key           string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Packet) Reset() {
+	*x = Packet{}
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Packet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Packet) ProtoMessage() {}
+
+func (x *Packet) ProtoReflect() protoreflect.Message {
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Packet.ProtoReflect.Descriptor instead.
+func (*Packet) Descriptor() ([]byte, []int) {
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Packet) GetPacket() []byte {
+	if x != nil {
+		return x.Packet
+	}
+	return nil
+}
+
+func (x *Packet) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Packet) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
 type Started struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1127,7 +1618,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1139,7 +1630,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[15]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1152,7 +1643,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{15}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{21}
 }
 
 type Gap struct {
@@ -1168,7 +1659,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1180,7 +1671,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[16]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1193,7 +1684,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{16}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Gap) GetReason() string {
@@ -1210,8 +1701,7 @@ func (x *Gap) GetDroppedPackets() uint64 {
 	return 0
 }
 
-// Moved replaces events that the caller does not need, such as the recall of a message
-// that it never got.
+// Moved replaces messages that were recalled before they could be sent.
 type Moved struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1220,7 +1710,7 @@ type Moved struct {
 
 func (x *Moved) Reset() {
 	*x = Moved{}
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1232,7 +1722,7 @@ func (x *Moved) String() string {
 func (*Moved) ProtoMessage() {}
 
 func (x *Moved) ProtoReflect() protoreflect.Message {
-	mi := &file_gotapi_history_v1_history_proto_msgTypes[17]
+	mi := &file_gotapi_history_v1_history_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1245,7 +1735,7 @@ func (x *Moved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Moved.ProtoReflect.Descriptor instead.
 func (*Moved) Descriptor() ([]byte, []int) {
-	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{17}
+	return file_gotapi_history_v1_history_proto_rawDescGZIP(), []int{23}
 }
 
 var File_gotapi_history_v1_history_proto protoreflect.FileDescriptor
@@ -1257,16 +1747,37 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x16\n" +
 	"\x06packet\x18\x02 \x01(\fR\x06packet\x12'\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"\xa6\x01\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tR\x0eidempotencyKey\"\xc8\x01\n" +
 	"\x0fPublishResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12\x16\n" +
 	"\x06stored\x18\x03 \x01(\bR\x06stored\x12\x17\n" +
 	"\x04uuid\x18\x04 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12!\n" +
-	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01B\a\n" +
+	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01\x12\x10\n" +
+	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x0e\n" +
+	"\x02at\x18\a \x01(\x03R\x02atB\a\n" +
 	"\x05_uuidB\f\n" +
 	"\n" +
-	"_duplicate\"\xf6\x01\n" +
+	"_duplicate\"V\n" +
+	"\x13PublishBatchRequest\x12?\n" +
+	"\tpublishes\x18\x01 \x03(\v2!.gotapi.history.v1.PublishRequestR\tpublishes\"R\n" +
+	"\x14PublishBatchResponse\x12:\n" +
+	"\aresults\x18\x01 \x03(\v2 .gotapi.history.v1.PublishResultR\aresults\"\x96\x02\n" +
+	"\rPublishResult\x12\x12\n" +
+	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x16\n" +
+	"\x06stored\x18\x03 \x01(\bR\x06stored\x12\x17\n" +
+	"\x04uuid\x18\x04 \x01(\tH\x00R\x04uuid\x88\x01\x01\x12!\n" +
+	"\tduplicate\x18\x05 \x01(\bH\x01R\tduplicate\x88\x01\x01\x12\x10\n" +
+	"\x03seq\x18\x06 \x01(\x04R\x03seq\x12\x0e\n" +
+	"\x02at\x18\n" +
+	" \x01(\x03R\x02at\x12\x16\n" +
+	"\x06reason\x18\a \x01(\tR\x06reason\x12\x10\n" +
+	"\x03msg\x18\b \x01(\tR\x03msg\x12$\n" +
+	"\x0eretry_after_ms\x18\t \x01(\rR\fretryAfterMsB\a\n" +
+	"\x05_uuidB\f\n" +
+	"\n" +
+	"_duplicate\"\x8a\x02\n" +
 	"\x11GetHistoryRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1a\n" +
@@ -1275,9 +1786,10 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x06before\x18\x04 \x01(\tR\x06before\x12\x14\n" +
 	"\x05after\x18\x05 \x01(\tR\x05after\x12'\n" +
 	"\rif_none_match\x18\x06 \x01(\tH\x01R\vifNoneMatch\x88\x01\x01\x12\x1b\n" +
-	"\tmax_bytes\x18\a \x01(\x05R\bmaxBytesB\a\n" +
+	"\tmax_bytes\x18\a \x01(\x05R\bmaxBytes\x12\x12\n" +
+	"\x04meta\x18\b \x01(\bR\x04metaB\a\n" +
 	"\x05_sizeB\x10\n" +
-	"\x0e_if_none_match\"\x89\x02\n" +
+	"\x0e_if_none_match\"\xa0\x02\n" +
 	"\x12GetHistoryResponse\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x1a\n" +
 	"\bposition\x18\x02 \x01(\x05R\bposition\x12\x10\n" +
@@ -1285,9 +1797,15 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x04data\x18\x04 \x03(\tR\x04data\x12\x17\n" +
 	"\x04next\x18\x05 \x01(\x05H\x00R\x04next\x88\x01\x01\x12\x12\n" +
 	"\x04etag\x18\x06 \x01(\tR\x04etag\x12!\n" +
-	"\fnot_modified\x18\a \x01(\bR\vnotModified\x12D\n" +
-	"\x0fstream_position\x18\b \x01(\v2\x1b.gotapi.history.v1.PositionR\x0estreamPositionB\a\n" +
-	"\x05_next\"B\n" +
+	"\fnot_modified\x18\a \x01(\bR\vnotModified\x12'\n" +
+	"\x0fstream_position\x18\b \x01(\tR\x0estreamPosition\x122\n" +
+	"\x04meta\x18\t \x03(\v2\x1e.gotapi.history.v1.MessageMetaR\x04metaB\a\n" +
+	"\x05_next\"Q\n" +
+	"\vMessageMeta\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x10\n" +
+	"\x03key\x18\x04 \x01(\tR\x03key\"B\n" +
 	"\rCancelRequest\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x12\n" +
@@ -1310,35 +1828,47 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\amembers\x18\x02 \x01(\x05R\amembers\"G\n" +
 	"\fWatchRequest\x127\n" +
-	"\x06groups\x18\x01 \x03(\v2\x1f.gotapi.history.v1.WatchedGroupR\x06groups\"\x8c\x01\n" +
+	"\x06groups\x18\x01 \x03(\v2\x1f.gotapi.history.v1.WatchedGroupR\x06groups\"\x83\x01\n" +
 	"\fWatchedGroup\x12\x1d\n" +
 	"\n" +
 	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1f\n" +
 	"\n" +
-	"after_uuid\x18\x02 \x01(\tH\x00R\tafterUuid\x123\n" +
-	"\x05after\x18\x03 \x01(\v2\x1b.gotapi.history.v1.PositionH\x00R\x05afterB\a\n" +
-	"\x05start\"`\n" +
-	"\bPosition\x12\x14\n" +
-	"\x05epoch\x18\x01 \x01(\x06R\x05epoch\x12\x10\n" +
-	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x18\n" +
-	"\achanges\x18\x03 \x01(\x04R\achanges\x12\x12\n" +
-	"\x04link\x18\x04 \x01(\aR\x04link\"\xda\x02\n" +
+	"after_uuid\x18\x02 \x01(\tH\x00R\tafterUuid\x12\x16\n" +
+	"\x05after\x18\x03 \x01(\tH\x00R\x05after\x12\x12\n" +
+	"\x04last\x18\x04 \x01(\rR\x04lastB\a\n" +
+	"\x05start\"\x91\x03\n" +
 	"\rWatchResponse\x12\x1d\n" +
 	"\n" +
-	"group_name\x18\x01 \x01(\tR\tgroupName\x127\n" +
-	"\bposition\x18\x02 \x01(\v2\x1b.gotapi.history.v1.PositionR\bposition\x12\x1a\n" +
-	"\amessage\x18\x03 \x01(\fH\x00R\amessage\x12\x1c\n" +
-	"\brecalled\x18\x04 \x01(\tH\x00R\brecalled\x12\x18\n" +
-	"\x06packet\x18\x05 \x01(\fH\x00R\x06packet\x126\n" +
+	"group_name\x18\x01 \x01(\tR\tgroupName\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\tR\bposition\x126\n" +
+	"\amessage\x18\x03 \x01(\v2\x1a.gotapi.history.v1.MessageH\x00R\amessage\x129\n" +
+	"\brecalled\x18\x04 \x01(\v2\x1b.gotapi.history.v1.RecalledH\x00R\brecalled\x123\n" +
+	"\x06packet\x18\x05 \x01(\v2\x19.gotapi.history.v1.PacketH\x00R\x06packet\x126\n" +
 	"\astarted\x18\x06 \x01(\v2\x1a.gotapi.history.v1.StartedH\x00R\astarted\x12*\n" +
 	"\x03gap\x18\a \x01(\v2\x16.gotapi.history.v1.GapH\x00R\x03gap\x120\n" +
 	"\x05moved\x18\b \x01(\v2\x18.gotapi.history.v1.MovedH\x00R\x05movedB\a\n" +
-	"\x05event\"\t\n" +
+	"\x05event\"e\n" +
+	"\aMessage\x12\x16\n" +
+	"\x06packet\x18\x01 \x01(\fR\x06packet\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\"b\n" +
+	"\bRecalled\x12\x12\n" +
+	"\x04uuid\x18\x01 \x01(\tR\x04uuid\x12\x10\n" +
+	"\x03seq\x18\x02 \x01(\x04R\x03seq\x12\x0e\n" +
+	"\x02at\x18\x03 \x01(\x03R\x02at\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\tR\x03key\"B\n" +
+	"\x06Packet\x12\x16\n" +
+	"\x06packet\x18\x01 \x01(\fR\x06packet\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x10\n" +
+	"\x03key\x18\x03 \x01(\tR\x03key\"\t\n" +
 	"\aStarted\"F\n" +
 	"\x03Gap\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12'\n" +
 	"\x0fdropped_packets\x18\x02 \x01(\x04R\x0edroppedPackets\"\a\n" +
-	"\x05Moved2\x84\x04\n" +
+	"\x05Moved2\xe5\x04\n" +
 	"\x0eHistoryService\x12P\n" +
 	"\aPublish\x12!.gotapi.history.v1.PublishRequest\x1a\".gotapi.history.v1.PublishResponse\x12Y\n" +
 	"\n" +
@@ -1347,7 +1877,8 @@ const file_gotapi_history_v1_history_proto_rawDesc = "" +
 	"\x06SetTTL\x12 .gotapi.history.v1.SetTTLRequest\x1a!.gotapi.history.v1.SetTTLResponse\x12Y\n" +
 	"\n" +
 	"ListGroups\x12$.gotapi.history.v1.ListGroupsRequest\x1a%.gotapi.history.v1.ListGroupsResponse\x12L\n" +
-	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01B\xa8\x01\n" +
+	"\x05Watch\x12\x1f.gotapi.history.v1.WatchRequest\x1a .gotapi.history.v1.WatchResponse0\x01\x12_\n" +
+	"\fPublishBatch\x12&.gotapi.history.v1.PublishBatchRequest\x1a'.gotapi.history.v1.PublishBatchResponseB\xa8\x01\n" +
 	"\x15com.gotapi.history.v1B\fHistoryProtoP\x01ZAgithub.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1;historyv1\xaa\x02\x11Gotapi.History.V1\xca\x02\x11Gotapi\\History\\V1\xea\x02\x13Gotapi::History::V1b\x06proto3"
 
 var (
@@ -1362,53 +1893,64 @@ func file_gotapi_history_v1_history_proto_rawDescGZIP() []byte {
 	return file_gotapi_history_v1_history_proto_rawDescData
 }
 
-var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_gotapi_history_v1_history_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
 var file_gotapi_history_v1_history_proto_goTypes = []any{
-	(*PublishRequest)(nil),     // 0: gotapi.history.v1.PublishRequest
-	(*PublishResponse)(nil),    // 1: gotapi.history.v1.PublishResponse
-	(*GetHistoryRequest)(nil),  // 2: gotapi.history.v1.GetHistoryRequest
-	(*GetHistoryResponse)(nil), // 3: gotapi.history.v1.GetHistoryResponse
-	(*CancelRequest)(nil),      // 4: gotapi.history.v1.CancelRequest
-	(*CancelResponse)(nil),     // 5: gotapi.history.v1.CancelResponse
-	(*SetTTLRequest)(nil),      // 6: gotapi.history.v1.SetTTLRequest
-	(*SetTTLResponse)(nil),     // 7: gotapi.history.v1.SetTTLResponse
-	(*ListGroupsRequest)(nil),  // 8: gotapi.history.v1.ListGroupsRequest
-	(*ListGroupsResponse)(nil), // 9: gotapi.history.v1.ListGroupsResponse
-	(*Group)(nil),              // 10: gotapi.history.v1.Group
-	(*WatchRequest)(nil),       // 11: gotapi.history.v1.WatchRequest
-	(*WatchedGroup)(nil),       // 12: gotapi.history.v1.WatchedGroup
-	(*Position)(nil),           // 13: gotapi.history.v1.Position
-	(*WatchResponse)(nil),      // 14: gotapi.history.v1.WatchResponse
-	(*Started)(nil),            // 15: gotapi.history.v1.Started
-	(*Gap)(nil),                // 16: gotapi.history.v1.Gap
-	(*Moved)(nil),              // 17: gotapi.history.v1.Moved
+	(*PublishRequest)(nil),       // 0: gotapi.history.v1.PublishRequest
+	(*PublishResponse)(nil),      // 1: gotapi.history.v1.PublishResponse
+	(*PublishBatchRequest)(nil),  // 2: gotapi.history.v1.PublishBatchRequest
+	(*PublishBatchResponse)(nil), // 3: gotapi.history.v1.PublishBatchResponse
+	(*PublishResult)(nil),        // 4: gotapi.history.v1.PublishResult
+	(*GetHistoryRequest)(nil),    // 5: gotapi.history.v1.GetHistoryRequest
+	(*GetHistoryResponse)(nil),   // 6: gotapi.history.v1.GetHistoryResponse
+	(*MessageMeta)(nil),          // 7: gotapi.history.v1.MessageMeta
+	(*CancelRequest)(nil),        // 8: gotapi.history.v1.CancelRequest
+	(*CancelResponse)(nil),       // 9: gotapi.history.v1.CancelResponse
+	(*SetTTLRequest)(nil),        // 10: gotapi.history.v1.SetTTLRequest
+	(*SetTTLResponse)(nil),       // 11: gotapi.history.v1.SetTTLResponse
+	(*ListGroupsRequest)(nil),    // 12: gotapi.history.v1.ListGroupsRequest
+	(*ListGroupsResponse)(nil),   // 13: gotapi.history.v1.ListGroupsResponse
+	(*Group)(nil),                // 14: gotapi.history.v1.Group
+	(*WatchRequest)(nil),         // 15: gotapi.history.v1.WatchRequest
+	(*WatchedGroup)(nil),         // 16: gotapi.history.v1.WatchedGroup
+	(*WatchResponse)(nil),        // 17: gotapi.history.v1.WatchResponse
+	(*Message)(nil),              // 18: gotapi.history.v1.Message
+	(*Recalled)(nil),             // 19: gotapi.history.v1.Recalled
+	(*Packet)(nil),               // 20: gotapi.history.v1.Packet
+	(*Started)(nil),              // 21: gotapi.history.v1.Started
+	(*Gap)(nil),                  // 22: gotapi.history.v1.Gap
+	(*Moved)(nil),                // 23: gotapi.history.v1.Moved
 }
 var file_gotapi_history_v1_history_proto_depIdxs = []int32{
-	13, // 0: gotapi.history.v1.GetHistoryResponse.stream_position:type_name -> gotapi.history.v1.Position
-	10, // 1: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
-	12, // 2: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
-	13, // 3: gotapi.history.v1.WatchedGroup.after:type_name -> gotapi.history.v1.Position
-	13, // 4: gotapi.history.v1.WatchResponse.position:type_name -> gotapi.history.v1.Position
-	15, // 5: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
-	16, // 6: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
-	17, // 7: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
-	0,  // 8: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
-	2,  // 9: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
-	4,  // 10: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
-	6,  // 11: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
-	8,  // 12: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
-	11, // 13: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
-	1,  // 14: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
-	3,  // 15: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
-	5,  // 16: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
-	7,  // 17: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
-	9,  // 18: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
-	14, // 19: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	0,  // 0: gotapi.history.v1.PublishBatchRequest.publishes:type_name -> gotapi.history.v1.PublishRequest
+	4,  // 1: gotapi.history.v1.PublishBatchResponse.results:type_name -> gotapi.history.v1.PublishResult
+	7,  // 2: gotapi.history.v1.GetHistoryResponse.meta:type_name -> gotapi.history.v1.MessageMeta
+	14, // 3: gotapi.history.v1.ListGroupsResponse.groups:type_name -> gotapi.history.v1.Group
+	16, // 4: gotapi.history.v1.WatchRequest.groups:type_name -> gotapi.history.v1.WatchedGroup
+	18, // 5: gotapi.history.v1.WatchResponse.message:type_name -> gotapi.history.v1.Message
+	19, // 6: gotapi.history.v1.WatchResponse.recalled:type_name -> gotapi.history.v1.Recalled
+	20, // 7: gotapi.history.v1.WatchResponse.packet:type_name -> gotapi.history.v1.Packet
+	21, // 8: gotapi.history.v1.WatchResponse.started:type_name -> gotapi.history.v1.Started
+	22, // 9: gotapi.history.v1.WatchResponse.gap:type_name -> gotapi.history.v1.Gap
+	23, // 10: gotapi.history.v1.WatchResponse.moved:type_name -> gotapi.history.v1.Moved
+	0,  // 11: gotapi.history.v1.HistoryService.Publish:input_type -> gotapi.history.v1.PublishRequest
+	5,  // 12: gotapi.history.v1.HistoryService.GetHistory:input_type -> gotapi.history.v1.GetHistoryRequest
+	8,  // 13: gotapi.history.v1.HistoryService.Cancel:input_type -> gotapi.history.v1.CancelRequest
+	10, // 14: gotapi.history.v1.HistoryService.SetTTL:input_type -> gotapi.history.v1.SetTTLRequest
+	12, // 15: gotapi.history.v1.HistoryService.ListGroups:input_type -> gotapi.history.v1.ListGroupsRequest
+	15, // 16: gotapi.history.v1.HistoryService.Watch:input_type -> gotapi.history.v1.WatchRequest
+	2,  // 17: gotapi.history.v1.HistoryService.PublishBatch:input_type -> gotapi.history.v1.PublishBatchRequest
+	1,  // 18: gotapi.history.v1.HistoryService.Publish:output_type -> gotapi.history.v1.PublishResponse
+	6,  // 19: gotapi.history.v1.HistoryService.GetHistory:output_type -> gotapi.history.v1.GetHistoryResponse
+	9,  // 20: gotapi.history.v1.HistoryService.Cancel:output_type -> gotapi.history.v1.CancelResponse
+	11, // 21: gotapi.history.v1.HistoryService.SetTTL:output_type -> gotapi.history.v1.SetTTLResponse
+	13, // 22: gotapi.history.v1.HistoryService.ListGroups:output_type -> gotapi.history.v1.ListGroupsResponse
+	17, // 23: gotapi.history.v1.HistoryService.Watch:output_type -> gotapi.history.v1.WatchResponse
+	3,  // 24: gotapi.history.v1.HistoryService.PublishBatch:output_type -> gotapi.history.v1.PublishBatchResponse
+	18, // [18:25] is the sub-list for method output_type
+	11, // [11:18] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_gotapi_history_v1_history_proto_init() }
@@ -1417,13 +1959,14 @@ func file_gotapi_history_v1_history_proto_init() {
 		return
 	}
 	file_gotapi_history_v1_history_proto_msgTypes[1].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[2].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[3].OneofWrappers = []any{}
-	file_gotapi_history_v1_history_proto_msgTypes[12].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[4].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[5].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[6].OneofWrappers = []any{}
+	file_gotapi_history_v1_history_proto_msgTypes[16].OneofWrappers = []any{
 		(*WatchedGroup_AfterUuid)(nil),
 		(*WatchedGroup_After)(nil),
 	}
-	file_gotapi_history_v1_history_proto_msgTypes[14].OneofWrappers = []any{
+	file_gotapi_history_v1_history_proto_msgTypes[17].OneofWrappers = []any{
 		(*WatchResponse_Message)(nil),
 		(*WatchResponse_Recalled)(nil),
 		(*WatchResponse_Packet)(nil),
@@ -1437,7 +1980,7 @@ func file_gotapi_history_v1_history_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_gotapi_history_v1_history_proto_rawDesc), len(file_gotapi_history_v1_history_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   24,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

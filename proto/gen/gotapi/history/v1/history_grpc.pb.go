@@ -22,12 +22,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	HistoryService_Publish_FullMethodName    = "/gotapi.history.v1.HistoryService/Publish"
-	HistoryService_GetHistory_FullMethodName = "/gotapi.history.v1.HistoryService/GetHistory"
-	HistoryService_Cancel_FullMethodName     = "/gotapi.history.v1.HistoryService/Cancel"
-	HistoryService_SetTTL_FullMethodName     = "/gotapi.history.v1.HistoryService/SetTTL"
-	HistoryService_ListGroups_FullMethodName = "/gotapi.history.v1.HistoryService/ListGroups"
-	HistoryService_Watch_FullMethodName      = "/gotapi.history.v1.HistoryService/Watch"
+	HistoryService_Publish_FullMethodName      = "/gotapi.history.v1.HistoryService/Publish"
+	HistoryService_GetHistory_FullMethodName   = "/gotapi.history.v1.HistoryService/GetHistory"
+	HistoryService_Cancel_FullMethodName       = "/gotapi.history.v1.HistoryService/Cancel"
+	HistoryService_SetTTL_FullMethodName       = "/gotapi.history.v1.HistoryService/SetTTL"
+	HistoryService_ListGroups_FullMethodName   = "/gotapi.history.v1.HistoryService/ListGroups"
+	HistoryService_Watch_FullMethodName        = "/gotapi.history.v1.HistoryService/Watch"
+	HistoryService_PublishBatch_FullMethodName = "/gotapi.history.v1.HistoryService/PublishBatch"
 )
 
 // HistoryServiceClient is the client API for HistoryService service.
@@ -62,10 +63,13 @@ type HistoryServiceClient interface {
 	ListGroups(ctx context.Context, in *ListGroupsRequest, opts ...grpc.CallOption) (*ListGroupsResponse, error)
 	// Watch streams the packets of groups as their members see them. With a starting
 	// position it first sends the messages stored after it, then live packets, without gap,
-	// duplicate or reordering. A Gap reports missing packets. A Watch that resumes between
-	// a recalled message and its recall gets the recall, although it did not get the
-	// message.
+	// duplicate or reordering. A Gap reports missing packets. A Watch gets every recall
+	// after its position, also those of messages that it did not get: ignore these.
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
+	// PublishBatch publishes many packets, to any groups, and answers when each has its
+	// result. It is not atomic. Packets of one group keep their order: after one that is
+	// refused with 429, 503 or 504, none of its group is stored or sent any more.
+	PublishBatch(ctx context.Context, in *PublishBatchRequest, opts ...grpc.CallOption) (*PublishBatchResponse, error)
 }
 
 type historyServiceClient struct {
@@ -145,6 +149,16 @@ func (c *historyServiceClient) Watch(ctx context.Context, in *WatchRequest, opts
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type HistoryService_WatchClient = grpc.ServerStreamingClient[WatchResponse]
 
+func (c *historyServiceClient) PublishBatch(ctx context.Context, in *PublishBatchRequest, opts ...grpc.CallOption) (*PublishBatchResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PublishBatchResponse)
+	err := c.cc.Invoke(ctx, HistoryService_PublishBatch_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // HistoryServiceServer is the server API for HistoryService service.
 // All implementations must embed UnimplementedHistoryServiceServer
 // for forward compatibility.
@@ -177,10 +191,13 @@ type HistoryServiceServer interface {
 	ListGroups(context.Context, *ListGroupsRequest) (*ListGroupsResponse, error)
 	// Watch streams the packets of groups as their members see them. With a starting
 	// position it first sends the messages stored after it, then live packets, without gap,
-	// duplicate or reordering. A Gap reports missing packets. A Watch that resumes between
-	// a recalled message and its recall gets the recall, although it did not get the
-	// message.
+	// duplicate or reordering. A Gap reports missing packets. A Watch gets every recall
+	// after its position, also those of messages that it did not get: ignore these.
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
+	// PublishBatch publishes many packets, to any groups, and answers when each has its
+	// result. It is not atomic. Packets of one group keep their order: after one that is
+	// refused with 429, 503 or 504, none of its group is stored or sent any more.
+	PublishBatch(context.Context, *PublishBatchRequest) (*PublishBatchResponse, error)
 	mustEmbedUnimplementedHistoryServiceServer()
 }
 
@@ -208,6 +225,9 @@ func (UnimplementedHistoryServiceServer) ListGroups(context.Context, *ListGroups
 }
 func (UnimplementedHistoryServiceServer) Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error {
 	return status.Error(codes.Unimplemented, "method Watch not implemented")
+}
+func (UnimplementedHistoryServiceServer) PublishBatch(context.Context, *PublishBatchRequest) (*PublishBatchResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PublishBatch not implemented")
 }
 func (UnimplementedHistoryServiceServer) mustEmbedUnimplementedHistoryServiceServer() {}
 func (UnimplementedHistoryServiceServer) testEmbeddedByValue()                        {}
@@ -331,6 +351,24 @@ func _HistoryService_Watch_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type HistoryService_WatchServer = grpc.ServerStreamingServer[WatchResponse]
 
+func _HistoryService_PublishBatch_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PublishBatchRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(HistoryServiceServer).PublishBatch(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: HistoryService_PublishBatch_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(HistoryServiceServer).PublishBatch(ctx, req.(*PublishBatchRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // HistoryService_ServiceDesc is the grpc.ServiceDesc for HistoryService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -357,6 +395,10 @@ var HistoryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListGroups",
 			Handler:    _HistoryService_ListGroups_Handler,
+		},
+		{
+			MethodName: "PublishBatch",
+			Handler:    _HistoryService_PublishBatch_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

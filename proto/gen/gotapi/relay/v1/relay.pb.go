@@ -758,14 +758,22 @@ type Publish struct {
 	// How long the edge waits for the result, milliseconds.
 	TimeoutMs uint32 `protobuf:"varint,6,opt,name=timeout_ms,json=timeoutMs,proto3" json:"timeout_ms,omitempty"`
 	// The author, 8 bytes: a digest of the user, or zeros for an unknown one. The store
-	// keeps author and time with a data packet. Empty: it keeps neither.
+	// keeps it with a data packet. Empty: unknown.
 	Author []byte `protobuf:"bytes,7,opt,name=author,proto3" json:"author,omitempty"`
 	// Only when it is traced: 16 bytes of the trace's id, 8 of the span's
 	// (W3C Trace Context).
 	Trace []byte `protobuf:"bytes,8,opt,name=trace,proto3" json:"trace,omitempty"`
 	// The name that belongs to author, if there is one. The service decides whether
 	// the group keeps it.
-	By            *Author `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	By *Author `protobuf:"bytes,9,opt,name=by,proto3" json:"by,omitempty"`
+	// It was written to another stream, and has no result. If the group stores nothing,
+	// the outcome stays unknown: nobody may get it twice.
+	Again bool `protobuf:"varint,10,opt,name=again,proto3" json:"again,omitempty"`
+	// Publishes with the same number, which is not 0, are a part of a batch in one group:
+	// they follow each other in one frame. If one of them is refused as BUSY or
+	// UNAVAILABLE, or its outcome is UNKNOWN, the service stores and sends none of those
+	// after it that it has not begun to store. These are UNAVAILABLE.
+	Run           uint32 `protobuf:"varint,11,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -861,6 +869,20 @@ func (x *Publish) GetBy() *Author {
 		return x.By
 	}
 	return nil
+}
+
+func (x *Publish) GetAgain() bool {
+	if x != nil {
+		return x.Again
+	}
+	return false
+}
+
+func (x *Publish) GetRun() uint32 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
 }
 
 type Result struct {
@@ -1926,7 +1948,10 @@ type RecallRequest struct {
 	// Only a message stored within this time, milliseconds; 0: of any age.
 	WithinMs uint64 `protobuf:"varint,4,opt,name=within_ms,json=withinMs,proto3" json:"within_ms,omitempty"`
 	// Who recalls it, if there is a name.
-	By            *Author `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	By *Author `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	// The caller is bound by a window: the service's one for the group, if it has one, in
+	// place of within_ms.
+	Windowed      bool `protobuf:"varint,6,opt,name=windowed,proto3" json:"windowed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1994,6 +2019,13 @@ func (x *RecallRequest) GetBy() *Author {
 		return x.By
 	}
 	return nil
+}
+
+func (x *RecallRequest) GetWindowed() bool {
+	if x != nil {
+		return x.Windowed
+	}
+	return false
 }
 
 type RecallResponse struct {
@@ -2072,7 +2104,7 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
 	"\x06commit\x18\x03 \x01(\tR\x06commit\x12\x12\n" +
 	"\x04host\x18\x04 \x01(\tR\x04host\x12.\n" +
-	"\x06alarms\x18\x05 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\x84\x02\n" +
+	"\x06alarms\x18\x05 \x03(\v2\x16.gotapi.relay.v1.AlarmR\x06alarms\"\xac\x02\n" +
 	"\aPublish\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x12\x14\n" +
 	"\x05group\x18\x02 \x01(\tR\x05group\x12/\n" +
@@ -2083,7 +2115,10 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"timeout_ms\x18\x06 \x01(\rR\ttimeoutMs\x12\x16\n" +
 	"\x06author\x18\a \x01(\fR\x06author\x12\x14\n" +
 	"\x05trace\x18\b \x01(\fR\x05trace\x12'\n" +
-	"\x02by\x18\t \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\"\xb8\x01\n" +
+	"\x02by\x18\t \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\x12\x14\n" +
+	"\x05again\x18\n" +
+	" \x01(\bR\x05again\x12\x10\n" +
+	"\x03run\x18\v \x01(\rR\x03run\"\xb8\x01\n" +
 	"\x06Result\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x06R\x02id\x122\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x18.gotapi.relay.v1.OutcomeR\aoutcome\x12\x14\n" +
@@ -2166,13 +2201,14 @@ const file_gotapi_relay_v1_relay_proto_rawDesc = "" +
 	"\x05start\"V\n" +
 	"\x10MessagesResponse\x12.\n" +
 	"\x06events\x18\x01 \x03(\v2\x16.gotapi.relay.v1.EventR\x06events\x12\x12\n" +
-	"\x04more\x18\x02 \x01(\bR\x04more\"\x97\x01\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more\"\xb3\x01\n" +
 	"\rRecallRequest\x12\x14\n" +
 	"\x05group\x18\x01 \x01(\tR\x05group\x12\x12\n" +
 	"\x04uuid\x18\x02 \x01(\tR\x04uuid\x12\x16\n" +
 	"\x06author\x18\x03 \x01(\fR\x06author\x12\x1b\n" +
 	"\twithin_ms\x18\x04 \x01(\x04R\bwithinMs\x12'\n" +
-	"\x02by\x18\x05 \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\"\x10\n" +
+	"\x02by\x18\x05 \x01(\v2\x17.gotapi.relay.v1.AuthorR\x02by\x12\x1a\n" +
+	"\bwindowed\x18\x06 \x01(\bR\bwindowed\"\x10\n" +
 	"\x0eRecallResponse*m\n" +
 	"\n" +
 	"PacketKind\x12\x1b\n" +
