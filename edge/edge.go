@@ -91,9 +91,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger, reg prometheus.Regis
 	}
 	reload := reloader{cfg: &cfg, secrets: front.secrets, hook: hook, groups: groups, current: current, frontend: front, certs: certs, log: log}
 
-	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	servers[0].http.RegisterOnShutdown(stop) // it waits for streams
+	stopping := servers[0].stopping(ctx) // it waits for streams
 
 	announce(ctx, &cfg, authorizer, servers[0], log)
 	cfg.Ready.Add("relay", func(context.Context) error { return connected(client) })

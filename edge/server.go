@@ -88,6 +88,13 @@ func (s *server) serve(ctx context.Context) error {
 	return httpserver.Serve(ctx, s.http, s.listener, s.drain)
 }
 
+// stopping returns a context that ends when s begins to stop.
+func (s *server) stopping(ctx context.Context) context.Context {
+	stopping, stop := context.WithCancel(context.WithoutCancel(ctx))
+	s.http.RegisterOnShutdown(stop)
+	return stopping
+}
+
 // newServers opens the listeners: first that of the handler, then that of the
 // redirect, if there is one. On an error none is open.
 func newServers(ctx context.Context, cfg *Config, files *tlsfiles.Files, h http.Handler, bound *bounds, log *slog.Logger) ([]*server, error) {

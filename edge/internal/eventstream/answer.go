@@ -87,7 +87,8 @@ func Refuse(w http.ResponseWriter, why *header.Refusal) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(sse.End(why.Code, why.Msg, time.Duration(why.RetryAfter)*time.Millisecond)) // the client may have gone
+	again := time.Duration(why.RetryAfter) * time.Millisecond
+	_, _ = w.Write(sse.End(why.Code, why.Msg, again)) //nolint:gosec // events, and labelled so; it fails when the client has gone
 }
 
 // writeRefusal answers with the status of a refusal.

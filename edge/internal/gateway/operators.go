@@ -50,7 +50,7 @@ func (h *Handler) operatorEndpoints() map[string]endpoint {
 		}, admin.GetConfig, reads, h.viewConfig)),
 		storedPath: serve("stored", reading, operatorCall(h, func(p *params) *adminv1.ListStoredGroupsRequest {
 			p.only("size")
-			return &adminv1.ListStoredGroupsRequest{Page: p.uuid("page", p.text("page")), Size: p.int32("size", 1, maxStoredGroups, 0)}
+			return &adminv1.ListStoredGroupsRequest{Page: p.uuid("page", p.text("page")), Size: p.int32("size", 1, maxStoredGroups)}
 		}, admin.ListStoredGroups, reads, viewStored)),
 		purgePath: serve("purge", posting, operatorCall(h, func(p *params) *adminv1.PurgeRequest {
 			p.only(groupName)

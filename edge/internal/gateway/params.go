@@ -38,9 +38,9 @@ func (parser) Parse(msg proto.Message, values url.Values, _ *utilities.DoubleArr
 	switch m := msg.(type) {
 	case *historyv1.GetHistoryRequest:
 		m.GroupName = p.group()
-		m.Position = p.int32("position", -1<<31, 1<<31-1, 0)
+		m.Position = p.int32("position", -1<<31, 1<<31-1)
 		if p.given("size") {
-			m.Size = proto.Int32(p.int32("size", 0, maxPageSize, 0))
+			m.Size = proto.Int32(p.int32("size", 0, maxPageSize))
 		}
 		m.Before = p.uuid("before", p.text("before"))
 		m.After = p.uuid("after", p.text("after"))
@@ -133,10 +133,11 @@ func (p *params) group() string {
 	return s
 }
 
-func (p *params) int32(name string, low, high, absent int64) int32 {
+// int32 returns 0 if the parameter is not given.
+func (p *params) int32(name string, low, high int64) int32 {
 	s := p.text(name)
 	if !p.given(name) {
-		return int32(absent)
+		return 0
 	}
 	n, err := strconv.ParseInt(s, 10, 32)
 	if err != nil || n < low || n > high {

@@ -44,7 +44,7 @@ func (h *Handler) streamGroup(w http.ResponseWriter, r *http.Request, g group.Na
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		from = last
 	}
-	last := header.Integer{Value: uint64(p.int32("last", 0, header.MaxLast, 0)), Set: p.given("last")}
+	last := header.Integer{Value: uint64(p.int32("last", 0, header.MaxLast)), Set: p.given("last")}
 	if p.err != nil {
 		httpjson.WriteError(w, http.StatusBadRequest, p.err.Error())
 		return
@@ -80,7 +80,7 @@ func (h *Handler) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 	p := queryParams(r)
 	g, from := p.group(), p.text("from")
-	wait := time.Duration(p.int32("wait", 0, int64(maxWait/time.Second), 0)) * time.Second
+	wait := time.Duration(p.int32("wait", 0, int64(maxWait/time.Second))) * time.Second
 	p.only(groupName)
 	if p.err != nil {
 		httpjson.WriteError(w, http.StatusBadRequest, p.err.Error())
