@@ -47,7 +47,7 @@ func TestStreamsPassThroughProxies(t *testing.T) {
 			}
 			edge, front := unused(t), unused(t)
 			startServer(t, edge, "/__status", strings.Fields(flags[1])...)
-			startProxy(t, tt.tool, replaceOnce(t, text, "127.0.0.1:4998", edge), front, "")
+			startProxy(t, tt.tool, replaceOnce(t, text, "127.0.0.1:4998", edge), "", front, "")
 			followEvents(t, "https://"+front, tt.major)
 		})
 	}
