@@ -11,7 +11,7 @@ import _ "embed"
 var OpenAPI []byte
 
 // AsyncAPI is the AsyncAPI 3.0 document of gotapi.v2, JSON. It is written by hand. The
-// tests of deploy/verify hold it against wire/header and testdata/v2.json.
+// tests of deploy/verify check it against wire/header and testdata/v2.json.
 //
 //go:embed asyncapi.json
 var AsyncAPI []byte
