@@ -140,7 +140,7 @@ func (c *Config) RegisterFlags(fs *flag.FlagSet) {
 	fs.IntVar(&c.MemberQueueBytes, "member-queue-bytes", 1<<20, "size of the queue of one member, in `bytes`; with a full queue, it lags; the edge disconnects it when it\naccepts nothing for 5s, lags for 30s, or the backlog of its group is full")
 	fs.IntVar(&c.MaxConnections, "max-connections", 0, "maximum number of WebSockets; 0: as many as the file descriptor limit allows")
 	fs.IntVar(&c.MaxGroups, "max-groups", 1_000_000, "maximum number of groups with members on this edge; joins of other groups get 503")
-	fs.IntVar(&c.ConnectionGroups, "limit-connection-groups", 128, "maximum number of groups that one WebSocket of gotapi.v2, or one event stream, joins")
+	fs.IntVar(&c.ConnectionGroups, "limit-connection-groups", 128, "maximum number of groups that one WebSocket of gotapi.v2, or one event stream, joins; others get 429")
 	fs.Float64Var(&c.UpgradeRate, "upgrade-rate", 2000,
 		"maximum number of WebSockets accepted per second; others wait for up to a second, then get 503;\n0: no limit")
 	fs.IntVar(&c.MaxRequests, "max-requests", 10_000, "maximum number of concurrent HTTP requests; others get 503")

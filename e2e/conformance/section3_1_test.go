@@ -72,10 +72,16 @@ func Test8_PublishBatchIsAsOverHTTP(t *testing.T) {
 	}
 	got := ""
 	for _, r := range response.GetResults() {
-		got += fmt.Sprintln(r.GetCode(), r.GetStored(), r.GetUuid(), r.GetDuplicate(), r.GetSeq(), r.GetReason(), r.GetAt() != 0)
+		got += fmt.Sprintf("%d stored=%t %q duplicate=%t %d %s at=%t\n", r.GetCode(), r.GetStored(), r.GetUuid(), r.GetDuplicate(), r.GetSeq(), r.GetReason(), r.GetAt() != 0)
 	}
-	want := "200 true u false 1  true\n400 false  false 0 INVALID_FIELD false\n403 false  false 0 GROUP_RESERVED false\n" +
-		"200 false  false 0  false\n200 true u true 1  true\n200 true  false 2  true\n200 true  true 2  true\n"
+	want := `200 stored=true "u" duplicate=false 1  at=true
+400 stored=false "" duplicate=false 0 INVALID_FIELD at=false
+403 stored=false "" duplicate=false 0 GROUP_RESERVED at=false
+200 stored=false "" duplicate=false 0  at=false
+200 stored=true "u" duplicate=true 1  at=true
+200 stored=true "" duplicate=false 2  at=true
+200 stored=true "" duplicate=true 2  at=true
+`
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

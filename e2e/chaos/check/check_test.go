@@ -219,6 +219,20 @@ func TestBrokenRecordingsAreFound(t *testing.T) {
 	}
 }
 
+func TestAWatchGetsTheRecallsOfMessagesThatItDoesNotHave(t *testing.T) {
+	s := newStory()
+	recallBefore(s)
+	if len(s.broken()) == 0 {
+		t.Fatal("a member gets such a recall, and no rule is broken")
+	}
+	for _, c := range s.group.Conns {
+		c.Reader = Watch
+	}
+	if broken := s.broken(); len(broken) > 0 {
+		t.Errorf("broken rules: %v", broken)
+	}
+}
+
 func swap(c *Conn, i, j int) { c.Events[i], c.Events[j] = c.Events[j], c.Events[i] }
 
 // recallBefore lets bob hear of a recall before he has the message.

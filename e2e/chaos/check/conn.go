@@ -274,7 +274,7 @@ func (w *walk) recalled(e *Event) {
 	w.recallsGot[e.UUID] = true
 	_, have := w.have[e.UUID]
 	at, stored := w.place[e.UUID]
-	if w.fork != nil || have || !stored {
+	if w.fork != nil || have || !stored || w.conn.Reader.AllRecalls {
 		return
 	}
 	if begin, ok := w.begin(); ok && at > begin {

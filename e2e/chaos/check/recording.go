@@ -118,12 +118,14 @@ type Reader struct {
 	ThroughEdge bool
 	// LossCode is the close code after 410; 0: the client ends the stream itself.
 	LossCode int
+	// AllRecalls: it gets every later recall, also of messages that it does not have.
+	AllRecalls bool
 }
 
 // The readers.
 var (
 	WebSocket = &Reader{Name: "WebSocket", ThroughEdge: true, LossCode: 1012}
-	Watch     = &Reader{Name: "Watch"} // of the gRPC API
+	Watch     = &Reader{Name: "Watch", AllRecalls: true} // of the gRPC API
 )
 
 // Conn is one connection of a reader.

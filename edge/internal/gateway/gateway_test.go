@@ -102,13 +102,13 @@ func newRigFor(tb testing.TB, opts Options, rights access.Config) *rig {
 		Console:   pages,
 		Callers:   newCallers(tb, rights),
 		Sockets:   rig,
-		Streams:   rig,
 		Config: func(g group.Name) groupsettings.Explanation {
 			var none *groupsettings.File
 			return none.Explain(g, "h:4998", func(*groupsettings.Entry) []groupsettings.Value {
 				return []groupsettings.Value{{Name: "hooks", Value: "none", From: groupsettings.FromDefault}}
 			})
 		},
+		Streams: rig,
 		Services: func(context.Context) ([]byte, error) {
 			return []byte(`{"code":200,"edge":{"id":"1","version":"v1","commit":"c0ffee"},"services":[]}`), nil
 		},

@@ -85,6 +85,12 @@ func TestABackendActsForUsers(t *testing.T) {
 			t.Errorf("%s as %q: it was done", tt.path, tt.user)
 		}
 	}
+	rig.published = nil
+	lines := `{"group":"/room/1","packet":"a"}` + "\n" + `{"group":"/elsewhere","packet":"b"}`
+	got := rig.do("POST", "/__/publish", lines, "X-API-Key: "+key, "X-Act-As: alice", ndjson)
+	if len(rig.published) != 1 || rig.published[0].By != (stream.Author{Name: "alice"}) || !strings.Contains(got.body, `"code":403`) {
+		t.Errorf("a batch: got %s, published %+v", got.body, rig.published)
+	}
 	if cmp.Equal(authors[""], authors["alice"]) {
 		t.Error("the backend and the user have the same digest")
 	}

@@ -92,7 +92,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 	}
 }
 
-// publisher is whoever sends a packet: its rights, and whose limits it uses.
+// publisher is a sender of packets: its rights, and whose limits it uses.
 type publisher struct {
 	*access.Identity
 	client string
