@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,8 @@ const groupsOfTest = `
   recall-window: 1h
 - match: /slow
   limit-messages: 0.5
+- match: /rare
+  limit-messages: 0.01
 - match: /quiet
   hooks: none
 `
@@ -132,6 +135,23 @@ func TestSettingsOfGroupsHoldOverEveryWay(t *testing.T) {
 		if status.Code(err) != want {
 			t.Errorf("over gRPC: %v, want %v", err, want)
 		}
+	}
+
+	// In a batch, what follows a packet that came too fast must not overtake it.
+	batch := &historyv1.PublishBatchRequest{}
+	for i, group := range []string{"/rare", "/rare", "/loud", "/rare"} {
+		batch.Publishes = append(batch.Publishes, &historyv1.PublishRequest{GroupName: group, Packet: []byte(packetOf(fmt.Sprint(i)))})
+	}
+	response, err := historyv1.NewHistoryServiceClient(s.conn).PublishBatch(presenting(t, all), batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codesOf []int32
+	for _, r := range response.GetResults() {
+		codesOf = append(codesOf, r.GetCode())
+	}
+	if want := []int32{http.StatusOK, http.StatusTooManyRequests, http.StatusOK, http.StatusServiceUnavailable}; !slices.Equal(codesOf, want) {
+		t.Errorf("a batch over gRPC: %v, want %v", codesOf, want)
 	}
 }
 
