@@ -28,6 +28,8 @@ func FuzzHistoryParameters(f *testing.F) {
 		"groupName=/a&position=&size=",
 		"groupName=/a&before=%9f",
 		"groupName=/a&after=&after=x",
+		"groupName=/a&after=u&meta=1",
+		"groupName=/a&meta=2",
 		"groupName=/a&ttl=&uuid=",
 		"",
 	} {
@@ -52,6 +54,7 @@ func FuzzHistoryParameters(f *testing.F) {
 			t.Fatalf("%q: accepted, although %v are bad", query, bad)
 		}
 		if got.GetGroupName() != values.Get("groupName") || got.GetBefore() != values.Get("before") ||
+			got.GetAfter() != values.Get("after") || got.GetMeta() != (values.Get("meta") == "1") ||
 			!asks(values, "position", int64(got.GetPosition()), true) ||
 			!asks(values, "size", int64(got.GetSize()), got.Size != nil) {
 			t.Fatalf("%q: understood as %v", query, &got)
@@ -62,7 +65,7 @@ func FuzzHistoryParameters(f *testing.F) {
 // faults are the parameters that are at fault.
 func faults(values url.Values) map[string]bool {
 	bad := make(map[string]bool)
-	for _, name := range []string{"groupName", "position", "size", "before"} {
+	for _, name := range []string{"groupName", "position", "size", "before", "after", "meta"} {
 		if len(values[name]) > 1 {
 			bad[name] = true
 		}
@@ -76,10 +79,15 @@ func faults(values url.Values) map[string]bool {
 	if n, err := strconv.ParseInt(values.Get("size"), 10, 64); values.Has("size") && (err != nil || n < 0 || n > 10000) {
 		bad["size"] = true
 	}
-	if !utf8.ValidString(values.Get("before")) {
-		bad["before"] = true
+	for _, name := range []string{"before", "after"} {
+		if !utf8.ValidString(values.Get(name)) {
+			bad[name] = true
+		}
 	}
-	for _, name := range []string{"offset", "bytes", "after", "uuid", "ttl"} { // of other endpoints
+	if meta := values.Get("meta"); meta != "" && meta != "0" && meta != "1" {
+		bad["meta"] = true
+	}
+	for _, name := range []string{"offset", "bytes", "uuid", "ttl"} { // of other endpoints
 		if strings.Join(values[name], "") != "" {
 			bad[name] = true
 		}
