@@ -34,8 +34,8 @@ type seat struct {
 	// Where the edges and the history services are.
 	edges, services []string
 	rng             *rand.Rand
-	// Mean time between two messages of a publisher.
-	pace time.Duration
+	// Mean time between two messages of a publisher: in most rooms, and in this one.
+	busy, pace time.Duration
 	// Closed when no new messages are wanted.
 	closing <-chan struct{}
 }
@@ -67,6 +67,8 @@ var readerKinds = []struct {
 		return m
 	}},
 	{"multi", one, true, func(s seat) reader { return newMulti(s) }},
+	{"streamer", one, true, func(s seat) reader { return newStreamer(s, s.rooms...) }},
+	{"poller", one, false, func(s seat) reader { return newStreamer(s, s.room) }},
 	{"watcher", one, false, func(s seat) reader { return newWatcher(s) }},
 }
 

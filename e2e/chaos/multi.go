@@ -29,8 +29,10 @@ type membership struct {
 	// When it joins, and leaves, next.
 	joinAt, leaveAt time.Time
 	leaving         bool
-	pending         map[string]*sending
-	next            time.Time
+	// Mean time between messages.
+	every   time.Duration
+	pending map[string]*sending
+	next    time.Time
 }
 
 // request is what was asked.
@@ -53,7 +55,7 @@ func newMulti(s seat) *multi {
 	m := &multi{seat: s}
 	for _, r := range s.rooms {
 		m.groups = append(m.groups, &membership{
-			follower: follower{room: r, name: s.name}, pending: make(map[string]*sending),
+			follower: follower{room: r, name: s.name}, every: groupsOfOne * paceIn(r, s.busy), pending: make(map[string]*sending),
 		})
 	}
 	return m
@@ -164,7 +166,7 @@ func (m *multi) publish(ws *websocket.Conn, g *membership, now time.Time) bool {
 	if !m.ending() && len(g.pending) < window && now.After(g.next) {
 		msg := g.room.compose(m.name)
 		g.pending[msg.UUID] = &sending{Message: msg, due: now}
-		g.next = now.Add(m.about(m.pace))
+		g.next = now.Add(m.about(g.every))
 	}
 	for _, p := range g.pending {
 		if now.Before(p.due) {

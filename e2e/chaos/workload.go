@@ -63,15 +63,11 @@ func newWorkload(size size, edges, services []string, seed uint64, round int) *w
 		for n := range min(groupsOfOne, size.rooms) {
 			near = append(near, w.rooms[(i+n)%size.rooms])
 		}
-		every := size.every
-		if r.quiet {
-			every *= 20
-		}
 		clients := 0
 		seatFor := func(kind string, n int) seat {
 			clients++
 			return seat{
-				room: r, rooms: near, name: kind + number(n) + "of" + number(i), edges: edges, services: services, pace: every, closing: w.quitting,
+				room: r, rooms: near, name: kind + number(n) + "of" + number(i), edges: edges, services: services, busy: size.every, pace: paceIn(r, size.every), closing: w.quitting,
 				rng: rand.New(rand.NewPCG(seed, uint64(round<<32+i<<16+clients))),
 			}
 		}
@@ -95,6 +91,15 @@ func newWorkload(size size, edges, services []string, seed uint64, round int) *w
 		w.closers[r] = newVisitor(seatFor("closer", 0))
 	}
 	return w
+}
+
+// paceIn is the mean time between two messages of a publisher in a room, if that is every in
+// most rooms.
+func paceIn(r *room, every time.Duration) time.Duration {
+	if r.quiet {
+		return every * 20
+	}
+	return every
 }
 
 // start lets all clients begin; stop ends the talking, and ctx the readers.

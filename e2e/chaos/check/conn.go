@@ -1,5 +1,7 @@
 package check
 
+import "slices"
+
 // walk follows one connection's events along the history.
 type walk struct {
 	*checker
@@ -123,7 +125,7 @@ func (w *walk) event(i int, e *Event) {
 	switch e.Kind {
 	case Got, Ack:
 		w.summary.Deliveries++
-		w.item(e)
+		w.item(i, e)
 	case Gap:
 		w.gap(i, e)
 	case Recalled:
@@ -154,7 +156,7 @@ func (w *walk) position(e *Event) {
 }
 
 // item checks a message, or the ack that takes its place.
-func (w *walk) item(e *Event) {
+func (w *walk) item(i int, e *Event) {
 	m := w.Messages[e.UUID]
 	if m == nil {
 		w.violate(NothingForeign, w.conn, "got %s, which was never sent here: %.200q", e.UUID, e.Text)
@@ -163,7 +165,7 @@ func (w *walk) item(e *Event) {
 	if e.Kind == Got && e.Text != m.Text {
 		w.violate(NothingForeign, w.conn, "%s was changed: sent %.200q, got %.200q", e.UUID, m.Text, e.Text)
 	}
-	if r := w.Recalls[e.UUID]; e.Kind == Got && (w.recallsGot[e.UUID] || r != nil && r.Done > 0 && r.Done < w.conn.Dialed && !w.lossy(r.Done)) {
+	if r := w.Recalls[e.UUID]; e.Kind == Got && (w.recallsGot[e.UUID] || r != nil && r.Done > 0 && r.Done < w.conn.Dialed && !w.lossy(r.Done) && !w.recallFollows(i, e.UUID)) {
 		w.violate(RecallErases, w.conn, "got %s at %.3f s, which had been recalled", e.UUID, e.At.Seconds())
 	}
 	sends := w.sendsHere(m)
@@ -186,6 +188,14 @@ func (w *walk) item(e *Event) {
 		}
 	}
 	w.move(e)
+}
+
+// recallFollows reports whether a message is shown as it was before its recall, and the
+// recall in its place: an edge that lags behind does so, where a stream begins or goes on.
+func (w *walk) recallFollows(i int, uuid string) bool {
+	return w.conn.Reader.Positions && slices.ContainsFunc(w.conn.Events[i+1:], func(e Event) bool {
+		return e.Kind == Recalled && e.UUID == uuid
+	})
 }
 
 // mayComeBack reports whether the connection may get its own message: with Positions, one
@@ -387,7 +397,6 @@ func (w *walk) recalled(e *Event) {
 
 // recallInPlace checks that a recall comes after its message, or after where that was.
 func (w *walk) recallInPlace(e *Event) {
-	w.items++
 	at, isStored := w.place[e.UUID]
 	switch {
 	case w.fork != nil || !isStored:
