@@ -397,6 +397,7 @@ func (w *walk) recalled(e *Event) {
 
 // recallInPlace checks that a recall comes after its message, or after where that was.
 func (w *walk) recallInPlace(e *Event) {
+	w.items++
 	at, isStored := w.place[e.UUID]
 	switch {
 	case w.fork != nil || !isStored:
