@@ -139,6 +139,9 @@ func (w *workload) settle(ctx context.Context, within time.Duration) error {
 	}
 	// Recalls and acks of late resends come after it.
 	sleep(ctx, 2*time.Second)
+	if !w.finished() { // the checker does not know of those that never came in
+		return fmt.Errorf("not every reader has the last message %v after the last fault", within)
+	}
 	return nil
 }
 
