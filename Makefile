@@ -171,8 +171,8 @@ examples/grpc/node/node_modules/.package-lock.json: examples/grpc/node/package-l
 	@touch $@
 
 .PHONY: examples
-examples: examples/grpc/node/node_modules/.package-lock.json ## prepare examples/grpc, to run it or to test it
-	@scripts/ensure-grpc-python.sh
+examples: examples/grpc/node/node_modules/.package-lock.json ## prepare the examples, to run or to test them
+	@scripts/ensure-python.sh
 	PATH="/usr/bin:$$PATH" examples/grpc/python/generate.sh
 
 # gotestsum shows one line per package, and at the end what failed or was skipped.
@@ -184,7 +184,7 @@ test: redis build $(gotestsum_TOOL) ## everything in Go: unit, contract, integra
 	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 8m $$(go list ./e2e/... | grep -v '/e2e/examples$$')
 
 .PHONY: test-examples
-test-examples: redis build examples $(gotestsum_TOOL) ## examples/grpc in Python and Node (as root on Debian it installs grpcio)
+test-examples: redis build examples $(gotestsum_TOOL) ## the examples in Python and Node (as root on Debian it installs packages of Python)
 	E2E_BIN=$(CURDIR)/bin $(GO_TEST) -timeout 5m ./e2e/examples
 
 STORE_PACKAGES := ./historysvc/... ./e2e/conformance ./e2e/whole ./e2e/faults ./e2e/playbook

@@ -105,7 +105,7 @@ func TestStartThatWaitsForRedisCanBeStopped(t *testing.T) {
 	eventually(t, func() bool { return waits(&s.log) > 0 }, s.log.String)
 	s.stop()
 	if err := <-s.ended; err != nil {
-		t.Errorf("Run = %v, want no error: it was told to stop", err)
+		t.Errorf("Run = %v, want no error: it had to stop", err)
 	}
 	if log := s.log.String(); !strings.Contains(log, "redis cannot be reached") {
 		t.Errorf("the log does not say what it was waiting for:\n%s", log)

@@ -9,3 +9,9 @@ import _ "embed"
 //
 //go:embed openapi.json
 var OpenAPI []byte
+
+// AsyncAPI is the AsyncAPI 3.0 document of gotapi.v2, JSON. It is written by hand. The
+// tests of deploy/verify check it against wire/header and testdata/v2.json.
+//
+//go:embed asyncapi.json
+var AsyncAPI []byte

@@ -14,10 +14,9 @@ fi
 
 # In the C locale every awk counts bytes, so columns() can count characters by itself.
 LC_ALL=C awk '
-# ban(SCOPE, PATTERN, ADVICE): SCOPE is "all", or "md" for turns that Go still has.
-function ban(scope, pattern, advice) {
+function ban(pattern, advice) {
 	n++
-	scopes[n] = scope; patterns[n] = "[^a-z]" pattern "[^a-z]"; advices[n] = advice
+	patterns[n] = "[^a-z]" pattern "[^a-z]"; advices[n] = advice
 	any = any (n > 1 ? "|" : "") patterns[n]
 }
 function complain(text) {
@@ -29,32 +28,31 @@ function columns(s) {
 	return length(s)
 }
 # words looks for banned turns in a line, also for those that began on the line before.
-function words(line, markdown,    s, i, rest) {
+function words(line,    s, i, rest) {
 	sub(/^[ \t]+/, "", line)
 	s = tail " " tolower(line) " "
 	if (s ~ any)
 		for (i = 1; i <= n; i++)
-			if (markdown || scopes[i] == "all")
-				for (rest = s; match(rest, patterns[i]); rest = substr(rest, RSTART + 1))
-					if (length(s) - length(rest) + RSTART + RLENGTH - 1 > length(tail) + 1) {
-						complain("\"" substr(rest, RSTART + 1, RLENGTH - 2) "\": " advices[i])
-						break
-					}
+			for (rest = s; match(rest, patterns[i]); rest = substr(rest, RSTART + 1))
+				if (length(s) - length(rest) + RSTART + RLENGTH - 1 > length(tail) + 1) {
+					complain("\"" substr(rest, RSTART + 1, RLENGTH - 2) "\": " advices[i])
+					break
+				}
 	tail = length(s) > 41 ? substr(s, length(s) - 40, 40) : substr(s, 1, length(s) - 1)
 }
 BEGIN {
-	ban("all", "whoever", "name the one who acts")
-	ban("all", "anew", "write again, or new")
-	ban("all", "for ever", "write forever, or never expires")
-	ban("all", "says? whether", "write reports whether")
-	ban("all", "(every|any)body (may|can)", "write everyone may, or callers may")
-	ban("all", "(is|are|was|were|be) away", "write down")
-	ban("md", "(is|are|was|were|be|been|being) told", "write gets, learns or sees, with a subject")
-	ban("all", "all that", "write all, everything or every")
-	ban("md", "there (is|are|was|were) [^.;:|?]* that", "begin with what acts")
-	ban("md", "stands? (there|at|behind|between|after|before)", "write is, or has")
-	ban("md", "ask(s|ed)? of", "write needs, or requires")
-	ban("md", "who goes on", "write clients that continue")
+	ban("whoever", "name the one who acts")
+	ban("anew", "write again, or new")
+	ban("for ever", "write forever, or never expires")
+	ban("says? whether", "write reports whether")
+	ban("(every|any)body (may|can)", "write everyone may, or callers may")
+	ban("(is|are|was|were|be) away", "write down")
+	ban("(is|are|was|were|be|been|being) told", "write gets, learns or sees, with a subject")
+	ban("all that", "write all, everything or every")
+	ban("there (is|are|was|were) [^.;:|?]* that", "begin with what acts")
+	ban("stands? (there|at|behind|between|after|before)", "write is, or has")
+	ban("ask(s|ed)? of", "write needs, or requires")
+	ban("who goes on", "write clients that continue")
 }
 FNR == 1 { fence = generated = 0; tail = "" }
 FILENAME ~ /\.md$/ {
@@ -67,14 +65,14 @@ FILENAME ~ /\.md$/ {
 		complain("longer than 100 columns")
 	line = $0
 	gsub(/`[^`]*`/, "`", line)
-	words(line, 1)
+	words(line)
 	next
 }
 {
 	if ($0 !~ /^[ \t]*\/\//) tail = ""
 	line = $0
 	sub(/^[ \t]*\/\//, "", line)
-	words(line, 0)
+	words(line)
 }
 END { exit bad }
 ' "$@"

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,8 @@ const groupsOfTest = `
   recall-window: 1h
 - match: /slow
   limit-messages: 0.5
+- match: /rare
+  limit-messages: 0.01
 - match: /quiet
   hooks: none
 `
@@ -81,7 +84,7 @@ func TestSettingsOfGroupsHoldOverEveryWay(t *testing.T) {
 		t.Errorf("recall: %d, want 404", code)
 	}
 
-	// Hooks: the one before refuses the word elsewhere, and the one after is told elsewhere.
+	// Hooks: the one before refuses the word elsewhere, and the one after gets packets elsewhere.
 	for group, want := range map[string]int{"/quiet": http.StatusOK, "/loud": http.StatusForbidden} {
 		if got := w.publish(t, all, group, said("a", "forbidden")); got != want {
 			t.Errorf("%s over HTTP: %d, want %d", group, got, want)
@@ -93,7 +96,7 @@ func TestSettingsOfGroupsHoldOverEveryWay(t *testing.T) {
 	}
 	for _, told := range m.tellings(t, 4) { // those of /cursor/1
 		if told.Group == "/quiet" {
-			t.Errorf("the hook after publishing is told of %+v", told)
+			t.Errorf("the hook after publishing got %+v", told)
 		}
 	}
 
@@ -132,6 +135,23 @@ func TestSettingsOfGroupsHoldOverEveryWay(t *testing.T) {
 		if status.Code(err) != want {
 			t.Errorf("over gRPC: %v, want %v", err, want)
 		}
+	}
+
+	// In a batch, what follows a packet that came too fast must not overtake it.
+	batch := &historyv1.PublishBatchRequest{}
+	for i, group := range []string{"/rare", "/rare", "/loud", "/rare"} {
+		batch.Publishes = append(batch.Publishes, &historyv1.PublishRequest{GroupName: group, Packet: []byte(packetOf(fmt.Sprint(i)))})
+	}
+	response, err := historyv1.NewHistoryServiceClient(s.conn).PublishBatch(presenting(t, all), batch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codesOf []int32
+	for _, r := range response.GetResults() {
+		codesOf = append(codesOf, r.GetCode())
+	}
+	if want := []int32{http.StatusOK, http.StatusTooManyRequests, http.StatusOK, http.StatusServiceUnavailable}; !slices.Equal(codesOf, want) {
+		t.Errorf("a batch over gRPC: %v, want %v", codesOf, want)
 	}
 }
 

@@ -44,7 +44,7 @@ func TestMemberResumesAfterTheLastMessageItHad(t *testing.T) {
 			s.Send(`{"type":2,"body":{"data":"anonymous"}}`)
 			s.Send(recall("0"))
 		},
-		func(s *socket) { // the server repeats what stands after 1, and the recall
+		func(s *socket) { // the server repeats what follows 1, and the recall
 			note(s)
 			s.Send(recall("0"))
 			s.Send(`{"type":2,"body":{"data":"anonymous"}}`)
@@ -153,7 +153,7 @@ func TestAckOfAResendIsNoPlaceToResumeFrom(t *testing.T) {
 		func(s *socket) {
 			s.Send(data("1"))
 			s.Take()
-			s.Send(ack("mine")) // it stands before 1, perhaps
+			s.Send(ack("mine")) // perhaps it is before 1
 		},
 		func(s *socket) {
 			after <- s.Query.Get("after")

@@ -119,7 +119,8 @@ func followEvents(t *testing.T, base string, major int) {
 	poll := func(at string) (p struct {
 		Events []sseEvent
 		Pos    string
-	}) {
+	},
+	) {
 		t.Helper()
 		if err := json.NewDecoder(send("GET", query+at, "", nil).Body).Decode(&p); err != nil {
 			t.Fatal(err)
@@ -131,7 +132,7 @@ func followEvents(t *testing.T, base string, major int) {
 		t.Errorf("the poll has %+v, want two messages", two)
 	}
 	go func() {
-		r, _ := http.NewRequestWithContext(ctx, "POST", base+path, strings.NewReader(`{"type":2,"uuid":"3"}`))
+		r, _ := http.NewRequestWithContext(ctx, http.MethodPost, base+path, strings.NewReader(`{"type":2,"uuid":"3"}`))
 		if answer, err := transport.RoundTrip(r); err == nil {
 			_ = answer.Body.Close()
 		}

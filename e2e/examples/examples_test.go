@@ -1,4 +1,4 @@
-// Package examples runs examples/grpc as its readers do: programs of other languages
+// Package examples runs examples as their readers do: programs of other languages
 // against the built services.
 package examples
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"golang.org/x/sync/errgroup"
 
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
@@ -230,7 +231,8 @@ func TestHTTPAndGRPCAnswerTheSame(t *testing.T) {
 		for i, text := range append(texts, texts[0]) {
 			got, err := s.Publish(t.Context(), group, []byte(text))
 			want := gotapi.Published{Stored: true, UUID: string("abca"[i]), Duplicate: i == 3}
-			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			// Over HTTP the answer to one packet is that of old, without number and time.
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(got, "Seq", "At")); err != nil || diff != "" {
 				t.Errorf("%s: publish: %v (-want +got):\n%s", name, err, diff)
 			}
 		}
@@ -239,7 +241,8 @@ func TestHTTPAndGRPCAnswerTheSame(t *testing.T) {
 		}
 		page, err := s.History(t.Context(), group, gotapi.PageRequest{Size: 2})
 		next := 2
-		if diff := cmp.Diff(gotapi.Page{Packets: []string{texts[2], texts[1]}, Next: &next}, page); err != nil || diff != "" {
+		// Over HTTP a page has its position only with Meta.
+		if diff := cmp.Diff(gotapi.Page{Packets: []string{texts[2], texts[1]}, Next: &next}, page, cmpopts.IgnoreFields(page, "Position")); err != nil || diff != "" {
 			t.Errorf("%s: history: %v (-want +got):\n%s", name, err, diff)
 		}
 		page, err = s.History(t.Context(), group, gotapi.PageRequest{Size: 2, Before: "b"})

@@ -63,7 +63,7 @@ const (
 // Before reports whether the hook before publishing is asked.
 func (h Hooks) Before() bool { return h == HooksBefore || h == HooksBoth }
 
-// After reports whether the hook after publishing is told.
+// After reports whether the hook after publishing gets packets.
 func (h Hooks) After() bool { return h == HooksAfter || h == HooksBoth }
 
 // Or returns what an entry names, else the value of the flag.
@@ -90,7 +90,7 @@ func (s *Settings) MaxBytes(flag int) int { return min(flag, Or(s.MaxMessageByte
 // AsksHook reports whether the hook before publishing is asked, if there is one.
 func (s *Settings) AsksHook() bool { return Or(s.Hooks, HooksBoth).Before() }
 
-// TellsHook reports whether the hook after publishing is told, if there is one.
+// TellsHook reports whether the hook after publishing gets packets, if there is one.
 func (s *Settings) TellsHook() bool { return Or(s.Hooks, HooksBoth).After() }
 
 // none is for groups that no entry matches.

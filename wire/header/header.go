@@ -1,4 +1,4 @@
-// Package header reads and writes the headers of gotapi.v2 (docs/protocol.md, section 10):
+// Package header reads and writes the headers of gotapi.v2 (docs/protocol-v2.md):
 // the one JSON object in front of a message's packet. It is pure: bytes in, request or bytes
 // out.
 //

@@ -195,6 +195,8 @@ test("the reference knows the whole interface and can use it", async () => {
   await section("/__/publish").waitFor();
   const titles = await page.locator("section.operation h2").allTextContents();
   expect(titles.sort()).toEqual([
+    "GET /__/config",
+    "GET /__/events",
     "GET /__/group",
     "GET /__/groups",
     "GET /__/history",
@@ -202,6 +204,7 @@ test("the reference knows the whole interface and can use it", async () => {
     "GET /__/status",
     "GET /__/stored",
     "POST /__/cancel",
+    "POST /__/events",
     "POST /__/history",
     "POST /__/publish",
     "POST /__/purge",

@@ -186,7 +186,7 @@ func TestBrokenRecordingsAreFound(t *testing.T) {
 		"a resume leaves out a recall":            {func(s *story) { s.back.Events = slices.Delete(s.back.Events, 1, 2) }, []Rule{RecallIsDelivered}},
 		"a recall is never told":                  {func(s *story) { s.ann.Events = slices.Delete(s.ann.Events, 6, 7) }, []Rule{RecallIsDelivered}},
 		"a recall is not told to one who left":    {func(s *story) { s.ann.Events = slices.Delete(s.ann.Events, 6, 7); cut(s.ann, 8, 0) }, []Rule{RecallIsDelivered}},
-		"a recall is told twice":                  {func(s *story) { s.ann.Events = slices.Insert(s.ann.Events, 7, recalled(2)) }, []Rule{RecallIsDelivered}},
+		"a recall comes twice":                    {func(s *story) { s.ann.Events = slices.Insert(s.ann.Events, 7, recalled(2)) }, []Rule{RecallIsDelivered}},
 		"a recall that nobody asked for":          {func(s *story) { s.ann.Events = slices.Insert(s.ann.Events, 7, recalled(3)) }, []Rule{NothingForeign}},
 		"a recall before its message":             {func(s *story) { recallBefore(s) }, []Rule{RecallIsDelivered}},
 		"a recalled text is still in the history": {func(s *story) { s.group.Final[2].Text = text(2) }, []Rule{RecallErases}},

@@ -53,6 +53,7 @@ func New(base string, figures func() Figures) (*Console, error) {
 	c.home, c.room = pages["home.html"], pages["room.html"]
 	c.endpoints["/__/docs"] = pages["docs.html"].serve
 	c.endpoints["/__/openapi.json"] = newDocument("openapi.json", openAPI(base)).serve
+	c.endpoints["/__/asyncapi.json"] = newDocument("asyncapi.json", asyncAPI(base)).serve
 	c.endpoints["/__/stats"] = newStats(figures).serve
 	return c, nil
 }
@@ -60,6 +61,11 @@ func New(base string, figures func() Figures) (*Console, error) {
 // openAPI is the document of a server at base.
 func openAPI(base string) []byte {
 	return bytes.Replace(proto.OpenAPI, []byte(`"url": "/"`), []byte(`"url": "`+base+`/"`), 1)
+}
+
+// asyncAPI is the document of a server at base.
+func asyncAPI(base string) []byte {
+	return bytes.ReplaceAll(proto.AsyncAPI, []byte(`"pathname": "/"`), []byte(`"pathname": "`+base+`/"`))
 }
 
 // Endpoints are what serves GET and HEAD of the paths under /__/ that belong to

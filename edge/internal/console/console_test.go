@@ -167,6 +167,7 @@ func TestFilesAreSentOnceAndThenAskedFor(t *testing.T) {
 		"/__/assets/room.js":   "text/javascript; charset=utf-8",
 		"/__/assets/style.css": "text/css; charset=utf-8",
 		"/__/assets/icon.svg":  "image/svg+xml",
+		"/__/asyncapi.json":    "application/json",
 		"/__/openapi.json":     "application/json",
 		"/__/docs":             "text/html; charset=utf-8",
 		"/__/client.js":        "text/javascript; charset=utf-8",
@@ -227,6 +228,18 @@ func TestReferenceIsTheContract(t *testing.T) {
 	}
 	if document.OpenAPI != "3.1.0" || document.Paths["/__/history"]["post"] == nil {
 		t.Errorf("got %+v", document)
+	}
+}
+
+func TestDocumentsNameThePathOfTheServer(t *testing.T) {
+	c, err := New("/chat", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{"/__/openapi.json": `"url": "/chat/"`, "/__/asyncapi.json": `"pathname": "/chat/"`} {
+		if body := get(c.endpoints[path]).Body.String(); !strings.Contains(body, want) {
+			t.Errorf("%s has no %s", path, want)
+		}
 	}
 }
 

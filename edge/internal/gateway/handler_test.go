@@ -227,6 +227,7 @@ func TestConsoleEndpoints(t *testing.T) {
 	for target, contentType := range map[string]string{
 		"/__/docs":             "text/html; charset=utf-8",
 		"/__/docs/":            "text/html; charset=utf-8",
+		"/__/asyncapi.json":    "application/json",
 		"/__/openapi.json":     "application/json",
 		"/__/stats":            "application/json",
 		"/__/assets/room.js":   "text/javascript; charset=utf-8",

@@ -129,7 +129,6 @@ func (c *Conn) answerJoin(ctx context.Context, m *Member) (*page, error) {
 	if m.room.hasLeft(m) {
 		return nil, nil
 	}
-	c.registry.metrics.resumes.Inc()
 	p, err := c.readPatiently(ctx, m, m.catch.start.read())
 	if err != nil || !m.room.answer(m, p.start, p.gap) {
 		return nil, err

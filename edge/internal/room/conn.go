@@ -146,6 +146,7 @@ func (c *Conn) add(m *Member) {
 		t.others = append(t.others, m)
 	} else {
 		t.joins = append(t.joins, m)
+		c.registry.metrics.resumes.Inc() // also if it has to wait for its part of the budget
 		if t.busy {
 			c.Out.Nudge()
 		}

@@ -531,3 +531,21 @@ func TestAClosedConnectionCatchesUpNoMore(t *testing.T) {
 		}
 	})
 }
+
+// What the member has read of the store is another history than the room's.
+func TestACatchUpThatEndsWithAGapIsComplete(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		b.data(nil, "a", "b")
+		early, late := b.connect(limits), b.connect(limits)
+		early.join(chat, room.Start{})
+		b.relay.FailReads(errors.New("down"))
+		go func() { _, _ = late.tryJoin(chat, room.Start{Last: 5}) }()
+		synctest.Wait()
+		b.relay.Break()
+		b.relay.Log(chat).Fork(1)
+		b.data(nil, "c")
+		b.relay.FailReads(nil)
+		time.Sleep(time.Second)
+		late.want("/room/1 joined 0.0", "/room/1 message a 1.0", "/room/1 message c 2.0", "/room/1 gap 2.0", "/room/1 live 2.0")
+	})
+}

@@ -12,10 +12,13 @@ func (r *Room) lose(m *Member) {
 		return
 	}
 	r.registry.metrics.memberGaps.Inc()
+	m.push(last)
 	if m.catches() {
 		r.stopCatching()
+		if !m.catch.fallen { // its join is complete only now
+			m.push(m.conn.Dialect.Live(r.name, r.pos))
+		}
 	}
-	m.push(last)
 	m.state, m.catch = live, nil
 	m.answerPassed(r.pos)
 }

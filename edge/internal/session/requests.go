@@ -31,6 +31,10 @@ var (
 // join makes the connection a member of the lane's group. The room answers the join if it
 // succeeds.
 func (c *multiplexed) join(ctx context.Context, l *lane, t *task) {
+	if c.permit.limits.AwaitJoin(ctx) != nil { // the connection has ended
+		c.settle(t, ws.Frame{})
+		return
+	}
 	c.awaitPublishes(ctx, l) // their messages come before its events
 	start, why, ok := c.mayJoin(t)
 	if !ok {
@@ -42,11 +46,9 @@ func (c *multiplexed) join(ctx context.Context, l *lane, t *task) {
 		c.settleRefused(t, why)
 		return
 	}
-	if ok = c.permit.limits.AwaitJoin(ctx) == nil; ok {
-		within, cancel := context.WithTimeout(ctx, joinTimeout)
-		ok = c.server.rooms.JoinAnswered(within, l.group, m) == nil
-		cancel()
-	}
+	within, cancel := context.WithTimeout(ctx, joinTimeout)
+	ok = c.server.rooms.JoinAnswered(within, l.group, m) == nil
+	cancel()
 	if c.joinDone(l, m, ok) {
 		c.server.rooms.Leave(m)
 	}

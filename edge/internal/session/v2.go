@@ -114,7 +114,7 @@ func (c *multiplexed) handle(op ws.Opcode, message []byte) {
 			return
 		}
 	}
-	if r.Do != header.Join { // joins have a limit of their own, and wait for it
+	if err != nil || r.Do != header.Join { // joins have a limit of their own, and wait for it
 		if again := c.permit.limits.Message(len(message)); again > 0 {
 			c.tooFast(&r, again)
 			return

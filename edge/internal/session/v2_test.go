@@ -546,6 +546,30 @@ func TestV2JoinsWaitForTheirLimit(t *testing.T) {
 	})
 }
 
+// Neither a join that is refused nor one that cannot be read gets around the limits.
+func TestV2JoinsThatAreRefusedCount(t *testing.T) {
+	limits := limit.New(limit.Settings{ConnectionJoins: 1, ConnectionMessages: 0.5}, nil, prometheus.NewRegistry()) // two, and one
+	inBubble(t, session.Options{Limits: limits}, func(e *edge) {
+		one := e.dialV2()
+		one.do(`{"do":"join","id":1}`, `{"do":"join","id":2}`)
+		for i := range 3 {
+			one.do(join(3+i, "/", ""))
+		}
+		synctest.Wait()
+		one.mu.Lock()
+		defer one.mu.Unlock()
+		var codes []string
+		for _, got := range one.got {
+			if after, ok := strings.CutPrefix(got, "re"); ok {
+				codes = append(codes, strings.TrimSpace(after)[:5])
+			}
+		}
+		if want := []string{"1 400", "2 429", "3 400", "4 400"}; !slices.Equal(codes, want) {
+			t.Errorf("got %q of %q, want %q", codes, one.got, want)
+		}
+	})
+}
+
 func TestV2ANewCredential(t *testing.T) {
 	var mu sync.Mutex
 	credentials := make(map[string]*access.Identity)

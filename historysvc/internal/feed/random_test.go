@@ -247,7 +247,7 @@ func TestRandomSchedules(t *testing.T) {
 	testRandomSchedules(t, false)
 }
 
-// TestRandomSchedulesOfALossyStore: then followers may be told of gaps, but
+// TestRandomSchedulesOfALossyStore: then followers may get gaps, but
 // never get anything that does not follow, and all end at the head.
 func TestRandomSchedulesOfALossyStore(t *testing.T) {
 	testRandomSchedules(t, true)

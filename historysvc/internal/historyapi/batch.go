@@ -89,8 +89,15 @@ func (s *Service) PublishBatch(ctx context.Context, r *historyv1.PublishBatchReq
 	for n, one := range requests {
 		i := &b.items[n]
 		i.batch = b
+		g := group.Name(one.GetGroupName())
+		if b.barred[g] {
+			i.err = errKeptBack
+			continue
+		}
 		i.Publication, i.err = s.publication(ctx, one)
+		b.barred[g] = mayPass(i.err)
 	}
+	clear(b.barred) // the items that are left come before what was refused
 	s.askHooks(ctx, b)
 	s.submitBatch(ctx, b)
 	response := &historyv1.PublishBatchResponse{Results: make([]*historyv1.PublishResult, len(requests))}

@@ -53,7 +53,7 @@ func (q *watchQueue) end() {
 	q.held.Release()
 }
 
-// hasRoom reports whether there is room for more events of w, or notes that w waits.
+// hasRoom reports whether more events of w have room, or notes that w waits.
 func (q *watchQueue) hasRoom(w *watcher) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -88,8 +88,8 @@ func (q *watchQueue) put(w *watcher, responses ...*historyv1.WatchResponse) {
 	q.wakeUp()
 }
 
-// drop tells of packets that are missing now. There is at most one such response
-// after each one that had room, so the queue stays bounded.
+// drop reports packets that are missing now, at most once
+// after each response that had room, so the queue stays bounded.
 func (q *watchQueue) drop(w *watcher, packets int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

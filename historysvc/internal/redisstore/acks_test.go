@@ -295,7 +295,7 @@ func TestAcksAfterFsyncNeedARedisThatCanGiveThem(t *testing.T) {
 	if answer, err := server.Do("CONFIG SET appendfsync everysec"); err != nil || answer != "+OK" {
 		t.Fatalf("%q, %v", answer, err)
 	}
-	eventually(t, "operators are told of a change", func() bool { return strings.Contains(log.String(), "redis has appendfsync everysec") })
+	eventually(t, "operators learn of a change", func() bool { return strings.Contains(log.String(), "redis has appendfsync everysec") })
 
 	master := redistest.Start(t, always...)
 	redistest.StartReplica(t, master, always...)
@@ -354,7 +354,7 @@ func TestAcksOfFewerReplicasThanThereAreAreWarnedOf(t *testing.T) {
 	if r := wait(t, short); !errors.Is(r.Err, history.ErrUnknown) {
 		t.Errorf("one of two replicas is down: %+v, want an unknown outcome", r)
 	}
-	eventually(t, "operators are told why", func() bool { return strings.Contains(log.String(), "1 replicas are connected and acks wait for 2") })
+	eventually(t, "operators learn why", func() bool { return strings.Contains(log.String(), "1 replicas are connected and acks wait for 2") })
 }
 
 func TestTheEmbeddedStoreHasNothingToWaitFor(t *testing.T) {

@@ -78,7 +78,7 @@ func TestAnOldListIsServedAppendedToAndRecalledFrom(t *testing.T) {
 			if r := submit(t, s, g, "new", dataPacket("new")); r.Err != nil || r.Seq != 8 {
 				t.Fatalf("append: %+v", r)
 			}
-			// The older one is the place of a uuid that stands there twice.
+			// The older one is the place of a uuid that occurs twice.
 			read, err := s.Read(t.Context(), g, history.Start{AfterUUID: "twice"})
 			if err != nil || read.Gap || len(read.Events) != 5 || read.Events[0].Seq != 4 {
 				t.Errorf("after twice: %+v, %v", read, err)

@@ -89,7 +89,7 @@ func (l *load) end() {
 	l.running.Wait()
 }
 
-// check compares a group's history with what its sender was told.
+// check compares a group's history with what its sender got.
 func (l *load) check(t *testing.T, s *Store, g group.Name) {
 	t.Helper()
 	var stored []string
@@ -118,7 +118,7 @@ func (l *load) check(t *testing.T, s *Store, g group.Name) {
 		case !failed:
 			acked = append(acked, u)
 		case !errors.Is(err, history.ErrUnknown):
-			t.Errorf("%s: %s is stored, but its sender was told %v", g, u, err)
+			t.Errorf("%s: %s is stored, but its sender got %v", g, u, err)
 		}
 	}
 	if !slices.Equal(acked, l.acked[g]) {

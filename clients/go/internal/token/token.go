@@ -57,7 +57,7 @@ func New(text string, source Source) *Tokens {
 	return &Tokens{source: source, asking: make(chan struct{}, 1), why: First}
 }
 
-// Current returns the token. It asks the source if there is none that the server
+// Current returns the token. It asks the source without a token that the server
 // accepts; concurrent callers wait for the same call.
 func (t *Tokens) Current(ctx context.Context) (string, error) {
 	if text, why := t.state(); why == 0 {

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Cutter is between a client and its server, and cuts connections when it is told
-// to, so that commands are executed but not answered.
+// Cutter is between a client and its server, and cuts connections on request, so that
+// commands are executed but not answered.
 type Cutter struct {
 	listener net.Listener
 	// Where new connections lead.

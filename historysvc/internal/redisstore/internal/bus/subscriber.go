@@ -257,7 +257,7 @@ func (r *receiver) run(ctx context.Context) {
 
 // refusesPing reports whether err is the answer to a ping, which Redis refuses
 // whenever it refuses writes: a sign of life like any other. Without unconfirmed
-// channels there is nothing else that it could answer.
+// channels it could answer nothing else.
 func (r *receiver) refusesPing(err error) bool {
 	var answer redis.Error
 	return errors.As(err, &answer) && r.unconfirmed.Load() == 0

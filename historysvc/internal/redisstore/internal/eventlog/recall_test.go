@@ -54,7 +54,7 @@ func TestARecallOfWhatHasChangedDoesNothing(t *testing.T) {
 }
 
 // TestARecallHalfDoneChangesTheVersion: texts are overwritten before the recall
-// is counted where a uuid stands at more places than one script overwrites.
+// is counted where a uuid has more places than one script overwrites.
 func TestARecallHalfDoneChangesTheVersion(t *testing.T) {
 	for _, b := range redistest.Backends {
 		t.Run(b.Name, func(t *testing.T) {

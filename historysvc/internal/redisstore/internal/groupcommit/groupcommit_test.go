@@ -114,7 +114,7 @@ func limits(items, bytes, groupItems, groupBytes int) fairshare.Limits {
 
 var generous = limits(1<<20, 1<<30, 1<<20, 1<<30)
 
-// answers are what publications were told, by payload.
+// answers are what publications got, by payload.
 type answers struct {
 	mu  sync.Mutex
 	got map[string]error
@@ -142,7 +142,7 @@ type senderFunc func(history.Receipt)
 
 func (f senderFunc) Settle(r history.Receipt) { f(r) }
 
-// put submits a publication; told collects what it is told.
+// put submits a publication; told collects what it gets.
 func (r *recorder) put(g, payload string, kind stream.Kind, timeout time.Duration, told *answers) {
 	r.queue.Submit(groupcommit.Item{Kind: kind, Publication: &history.Publication{
 		Group: group.Name(g), Kind: kind, Payload: []byte(payload), Deadline: time.Now().Add(timeout),
@@ -374,7 +374,7 @@ func TestWhatWaitsWhenALaneStopsIsRefused(t *testing.T) {
 		r.put("/a", "3", stream.Message, time.Minute, told)
 		for _, p := range []string{"1", "2", "3"} {
 			if err := told.all()[p]; !errors.Is(err, history.ErrUnavailable) {
-				t.Errorf("%s is told %v", p, err)
+				t.Errorf("%s got %v", p, err)
 			}
 		}
 	})

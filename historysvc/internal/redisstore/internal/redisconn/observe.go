@@ -18,7 +18,7 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/metric"
 )
 
-// CallKind is what was asked of Redis: a value of the label kind.
+// CallKind is what Redis has to do: a value of the label kind.
 type CallKind string
 
 // The kinds of calls.
