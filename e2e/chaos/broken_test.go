@@ -34,6 +34,7 @@ func TestBrokenBuildsAreFound(t *testing.T) {
 		{"ack_before_store", "(kill|restart) historysvc", acks{}, check.AckedIsStored},
 		{"ack_before_fsync", "machine of redis fails", acks{fsync: true}, check.AckedIsStored}, // STORE=redis8 or valkey
 		{"no_gap_fill", "kill pub/sub", acks{}, check.NoHole},
+		{"position_too_late", "(kill|restart) edge", acks{}, check.PositionsAgree},
 		{"no_dedupe", "stop redis|hold historysvc-redis", acks{}, check.StoredOnce},
 	} {
 		t.Run(tt.patch, func(t *testing.T) {

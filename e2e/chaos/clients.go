@@ -6,13 +6,18 @@ import (
 	"time"
 )
 
-// reader is a client that follows the stream of its room, and may write as well. It
+// reader is a client that follows the streams of rooms, and may write as well. It
 // stays until all readers have everything.
 type reader interface {
 	run(ctx context.Context)
-	// awaits names the last message of all, and finished reports whether it has come.
-	awaits(marker string)
-	finished() bool
+	// goals are those of the rooms that it follows.
+	goals() []roomGoal
+}
+
+// roomGoal is what a reader waits for in a room.
+type roomGoal struct {
+	room *room
+	goal *goal
 }
 
 // writer is a client that only asks. It leaves before the last messages.
@@ -23,12 +28,14 @@ type writer interface {
 // seat is what a client needs to know of the run.
 type seat struct {
 	room *room
-	name string
+	// That one and its neighbours, for clients that are in several.
+	rooms []*room
+	name  string
 	// Where the edges and the history services are.
 	edges, services []string
 	rng             *rand.Rand
-	// Mean time between two messages of a publisher.
-	pace time.Duration
+	// Mean time between two messages of a publisher: in most rooms, and in this one.
+	busy, pace time.Duration
 	// Closed when no new messages are wanted.
 	closing <-chan struct{}
 }
@@ -59,6 +66,9 @@ var readerKinds = []struct {
 		m.stays = 8 * time.Second
 		return m
 	}},
+	{"multi", one, true, func(s seat) reader { return newMulti(s) }},
+	{"streamer", one, true, func(s seat) reader { return newStreamer(s, s.rooms...) }},
+	{"poller", one, false, func(s seat) reader { return newStreamer(s, s.room) }},
 	{"watcher", one, false, func(s seat) reader { return newWatcher(s) }},
 }
 

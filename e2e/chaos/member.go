@@ -49,6 +49,8 @@ type member struct {
 	goal
 }
 
+func (m *member) goals() []roomGoal { return []roomGoal{{m.room, &m.goal}} }
+
 func newMember(s seat) *member {
 	return &member{seat: s, seen: make(map[string]bool), pending: make(map[string]*sending)}
 }

@@ -182,8 +182,8 @@ func TestPacketsAreRecognized(t *testing.T) {
 func TestEveryKindOfClientIsInEachRoom(t *testing.T) {
 	w := newWorkload(size{rooms: 4, listeners: 4, publishers: 2, every: time.Second}, []string{"edge"}, []string{"service"}, 1, 0)
 	for _, r := range w.rooms {
-		if len(w.readers[r]) != 7 || w.present[r] != 6 || w.closers[r] == nil {
-			t.Errorf("%s has %d readers, %d of them members, want 7 and 6, and one who closes it", r.name, len(w.readers[r]), w.present[r])
+		if len(w.goals[r]) != 14 || w.present[r] != 12 || w.closers[r] == nil {
+			t.Errorf("%s has %d readers, %d of them members, want 14 and 12, and one who closes it", r.name, len(w.goals[r]), w.present[r])
 		}
 	}
 	if len(w.writers) != 4 {

@@ -152,10 +152,12 @@ func (w *wire) note(e check.Event) {
 }
 
 // ended notes the end of the connection.
-func (w *wire) ended(code int) {
+func (w *wire) ended(code int) { w.endedAt(code, w.room.now()) }
+
+func (w *wire) endedAt(code int, at check.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.frozen {
-		w.conn.Closed, w.conn.ClosedAt, w.conn.Code = true, w.room.now(), code
+		w.conn.Closed, w.conn.ClosedAt, w.conn.Code = true, at, code
 	}
 }

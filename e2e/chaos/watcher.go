@@ -24,6 +24,8 @@ type watcher struct {
 
 func newWatcher(s seat) *watcher { return &watcher{seat: s} }
 
+func (w *watcher) goals() []roomGoal { return []roomGoal{{w.room, &w.goal}} }
+
 // watchAlive finds a service that hangs: as often as its policy allows.
 var watchAlive = keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second, PermitWithoutStream: true}
 

@@ -25,13 +25,17 @@ type size struct {
 // comes after it.
 const quietRooms = 4
 
+// A client that can be in several rooms is in so many.
+const groupsOfOne = 3
+
 // workload is all clients of all rooms.
 type workload struct {
-	rooms []*room
-	edges []string
-	// By room.
-	readers map[*room][]reader
+	rooms   []*room
+	edges   []string
+	readers []reader
 	writers []writer
+	// What readers wait for, by room.
+	goals map[*room][]*goal
 	// How many members /__/groups should count.
 	present map[*room]int
 	// One for each room, for its last message.
@@ -47,29 +51,35 @@ type workload struct {
 func newWorkload(size size, edges, services []string, seed uint64, round int) *workload {
 	w := &workload{
 		edges: edges, zero: time.Now(), quitting: make(chan struct{}),
-		readers: make(map[*room][]reader), present: make(map[*room]int), closers: make(map[*room]*visitor),
+		goals: make(map[*room][]*goal), present: make(map[*room]int), closers: make(map[*room]*visitor),
 	}
 	for i := range size.rooms {
 		quiet := i%quietRooms == quietRooms-1
 		r := newRoom(fmt.Sprintf("/chaos/%d/%d/%d", seed, round, i), w.zero, quiet)
 		w.rooms = append(w.rooms, r)
-		every := size.every
-		if quiet {
-			every *= 20
+	}
+	for i, r := range w.rooms {
+		var near []*room
+		for n := range min(groupsOfOne, size.rooms) {
+			near = append(near, w.rooms[(i+n)%size.rooms])
 		}
 		clients := 0
 		seatFor := func(kind string, n int) seat {
 			clients++
 			return seat{
-				room: r, name: kind + number(n), edges: edges, services: services, pace: every, closing: w.quitting,
+				room: r, rooms: near, name: kind + number(n) + "of" + number(i), edges: edges, services: services, busy: size.every, pace: paceIn(r, size.every), closing: w.quitting,
 				rng: rand.New(rand.NewPCG(seed, uint64(round<<32+i<<16+clients))),
 			}
 		}
 		for _, kind := range readerKinds {
 			for n := range kind.count(size) {
-				w.readers[r] = append(w.readers[r], kind.sit(seatFor(kind.name, n)))
-				if kind.present {
-					w.present[r]++
+				c := kind.sit(seatFor(kind.name, n))
+				w.readers = append(w.readers, c)
+				for _, g := range c.goals() {
+					w.goals[g.room] = append(w.goals[g.room], g.goal)
+					if kind.present {
+						w.present[g.room]++
+					}
 				}
 			}
 		}
@@ -83,13 +93,20 @@ func newWorkload(size size, edges, services []string, seed uint64, round int) *w
 	return w
 }
 
+// paceIn is the mean time between two messages of a publisher in a room, if that is every in
+// most rooms.
+func paceIn(r *room, every time.Duration) time.Duration {
+	if r.quiet {
+		return every * 20
+	}
+	return every
+}
+
 // start lets all clients begin; stop ends the talking, and ctx the readers.
 func (w *workload) start(ctx context.Context) (stop func()) {
 	talking, quit := context.WithCancel(ctx)
-	for _, readers := range w.readers {
-		for _, c := range readers {
-			w.living.Go(func() { c.run(ctx) })
-		}
+	for _, c := range w.readers {
+		w.living.Go(func() { c.run(ctx) })
 	}
 	for _, c := range w.writers {
 		w.talking.Go(func() { c.run(talking) })
@@ -122,13 +139,16 @@ func (w *workload) settle(ctx context.Context, within time.Duration) error {
 	}
 	// Recalls and acks of late resends come after it.
 	sleep(ctx, 2*time.Second)
+	if !w.finished() { // the checker does not know of those that never came in
+		return fmt.Errorf("not every reader has the last message %v after the last fault", within)
+	}
 	return nil
 }
 
 // finished reports whether every reader has the last message of its room.
 func (w *workload) finished() bool {
-	for _, readers := range w.readers {
-		if slices.ContainsFunc(readers, func(c reader) bool { return !c.finished() }) {
+	for _, goals := range w.goals {
+		if slices.ContainsFunc(goals, func(g *goal) bool { return !g.finished() }) {
 			return false
 		}
 	}
@@ -138,8 +158,8 @@ func (w *workload) finished() bool {
 // mark publishes the last message of a room.
 func (w *workload) mark(r *room, deadline time.Time) (failed string) {
 	m := r.compose("end")
-	for _, c := range w.readers[r] {
-		c.awaits(m.UUID)
+	for _, g := range w.goals[r] {
+		g.awaits(m.UUID)
 	}
 	for time.Now().Before(deadline) {
 		if w.closers[r].attempt(m) == http.StatusOK {

@@ -20,6 +20,11 @@ type checker struct {
 	place map[string]int
 	// When a message was first acked, over WebSocket or HTTP.
 	acked map[string]Time
+	// What is known of each connection after its events.
+	walks map[*Conn]*walk
+	// The events that have positions, and the positions of events.
+	events    map[string]eventKey
+	positions map[eventKey]string
 	// How often each send was answered, by what the answer says.
 	answers map[answerKey]answers
 
@@ -31,6 +36,12 @@ type checker struct {
 type answerKey struct {
 	conn *Conn
 	uuid string
+}
+
+// eventKey names an event of a group: a message, or its recall.
+type eventKey struct {
+	uuid   string
+	recall bool
 }
 
 // answers counts answers by their meaning.
@@ -72,6 +83,7 @@ func newChecker(g *Group, r *Recording) *checker {
 		place:   make(map[string]int, len(g.Final)),
 		acked:   make(map[string]Time, len(g.Messages)),
 		answers: make(map[answerKey]answers, len(g.Messages)),
+		walks:   make(map[*Conn]*walk), events: make(map[string]eventKey), positions: make(map[eventKey]string),
 	}
 	for i, e := range g.Final {
 		if _, twice := c.place[e.UUID]; !twice {

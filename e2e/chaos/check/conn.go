@@ -1,5 +1,7 @@
 package check
 
+import "slices"
+
 // walk follows one connection's events along the history.
 type walk struct {
 	*checker
@@ -22,7 +24,13 @@ type walk struct {
 	forked []violationAt
 	// 410 came, before which there were goneN events; and, on a resume, the one
 	// that says that it cannot be had.
-	gone        bool
+	gone bool
+	// When the stream began: with the first of the connections that it goes through without a
+	// gap, or after the last gap. And whether this connection had one.
+	begun  Time
+	gapped bool
+	// How many of its events are of the stream.
+	items       int
 	goneN       int
 	startedOver *Event
 }
@@ -38,9 +46,15 @@ func (c *checker) conn(conn *Conn) {
 		checker: c, conn: conn, first: -1,
 		have: make(map[string]Time), recallsGot: make(map[string]bool), lows: make(map[string]bool), acks: make(map[string]int),
 	}
-	if conn.After != "" {
+	w.begun = conn.Opened
+	c.walks[conn] = w
+	switch {
+	case conn.After != "":
 		c.summary.Resumes++
 		w.resume()
+	case conn.Prev != nil:
+		c.summary.Resumes++
+		w.goesOn(c.walks[conn.Prev])
 	}
 	for i := range conn.Events {
 		w.event(i, &conn.Events[i])
@@ -63,6 +77,37 @@ func (w *walk) resume() {
 	}
 }
 
+// goesOn begins where another connection has ended: both are one stream.
+func (w *walk) goesOn(prev *walk) {
+	first := w.conn.firstOfStream()
+	switch {
+	case first == nil || first.Kind == Gap:
+	case prev.fork != nil:
+		w.forks(first, LossIsReported, "went on after %s, which does not follow, without a gap", prev.fork.UUID)
+	}
+	if prev.fork != nil && w.fork == nil {
+		w.fork = prev.fork // until there is a gap
+	}
+	w.at, w.known, w.first, w.begun = prev.at, prev.known, prev.first, prev.begun
+	w.have, w.recallsGot = prev.have, prev.recallsGot
+}
+
+// gap begins a new stream: what was lost is known to be lost.
+func (w *walk) gap(i int, e *Event) {
+	if !w.lossyBefore(e.At) {
+		w.violate(NoFalseAlarm, w.conn, "got a gap at %.3f s", e.At.Seconds())
+	}
+	if i == 0 && w.conn.Prev != nil {
+		w.summary.ResumesGone++
+	} else {
+		w.summary.Gone++
+	}
+	w.explain(e.At, true)
+	w.fork, w.forked, w.known, w.first, w.at = nil, nil, false, -1, 0
+	w.have, w.recallsGot = make(map[string]Time), make(map[string]bool)
+	w.begun, w.gapped = e.At, true
+}
+
 // firstOfStream is the first event but for refusals of what was sent.
 func (c *Conn) firstOfStream() *Event {
 	for i := range c.Events {
@@ -74,10 +119,15 @@ func (c *Conn) firstOfStream() *Event {
 }
 
 func (w *walk) event(i int, e *Event) {
+	if e.Pos != "" {
+		w.position(e)
+	}
 	switch e.Kind {
 	case Got, Ack:
 		w.summary.Deliveries++
-		w.item(e)
+		w.item(i, e)
+	case Gap:
+		w.gap(i, e)
 	case Recalled:
 		w.summary.RecallsDelivered++
 		w.recalled(e)
@@ -90,8 +140,23 @@ func (w *walk) event(i int, e *Event) {
 	}
 }
 
+// position checks that all readers have an event at the same place.
+func (w *walk) position(e *Event) {
+	if e.Kind == Gap || w.lossy(e.At) {
+		return // what is lost may be stored again elsewhere
+	}
+	key := eventKey{e.UUID, e.Kind == Recalled}
+	if was, ok := w.events[e.Pos]; ok && was != key {
+		w.violate(PositionsAgree, w.conn, "%s is after %+v and after %+v", e.Pos, was, key)
+	}
+	if was, ok := w.positions[key]; ok && was != e.Pos {
+		w.violate(PositionsAgree, w.conn, "%+v has the positions %s and %s", key, was, e.Pos)
+	}
+	w.events[e.Pos], w.positions[key] = key, e.Pos
+}
+
 // item checks a message, or the ack that takes its place.
-func (w *walk) item(e *Event) {
+func (w *walk) item(i int, e *Event) {
 	m := w.Messages[e.UUID]
 	if m == nil {
 		w.violate(NothingForeign, w.conn, "got %s, which was never sent here: %.200q", e.UUID, e.Text)
@@ -100,11 +165,11 @@ func (w *walk) item(e *Event) {
 	if e.Kind == Got && e.Text != m.Text {
 		w.violate(NothingForeign, w.conn, "%s was changed: sent %.200q, got %.200q", e.UUID, m.Text, e.Text)
 	}
-	if r := w.Recalls[e.UUID]; e.Kind == Got && (w.recallsGot[e.UUID] || r != nil && r.Done > 0 && r.Done < w.conn.Dialed && !w.lossy(r.Done)) {
+	if r := w.Recalls[e.UUID]; e.Kind == Got && (w.recallsGot[e.UUID] || r != nil && r.Done > 0 && r.Done < w.conn.Dialed && !w.lossy(r.Done) && !w.recallFollows(i, e.UUID)) {
 		w.violate(RecallErases, w.conn, "got %s at %.3f s, which had been recalled", e.UUID, e.At.Seconds())
 	}
 	sends := w.sendsHere(m)
-	if e.Kind == Got && sends == len(m.Sends) && sends > 0 {
+	if e.Kind == Got && sends == len(m.Sends) && sends > 0 && !w.mayComeBack(m) {
 		w.violate(AckInPlace, w.conn, "the sender of %s got it back", e.UUID)
 	}
 	if e.Kind == Ack {
@@ -112,11 +177,46 @@ func (w *walk) item(e *Event) {
 		if w.acks[e.UUID] > sends {
 			w.violate(AckedOnce, w.conn, "%s was sent %d times here and acked %d times", e.UUID, sends, w.acks[e.UUID])
 		}
-		if w.acksAgain(e, m, sends) {
+		switch {
+		case !w.conn.Reader.Positions:
+			if w.acksAgain(e, m, sends) {
+				return
+			}
+		case e.Pos == "":
+			w.placeless(e)
 			return
 		}
 	}
 	w.move(e)
+}
+
+// recallFollows reports whether a message is shown as it was before its recall, and the
+// recall in its place: an edge that lags behind does so, where a stream begins or goes on.
+func (w *walk) recallFollows(i int, uuid string) bool {
+	return w.conn.Reader.Positions && slices.ContainsFunc(w.conn.Events[i+1:], func(e Event) bool {
+		return e.Kind == Recalled && e.UUID == uuid
+	})
+}
+
+// mayComeBack reports whether the connection may get its own message: with Positions, one
+// whose answer was that the outcome is unknown, or which a gap has passed.
+func (w *walk) mayComeBack(m *Message) bool {
+	return w.conn.Reader.Positions && (w.gapped || w.answers[answerKey{w.conn, m.UUID}][unknown] > 0)
+}
+
+// placeless checks an ack without a position: of a duplicate, after the first copy; or of
+// what was sent before a gap, or after the membership's end.
+func (w *walk) placeless(e *Event) {
+	if w.gapped || w.conn.Closed && e.At >= w.conn.ClosedAt {
+		return
+	}
+	at, isStored := w.place[e.UUID]
+	switch {
+	case !e.Duplicate && !w.lossy(e.At):
+		w.violate(AckInPlace, w.conn, "the ack of %s at %.3f s has no position, and is no duplicate's", e.UUID, e.At.Seconds())
+	case w.known && w.fork == nil && isStored && w.missing(w.at, at+1, e.At) >= 0 && !w.lossy(e.At):
+		w.violate(AckInPlace, w.conn, "the duplicate %s (place %d) was acked at %.3f s; the last place was %d", e.UUID, at, e.At.Seconds(), w.at)
+	}
 }
 
 // acksAgain reports whether this is the ack of a message that was stored before it
@@ -147,6 +247,7 @@ func (w *walk) sendsHere(m *Message) int {
 
 // move goes on to the place of e.
 func (w *walk) move(e *Event) {
+	w.items++
 	_, twice := w.have[e.UUID]
 	if !twice {
 		w.have[e.UUID] = e.At
@@ -163,6 +264,8 @@ func (w *walk) move(e *Event) {
 		w.forks(e, NoDuplicate, "%s came twice, the second time at %.3f s", e.UUID, e.At.Seconds())
 	case !stored:
 		w.forks(e, LossIsReported, "got %s at %.3f s, which is not in the history", e.UUID, e.At.Seconds())
+	case e.Seq != 0 && e.Seq != uint64(at)+1:
+		w.forks(e, InOrder, "%s has the number %d, and is at place %d", e.UUID, e.Seq, at)
 	case !w.known:
 		w.at, w.known, w.first = at, true, at
 		w.began(e, at)
@@ -179,23 +282,30 @@ func (w *walk) move(e *Event) {
 // skip checks the places between the last event and this one: only messages that were
 // recalled before it could be delivered.
 func (w *walk) skip(e *Event, to int) {
-	for i := w.at + 1; i < to; i++ {
-		skipped := w.Final[i]
-		r := w.Recalls[skipped.UUID]
-		if skipped.Text == "" && r != nil && r.Asked < e.At {
-			continue
-		}
-		rule := NoHole
-		switch {
-		case w.conn.After != "" && len(w.have) == 1:
-			rule = ResumeIsExact
-		case e.Kind == Ack:
-			rule = AckInPlace
-		}
-		w.forks(e, rule, "%s (place %d) came at %.3f s without %s (place %d); the last place was %d",
-			e.UUID, to, e.At.Seconds(), skipped.UUID, i, w.at)
+	i := w.missing(w.at, to, e.At)
+	if i < 0 {
 		return
 	}
+	rule := NoHole
+	switch {
+	case (w.conn.After != "" || w.conn.Prev != nil && !w.gapped) && w.items <= 1:
+		rule = ResumeIsExact
+	case e.Kind == Ack:
+		rule = AckInPlace
+	}
+	w.forks(e, rule, "%s (place %d) came at %.3f s without %s (place %d); the last place was %d",
+		e.UUID, to, e.At.Seconds(), w.Final[i].UUID, i, w.at)
+}
+
+// missing returns the first place between two that was not recalled before a time; -1: none.
+func (w *walk) missing(from, to int, before Time) int {
+	for i := from + 1; i < to; i++ {
+		r := w.Recalls[w.Final[i].UUID]
+		if w.Final[i].Text != "" || r == nil || r.Asked >= before {
+			return i
+		}
+	}
+	return -1
 }
 
 // forks notes an event that does not follow. If Redis may have lost something
@@ -215,7 +325,7 @@ func (w *walk) forks(e *Event, rule Rule, format string, args ...any) {
 func (w *walk) began(e *Event, at int) {
 	for i := at - 1; i >= 0; i-- {
 		before := w.Final[i]
-		if sent, ok := w.firstSent(before.UUID); ok && before.Text != "" && sent > w.conn.Opened && !w.lossy(sent) {
+		if sent, ok := w.firstSent(before.UUID); ok && before.Text != "" && sent > w.begun && !w.lossy(sent) {
 			w.violate(JoinIsPrompt, w.conn, "the first event is %s (place %d); %s (place %d) was sent at %.3f s, after the join", e.UUID, at, before.UUID, i, sent.Seconds())
 			return
 		}
@@ -274,11 +384,30 @@ func (w *walk) recalled(e *Event) {
 	w.recallsGot[e.UUID] = true
 	_, have := w.have[e.UUID]
 	at, stored := w.place[e.UUID]
+	if w.conn.Reader.Positions {
+		w.recallInPlace(e)
+	}
 	if w.fork != nil || have || !stored || w.conn.Reader.AllRecalls {
 		return
 	}
 	if begin, ok := w.begin(); ok && at > begin {
 		w.violate(RecallIsDelivered, w.conn, "got the recall of %s (place %d) at %.3f s without the message; the stream is at %d", e.UUID, at, e.At.Seconds(), w.at)
+	}
+}
+
+// recallInPlace checks that a recall comes after its message, or after where that was.
+func (w *walk) recallInPlace(e *Event) {
+	w.items++
+	at, isStored := w.place[e.UUID]
+	switch {
+	case w.fork != nil || !isStored:
+	case e.Seq != uint64(at)+1:
+		w.forks(e, InOrder, "the recall of %s has the number %d, and that is at place %d", e.UUID, e.Seq, at)
+	case w.known && at > w.at:
+		w.skip(e, at)
+		if w.fork == nil {
+			w.at = at
+		}
 	}
 }
 
@@ -297,7 +426,9 @@ func (w *walk) begin() (int, bool) {
 
 // finish checks the connection as a whole.
 func (w *walk) finish() {
-	w.explain()
+	if n := len(w.conn.Events); n > 0 {
+		w.explain(w.conn.Events[n-1].At, w.conn.Closed)
+	}
 	if w.gone {
 		w.end410()
 	}
@@ -311,14 +442,13 @@ func (w *walk) finish() {
 }
 
 // explain drops what was noted where the stream forked, if Redis may have lost
-// something and the connection ended in time.
-func (w *walk) explain() {
-	if w.fork == nil {
+// something and the stream ended in time: its last event came at that time.
+func (w *walk) explain(last Time, ended bool) {
+	if len(w.forked) == 0 {
 		return
 	}
-	last := w.conn.Events[len(w.conn.Events)-1].At
 	for _, s := range w.Lossy {
-		if s.holds(w.fork.At) && s.holds(last) && w.conn.Closed && !w.replicated {
+		if s.holds(w.fork.At) && s.holds(last) && ended && !w.replicated {
 			return
 		}
 	}
@@ -351,7 +481,7 @@ func (w *walk) reachedTheEnd() {
 		return
 	}
 	if !w.known {
-		if sent, ok := w.firstSent(w.Final[last].UUID); ok && sent > w.conn.Opened {
+		if sent, ok := w.firstSent(w.Final[last].UUID); ok && sent > w.begun {
 			w.violate(NoHole, w.conn, "got nothing, not even the last message %s", w.Final[last].UUID)
 		}
 		return
@@ -371,6 +501,8 @@ func (w *walk) recallsDelivered() {
 		got, have := w.have[uuid]
 		switch {
 		case !stored:
+		case w.conn.Reader.Positions && r.Asked > w.begun:
+			w.mustHaveRecall(r)
 		case have && got < r.Done:
 			w.mustHaveRecall(r)
 		case have:

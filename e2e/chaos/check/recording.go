@@ -97,6 +97,7 @@ const (
 	Recalled                 // command 6
 	Refused                  // command 7, with Code
 	Low                      // a low-level packet
+	Gap                      // events were lost, the stream goes on (readers with Positions)
 	Foreign                  // anything else
 )
 
@@ -109,6 +110,11 @@ type Event struct {
 	Text string
 	// Refused: why.
 	Code int
+	// Of readers with Positions: the number of the message, the place after the event ("": it
+	// has none), and whether an Ack says that there was a copy before.
+	Seq       uint64
+	Pos       string
+	Duplicate bool
 }
 
 // Reader is a way to receive a group's stream.
@@ -120,22 +126,31 @@ type Reader struct {
 	LossCode int
 	// AllRecalls: it gets every later recall, also of messages that it does not have.
 	AllRecalls bool
+	// Positions: its events have places, from which it goes on exactly, also after recalls. A
+	// Gap does not end its stream.
+	Positions bool
 }
 
 // The readers.
 var (
 	WebSocket = &Reader{Name: "WebSocket", ThroughEdge: true, LossCode: 1012}
 	Watch     = &Reader{Name: "Watch", AllRecalls: true} // of the gRPC API
+
+	V2          = &Reader{Name: "gotapi.v2", ThroughEdge: true, AllRecalls: true, Positions: true}
+	EventStream = &Reader{Name: "event stream", ThroughEdge: true, AllRecalls: true, Positions: true}
+	LongPoll    = &Reader{Name: "long polls", ThroughEdge: true, AllRecalls: true, Positions: true}
 )
 
-// Conn is one connection of a reader.
+// Conn is one connection of a reader; of several groups, what concerns one of them.
 type Conn struct {
 	Reader *Reader
 	// The client that opened it, and the address of the server.
 	Member, Edge string
 	// The uuid in ?after=; "": none.
 	After string
-	// When it was dialled, and when the 101 came.
+	// The one that it goes on from, at the newest position there; nil: none.
+	Prev *Conn `json:"-"`
+	// When it was dialled, and when the 101 came, or the answer to the join.
 	Dialed, Opened Time
 	Events         []Event
 	Closed         bool

@@ -28,6 +28,7 @@ const (
 	NoFalseAlarm       Rule = "410 only if Redis may have lost something"
 	RecallIsDelivered  Rule = "every member that has a message gets its recall, once, and after it"
 	RecallErases       Rule = "a recalled message is in no later page or stream"
+	PositionsAgree     Rule = "a position is of one event, an event has one position"
 	PagesAreHistory    Rule = "a page is a part of the history, and up to date"
 )
 
