@@ -402,6 +402,28 @@ func TestAJoinMayBeginBeforeIt(t *testing.T) {
 	}
 }
 
+// A join on an edge that lags may begin before a recall that was answered before the join.
+func TestAJoinMayBeginBeforeARecall(t *testing.T) {
+	lagging := func(recalledToo bool) *story {
+		s := newStory()
+		var before []Event
+		for j := 2; j < 6; j++ {
+			before = append(before, Event{At: sentAt(6), Kind: Got, UUID: uuid(j), Text: text(j)})
+		}
+		if recalledToo {
+			before = append(before, Event{At: sentAt(6), Kind: Recalled, UUID: uuid(2)})
+		}
+		s.carl.Events = append(before, s.carl.Events...)
+		return s
+	}
+	if got := lagging(true).broken(); len(got) > 0 {
+		t.Errorf("with the recall: broken rules %q", got)
+	}
+	if got := lagging(false).broken(); !slices.Contains(got, RecallErases) {
+		t.Errorf("without the recall: broken rules %q, want %q", got, RecallErases)
+	}
+}
+
 func TestResendsAreAckedAgainAnywhereAfterTheMessage(t *testing.T) {
 	s := newStory()
 	s.ann.Closed, s.ann.ClosedAt = true, sentAt(10)

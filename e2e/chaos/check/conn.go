@@ -192,8 +192,9 @@ func (w *walk) item(i int, e *Event) {
 
 // recallFollows reports whether a message is shown as it was before its recall, and the
 // recall in its place: an edge that lags behind does so, where a stream begins or goes on.
+// With ?after= it never does: that reads the store.
 func (w *walk) recallFollows(i int, uuid string) bool {
-	return w.conn.Reader.Positions && slices.ContainsFunc(w.conn.Events[i+1:], func(e Event) bool {
+	return (w.conn.Reader.Positions || w.conn.After == "") && slices.ContainsFunc(w.conn.Events[i+1:], func(e Event) bool {
 		return e.Kind == Recalled && e.UUID == uuid
 	})
 }
