@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gotapi/gotapi-ws/clients/go/internal/batch"
+	"github.com/gotapi/gotapi-ws/clients/go/internal/timestamp"
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
 
@@ -25,10 +26,6 @@ type Outgoing struct {
 // BatchResult is the result of one packet of a batch.
 type BatchResult struct {
 	Published
-	// Seq is the number of a stored packet in its group.
-	Seq uint64
-	// At is when the packet was stored first; zero if it was not stored.
-	At time.Time
 	// Err is nil if the packet was published.
 	Err error
 }
@@ -52,14 +49,6 @@ func (c *Client) PublishBatch(ctx context.Context, packets []Outgoing) []BatchRe
 		results[i].Err = err
 	}
 	return results
-}
-
-// timeOf returns the time of so many Unix milliseconds; the zero time for 0.
-func timeOf(millis int64) time.Time {
-	if millis == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(millis)
 }
 
 // batchLine is a line of a batch, as docs/protocol.md, section 3.1, has it.
@@ -110,7 +99,7 @@ func (c *Client) sendBatch(ctx context.Context, packets []Outgoing, results []Ba
 			errs[k] = &Error{Code: r.Code, Msg: r.Msg, RetryAfter: time.Duration(r.RetryAfter) * time.Millisecond}
 			continue
 		}
-		results[i] = BatchResult{Published: Published{Stored: r.Stored, UUID: r.UUID, Duplicate: r.Duplicate}, Seq: r.Seq, At: timeOf(r.At)}
+		results[i].Published = Published{Stored: r.Stored, UUID: r.UUID, Duplicate: r.Duplicate, Seq: r.Seq, At: timestamp.Time(r.At)}
 	}
 	return errs
 }

@@ -45,11 +45,11 @@ func TestABatchIsSentAgainAsFarAsThatIsSafe(t *testing.T) {
 		{Group: "/d", Packet: []byte("y")},
 	})
 	want := []gotapi.BatchResult{
-		{Published: gotapi.Published{Stored: true, UUID: "1"}, Seq: 7, At: time.UnixMilli(1700000000007)},
-		{Published: gotapi.Published{Stored: true, UUID: "2", Duplicate: true}, Seq: 8},
+		{Published: gotapi.Published{Stored: true, UUID: "1", Seq: 7, At: time.UnixMilli(1700000000007)}},
+		{Published: gotapi.Published{Stored: true, UUID: "2", Duplicate: true, Seq: 8}},
 		{},
 		{Err: &gotapi.Error{Code: 403, Msg: "no"}},
-		{Published: gotapi.Published{Stored: true, UUID: "3"}, Seq: 9},
+		{Published: gotapi.Published{Stored: true, UUID: "3", Seq: 9}},
 		{Err: &gotapi.Error{Code: 504, Msg: "unknown"}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {

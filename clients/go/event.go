@@ -70,11 +70,3 @@ type Meta struct {
 	// are "" if the group keeps no names, or there is none.
 	By, Key string
 }
-
-// at returns the time of Unix milliseconds; 0 is unknown.
-func at(milliseconds int64) time.Time {
-	if milliseconds == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(milliseconds)
-}

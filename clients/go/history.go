@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/gotapi/gotapi-ws/clients/go/internal/timestamp"
 )
 
 // The server's own paths.
@@ -73,7 +75,7 @@ func (c *Client) History(ctx context.Context, group string, r PageRequest) (Page
 	err := c.post(ctx, group, pathHistory, q, &page)
 	result := Page{Packets: page.Data, Next: page.Next, Position: page.Pos}
 	for _, m := range page.Meta {
-		result.Meta = append(result.Meta, Meta{Seq: m.Seq, At: at(m.At), By: m.By, Key: m.Key})
+		result.Meta = append(result.Meta, Meta{Seq: m.Seq, At: timestamp.Time(m.At), By: m.By, Key: m.Key})
 	}
 	return result, err
 }

@@ -18,7 +18,8 @@ type Published struct {
 	// false on a WebSocket, whose acks do not report it.
 	Duplicate bool
 	// Seq is the number of the stored message, and At when it was stored; of a duplicate,
-	// those of the first copy. Zero if they are unknown. Only gotapirpc has them.
+	// those of the first copy. Zero if they are unknown. Only gotapirpc and PublishBatch have
+	// them.
 	Seq uint64
 	At  time.Time
 }

@@ -78,12 +78,7 @@ func (c *Client) sendBatch(ctx context.Context, requests []*historyv1.PublishReq
 			errs[k] = &gotapi.Error{Code: int(r.GetCode()), Msg: r.GetMsg(), RetryAfter: time.Duration(r.GetRetryAfterMs()) * time.Millisecond}
 			continue
 		}
-		results[i] = gotapi.BatchResult{
-			Published: gotapi.Published{Stored: r.GetStored(), UUID: r.GetUuid(), Duplicate: r.GetDuplicate()}, Seq: r.GetSeq(),
-		}
-		if r.GetAt() != 0 {
-			results[i].At = time.UnixMilli(r.GetAt())
-		}
+		results[i].Published = published(r)
 	}
 	return errs, call
 }

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
+	"github.com/gotapi/gotapi-ws/clients/go/internal/timestamp"
 	"github.com/gotapi/gotapi-ws/clients/go/internal/token"
 	"github.com/gotapi/gotapi-ws/internal/backoff"
 	adminv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/admin/v1"
@@ -125,15 +126,27 @@ func (c *Client) Publish(ctx context.Context, group string, data []byte) (gotapi
 		answer, err := c.history.Publish(call, request)
 		cancel()
 		if err == nil {
-			return gotapi.Published{
-				Stored: answer.GetStored(), UUID: answer.GetUuid(), Duplicate: answer.GetDuplicate(),
-				Seq: answer.GetSeq(), At: timeOf(answer.GetAt()),
-			}, nil
+			return published(answer), nil
 		}
 		refusal := toError(err)
 		if ctx.Err() != nil || !mayRetry(status.Convert(err), idempotent) || backoff.Sleep(ctx, c.delay(failures, refusal)) != nil {
 			return gotapi.Published{}, refusal
 		}
+	}
+}
+
+// stored is what the answers to one packet and to a batch say of a packet.
+type stored interface {
+	GetStored() bool
+	GetUuid() string
+	GetDuplicate() bool
+	GetSeq() uint64
+	GetAt() int64
+}
+
+func published(s stored) gotapi.Published {
+	return gotapi.Published{
+		Stored: s.GetStored(), UUID: s.GetUuid(), Duplicate: s.GetDuplicate(), Seq: s.GetSeq(), At: timestamp.Time(s.GetAt()),
 	}
 }
 

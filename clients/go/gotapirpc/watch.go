@@ -9,6 +9,7 @@ import (
 
 	gotapi "github.com/gotapi/gotapi-ws/clients/go"
 	"github.com/gotapi/gotapi-ws/clients/go/internal/feed"
+	"github.com/gotapi/gotapi-ws/clients/go/internal/timestamp"
 	"github.com/gotapi/gotapi-ws/internal/backoff"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/packet"
@@ -152,13 +153,5 @@ type described interface {
 }
 
 func meta(m described) gotapi.Meta {
-	return gotapi.Meta{Seq: m.GetSeq(), At: timeOf(m.GetAt()), By: m.GetBy(), Key: m.GetKey()}
-}
-
-// timeOf returns the time of Unix milliseconds; 0 is unknown.
-func timeOf(milliseconds int64) time.Time {
-	if milliseconds == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(milliseconds)
+	return gotapi.Meta{Seq: m.GetSeq(), At: timestamp.Time(m.GetAt()), By: m.GetBy(), Key: m.GetKey()}
 }
