@@ -1,4 +1,5 @@
-// Package backoff spaces out what is tried again after failures.
+// Package backoff spaces out what is tried again after failures, and what makes others try
+// again.
 package backoff
 
 import (
@@ -48,5 +49,20 @@ func Sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// Spread calls do for each of all, in random order and evenly over a time, so that those
+// that come back do not come all at once. When ctx ends, the rest follows at once. It
+// reorders all.
+func Spread[T any](ctx context.Context, over time.Duration, all []T, do func(T)) {
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	start := time.Now()
+	for i, one := range all {
+		due := start.Add(over * time.Duration(i) / time.Duration(len(all)))
+		if early := time.Until(due); early > 0 {
+			_ = Sleep(ctx, early) // an error means that ctx has ended
+		}
+		do(one)
 	}
 }

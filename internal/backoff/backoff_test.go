@@ -3,6 +3,7 @@ package backoff_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,5 +57,25 @@ func TestSleepEndsWithTheTimeOrTheContext(t *testing.T) {
 		if err := backoff.Sleep(ctx, 40*time.Second); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != time.Minute {
 			t.Errorf("slept until %v, %v, want until the deadline after 1m", time.Since(began), err)
 		}
+	})
+}
+
+func TestSpreadIsEvenUntilItsContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		start := time.Now()
+		var at []time.Duration
+		seen := make(map[int]bool)
+		backoff.Spread(ctx, 10*time.Second, []int{1, 2, 3, 4, 5}, func(n int) {
+			seen[n] = true
+			if at = append(at, time.Since(start)); len(at) == 3 {
+				cancel()
+			}
+		})
+		want := []time.Duration{0, 2 * time.Second, 4 * time.Second, 4 * time.Second, 4 * time.Second}
+		if !slices.Equal(at, want) || len(seen) != 5 {
+			t.Errorf("%v at %v, want each once, at %v", seen, at, want)
+		}
+		backoff.Spread(ctx, time.Second, nil, func(int) { t.Error("called for nothing") })
 	})
 }

@@ -1,9 +1,7 @@
 package eventstream
 
 import (
-	"math"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -93,8 +91,9 @@ func Refuse(w http.ResponseWriter, why *header.Refusal) {
 
 // writeRefusal answers with the status of a refusal.
 func writeRefusal(w http.ResponseWriter, why *header.Refusal) {
-	if why.RetryAfter > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(float64(why.RetryAfter)/1000))))
+	if again := time.Duration(why.RetryAfter) * time.Millisecond; again > 0 {
+		httpjson.WriteRetry(w, why.Code, why.Msg, again)
+		return
 	}
 	httpjson.WriteError(w, why.Code, why.Msg)
 }

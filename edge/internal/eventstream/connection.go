@@ -15,7 +15,6 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/header"
-	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 const (
@@ -129,35 +128,4 @@ func (s *Server) refused(r *http.Request, by *access.Identity, g group.Name, why
 	s.opts.Refused.Add(refusals.Refusal{
 		What: "stream", Code: why.Code, Reason: why.Msg, Group: string(g), User: by.Name(), Address: s.opts.Limits.Address(r),
 	})
-}
-
-// startOf returns where a member begins in a group, or why it may not join.
-func startOf(by *access.Identity, g group.Name, from string, last header.Integer) (start room.Start, why *header.Refusal) {
-	if g == group.Lobby {
-		return start, &header.Refusal{Code: http.StatusBadRequest, Msg: "/ is no group: name the one to join"}
-	}
-	if denied := by.May(access.Join, g); denied != nil {
-		return start, denial(denied)
-	}
-	if from == "" && !last.Set || g == group.Timer {
-		return start, nil
-	}
-	if denied := by.May(access.Read, g); denied != nil {
-		return start, denial(denied)
-	}
-	start.Last = int(last.Value)
-	if from != "" {
-		at, err := stream.ParsePosition(g, from)
-		if err != nil {
-			return start, &header.Refusal{Code: http.StatusBadRequest, Msg: "from: not a position"}
-		}
-		start.From = &at
-	}
-	return start, nil
-}
-
-// denial returns what package access refused.
-func denial(err error) *header.Refusal {
-	code, msg := access.Refusal(err)
-	return &header.Refusal{Code: code, Msg: msg}
 }

@@ -10,8 +10,10 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/dialect/sse"
+	v2 "github.com/gotapi/gotapi-ws/edge/internal/dialect/v2"
 	"github.com/gotapi/gotapi-ws/edge/internal/httpjson"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/header"
 )
@@ -26,7 +28,7 @@ const (
 // ServePoll answers with the events of a group after a position, and waits until there are
 // some; without a position, at once.
 func (s *Server) ServePoll(w http.ResponseWriter, r *http.Request, by *access.Identity, g group.Name, from string, wait time.Duration) {
-	start, why := startOf(by, g, from, header.Integer{})
+	start, why := session.StartOf(by, g, from, header.Integer{})
 	var c *connection
 	if why == nil {
 		c, why = s.admit(r, by, sse.One)
@@ -43,7 +45,7 @@ func (s *Server) ServePoll(w http.ResponseWriter, r *http.Request, by *access.Id
 	}
 	got := newCollector()
 	c.start(r.Context(), got)
-	start.Request = sse.Request(header.Integer{Set: true})
+	start.Request = v2.Request(header.Integer{Set: true})
 	start.Uncounted = true
 	m := c.members.NewMember(start)
 	if !c.join(r.Context(), g, m) {

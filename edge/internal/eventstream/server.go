@@ -10,7 +10,6 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -23,6 +22,7 @@ import (
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
+	"github.com/gotapi/gotapi-ws/internal/backoff"
 	"github.com/gotapi/gotapi-ws/internal/metric"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/header"
@@ -99,17 +99,13 @@ func (s *Server) Reconfigure(opts Options) {
 	s.queue.Store(&queue)
 }
 
-// retryConnections is when a client comes back that has too many streams: some of them
-// must end first.
-const retryConnections = 10 * time.Second
-
 // admit returns a connection for r, a request of that caller, which must be ended; or why
 // there is none.
 func (s *Server) admit(r *http.Request, by *access.Identity, dialect room.Dialect) (*connection, *header.Refusal) {
 	limits := s.opts.Limits.Connect(r, by.Name())
 	if limits == nil {
 		return nil, &header.Refusal{
-			Code: http.StatusTooManyRequests, Msg: "this client has too many connections", RetryAfter: retryConnections.Milliseconds(),
+			Code: http.StatusTooManyRequests, Msg: limit.TooManyConnections, RetryAfter: limit.RetryConnections.Milliseconds(),
 		}
 	}
 	c := &connection{
@@ -148,12 +144,7 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) {
 		all = append(all, c)
 	}
 	s.mu.Unlock()
-	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	start := time.Now()
-	for i, c := range all {
-		sleepUntil(ctx, start.Add(over*time.Duration(i)/time.Duration(len(all))))
-		c.out.Close(errGoingDown)
-	}
+	backoff.Spread(ctx, over, all, func(c *connection) { c.out.Close(errGoingDown) })
 	ended := make(chan struct{})
 	go func() {
 		s.running.Wait()
@@ -162,15 +153,6 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) {
 	}()
 	select {
 	case <-ended:
-	case <-ctx.Done():
-	}
-}
-
-func sleepUntil(ctx context.Context, at time.Time) {
-	t := time.NewTimer(time.Until(at))
-	defer t.Stop()
-	select {
-	case <-t.C:
 	case <-ctx.Done():
 	}
 }

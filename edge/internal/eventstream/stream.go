@@ -9,7 +9,9 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/dialect/sse"
+	v2 "github.com/gotapi/gotapi-ws/edge/internal/dialect/v2"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
+	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/header"
@@ -17,7 +19,7 @@ import (
 
 // ServeGroup streams one group: from a position, if from is not "".
 func (s *Server) ServeGroup(w http.ResponseWriter, r *http.Request, by *access.Identity, g group.Name, from string, last header.Integer) {
-	start, why := startOf(by, g, from, last)
+	start, why := session.StartOf(by, g, from, last)
 	var c *connection
 	if why == nil {
 		c, why = s.admit(r, by, sse.One)
@@ -36,7 +38,7 @@ func (s *Server) ServeGroup(w http.ResponseWriter, r *http.Request, by *access.I
 	defer body.release()
 	defer c.show()()
 	c.start(r.Context(), body)
-	start.Request = sse.Request(header.Integer{Set: true}) // the id 0
+	start.Request = v2.Request(header.Integer{Set: true}) // the id 0
 	m := c.members.NewMember(start)
 	if !c.join(r.Context(), g, m) {
 		c.out.Close(errNoGroup)
@@ -128,7 +130,7 @@ func (m *multi) request(ctx context.Context, line []byte) {
 		m.refuse(&r, &header.Refusal{Code: http.StatusBadRequest, Msg: "a line must be a request join"})
 		return
 	}
-	start, why := startOf(m.by, r.Group, r.From, r.Last)
+	start, why := session.StartOf(m.by, r.Group, r.From, r.Last)
 	if why == nil {
 		why = m.add(r.Group)
 	}
@@ -136,7 +138,7 @@ func (m *multi) request(ctx context.Context, line []byte) {
 		m.refuse(&r, why)
 		return
 	}
-	start.Request = sse.Request(r.ID)
+	start.Request = v2.Request(r.ID)
 	select {
 	case m.joining <- struct{}{}:
 	case <-ctx.Done():
@@ -175,7 +177,7 @@ func (m *multi) add(g group.Name) *header.Refusal {
 // refuse answers a join that is refused.
 func (m *multi) refuse(r *header.Request, why *header.Refusal) {
 	m.note(why)
-	if f := sse.Answer(sse.Request(r.ID), *why); !f.IsZero() {
+	if f := sse.Answer(v2.Request(r.ID), *why); !f.IsZero() {
 		m.out.Send(f)
 	}
 }

@@ -206,7 +206,7 @@ func (b *batch) check(i *item, l *line, q *queue) *refusal {
 	switch {
 	case len(l.packet) == 0:
 		return &refusal{code: http.StatusBadRequest, msg: "the packet is empty"}
-	case len(l.packet) > b.handler.backends.Groups.Of(i.Group).MaxBytes(int(b.handler.reloadable.Load().MaxMessageBytes)):
+	case len(l.packet) > b.handler.maxBytes(i.Group):
 		return &refusal{code: http.StatusRequestEntityTooLarge, msg: "the packet is too large"}
 	}
 	if why := b.handler.classify(&i.Publication, i.Group, l.packet, b.from); why != "" {

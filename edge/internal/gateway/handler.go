@@ -3,9 +3,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
-	"math"
 	"net/http"
-	"strconv"
 	"sync/atomic"
 	"time"
 
@@ -103,6 +101,5 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, code int, again
 
 // writeTooMuch answers 429, with the time after which to come again.
 func writeTooMuch(w http.ResponseWriter, again time.Duration, msg string) {
-	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(again.Seconds()))))
-	httpjson.WriteError(w, http.StatusTooManyRequests, msg)
+	httpjson.WriteRetry(w, http.StatusTooManyRequests, msg, again)
 }

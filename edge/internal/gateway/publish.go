@@ -65,8 +65,7 @@ func (h *Handler) publish(w http.ResponseWriter, r *http.Request, g group.Name) 
 		f.write(w)
 		return
 	}
-	limit := h.backends.Groups.Of(g).MaxBytes(int(h.reloadable.Load().MaxMessageBytes))
-	body, err := readBody(w, r, int64(limit))
+	body, err := readBody(w, r, int64(h.maxBytes(g)))
 	if err != nil {
 		writeBodyError(w, err)
 		return
@@ -141,6 +140,11 @@ func (h *Handler) mayPublish(g group.Name, from publisher) *refusal {
 		return &refusal{http.StatusTooManyRequests, "too many messages", again}
 	}
 	return nil
+}
+
+// maxBytes is the size of the largest packet of a group.
+func (h *Handler) maxBytes(g group.Name) int {
+	return h.backends.Groups.Of(g).MaxBytes(int(h.reloadable.Load().MaxMessageBytes))
 }
 
 // waiter takes the result of one publication. It is a relay.Sender.

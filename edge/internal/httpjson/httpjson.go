@@ -3,9 +3,11 @@
 package httpjson
 
 import (
+	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/gotapi/gotapi-ws/wire/packet"
 )
@@ -37,6 +39,13 @@ func WriteError(w http.ResponseWriter, code int, msg string) {
 	b = append(b, `,"msg":`...)
 	b = AppendString(b, msg)
 	Write(w, code, append(b, '}'))
+}
+
+// WriteRetry is WriteError for what passes by waiting. Retry-After is again, in whole
+// seconds.
+func WriteRetry(w http.ResponseWriter, code int, msg string, again time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(again.Seconds()))))
+	WriteError(w, code, msg)
 }
 
 // WriteUpgradeRequired answers 426. Over HTTP/2, which knows no upgrades and forbids

@@ -37,6 +37,13 @@ type Connection struct {
 // Key returns whose part of a budget the connection uses: its user's, or its address's.
 func (c *Connection) Key() string { return c.key }
 
+// What a client gets that Connect refuses: why, and when to come again. Some of its
+// connections must end first.
+const (
+	TooManyConnections = "this client has too many connections"
+	RetryConnections   = 10 * time.Second
+)
+
 // Connect counts a WebSocket of that user in. It returns nil if its address has too many
 // already. Release must follow.
 func (l *Limits) Connect(r *http.Request, userName string) *Connection {

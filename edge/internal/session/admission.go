@@ -2,10 +2,8 @@ package session
 
 import (
 	"context"
-	"math"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -80,10 +78,6 @@ const (
 	refusedGroup    refusal = "the group is unavailable now"
 )
 
-// retryConnections is the Retry-After of a client that has too many connections,
-// seconds: some of them must end first.
-const retryConnections = "10"
-
 // admit returns a permit for r, a request of that user, or answers r and returns nil.
 func (a *admission) admit(w http.ResponseWriter, r *http.Request, userName string) *permit {
 	now := a.reloadable.Load()
@@ -92,8 +86,7 @@ func (a *admission) admit(w http.ResponseWriter, r *http.Request, userName strin
 	}
 	limits := a.limits.Connect(r, userName)
 	if limits == nil {
-		w.Header().Set("Retry-After", retryConnections)
-		httpjson.WriteError(w, http.StatusTooManyRequests, "this client has too many connections")
+		httpjson.WriteRetry(w, http.StatusTooManyRequests, limit.TooManyConnections, limit.RetryConnections)
 		return nil
 	}
 	if why := a.count(now.maxConnections); why != refusedNot {
@@ -121,8 +114,7 @@ func (a *admission) unavailable(w http.ResponseWriter, why refusal, again time.D
 	a.metrics.refusedUpgrades[why].Inc()
 	// Clients that are refused at one moment must not all come back at one.
 	again += rand.N(2 * time.Second)
-	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(again.Seconds()))))
-	httpjson.WriteError(w, http.StatusServiceUnavailable, string(why))
+	httpjson.WriteRetry(w, http.StatusServiceUnavailable, string(why), again)
 }
 
 // count counts one more connection, or returns why there may not be one.

@@ -140,6 +140,14 @@ func (c *connection) limitInput() {
 	})
 }
 
+// tooLarge is why a packet is refused that has more than maxBytes.
+const tooLarge = "larger than this group allows"
+
+// maxBytes is the size of the largest packet of a group.
+func (c *connection) maxBytes(g group.Name) int {
+	return c.server.opts.Groups.Of(g).MaxBytes(c.permit.maxMessage)
+}
+
 // do runs a task that ends with the session. Only the reader calls it.
 func (c *connection) do(task func(context.Context)) {
 	if c.taskBase == nil {

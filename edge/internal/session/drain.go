@@ -2,7 +2,7 @@ package session
 
 import (
 	"context"
-	"math/rand/v2"
+	"github.com/gotapi/gotapi-ws/internal/backoff"
 	"time"
 )
 
@@ -19,7 +19,7 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 		s.admission.wait()
 		close(ended)
 	}()
-	s.spread(ctx, over)
+	backoff.Spread(ctx, over, s.sessions.all(), (*connection).goAway)
 	if waitFor(ctx, ended, s.opts.SettleTime) {
 		return nil
 	}
@@ -37,20 +37,6 @@ func (s *Server) Drain(ctx context.Context, over time.Duration) error {
 	}
 	<-ended
 	return ctx.Err()
-}
-
-// spread tells one session after another, in random order.
-func (s *Server) spread(ctx context.Context, over time.Duration) {
-	sessions := s.sessions.all()
-	rand.Shuffle(len(sessions), func(i, j int) { sessions[i], sessions[j] = sessions[j], sessions[i] })
-	start := time.Now()
-	for i, c := range sessions {
-		due := start.Add(over * time.Duration(i) / time.Duration(len(sessions)))
-		if early := time.Until(due); early > 0 {
-			waitFor(ctx, nil, early)
-		}
-		c.goAway()
-	}
 }
 
 // waitFor waits for done, but not longer than d and ctx. It reports whether done

@@ -81,8 +81,8 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 		c.deny(uuid, c.publishDenied)
 		return
 	}
-	if len(message) > c.server.opts.Groups.Of(c.group).MaxBytes(c.permit.maxMessage) {
-		c.refuse(uuid, http.StatusRequestEntityTooLarge, "larger than this group allows")
+	if len(message) > c.maxBytes(c.group) {
+		c.refuse(uuid, http.StatusRequestEntityTooLarge, tooLarge)
 		return
 	}
 	if again := c.permit.limits.Publish(c.group); again > 0 {

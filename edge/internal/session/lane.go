@@ -31,9 +31,6 @@ type lane struct {
 	settled  chan struct{}
 }
 
-// isMember reports whether the group is joined.
-func (l *lane) isMember() bool { return l.member != nil && !l.joining }
-
 // task is a request in a lane.
 type task struct {
 	header.Request
@@ -101,6 +98,23 @@ func (c *multiplexed) lane(g group.Name) *lane {
 		c.lanes[g] = l
 	}
 	return l
+}
+
+// membership is a group that is joined.
+type membership struct {
+	lane   *lane
+	member *room.Member
+}
+
+// memberships returns the groups that are joined. The caller holds the lock.
+func (c *multiplexed) memberships() []membership {
+	var all []membership
+	for _, l := range c.lanes {
+		if l.member != nil && !l.joining {
+			all = append(all, membership{l, l.member})
+		}
+	}
+	return all
 }
 
 // tidy forgets a lane that has nothing. The caller holds the lock.

@@ -12,7 +12,6 @@ import (
 	"github.com/gotapi/gotapi-ws/internal/quota"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	relayv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/relay/v1"
-	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/header"
 	"github.com/gotapi/gotapi-ws/wire/stream"
 )
@@ -20,11 +19,9 @@ import (
 // This file does what the requests in a lane ask for, but publish.
 
 var (
-	refusedLobby = header.Refusal{Code: http.StatusBadRequest, Msg: "/ is no group: name the one to join"}
 	refusedTwice = header.Refusal{Code: http.StatusConflict, Msg: "the group is joined already"}
 	refusedMany  = header.Refusal{Code: http.StatusTooManyRequests, Msg: "this connection is in as many groups as it may be"}
 	refusedJoin  = header.Refusal{Code: http.StatusServiceUnavailable, Msg: string(refusedGroup), RetryAfter: time.Second.Milliseconds()}
-	refusedFrom  = header.Refusal{Code: http.StatusBadRequest, Msg: "from: not a position"}
 	refusedUser  = header.Refusal{Code: http.StatusForbidden, Msg: "the new credential is that of another user"}
 )
 
@@ -36,18 +33,19 @@ func (c *multiplexed) join(ctx context.Context, l *lane, t *task) {
 		return
 	}
 	c.awaitPublishes(ctx, l) // their messages come before its events
-	start, why, ok := c.mayJoin(t)
-	if !ok {
-		c.settleRefused(t, why)
+	start, refused := StartOf(c.caller.Load(), t.Group, t.From, t.Last)
+	if refused != nil {
+		c.settleRefused(t, *refused)
 		return
 	}
+	start.Request = v2.Request(t.ID)
 	m := c.members.NewMember(start)
 	if why, ok := c.reserve(l, m); !ok {
 		c.settleRefused(t, why)
 		return
 	}
 	within, cancel := context.WithTimeout(ctx, joinTimeout)
-	ok = c.server.rooms.JoinAnswered(within, l.group, m) == nil
+	ok := c.server.rooms.JoinAnswered(within, l.group, m) == nil
 	cancel()
 	if c.joinDone(l, m, ok) {
 		c.server.rooms.Leave(m)
@@ -56,7 +54,7 @@ func (c *multiplexed) join(ctx context.Context, l *lane, t *task) {
 	case !ok && ctx.Err() != nil: // the connection has ended
 		c.settle(t, ws.Frame{})
 	case !ok && denied != nil: // by a new credential, meanwhile
-		c.settleRefused(t, denial(denied))
+		c.settleRefused(t, *denial(denied))
 	case !ok:
 		c.settleRefused(t, refusedJoin)
 	default:
@@ -65,33 +63,6 @@ func (c *multiplexed) join(ctx context.Context, l *lane, t *task) {
 			c.expel(l, m, denied)
 		}
 	}
-}
-
-// mayJoin returns where a member begins, or why it may not.
-func (c *multiplexed) mayJoin(t *task) (start room.Start, why header.Refusal, ok bool) {
-	by := c.caller.Load()
-	if t.Group == group.Lobby {
-		return start, refusedLobby, false
-	}
-	if denied := by.May(access.Join, t.Group); denied != nil {
-		return start, denial(denied), false
-	}
-	start.Request = v2.Request(t.ID)
-	if t.From == "" && !t.Last.Set || t.Group == group.Timer {
-		return start, why, true
-	}
-	if denied := by.May(access.Read, t.Group); denied != nil {
-		return start, denial(denied), false
-	}
-	start.Last = int(t.Last.Value)
-	if t.From != "" {
-		from, err := stream.ParsePosition(t.Group, t.From)
-		if err != nil {
-			return start, refusedFrom, false
-		}
-		start.From = &from
-	}
-	return start, why, true
 }
 
 // reserve makes m the member that joins, unless there is one or too many groups are
@@ -254,7 +225,7 @@ func (c *multiplexed) renew(ctx context.Context, t *task) {
 	by, err := c.server.opts.Identify(ctx, t.Token)
 	switch {
 	case err != nil:
-		c.settleRefused(t, denial(err))
+		c.settleRefused(t, *denial(err))
 		return
 	case by.By() != old.By():
 		c.settleRefused(t, refusedUser)
@@ -270,19 +241,11 @@ func (c *multiplexed) renew(ctx context.Context, t *task) {
 // way is checked when it is done.
 func (c *multiplexed) recheck(by *access.Identity) {
 	c.mu.Lock()
-	var members []*lane
-	for _, l := range c.lanes {
-		if l.isMember() {
-			members = append(members, l)
-		}
-	}
+	all := c.memberships()
 	c.mu.Unlock()
-	for _, l := range members {
-		if denied := by.May(access.Join, l.group); denied != nil {
-			c.mu.Lock()
-			m := l.member
-			c.mu.Unlock()
-			c.expel(l, m, denied)
+	for _, one := range all {
+		if denied := by.May(access.Join, one.lane.group); denied != nil {
+			c.expel(one.lane, one.member, denied)
 		}
 	}
 }

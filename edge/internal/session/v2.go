@@ -89,15 +89,10 @@ func (c *multiplexed) inGroup() group.Name { return "" }
 func (c *multiplexed) end() {
 	c.mu.Lock()
 	c.ended = true
-	var members []*room.Member
-	for _, l := range c.lanes {
-		if l.isMember() {
-			members = append(members, l.member)
-		}
-	}
+	all := c.memberships()
 	c.mu.Unlock()
-	for _, m := range members {
-		c.server.rooms.Leave(m)
+	for _, one := range all {
+		c.server.rooms.Leave(one.member)
 	}
 }
 
@@ -154,10 +149,10 @@ func (c *multiplexed) publish(op ws.Opcode, r *header.Request) {
 		c.refuse(r, header.Refusal{Code: http.StatusForbidden, Msg: "only the server speaks in this group"})
 		return
 	case denied != nil:
-		c.refuse(r, denial(denied))
+		c.refuse(r, *denial(denied))
 		return
-	case len(r.Packet) > c.server.opts.Groups.Of(r.Group).MaxBytes(c.permit.maxMessage):
-		c.refuse(r, header.Refusal{Code: http.StatusRequestEntityTooLarge, Msg: "larger than this group allows"})
+	case len(r.Packet) > c.maxBytes(r.Group):
+		c.refuse(r, header.Refusal{Code: http.StatusRequestEntityTooLarge, Msg: tooLarge})
 		return
 	case !ok:
 		c.refuse(r, header.Refusal{Code: http.StatusBadRequest, Msg: whyNotPublished(p.Kind)})
@@ -224,10 +219,4 @@ func (c *multiplexed) refuse(r *header.Request, why header.Refusal) {
 	if f := v2.Refusal(v2.Request(r.ID), why); !f.IsZero() {
 		c.out.Send(f)
 	}
-}
-
-// denial returns what package access refused, as an answer has it.
-func denial(err error) header.Refusal {
-	code, msg := access.Refusal(err)
-	return header.Refusal{Code: code, Msg: msg}
 }

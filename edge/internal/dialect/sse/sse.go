@@ -40,16 +40,7 @@ const (
 // Comment keeps a stream from being silent.
 var Comment = ws.Raw([]byte(":\n\n"))
 
-// Request returns the number by which rooms know a join: its id and one. 0 is a join
-// without an id, which gets no answer.
-func Request(id header.Integer) uint64 {
-	if !id.Set {
-		return 0
-	}
-	return id.Value + 1
-}
-
-// Answer returns the answer to a join that is refused.
+// Answer returns the answer to a join that is refused; v2.Request makes request.
 func Answer(request uint64, why header.Refusal) ws.Frame {
 	if request == 0 {
 		return ws.Frame{}
