@@ -40,6 +40,21 @@ type seat struct {
 	closing <-chan struct{}
 }
 
+// ending reports whether no new messages are wanted.
+func (s *seat) ending() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// about draws a time of that mean.
+func (s *seat) about(mean time.Duration) time.Duration {
+	return time.Duration(s.rng.ExpFloat64() * float64(mean))
+}
+
 // readerKinds and writerKinds are the clients of each room. A new way to read or to
 // write is a row here, a type in a file of its own that records what it sees, and
 // perhaps a check.Reader.

@@ -243,20 +243,6 @@ func (m *member) leave(s *session) {
 	}
 }
 
-func (m *member) ending() bool {
-	select {
-	case <-m.closing:
-		return true
-	default:
-		return false
-	}
-}
-
-// about draws a time of that mean.
-func (m *member) about(mean time.Duration) time.Duration {
-	return time.Duration(m.rng.ExpFloat64() * float64(mean))
-}
-
 // hear handles the events since the last call.
 func (m *member) hear(events []check.Event) {
 	for _, e := range events {

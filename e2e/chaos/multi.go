@@ -103,10 +103,6 @@ func (m *multi) connect(ctx context.Context, edge string) {
 	}
 }
 
-func (m *multi) about(mean time.Duration) time.Duration {
-	return time.Duration(m.rng.ExpFloat64() * float64(mean))
-}
-
 func (m *multi) serve(ctx context.Context, ws *websocket.Conn, in *inbox, edge string) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
@@ -129,15 +125,6 @@ func (m *multi) serve(ctx context.Context, ws *websocket.Conn, in *inbox, edge s
 				return
 			}
 		}
-	}
-}
-
-func (m *multi) ending() bool {
-	select {
-	case <-m.closing:
-		return true
-	default:
-		return false
 	}
 }
 

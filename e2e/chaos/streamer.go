@@ -62,19 +62,10 @@ func (c *streamer) run(ctx context.Context) {
 	}
 }
 
-func (c *streamer) ending() bool {
-	select {
-	case <-c.closing:
-		return true
-	default:
-		return false
-	}
-}
-
 // follow reads until something ends it, or for a while. Several groups are read to the end;
 // of one, what counts no member is: long polls.
 func (c *streamer) follow(ctx context.Context, edge string) {
-	life := min(time.Duration(c.rng.ExpFloat64()*float64(readsFor)), 2*readsFor)
+	life := min(c.about(readsFor), 2*readsFor)
 	several := len(c.groups) > 1
 	if several || !c.ending() && c.rng.IntN(2) == 0 {
 		c.stream(ctx, edge, life, several)

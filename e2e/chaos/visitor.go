@@ -54,10 +54,6 @@ func (v *visitor) run(ctx context.Context) {
 	}
 }
 
-func (v *visitor) about(mean time.Duration) time.Duration {
-	return time.Duration(v.rng.ExpFloat64() * float64(mean))
-}
-
 func (v *visitor) edge() string { return v.edges[v.rng.IntN(len(v.edges))] }
 
 // post returns the status, 0 if there is none. It is not ended by the end of the

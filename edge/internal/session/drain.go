@@ -2,8 +2,9 @@ package session
 
 import (
 	"context"
-	"github.com/gotapi/gotapi-ws/internal/backoff"
 	"time"
+
+	"github.com/gotapi/gotapi-ws/internal/backoff"
 )
 
 // Drain accepts no more connections and ends the sessions with 1001, spread
