@@ -15,6 +15,7 @@ import (
 	"github.com/gotapi/gotapi-ws/historysvc/internal/history"
 	"github.com/gotapi/gotapi-ws/historysvc/internal/rpc"
 	"github.com/gotapi/gotapi-ws/hooks"
+	"github.com/gotapi/gotapi-ws/internal/groupsettings"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/stream"
@@ -33,6 +34,7 @@ const (
 // item is one publish of a batch. It is its own history.Sender.
 type item struct {
 	*history.Publication
+	settings *groupsettings.Entry
 	// As hooks see it; nil without hooks.
 	packet   *hooks.Packet
 	receipt  history.Receipt
@@ -94,7 +96,7 @@ func (s *Service) PublishBatch(ctx context.Context, r *historyv1.PublishBatchReq
 			i.err = errKeptBack
 			continue
 		}
-		i.Publication, i.err = s.publication(ctx, one)
+		i.Publication, i.settings, i.err = s.publication(ctx, one)
 		b.barred[g] = mayPass(i.err)
 	}
 	clear(b.barred) // the items that are left come before what was refused
@@ -140,9 +142,9 @@ func (s *Service) askHooks(ctx context.Context, b *batch) {
 			continue
 		}
 		i.packet = packetOf(ctx, i.Publication)
-		if settings := s.opts.Groups.Of(i.Group); settings.AsksHook() {
+		if i.settings.AsksHook() {
 			asked = append(asked, i)
-			reviews = append(reviews, hooks.Review{Packet: i.packet, MaxBytes: settings.MaxBytes(s.opts.MaxMessageBytes)})
+			reviews = append(reviews, hooks.Review{Packet: i.packet, MaxBytes: i.settings.MaxBytes(s.opts.MaxMessageBytes)})
 		}
 	}
 	for n, v := range s.opts.Hooks.Before.ReviewAll(ctx, reviews) {
@@ -202,7 +204,7 @@ func (s *Service) submitBatch(ctx context.Context, b *batch) {
 
 func (s *Service) accepted(i *item) {
 	s.expect(i.Publication, i.receipt)
-	if i.packet != nil && !i.receipt.Duplicate && s.opts.Groups.Of(i.Group).TellsHook() {
+	if i.packet != nil && !i.receipt.Duplicate && i.settings.TellsHook() {
 		i.packet.At = i.receipt.At
 		s.opts.Hooks.After.Tell(i.packet)
 	}

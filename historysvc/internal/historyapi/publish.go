@@ -23,11 +23,10 @@ import (
 
 // Publish implements historyv1.HistoryServiceServer.
 func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*historyv1.PublishResponse, error) {
-	p, err := s.publication(ctx, r)
+	p, settings, err := s.publication(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	settings := s.opts.Groups.Of(p.Group)
 	published, err := s.askHook(ctx, p, settings)
 	if err != nil {
 		return nil, err
@@ -48,43 +47,44 @@ func (s *Service) Publish(ctx context.Context, r *historyv1.PublishRequest) (*hi
 	return resp, nil
 }
 
-// publication makes a publication of a request that the caller of ctx may make.
-func (s *Service) publication(ctx context.Context, r *historyv1.PublishRequest) (*history.Publication, error) {
-	g, err := s.publishable(r)
+// publication makes a publication of a request that the caller of ctx may make, and returns
+// it with the settings of its group.
+func (s *Service) publication(ctx context.Context, r *historyv1.PublishRequest) (*history.Publication, *groupsettings.Entry, error) {
+	g, err := group.Parse(r.GetGroupName())
 	if err != nil {
-		return nil, err
+		return nil, nil, rpc.BadField("group_name", err.Error())
+	}
+	settings := s.opts.Groups.Of(g)
+	if err := checkPublish(g, r.GetPacket(), settings.MaxBytes(s.opts.MaxMessageBytes)); err != nil {
+		return nil, nil, err
 	}
 	if err := mayDo(ctx, access.Publish, g); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	author, _ := rpc.ParseAuthor(access.FromContext(ctx).Author())
 	kind, uuid, err := classify(r.GetPacket())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	settings := s.opts.Groups.Of(g)
 	if s.limits.Take(string(g), groupsettings.Or(settings.LimitMessages, 0)) > 0 {
-		return nil, grpcstatus.Busy("TOO_MANY_REQUESTS", "too many messages into this group")
+		return nil, nil, grpcstatus.Busy("TOO_MANY_REQUESTS", "too many messages into this group")
 	}
 	p := &history.Publication{Group: g, Kind: kind, UUID: uuid, Payload: r.GetPacket(), Author: author, By: access.FromContext(ctx).By()}
 	p.Origin, err = s.origin(p, r.GetIdempotencyKey())
-	return p, err
+	return p, settings, err
 }
 
-func (s *Service) publishable(r *historyv1.PublishRequest) (group.Name, error) {
-	g, err := group.Parse(r.GetGroupName())
-	most := s.opts.Groups.Of(g).MaxBytes(s.opts.MaxMessageBytes)
+// checkPublish returns why nobody may publish a packet to a group; nil if one may.
+func checkPublish(g group.Name, packet []byte, most int) error {
 	switch {
-	case err != nil:
-		return "", rpc.BadField("group_name", err.Error())
 	case !g.Publishable():
-		return "", grpcstatus.Error(codes.PermissionDenied, "GROUP_RESERVED", "nobody can publish to this group")
-	case len(r.GetPacket()) == 0:
-		return "", rpc.BadField("packet", "must not be empty")
-	case len(r.GetPacket()) > most:
-		return "", rpc.TooLarge("packet", fmt.Sprintf("larger than %d bytes", most))
+		return grpcstatus.Error(codes.PermissionDenied, "GROUP_RESERVED", "nobody can publish to this group")
+	case len(packet) == 0:
+		return rpc.BadField("packet", "must not be empty")
+	case len(packet) > most:
+		return rpc.TooLarge("packet", fmt.Sprintf("larger than %d bytes", most))
 	}
-	return g, nil
+	return nil
 }
 
 // classify returns what a packet is published as (docs/protocol.md, section 2).
