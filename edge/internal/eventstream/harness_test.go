@@ -21,6 +21,7 @@ import (
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/eventstream"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/edge/internal/pipetest"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
@@ -39,34 +40,10 @@ type edge struct {
 	rooms    *room.Registry
 	sessions *session.Server
 	server   *eventstream.Server
-	listener *listener
+	listener *pipetest.Listener
 	by       *access.Identity
 	// What ends the requests of clients.
 	cancels []context.CancelFunc
-}
-
-// listener hands out the server's ends of pipes.
-type listener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *listener) Close() error   { close(l.closed); return nil }
-func (l *listener) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (l *listener) dial(context.Context, string, string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	l.conns <- theirs
-	return ours, nil
 }
 
 // inBubble runs a test against an edge whose relay does at once what it can. HTTP servers
@@ -82,7 +59,7 @@ func inBubble(t *testing.T, opts eventstream.Options, test func(e *edge)) {
 		e := &edge{
 			T: t, relay: r, rooms: rooms, sessions: sessions, by: access.System(),
 			server:   eventstream.New(opts, rooms, sessions, log, reg),
-			listener: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
+			listener: pipetest.NewListener(0),
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -191,7 +168,7 @@ func (e *edge) do(r *http.Request) (*http.Response, net.Conn, context.CancelFunc
 	ctx, cancel := context.WithCancel(e.Context())
 	var conn net.Conn
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, address string) (c net.Conn, err error) {
-		conn, err = e.listener.dial(ctx, network, address)
+		conn, err = e.listener.Dial(ctx, network, address)
 		return conn, err
 	}}
 	e.cancels = append(e.cancels, cancel)

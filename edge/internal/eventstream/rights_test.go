@@ -1,19 +1,15 @@
 package eventstream_test
 
 import (
-	"encoding/json"
-	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/access/accesstest"
 	"github.com/gotapi/gotapi-ws/edge/internal/eventstream"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 )
@@ -21,26 +17,7 @@ import (
 // alice is a caller with these rights, until her token expires.
 func alice(t *testing.T, grant string, lives time.Duration) *access.Identity {
 	t.Helper()
-	const secret = "a secret that is longer than 32 bytes"
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	authorizer, err := access.New(access.Config{SecretFile: path, Claim: "gotapi"}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"sub": "alice", "exp": time.Now().Add(lives).Unix(), "gotapi": json.RawMessage(grant),
-	}).SignedString([]byte(secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := authorizer.Identify(t.Context(), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
+	return accesstest.User(t, "alice", grant, lives)
 }
 
 func (e *edge) status(path string, headers ...string) int {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/edge/internal/pipetest"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
@@ -72,7 +73,7 @@ func talkTo(b *testing.B, p session.Publisher, path string) net.Conn {
 	rooms := room.New(r, roomtest.Edge, limit.NewBudget(quota.MemoryLimit(), reg), log, reg)
 	r.Serve(rooms)
 	server := session.New(session.Options{PublishWaits: func(group.Name) bool { return false }}, rooms, p, &fakeHistory{}, log, reg)
-	l := &listener{conns: make(chan net.Conn, 1), closed: make(chan struct{})}
+	l := pipetest.NewListener(1)
 	web := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == v2Path {
 			server.ServeV2(w, r, access.System())
@@ -85,7 +86,7 @@ func talkTo(b *testing.B, p session.Publisher, path string) net.Conn {
 	running.Go(func() { _ = rooms.Run(b.Context()) })
 	running.Go(func() { _ = server.Run(b.Context()) })
 	running.Go(func() { _ = web.Serve(l) })
-	conn, resp, err := (&websocket.Dialer{NetDialContext: l.dial}).DialContext(b.Context(), "ws://edge"+path, offersV2)
+	conn, resp, err := (&websocket.Dialer{NetDialContext: l.Dial}).DialContext(b.Context(), "ws://edge"+path, offersV2)
 	if err != nil {
 		b.Fatal(err)
 	}

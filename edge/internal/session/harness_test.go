@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/gotapi/gotapi-ws/access"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
+	"github.com/gotapi/gotapi-ws/edge/internal/pipetest"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
@@ -39,7 +39,7 @@ type edge struct {
 	rooms    *room.Registry
 	server   *session.Server
 	history  *fakeHistory
-	listener *listener
+	listener *pipetest.Listener
 	// Who connects, and from where; "": a pipe.
 	by   *access.Identity
 	from string
@@ -75,30 +75,6 @@ func (f *fakeHistory) GetHistory(ctx context.Context, r *historyv1.GetHistoryReq
 	answer := f.answer
 	f.mu.Unlock()
 	return answer(ctx, r)
-}
-
-// listener hands out the server's ends of pipes.
-type listener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-}
-
-func (l *listener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *listener) Close() error   { close(l.closed); return nil }
-func (l *listener) Addr() net.Addr { return &net.TCPAddr{} }
-
-func (l *listener) dial(context.Context, string, string) (net.Conn, error) {
-	ours, theirs := net.Pipe()
-	l.conns <- theirs
-	return ours, nil
 }
 
 // inBubble runs a test against an edge whose relay does at once what it can.
@@ -137,7 +113,7 @@ func newEdge(t *testing.T, opts session.Options) *edge {
 	return &edge{
 		T: t, lines: lines, relay: r, rooms: rooms, history: h, by: access.System(),
 		server:   session.New(opts, rooms, r, h, log, reg),
-		listener: &listener{conns: make(chan net.Conn), closed: make(chan struct{})},
+		listener: pipetest.NewListener(0),
 	}
 }
 
@@ -176,7 +152,7 @@ type answer struct {
 }
 
 func (e *edge) tryDial(path string, header http.Header) (*websocket.Conn, answer, error) {
-	d := websocket.Dialer{NetDialContext: e.listener.dial}
+	d := websocket.Dialer{NetDialContext: e.listener.Dial}
 	conn, resp, err := d.Dial("ws://edge"+path, header)
 	if resp == nil {
 		return conn, answer{}, err
@@ -315,7 +291,7 @@ func (e *edge) wantRefused(path string, header http.Header, status int) http.Hea
 // do sends a request that need not be an upgrade, and returns the status.
 func (e *edge) do(method, path string, headers map[string]string) int {
 	e.Helper()
-	transport := &http.Transport{DialContext: e.listener.dial, DisableKeepAlives: true}
+	transport := &http.Transport{DialContext: e.listener.Dial, DisableKeepAlives: true}
 	defer transport.CloseIdleConnections()
 	req, err := http.NewRequestWithContext(e.Context(), method, "http://edge"+path, strings.NewReader(""))
 	if err != nil {

@@ -2,20 +2,16 @@ package session_test
 
 import (
 	"context"
-	"encoding/json"
-	"log/slog"
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/golang-jwt/jwt/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/access/accesstest"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/session"
 	historyv1 "github.com/gotapi/gotapi-ws/proto/gen/gotapi/history/v1"
@@ -24,31 +20,7 @@ import (
 // caller is alice with these rights, until her token expires.
 func caller(t *testing.T, grant string, lives time.Duration) *access.Identity {
 	t.Helper()
-	return userWith(t, "alice", grant, lives)
-}
-
-func userWith(t *testing.T, name, grant string, lives time.Duration) *access.Identity {
-	t.Helper()
-	const secret = "a secret that is longer than 32 bytes"
-	path := filepath.Join(t.TempDir(), "secret")
-	if err := os.WriteFile(path, []byte(secret), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	authorizer, err := access.New(access.Config{SecretFile: path, Claim: "gotapi"}, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"sub": name, "exp": time.Now().Add(lives).Unix(), "gotapi": json.RawMessage(grant),
-	}).SignedString([]byte(secret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	id, err := authorizer.Identify(t.Context(), token)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return id
+	return accesstest.User(t, "alice", grant, lives)
 }
 
 func TestMemberWhoMayNotPublishIsToldAndNotHeard(t *testing.T) {

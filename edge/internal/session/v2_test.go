@@ -23,6 +23,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/access/accesstest"
 	"github.com/gotapi/gotapi-ws/edge/internal/limit"
 	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room/roomtest"
@@ -586,7 +587,7 @@ func TestV2ANewCredential(t *testing.T) {
 		e.by = caller(t, grant, time.Hour)
 		credentials["longer"] = caller(t, grant, 3*time.Hour)
 		credentials["less"] = caller(t, `{"join":["/other"],"publish":["/**"]}`, 2*time.Hour)
-		credentials["bob"] = userWith(t, "bob", grant, 9*time.Hour)
+		credentials["bob"] = accesstest.User(t, "bob", grant, 9*time.Hour)
 		one := e.dialV2()
 		one.do(joinChat, joinOther)
 		one.forget()
