@@ -187,6 +187,11 @@ func (e *edge) dialDeaf(path string) *client {
 }
 
 func (c *client) listen() {
+	c.listenAs(func(op int, b []byte) string { return roomtest.Short(byte(op), b) })
+}
+
+// listenAs notes each message as short names it.
+func (c *client) listenAs(short func(op int, b []byte) string) {
 	go func() {
 		for {
 			op, b, err := c.ReadMessage()
@@ -194,7 +199,7 @@ func (c *client) listen() {
 				c.ended(err)
 				return
 			}
-			c.note(roomtest.Short(byte(op), b))
+			c.note(short(op, b))
 		}
 	}()
 }

@@ -69,18 +69,7 @@ func (e *edge) dialDeafV2() *v2 {
 	return c
 }
 
-func (c *v2) listen() {
-	go func() {
-		for {
-			op, b, err := c.ReadMessage()
-			if err != nil {
-				c.ended(err)
-				return
-			}
-			c.note(c.short(op, b))
-		}
-	}()
-}
+func (c *v2) listen() { c.listenAs(c.short) }
 
 // short is a message as tests name it: "message /a seq=1 pos=1.0 | a", "re 7 200".
 func (c *v2) short(op int, message []byte) string {
