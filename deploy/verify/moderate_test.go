@@ -1,15 +1,13 @@
 package verify
 
 import (
-	"context"
 	"net"
+	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 )
 
 var anyBlock = regexp.MustCompile("(?ms)^```[a-z]*\n(.*?)^```$")
@@ -54,16 +52,7 @@ func TestWebhookOfTheHowToModerates(t *testing.T) {
 	if err := os.WriteFile(file, []byte(replaceOnce(t, webhook, "8081", port)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	node := exec.CommandContext(context.Background(), "node", file)
-	node.Dir = dir
-	if err := node.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = node.Process.Kill()
-		_ = node.Wait()
-	})
-	awaitListener(t, hook)
+	startIn(t, dir, "http://"+hook, http.StatusUnauthorized, "node", file) // it wants a signature
 
 	flags := strings.Fields(replaceOnce(t, server, "127.0.0.1:8081", hook))[1:]
 	for i, flag := range flags {
@@ -81,20 +70,5 @@ func TestWebhookOfTheHowToModerates(t *testing.T) {
 	}
 	if code, out := sh(history); code != 0 || strings.Count(out, "\n") != 1 || !strings.Contains(out, "****, it works") {
 		t.Errorf("%s: exit code %d: %s", history, code, out)
-	}
-}
-
-// awaitListener waits until something accepts connections at an address.
-func awaitListener(t *testing.T, addr string) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
 	}
 }

@@ -152,10 +152,18 @@ func startNginx(t *testing.T, status, http string) {
 	start(t, status, "nginx", "-p", dir, "-e", "stderr", "-c", file)
 }
 
-// start runs a program until the test ends, and waits until a URL answers.
+// start runs a program until the test ends, and waits until a URL answers with 200.
 func start(t *testing.T, status, name string, args ...string) {
 	t.Helper()
+	startIn(t, "", status, http.StatusOK, name, args...)
+}
+
+// startIn runs a program in a folder until the test ends, and waits until a URL answers with
+// that status.
+func startIn(t *testing.T, dir, url string, status int, name string, args ...string) {
+	t.Helper()
 	cmd := exec.CommandContext(context.Background(), name, args...)
+	cmd.Dir = dir
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr, cmd.Env = &out, &out, []string{"PATH=" + os.Getenv("PATH")}
 	if err := cmd.Start(); err != nil {
@@ -173,15 +181,15 @@ func start(t *testing.T, status, name string, args ...string) {
 	for {
 		select {
 		case <-deadline:
-			t.Fatalf("%s %q: no answer of %s", name, args, status)
+			t.Fatalf("%s %q: no answer of %s", name, args, url)
 		case err := <-ended:
 			ended <- errors.New("it has ended before")
 			t.Fatalf("%s %q: %v\n%s", name, args, err, out.String())
 		case <-time.After(50 * time.Millisecond): // until it listens
 		}
-		if r, err := insecure.Get(status); err == nil {
+		if r, err := insecure.Get(url); err == nil {
 			_ = r.Body.Close()
-			if r.StatusCode == http.StatusOK {
+			if r.StatusCode == status {
 				return
 			}
 		}
