@@ -1,17 +1,20 @@
 package session
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/gotapi/gotapi-ws/access"
+	"github.com/gotapi/gotapi-ws/edge/internal/relay"
 	"github.com/gotapi/gotapi-ws/edge/internal/room"
 	"github.com/gotapi/gotapi-ws/edge/internal/ws"
 	"github.com/gotapi/gotapi-ws/internal/refusals"
 	"github.com/gotapi/gotapi-ws/wire/group"
 	"github.com/gotapi/gotapi-ws/wire/packet"
+	"github.com/gotapi/gotapi-ws/wire/stream"
 )
 
 var (
@@ -19,8 +22,9 @@ var (
 	errReplaced  = &ws.CloseError{Code: packet.ClosePolicyViolation, Reason: "too many connections of this user: a newer one replaced this one"}
 )
 
-// protocol is what a connection speaks.
+// protocol is what a connection speaks. It gets the results of its publishes.
 type protocol interface {
+	relay.Sender
 	// begin is called before the first message; the connection is open.
 	begin()
 	// handle does what a message asks for. The message is the reader's, and valid only
@@ -138,6 +142,15 @@ func (c *connection) limitInput() {
 			2*int64(c.permit.maxMessage), inputPatience) // a buffer that grows has up to twice the size
 		return held.Release, ok
 	})
+}
+
+// publication returns a packet of the caller for a group, on its way to the relay. It copies
+// the packet.
+func (c *connection) publication(by *access.Identity, g group.Name, kind stream.Kind, uuid string, packet []byte) *relay.Publication {
+	return &relay.Publication{
+		Group: g, Kind: kind, UUID: uuid, Payload: bytes.Clone(packet),
+		Author: by.Author(), By: by.By(), User: by.Name(), Client: c.permit.limits.Key(), Session: c.id, From: c.speaks,
+	}
 }
 
 // tooLarge is why a packet is refused that has more than maxBytes.

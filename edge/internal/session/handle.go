@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 	"time"
@@ -94,10 +93,8 @@ func (c *session) publish(kind stream.Kind, uuid string, message []byte) {
 	if !ok {
 		return
 	}
-	p := &relay.Publication{
-		Group: c.group, Kind: kind, UUID: uuid, Payload: bytes.Clone(message),
-		Author: c.by.Author(), By: c.by.By(), User: c.by.Name(), Client: c.permit.limits.Key(), Session: c.id, Number: number, From: c,
-	}
+	p := c.publication(c.by, c.group, kind, uuid, message)
+	p.Number = number
 	p.Follow(c.server.base, c.server.opts.Tracer)
 	c.server.publisher.Publish(p)
 }

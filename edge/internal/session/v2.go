@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -162,10 +161,7 @@ func (c *multiplexed) publish(op ws.Opcode, r *header.Request) {
 		c.tooFast(r, again)
 		return
 	}
-	one := &relay.Publication{
-		Group: r.Group, Kind: kind, UUID: uuid, Payload: bytes.Clone(r.Packet),
-		Author: by.Author(), By: by.By(), User: by.Name(), Client: c.permit.limits.Key(), Session: c.id, From: c,
-	}
+	one := c.publication(by, r.Group, kind, uuid, r.Packet)
 	r.Packet = nil // it is the reader's
 	c.add(&task{Request: *r, publication: one}, len(one.Payload))
 }
